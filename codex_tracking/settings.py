@@ -1,0 +1,160 @@
+"""The library's settings: one frozen object, read once from the project's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+EMBEDDED = "memory://"
+"""The URL of the in-process store."""
+
+SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
+
+SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """What ``CODEX_TRACKING`` says, with defaults for all that it leaves out.
+
+    Each field is a key of ``CODEX_TRACKING``. Source: ``CODEX_TRACKING``, else the ancestor's ``CABINET_TRACKING``,
+    else ``REDIS_URL``, ``CODEX_REDIS_ENABLED`` and ``PROJECT_NAME``.
+    """
+
+    enabled: bool = True
+    """Count at all."""
+    redis_enabled: bool = True
+    """Use ``redis_url``; False keeps everything in the embedded store of this process."""
+    redis_url: str = EMBEDDED
+    """Where the live counters are; ``memory://`` is the embedded store, for one process."""
+    key_prefix: str = "tracking"
+    """First part of every Redis key; sites that share a Redis need different ones."""
+    ttl_seconds: int = 172_800
+    """How long Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
+    skip_prefixes: tuple[str, ...] = ("/static/", "/media/", "/favicon", "/__debug__", "/admin/jsi18n")
+    """Paths that begin like this are not counted."""
+    track_anonymous: bool = True
+    """Count visitors who are not logged in."""
+    track_redirects: bool = False
+    """Count 301 and 302 answers too."""
+    track_staff: bool = False
+    """Count staff members."""
+    track_dashboard_widgets: bool = True
+    """Place the widgets on the cabinet's dashboard."""
+    analytics_url: str = "/cabinet/tracking/"
+    """Where the navigation entry leads."""
+    analytics_days: int = 30
+    """Days on the dashboard's chart."""
+    push_interval: float = 0.5
+    """Seconds between pushes to Redis; a killed process loses at most this much traffic."""
+    flush_interval: float = 30.0
+    """Seconds between flushes to the database."""
+    shutdown_timeout: float = 5.0
+    """Seconds that a stopping server may spend on the last push and flush."""
+    max_paths_per_day: int = 50_000
+    """Distinct paths kept per day; the rest is counted under ``(other)``."""
+    trusted_proxies: int = 0
+    """How many proxies in front append to ``X-Forwarded-For``."""
+    respect_gpc: bool = True
+    """``Sec-GPC: 1`` counts the view without identity."""
+    respect_dnt: bool = False
+    """``DNT: 1`` counts the view without identity."""
+    retention_days: int = 0
+    """Days of detail that ``prune_tracking`` keeps; 0 keeps all."""
+    sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
+    """URL arguments whose values are stored as ``<name>``."""
+    bot_allow: tuple[str, ...] = ()
+    """Parts of user agents that are people, whatever the bot list says."""
+    bot_deny: tuple[str, ...] = ()
+    """Parts of user agents that are bots besides the built-in list."""
+    country_header: str = ""
+    """Request header in which a CDN names the country, such as ``CF-IPCountry``."""
+    geoip_path: str = ""
+    """A MaxMind country or city database; needs the extra ``geo``."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the live counters are in this process and nowhere else."""
+        return self.redis_url.startswith(EMBEDDED)
+
+    @cached_property
+    def country_meta(self) -> str:
+        """The key of ``country_header`` in ``request.META``."""
+        return "HTTP_" + self.country_header.upper().replace("-", "_")
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(TrackingSettings)}
+
+
+def raw_settings() -> dict[str, Any]:
+    """Return what the project wrote, unchecked: the legacy dictionary, then ``CODEX_TRACKING`` over it."""
+    raw: dict[str, Any] = {}
+    for name in ("CABINET_TRACKING", "CODEX_TRACKING"):
+        value = getattr(settings, name, None)
+        if isinstance(value, dict):
+            raw |= value
+    return raw
+
+
+@lru_cache(maxsize=1)
+def get_tracking_settings() -> TrackingSettings:
+    """Return the settings in force; the same object until a setting changes.
+
+    Values of a wrong type fall back to the default here, so that no request fails; the system check names them.
+    """
+    raw = raw_settings()
+    values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and problem(name, raw[name]) is None}
+    values.setdefault("redis_url", str(getattr(settings, "REDIS_URL", "") or EMBEDDED))
+    values.setdefault("redis_enabled", getattr(settings, "CODEX_REDIS_ENABLED", True) is not False)
+    if not values["redis_enabled"]:
+        values["redis_url"] = EMBEDDED
+    project = str(getattr(settings, "PROJECT_NAME", "") or "")
+    values.setdefault("key_prefix", f"{project}:tracking" if project else "tracking")
+    return TrackingSettings(**values)
+
+
+def _tidy(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
+
+
+def problem(name: str, value: Any) -> str | None:
+    """Say what ``CODEX_TRACKING[name]`` must be when ``value`` will not do.
+
+    Returns:
+        The expectation, such as ``"seconds above 0"``, or None when the value is good.
+    """
+    kind = FIELDS[name].type
+    if kind == "bool":
+        return None if isinstance(value, bool) else "True or False"
+    if kind == "float":
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+        return None if good else "seconds above 0 and below 86400"
+    if kind == "int":
+        least = 0 if name in ("trusted_proxies", "retention_days") else 1
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+        return None if good else f"a whole number from {least}"
+    if kind == "tuple[str, ...]":
+        good = isinstance(value, list | tuple | set | frozenset) and all(
+            isinstance(part, str) and part for part in value
+        )
+        return None if good else "a list or tuple of non-empty strings"
+    if not isinstance(value, str):
+        return "a string"
+    if name == "redis_url" and not value.startswith(SCHEMES):
+        return "a URL that starts with " + ", ".join(SCHEMES)
+    if name == "key_prefix" and (not value or len(value) > 100 or any(c in value for c in "{} \n\r\t\0")):
+        return "1 to 100 characters without braces or white space"
+    return None
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting in SETTING_NAMES:
+        get_tracking_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="codex_tracking.settings")
