@@ -1,0 +1,15 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class TrackingConfig(AppConfig):
+    """Registers system checks, cabinet declarations and dashboard providers."""
+
+    name = "codex_tracking"
+    label = "codex_tracking"
+    verbose_name = _("Page views")
+    default_auto_field = "django.db.models.BigAutoField"

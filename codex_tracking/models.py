@@ -1,0 +1,131 @@
+"""The tables: all aggregates, so they grow with distinct values per day, never with traffic."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from typing import Any, ClassVar
+
+from django.db import models, router, transaction
+from django.db.models import Sum
+from django.utils.translation import gettext_lazy as _
+
+
+class PageView(models.Model):
+    """One path's views on one day."""
+
+    path = models.CharField(_("path"), max_length=500, db_index=True)
+    date = models.DateField(_("date"), db_index=True)
+    views = models.PositiveBigIntegerField(_("views"), default=0)
+    visitors = models.PositiveBigIntegerField(_("visitors"), default=0, db_default=0)
+    # Null: no flush wrote this row, so live counts override it instead of adding to it.
+    own = models.PositiveSmallIntegerField(null=True, default=None, editable=False)
+
+    class Meta:
+        verbose_name = _("Page view")
+        verbose_name_plural = _("Page views")
+        constraints = [
+            models.UniqueConstraint(fields=["path", "date"], name="codex_tracking_pageview_path_date_uniq"),
+        ]
+        ordering = ["-date", "-views", "path"]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.path} - {self.views}"
+
+
+class Breakdown(models.Model):
+    """One value of one dimension on one day: views, and the visits that began with it."""
+
+    date = models.DateField(_("date"))
+    dimension = models.CharField(_("dimension"), max_length=20)
+    value = models.CharField(_("value"), max_length=700)
+    views = models.PositiveBigIntegerField(_("views"), default=0)
+    visits = models.PositiveBigIntegerField(_("visits"), default=0)
+
+    class Meta:
+        verbose_name = _("Breakdown")
+        verbose_name_plural = _("Breakdowns")
+        constraints = [
+            models.UniqueConstraint(fields=["date", "dimension", "value"], name="codex_tracking_breakdown_uniq"),
+        ]
+        ordering = ["-date", "dimension", "-views", "-visits", "value"]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.dimension} {self.value} - {self.views}"
+
+
+class DayTotalsManager(models.Manager["DayTotals"]):
+    """Keeps a day's total in step with its rows."""
+
+    def lock(self, day: Date, using: str) -> DayTotals:
+        """Lock ``day`` until the transaction ends, and return its row; must be the transaction's first statement."""
+        rows = self.using(using)
+        if not rows.filter(date=day).update(locks=models.F("locks") + 1):
+            rows.bulk_create([DayTotals(date=day)], ignore_conflicts=True)
+            rows.filter(date=day).update(locks=models.F("locks") + 1)
+        return rows.get(date=day)
+
+    def recount(self, dates: set[Date]) -> None:
+        """Add the days' totals up anew, after rows of ``PageView`` were changed by hand."""
+        using = router.db_for_write(DayTotals)
+        for day in sorted(dates):
+            with transaction.atomic(using=using):
+                totals = self.lock(day, using)
+                own = PageView.objects.using(using).filter(date=day, own__isnull=False)
+                totals.views = own.aggregate(views=Sum("views"))["views"] or 0
+                totals.save(using=using, update_fields=["views"])
+
+
+class DayTotals(models.Model):
+    """One day's figures that are no sum over its rows; its row is also the day's lock."""
+
+    date = models.DateField(_("date"), primary_key=True)
+    views = models.PositiveBigIntegerField(_("views"), default=0)
+    """Sum over the rows of ``PageView`` that flushes wrote."""
+    visitors = models.PositiveBigIntegerField(_("visitors"), default=0)
+    """Estimate, standard error 0.81 %."""
+    visits = models.PositiveBigIntegerField(_("visits"), default=0)
+    engaged = models.PositiveBigIntegerField(_("engaged visits"), default=0)
+    """Visits that were no bounce."""
+    seconds = models.PositiveBigIntegerField(_("seconds"), default=0)
+    """Duration of all visits."""
+    sketch = models.BinaryField(null=True, default=None, editable=False)
+    """Dense HyperLogLog of the visitors, as Redis keeps it."""
+    rows = models.JSONField(default=dict, editable=False)
+    """Dimension -> how many values it has at most."""
+    locks = models.PositiveBigIntegerField(default=0, editable=False)
+    flushed_at = models.DateTimeField(_("flushed at"), null=True, default=None, editable=False)
+
+    objects: ClassVar[DayTotalsManager] = DayTotalsManager()
+
+    class Meta:
+        verbose_name = _("Day")
+        verbose_name_plural = _("Days")
+        ordering = ["-date"]
+
+    def __str__(self) -> str:
+        return f"{self.date} - {self.views}"
+
+
+class Generation(models.Model):
+    """What the database has of one life of a day in Redis."""
+
+    date = models.DateField()
+    token = models.CharField(max_length=64)
+    last = models.CharField(max_length=64, default="")
+    """Id of the last seal applied."""
+    acked: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
+    """Stream -> last batch that the rows contain."""
+    closed = models.BooleanField(default=False)
+    """Its owners wrote their batches themselves; nothing more is taken from Redis."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["date", "token"], name="codex_tracking_generation_uniq")]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.token}"
+
+
+def database(write: bool = False) -> str:
+    """Return the alias of the database that the tables are in."""
+    hints: dict[str, Any] = {}
+    return router.db_for_write(PageView, **hints) if write else router.db_for_read(PageView, **hints)
