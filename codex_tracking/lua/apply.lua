@@ -1,0 +1,116 @@
+-- Adds one batch to a day, once.
+-- KEYS live uniques visits now
+-- ARGV stream seq generation proposed-generation oldest path-cap value-cap visit-cap ttl dense visits-json pairs
+--      field increment ... visitor ...
+-- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
+-- GAP (Redis went back in time) or GEN (another generation); after OK the counters that visits made grow.
+local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
+local VISIT_GAP, NOW_SECONDS, MOST_SEEN = 1800, 300, 576
+
+local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
+local g = h[1]
+if not g then
+  g = ARGV[4]
+  c('HSET', L, '#g', g, '#n', 1, '#f', 0, '#k', 0, '#p', '', '#s', '')
+end
+if g ~= ARGV[3] then return {'GEN', g, 0, 0} end
+local seq, last = tonumber(ARGV[2]), tonumber(h[5] or '0')
+-- With nothing live, what was applied is in an earlier seal.
+if seq <= last then return {'DUP', g, h[2] - (h[4] == '0' and 1 or 0), tonumber(h[3])} end
+if seq ~= last + 1 then return {'GAP', g, 0, 0} end
+
+c('HSET', L, '#w:' .. ARGV[1], seq)
+c('HSETNX', L, '#o', ARGV[5])
+if seq == 1 then c('HSET', L, '#s', c('HGET', L, '#s') .. ARGV[1] .. ' ') end
+
+local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local distinct, derived = {}, {}
+
+local function add(f, v)
+  local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
+  local n = distinct[dimension]
+  if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') end
+  local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
+  if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
+  if c('HINCRBY', L, f, v) == tonumber(v) then
+    n = n + 1
+    held = held + 1
+  end
+  distinct[dimension] = n
+end
+
+local function derive(f, v)
+  add(f, v)
+  derived[#derived + 1] = f
+  derived[#derived + 1] = v
+end
+
+-- Adds a digest to a list of them, and says whether it was new.
+local function seen(list, digest)
+  digest = ' ' .. digest
+  if #list >= MOST_SEEN or string.find(list, digest, 1, true) then return list, false end
+  return list .. digest, true
+end
+
+local function room(id, now)
+  if c('HLEN', V) < tonumber(ARGV[8]) then return true end
+  local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
+  for i = 1, #some, 2 do
+    if tonumber(string.match(some[i + 1], '^%d+')) < now - VISIT_GAP then c('HDEL', V, some[i]) end
+  end
+  return c('HLEN', V) < tonumber(ARGV[8])
+end
+
+local pairs_end = 12 + 2 * tonumber(ARGV[12])
+for i = 13, pairs_end, 2 do add(ARGV[i], ARGV[i + 1]) end
+
+local newest = 0
+for _, touch in ipairs(cjson.decode(ARGV[11])) do
+  local id, first, latest, views, paths, fields, events = unpack(touch)
+  local state, before, n, pages, done = c('HGET', V, id), nil, 0, '', ''
+  if state then
+    before, n, pages, done = string.match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
+    before, n = tonumber(before), tonumber(n)
+  end
+  if (not before or first > before + VISIT_GAP) and views > 0 then
+    before, n, done = first, 0, ''
+    derive('t:visits', 1)
+    for _, f in ipairs(fields) do derive(f, 1) end
+  end
+  if before then
+    c('ZADD', NOW, latest, id)
+    newest = math.max(newest, latest)
+    local engaged = n >= 2
+    n = n + views + #events / 2
+    if n >= 2 and not engaged then derive('t:engaged', 1) end
+    if latest > before then derive('t:seconds', latest - before) else latest = before end
+    local fresh
+    for i = 1, #paths, 2 do
+      pages, fresh = seen(pages, paths[i + 1])
+      if fresh then derive('p+:' .. paths[i], 1) end
+    end
+    for i = 1, #events, 2 do
+      done, fresh = seen(done, events[i + 1])
+      if fresh then derive('event+:' .. events[i], 1) end
+    end
+    if state or room(id, latest) then c('HSET', V, id, latest .. ' ' .. n .. '|' .. pages .. '|' .. done) end
+  end
+end
+if newest > 0 then
+  c('EXPIRE', V, ARGV[9])
+  c('ZREMRANGEBYSCORE', NOW, '-inf', newest - NOW_SECONDS)
+  c('EXPIRE', NOW, 2 * NOW_SECONDS)
+end
+
+if held == 0 then held = 1 end
+c('HSET', L, '#k', held)
+for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
+
+if #ARGV > pairs_end then
+  -- A dense sketch can be merged with the one in the database register by register.
+  if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
+  c('PFADD', U, unpack(ARGV, pairs_end + 1))
+end
+local answer = {'OK', g, tonumber(h[2]), tonumber(h[3])}
+for i = 1, #derived do answer[4 + i] = derived[i] end
+return answer

@@ -1,0 +1,6 @@
+-- A seal is in the database: forget it, and tell its owners.
+-- KEYS live sealed   ARGV id
+local L, S, c = KEYS[1], KEYS[2], redis.call
+if c('HGET', S, '#id') == ARGV[1] then c('UNLINK', S) end
+if c('HGET', L, '#p') == ARGV[1] then c('HSET', L, '#f', c('HGET', L, '#n') - 1) end
+return 1

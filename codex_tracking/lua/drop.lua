@@ -1,0 +1,6 @@
+-- Forgets a closed or broken generation.
+-- KEYS live sealed   ARGV generation
+for i = 1, 2 do
+  if redis.call('HGET', KEYS[i], '#g') == ARGV[1] then redis.call('UNLINK', KEYS[i]) end
+end
+return 1

@@ -1,0 +1,21 @@
+-- Freezes what a day has counted since the last seal, and begins a new part.
+-- KEYS live sealed   ARGV new-id
+-- Answers {status, generation, id, previous id}: NEW, OLD (one waits already), IDLE (nothing new, the last seal is not
+-- known to be in the database) or NONE.
+local L, S, c = KEYS[1], KEYS[2], redis.call
+if c('EXISTS', S) == 1 then
+  local h = c('HMGET', S, '#g', '#id', '#p')
+  return {'OLD', h[1], h[2], h[3]}
+end
+local h = c('HMGET', L, '#g', '#n', '#p', '#f', '#k', '#s')
+if not h[1] then return {'NONE'} end
+if h[5] == '0' then
+  return {(tonumber(h[4]) == h[2] - 1) and 'NONE' or 'IDLE', h[1], h[3], ''}
+end
+c('RENAME', L, S)
+c('HSET', S, '#id', ARGV[1])
+c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6])
+for stream in string.gmatch(h[6], '%S+') do
+  c('HSET', L, '#w:' .. stream, c('HGET', S, '#w:' .. stream))
+end
+return {'NEW', h[1], ARGV[1], h[3]}

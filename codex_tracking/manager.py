@@ -1,0 +1,339 @@
+"""The only module that talks to Redis: one client per event loop, and the protocol's scripts as methods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
+
+import redis.asyncio as redis_asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from .keys import day_keys, lease_key
+from .settings import EMBEDDED, TrackingSettings, get_tracking_settings
+from .types import Batch
+
+CONNECT_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
+"""How long one command may take; a timeout leaves open whether it was done, so all of ours may be repeated."""
+CONNECTIONS = 4
+"""Per event loop; the pusher alone uses one, dashboards share the rest."""
+CHUNK_FIELDS = 1_000
+"""Fields that one read of a seal asks for; about 1 ms of the loop."""
+VALUES_PER_DIMENSION = 5_000
+"""Distinct values that one dimension keeps per day; the rest is counted under ``(other)``."""
+VISITORS_WITH_STATE = 100_000
+"""Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
+
+STORE_ERRORS = (RedisError, OSError)
+"""What a store that is away, full or starting raises."""
+
+Client = Any
+"""``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
+
+
+class Answer(NamedTuple):
+    """What Redis said to a batch."""
+
+    status: Literal["OK", "DUP", "GAP", "GEN"]
+    generation: str
+    seal: int
+    """Number of the part that the batch is in."""
+    durable: int
+    """Number of the newest part that the database has."""
+    derived: dict[str, int]
+    """Counter field -> increment that the batch's visits caused."""
+
+
+class Seal(NamedTuple):
+    """One frozen part of a day."""
+
+    status: Literal["NEW", "OLD", "IDLE", "NONE"]
+    generation: str = ""
+    id: str = ""
+    previous: str = ""
+
+
+class Part(NamedTuple):
+    """Header and counters of one hash; ``generation`` is empty when there is none."""
+
+    generation: str
+    id: str
+    previous: str
+    oldest: int
+    """When its first view happened, seconds since the epoch; 0 when nobody said."""
+    counts: dict[str, int]
+
+
+class Uniques(NamedTuple):
+    """A day's visitors as Redis knows them."""
+
+    estimate: int
+    sketch: bytes | None
+    """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
+
+
+@cache
+def script(name: str) -> str:
+    """Return the text of ``lua/<name>.lua``."""
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+class TrackingRedisManager:
+    """The live counters of one site, through one client.
+
+    Every method raises one of ``STORE_ERRORS`` when the store is away, and may then be called again.
+
+    Args:
+        client: from ``connect``; belongs to the running event loop.
+        settings: whose ``key_prefix`` and caps hold.
+    """
+
+    def __init__(self, client: Client, settings: TrackingSettings) -> None:
+        self.client = client
+        self.settings = settings
+        self._scripts: dict[str, Any] = {}
+
+    async def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        if name not in self._scripts:
+            self._scripts[name] = self.client.register_script(script(name))
+        return await self._scripts[name](keys=keys, args=args)
+
+    async def apply(self, batch: Batch, generation: str) -> Answer:
+        """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
+        settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
+        args: list[Any] = [
+            batch.stream,
+            batch.seq,
+            generation,
+            secrets.token_hex(8),
+            batch.oldest,
+            settings.max_paths_per_day,
+            VALUES_PER_DIMENSION,
+            VISITORS_WITH_STATE,
+            settings.ttl_seconds,
+            0 if settings.embedded else 1,
+            batch.visits,
+            len(batch.counts),
+        ]
+        for counter in batch.counts.items():
+            args += counter
+        args += batch.ids
+        status, token, seal, durable, *derived = await self._run(
+            "apply", [keys.live, keys.uniques, keys.visits, keys.now], args
+        )
+        pairs = zip(derived[::2], derived[1::2], strict=True)
+        return Answer(
+            status.decode(), token.decode(), int(seal), int(durable), {name.decode(): int(n) for name, n in pairs}
+        )
+
+    async def join(self, day: str) -> str:
+        """Return the day's generation, beginning one when Redis knows none."""
+        return (await self.apply(Batch(day, "", 0, 0, {}), "")).generation
+
+    async def salt(self, day: str, proposed: bytes) -> bytes:
+        """Return what the day's visitors are hashed with: the first salt that anybody proposed."""
+        key = day_keys(self.settings.key_prefix, day).salt
+        salt: bytes = await self._run("salt", [key], [proposed, self.settings.ttl_seconds])
+        return salt
+
+    async def watch(self, day: str, stream: str) -> tuple[str, int, int]:
+        """Return generation, durable seal number and the last batch of ``stream`` that the live hash knows."""
+        key = day_keys(self.settings.key_prefix, day).live
+        token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
+        return (token or b"").decode(), int(durable or 0), int(last or 0)
+
+    async def seal(self, day: str) -> Seal:
+        """Freeze what the day has counted, or return the part that is frozen already."""
+        keys = day_keys(self.settings.key_prefix, day)
+        answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
+        return Seal(*(part.decode() for part in answer))
+
+    async def chunks(self, day: str, seal: str) -> AsyncIterator[list[bytes] | None]:
+        """Yield the seal's fields and values, flat; None when it is gone, which ends it.
+
+        A field may come twice if Redis resizes the hash meanwhile.
+        """
+        key, cursor = day_keys(self.settings.key_prefix, day).sealed, b"0"
+        while True:
+            answer = await self._run("chunk", [key], [seal, cursor, CHUNK_FIELDS])
+            if not answer:
+                yield None
+                return
+            cursor, fields = answer
+            yield fields
+            if int(cursor) == 0:
+                return
+
+    async def standing(self, day: str, seal: Seal) -> bool:
+        """Say whether ``seal`` is still what Redis has."""
+        keys = day_keys(self.settings.key_prefix, day)
+        idle = seal.status == "IDLE"
+        now = await self.client.hget(keys.live if idle else keys.sealed, "#p" if idle else "#id")
+        return now is not None and now.decode() == seal.id
+
+    async def done(self, day: str, seal: str) -> None:
+        """Forget a seal that the database has."""
+        keys = day_keys(self.settings.key_prefix, day)
+        await self._run("done", [keys.live, keys.sealed], [seal])
+
+    async def drop(self, day: str, generation: str) -> None:
+        """Forget a closed or broken generation."""
+        keys = day_keys(self.settings.key_prefix, day)
+        await self._run("drop", [keys.live, keys.sealed], [generation])
+
+    async def retire(self, day: str) -> bool:
+        """Forget the day if it holds nothing unflushed, and say whether there was anything to forget."""
+        keys = day_keys(self.settings.key_prefix, day)
+        return bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
+
+    async def read(self, day: str) -> tuple[Part, Part]:
+        """Return the live and the sealed part, both at one moment."""
+        keys = day_keys(self.settings.key_prefix, day)
+        live, sealed = await self._run("read", [keys.live, keys.sealed], [])
+        return parse(live), parse(sealed)
+
+    async def uniques(self, day: str) -> Uniques:
+        """Return the day's visitors."""
+        key = day_keys(self.settings.key_prefix, day).uniques
+        if self.settings.embedded:
+            return Uniques(int(await self.client.pfcount(key)), None)
+        sketch = await self.client.get(key)
+        return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
+
+    async def visitors_since(self, day: str, second: int) -> int:
+        """Return how many visitors were seen on ``day`` at ``second`` or later."""
+        return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
+
+    async def lease(self, holder: str, seconds: float) -> bool:
+        """Say whether ``holder`` may flush now; others wait up to ``seconds``. Saves work, guards nothing."""
+        key = lease_key(self.settings.key_prefix)
+        return bool(await self.client.set(key, holder, nx=True, px=max(1, int(seconds * 1000))))
+
+    async def lease_holder(self) -> str:
+        """Return who flushed last, while the lease lasts."""
+        return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
+
+
+def parse(flat: list[bytes]) -> Part:
+    """Return one hash as HGETALL gives it, header and counters apart."""
+    header: dict[bytes, bytes] = {}
+    counts: dict[str, int] = {}
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        if name.startswith(b"#"):
+            header[name] = value
+        else:
+            counts[name.decode("utf-8", "replace")] = int(value)
+    token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
+    return Part(token, seal, previous, int(float(header.get(b"#o", b"0"))), counts)
+
+
+def connect(url: str) -> Client:
+    """Return a client for ``url`` that waits at most a second and never repeats a command whose fate is open.
+
+    Raises:
+        ImportError: the embedded store is not installed.
+        ValueError: the URL is malformed.
+    """
+    if url.startswith(EMBEDDED):
+        return _embedded()
+    limits: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+    # A connection that died while idle fails the first command that uses it; that one attempt is safe.
+    once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    if url.startswith("redis+cluster://"):
+        return redis_asyncio.RedisCluster.from_url(url.replace("redis+cluster", "redis", 1), **limits)
+    if url.startswith("redis+sentinel://"):
+        return _sentinel(url, limits, once)
+    pool = redis_asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
+    )
+    return redis_asyncio.Redis.from_pool(pool)
+
+
+def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
+    """Return a client for the master that the sentinels name: ``redis+sentinel://host:port,host:port/service/db``."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not hosts or not service:
+        raise ValueError(
+            "redis+sentinel:// needs hosts and a service: redis+sentinel://host:26379,host:26379/mymaster/0"
+        )
+    sentinels = [
+        (host, int(port or 26379)) for host, _, port in (address.rpartition(":") for address in hosts.split(","))
+    ]
+    username, _, password = (unquote(part) for part in credentials.partition(":"))
+    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": CONNECTIONS, **limits}
+    options |= {name: value for name, value in (("username", username), ("password", password)) if value}
+    watch: Any = redis_asyncio.Sentinel
+    return watch(sentinels, sentinel_kwargs=limits).master_for(service, **options)
+
+
+_embedded_servers: dict[int, Any] = {}
+"""Process id -> the store's server; a forked child begins with an empty one."""
+
+
+def _embedded() -> Client:
+    try:
+        import fakeredis
+        import lupa  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Without a Redis URL the counters live in an embedded store, which is not installed: "
+            "pip install 'codex-tracking[embedded]', or set CODEX_TRACKING['redis_url']."
+        ) from error
+    server = _embedded_servers.setdefault(os.getpid(), fakeredis.FakeServer())
+    return fakeredis.FakeAsyncRedis(server=server)
+
+
+def clear_embedded() -> None:
+    """Empty the embedded store, for tests."""
+    _embedded_servers.clear()
+    _managers.clear()
+
+
+_managers: WeakKeyDictionary[asyncio.AbstractEventLoop, TrackingRedisManager] = WeakKeyDictionary()
+
+
+def get_tracking_manager() -> TrackingRedisManager:
+    """Return the running event loop's manager; its client is made at the first call and when the settings change.
+
+    Raises:
+        RuntimeError: no event loop is running.
+        ImportError: there is no Redis URL and the embedded store is not installed.
+    """
+    loop, settings = asyncio.get_running_loop(), get_tracking_settings()
+    manager = _managers.get(loop)
+    if manager is None or manager.settings != settings:
+        if manager is not None:
+            loop.create_task(_close(manager))
+        manager = _managers[loop] = TrackingRedisManager(connect(settings.redis_url), settings)
+    return manager
+
+
+def has_manager() -> bool:
+    """Say whether the running event loop has a client."""
+    return asyncio.get_running_loop() in _managers
+
+
+async def close_manager() -> None:
+    """Close the running event loop's client, if it has one."""
+    manager = _managers.pop(asyncio.get_running_loop(), None)
+    if manager is not None:
+        await _close(manager)
+
+
+async def _close(manager: TrackingRedisManager) -> None:
+    await manager.client.aclose()
+    pool = getattr(manager.client, "connection_pool", None)
+    if pool is not None:
+        await pool.disconnect()
