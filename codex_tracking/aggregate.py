@@ -1,0 +1,361 @@
+"""Hits become counters: one day's sums, bounded, until a push takes them as a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import islice
+from zlib import crc32
+
+from django.utils import timezone
+
+from .classify import bot
+from .devices import device_of, language_of
+from .geo import country_of
+from .keys import PATH, TOTAL, field, first
+from .paths import clean, normalise
+from .settings import TrackingSettings
+from .sources import Source, source_of
+from .types import OTHER, Batch, Hit, Touch
+from .visitors import client_address, identity, visitor_id
+
+MOST_FIELDS = 50_000
+"""Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
+MOST_VISITORS = 100_000
+"""Visitors that may wait in one process; the rest is dropped and counted."""
+BATCH_FIELDS = 500
+BATCH_VISITORS = 250
+BATCH_BYTES = 200_000
+"""Text of one batch; its increments and visits stay below the 256 KB that a batch may have."""
+VISIT_GAP = 1800
+"""Seconds without a view after which the next one begins a new visit."""
+PATHS_PER_TOUCH = 64
+WINDOW = 900
+"""Seconds for which day and hour are looked up once; every zone's offset is a multiple of it."""
+
+DAYS_BACK, DAYS_AHEAD = 8, 1
+"""Days around today that are accepted."""
+
+UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+VALUE_LIMIT = 200
+PAIR_LIMIT = 700
+"""Characters of two values in one, as much as the column takes."""
+
+
+class Clock:
+    """Tells the site's day and hour of a moment, asking the time zone once in a quarter of an hour."""
+
+    def __init__(self) -> None:
+        self._begin = 0.0
+        self._end = 0.0
+        self._now = ("", "")
+
+    def __call__(self, at: float) -> tuple[str, str]:
+        """Return ISO date and hour ("00" to "23") of ``at``, seconds since the epoch, in ``TIME_ZONE``."""
+        if not self._begin <= at < self._end:
+            local = datetime.fromtimestamp(at, timezone.get_default_timezone())
+            self._begin = at - at % WINDOW
+            self._end = self._begin + WINDOW
+            self._now = (local.date().isoformat(), f"{local.hour:02}")
+        return self._now
+
+
+class DayCounts:
+    """What one day has counted and no batch has taken yet."""
+
+    __slots__ = ("counts", "ids", "oldest", "touches")
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.touches: dict[str, list[Touch]] = {}
+        self.ids: set[str] = set()
+        """Hashed visitors of batches that Redis lost; their visits were counted."""
+        self.oldest = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self.touches or self.ids)
+
+
+class Aggregator:
+    """All that this process has counted and not yet pushed.
+
+    Args:
+        settings: decide about bots, proxies, country and opt-outs.
+    """
+
+    def __init__(self, settings: TrackingSettings) -> None:
+        self.settings = settings
+        self.days: dict[str, DayCounts] = {}
+        self.clock = Clock()
+        self.fields = 0
+        """Distinct counters waiting, all days together."""
+        self.visitors = 0
+
+    def add(self, hit: Hit) -> None:
+        """Count one hit in memory; a few microseconds."""
+        date, hour = self.clock(hit.at)
+        day = self.days.get(date)
+        if day is None:
+            day = self.days[date] = DayCounts()
+        if not day.oldest or hit.at < day.oldest:
+            day.oldest = int(hit.at)
+        if hit.kind == "view":
+            crawler = bot(hit.agent, self.settings)
+            if crawler is None:
+                self._view(day, hit, hour)
+            else:
+                self._count(day, ("excluded:bot", field("bot", clean(crawler, 80))))
+        elif hit.kind == "error":
+            self._error(day, hit)
+        elif hit.kind == "event":
+            self._event(day, hit)
+        else:
+            self._count(day, (field("excluded", hit.name),))
+
+    def _view(self, day: DayCounts, hit: Hit, hour: str) -> None:
+        path = page(hit.path, hit.secrets)
+        source = arrival(hit.referrer, campaign(hit.query), hit.host)
+        client = self._client(hit)
+        self._count(day, (field(PATH, path), *place(hit.route, hit.view, hour), *client))
+        if source.source:
+            self._count(day, (*origin(source), pair("page_source", path, source.source)))
+        self._touch(day, hit, path, source, hour, client)
+
+    def _client(self, hit: Hit) -> tuple[str, ...]:
+        address = ""
+        if self.settings.geoip_path:
+            address = client_address(hit.address, hit.forwarded, self.settings.trusted_proxies)
+        country = country_of(hit.country, address, self.settings.geoip_path) if hit.country or address else ""
+        return technology(hit.agent, hit.hints, hit.language, country)
+
+    def _error(self, day: DayCounts, hit: Hit) -> None:
+        if bot(hit.agent, self.settings) is not None:
+            self._count(day, ("excluded:status",))
+            return
+        error = f"{hit.name} {page(hit.path, hit.secrets)}"
+        referrer = arrival(hit.referrer, "", hit.host).referrer
+        self._count(day, ("excluded:status", field("error", error)))
+        if referrer:
+            self._count(day, (pair("error_referrer", error, referrer),))
+
+    def _event(self, day: DayCounts, hit: Hit) -> None:
+        name, _, value = hit.name.partition("\t")
+        self._count(day, (field("event", name),))
+        if value:
+            self._count(day, (pair("event_value", name, value),))
+        visitor = identity(hit, self.settings.trusted_proxies)
+        if visitor:
+            touch = self._touch_of(day, visitor, int(hit.at))
+            if touch is not None and name not in touch.events:
+                touch.events.append(name)
+
+    def _touch(self, day: DayCounts, hit: Hit, path: str, source: Source, hour: str, client: tuple[str, ...]) -> None:
+        visitor = identity(hit, self.settings.trusted_proxies)
+        if not visitor:
+            return
+        touch = self._touch_of(day, visitor, int(hit.at))
+        if touch is None:
+            return
+        touch.views += 1
+        if not touch.fields:
+            beginnings = (field("entry", path), field("hour", hour), *origin(source, True), *client)
+            touch.fields = tuple(first(counter) for counter in beginnings)
+        if len(touch.paths) < PATHS_PER_TOUCH:
+            touch.paths[path] = None
+
+    def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
+        touches = day.touches.get(visitor)
+        if touches is None:
+            if self.visitors >= MOST_VISITORS:
+                self._count(day, ("ledger:dropped_visitor",))
+                return None
+            self.visitors += 1
+            touches = day.touches[visitor] = [Touch(at, at)]
+        touch = touches[-1]
+        if at - touch.last > VISIT_GAP:
+            touch = Touch(at, at)
+            touches.append(touch)
+        touch.last = max(touch.last, at)
+        touch.first = min(touch.first, at)
+        return touch
+
+    def _count(self, day: DayCounts, counters: Iterable[str]) -> None:
+        counts = day.counts
+        for counter in counters:
+            if counter in counts:
+                counts[counter] += 1
+            else:
+                self._begin(counts, counter, 1)
+
+    def _begin(self, counts: dict[str, int], counter: str, n: int) -> None:
+        if self.fields >= MOST_FIELDS:
+            dimension = counter.partition(":")[0]
+            counter = field(dimension, OTHER)
+            self.fields -= counter in counts
+        self.fields += 1
+        counts[counter] = counts.get(counter, 0) + n
+
+    def note(self, date: str, name: str, n: int = 1) -> None:
+        """Add to the day's ledger what was not simply counted."""
+        day = self.days.setdefault(date, DayCounts())
+        counter = field("ledger", name)
+        if counter in day.counts:
+            day.counts[counter] += n
+        else:
+            self._begin(day.counts, counter, n)
+
+    def requeue(self, date: str, ids: Iterable[str]) -> None:
+        """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
+        day = self.days.setdefault(date, DayCounts())
+        day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))
+
+    def discard(self, date: str) -> int:
+        """Give a day up, and return how many views that were."""
+        day = self.days.pop(date)
+        self.fields -= len(day.counts)
+        self.visitors -= len(day.touches)
+        return sum(n for counter, n in day.counts.items() if counter.startswith("p:"))
+
+    def oldest(self) -> int:
+        """Return when the oldest view that waits here happened, seconds since the epoch; 0 when none waits."""
+        return min((day.oldest for day in self.days.values() if day and day.oldest), default=0)
+
+    def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
+        """Take what one batch may hold, or None when nothing waits for ``date``.
+
+        Args:
+            date: ISO date.
+            stream: who sends it.
+            seq: its number in the stream.
+            salt: what the visitors are hashed with; empty leaves them out, and they wait on.
+        """
+        day = self.days.get(date)
+        if day is None or not (day.counts or ((day.touches or day.ids) and salt)):
+            return None
+        counts = self._take_counts(day)
+        visits: list[list[object]] = []
+        ids: list[str] = []
+        if salt:
+            for visitor in list(islice(day.touches, BATCH_VISITORS)):
+                hashed = visitor_id(visitor, salt)
+                ids.append(hashed)
+                visits += [as_json(hashed, touch) for touch in day.touches.pop(visitor)]
+            self.visitors -= len(ids)
+            while day.ids and len(ids) < 2 * BATCH_VISITORS:
+                ids.append(day.ids.pop())
+        batch = Batch(
+            date,
+            stream,
+            seq,
+            day.oldest,
+            counts,
+            tuple(ids),
+            json.dumps(visits, ensure_ascii=False, separators=(",", ":")),
+        )
+        if not day:
+            del self.days[date]
+        return batch
+
+    def _take_counts(self, day: DayCounts) -> dict[str, int]:
+        waiting = day.counts
+        if len(waiting) <= BATCH_FIELDS and sum(map(len, waiting)) <= BATCH_BYTES // 4:
+            day.counts = {}
+            self.fields -= len(waiting)
+            return waiting
+        taken: dict[str, int] = {}
+        size = 0
+        for counter in list(islice(waiting, BATCH_FIELDS)):
+            size += len(counter) if counter.isascii() else len(counter.encode())
+            if size > BATCH_BYTES:
+                break
+            taken[counter] = waiting.pop(counter)
+        self.fields -= len(taken)
+        return taken
+
+
+def pair(dimension: str, one: str, other: str) -> str:
+    """Return the counter field of two values; no stored text has the tab between them."""
+    return field(dimension, f"{one}\t{other}"[:PAIR_LIMIT])
+
+
+def as_json(visitor: str, touch: Touch) -> list[object]:
+    """Return a touch as the script reads it."""
+    paths, events = with_digests(touch.paths), with_digests(touch.events)
+    return [visitor, touch.first, touch.last, touch.views, paths, list(touch.fields), events]
+
+
+def with_digests(names: Iterable[str]) -> list[str]:
+    """Return names, each followed by the short digest that a visit's state remembers it by."""
+    return [text for name in names for text in (name, f"{crc32(name.encode()):08x}")]
+
+
+def local_visits(visits: str) -> dict[str, int]:
+    """Return the counters of a batch's visits where no Redis can tell: each touch is taken for a visit of its own."""
+    counts: dict[str, int] = {}
+    for _, begin, end, views, paths, fields, events in json.loads(visits):
+        if not views:
+            continue
+        seen = [field(PATH, path) for path in paths[::2]] + [field("event", name) for name in events[::2]]
+        for counter in (field(TOTAL, "visits"), *fields, *map(first, seen)):
+            counts[counter] = counts.get(counter, 0) + 1
+        if views + len(events) // 2 > 1:
+            engaged = field(TOTAL, "engaged")
+            counts[engaged] = counts.get(engaged, 0) + 1
+        if end > begin:
+            seconds = field(TOTAL, "seconds")
+            counts[seconds] = counts.get(seconds, 0) + end - begin
+    return counts
+
+
+def accepted_days(today: str) -> tuple[str, ...]:
+    """Return the ISO dates that are counted and flushed when it is ``today``, oldest first."""
+    middle = datetime.fromisoformat(today).date()
+    return tuple((middle + timedelta(offset)).isoformat() for offset in range(-DAYS_BACK, DAYS_AHEAD + 1))
+
+
+# --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
+
+
+@lru_cache(maxsize=20_000)
+def page(path: str, secrets: tuple[str, ...]) -> str:
+    """Return a path as it is stored."""
+    return normalise(path, secrets)
+
+
+@lru_cache(maxsize=4096)
+def place(route: str, view: str, hour: str) -> tuple[str, ...]:
+    """Return the counter fields of what answered, and when."""
+    known = (
+        field("route", clean(route, 500)) if route else "",
+        field("view", clean(view, VALUE_LIMIT)) if view else "",
+    )
+    return (field("hour", hour), *filter(None, known))
+
+
+@lru_cache(maxsize=8192)
+def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[str, ...]:
+    """Return the counter fields of what the visitor came with."""
+    device, tongue = device_of(agent, hints), language_of(language)
+    values = (("browser", device.browser), ("os", device.os), ("device", device.device))
+    known = [(name, clean(value, 80)) for name, value in (*values, ("language", tongue), ("country", country)) if value]
+    return tuple(field(name, value) for name, value in known)
+
+
+def campaign(query: str) -> str:
+    """Return the query if it can name a source, else nothing, so that ordinary queries share a cache entry."""
+    return query if "utm_" in query or "ref=" in query or "source=" in query or "clid" in query else ""
+
+
+@lru_cache(maxsize=8192)
+def arrival(referrer: str, query: str, host: str) -> Source:
+    """Return where a view came from."""
+    return source_of(referrer, query, host)
+
+
+@lru_cache(maxsize=4096)
+def origin(source: Source, direct: bool = False) -> tuple[str, ...]:
+    """Return the counter fields of a source; ``direct`` also names the channel of visits that came from nowhere."""
+    named = [(name, getattr(source, name)) for name in ("source", "channel", "referrer", *UTM)]
+    return tuple(field(name, value) for name, value in named if value and (direct or source.source))

@@ -1,0 +1,105 @@
+"""Memory between the request and the push: hits in the order of their arrival, and what they were counted to."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from .aggregate import Aggregator
+from .settings import get_tracking_settings
+from .types import Batch, Hit
+
+MOST_HITS = 5_000
+"""Hits that may wait uncounted; beyond, each new hit counts two old ones itself, so that memory stays bounded."""
+
+
+class Buffer:
+    """Takes hits from any thread without waiting.
+
+    Args:
+        aggregator: what counts them; touched under this buffer's lock only.
+    """
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+        self._hits: deque[Hit] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self._hits and not any(self._aggregator.days.values())
+
+    def put(self, hit: Hit) -> None:
+        """Take one hit."""
+        self._hits.append(hit)
+        if len(self._hits) > MOST_HITS:
+            self.fold(2)
+
+    def fold(self, most: int) -> int:
+        """Count the oldest hits, ``most`` at the most, and return how many."""
+        with self._lock:
+            # Tests change settings; a server reads them once.
+            self._aggregator.settings = get_tracking_settings()
+            for done in range(most):
+                try:
+                    hit = self._hits.popleft()
+                except IndexError:
+                    return done
+                self._aggregator.add(hit)
+        return most
+
+    def days(self) -> list[str]:
+        """Return the ISO dates of which something waits."""
+        with self._lock:
+            return [date for date, day in self._aggregator.days.items() if day]
+
+    def cut(self, day: str, stream: str, seq: int, salt: bytes) -> Batch | None:
+        """Take what one batch may hold; see ``Aggregator.cut``."""
+        with self._lock:
+            return self._aggregator.cut(day, stream, seq, salt)
+
+    def requeue(self, day: str, ids: Iterable[str]) -> None:
+        """Take hashed visitors back; see ``Aggregator.requeue``."""
+        with self._lock:
+            self._aggregator.requeue(day, ids)
+
+    def note(self, day: str, name: str, n: int) -> None:
+        """Add to a day's ledger; see ``Aggregator.note``."""
+        with self._lock:
+            self._aggregator.note(day, name, n)
+
+    def discard(self, day: str) -> int:
+        """Give a day up; see ``Aggregator.discard``."""
+        with self._lock:
+            return self._aggregator.discard(day)
+
+    def oldest(self) -> float:
+        """Return when the oldest hit that waits here happened, seconds since the epoch; 0 when none waits."""
+        with self._lock:
+            waiting = [
+                moment for moment in (self._aggregator.oldest(), self._hits[0].at if self._hits else 0) if moment
+            ]
+            return min(waiting, default=0)
+
+
+_buffer: Buffer | None = None
+
+
+def get_buffer() -> Buffer:
+    """Return this process's buffer."""
+    global _buffer
+    if _buffer is None:
+        _buffer = Buffer(Aggregator(get_tracking_settings()))
+    return _buffer
+
+
+def reset_buffer() -> None:
+    """Begin with an empty buffer: what a forked child inherits is its parent's to count."""
+    global _buffer
+    _buffer = None
+
+
+os.register_at_fork(after_in_child=reset_buffer)

@@ -1,0 +1,90 @@
+"""A request becomes a hit: a few look-ups and an append, no I/O."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from .buffer import get_buffer
+from .classify import exclusion, is_error, opted_out, peek_user_pk
+from .metrics import ledger
+from .settings import TrackingSettings, get_tracking_settings
+from .types import Hit, Kind
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+LONGEST_PATH = 2_049
+"""One more than is stored at all, so that longer ones still show as too long."""
+LONGEST_AGENT = 512
+LONGEST_REFERRER = 2_048
+LONGEST_FORWARDED = 512
+LONGEST_HEADER = 200
+
+
+class TrackingRecorder:
+    """Puts requests into the buffer."""
+
+    @staticmethod
+    def record(request: HttpRequest) -> None:
+        """Count one page view of this request, whatever its answer; never waits."""
+        get_buffer().put(hit_of(request, get_tracking_settings()))
+
+
+def record_response(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Count an answered request: as a view, as an error, or under the reason why it is neither."""
+    settings = get_tracking_settings()
+    reason = exclusion(request, response, settings)
+    if reason is None:
+        hit = hit_of(request, settings)
+    elif reason == "disabled":
+        return
+    elif reason == "status" and is_error(response.status_code):
+        hit = hit_of(request, settings, "error", str(response.status_code))
+    else:
+        hit = excluded(reason)
+    ledger.counts[hit.kind] += 1
+    get_buffer().put(hit)
+
+
+def excluded(reason: str) -> Hit:
+    """Return the hit of a request of which nothing but the reason is kept."""
+    return Hit(time(), "excluded", reason, "", (), "", "", "", "", "", "", ("", "", ""), "", "", "", "", "", True)
+
+
+def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> Hit:
+    """Return what is kept of a request, cut but raw."""
+    get = request.META.get
+    match = request.resolver_match
+    anonymous = opted_out(request, settings)
+    return Hit(
+        time(),
+        kind,
+        name,
+        request.path[:LONGEST_PATH],
+        secrets_of(match.kwargs, settings) if match is not None and match.kwargs else (),
+        match.route if match is not None else "",
+        match.view_name if match is not None else "",
+        get("QUERY_STRING", "")[:LONGEST_REFERRER],
+        get("HTTP_HOST", ""),
+        get("HTTP_REFERER", "")[:LONGEST_REFERRER],
+        get("HTTP_USER_AGENT", "")[:LONGEST_AGENT],
+        (get("HTTP_SEC_CH_UA", ""), get("HTTP_SEC_CH_UA_PLATFORM", ""), get("HTTP_SEC_CH_UA_MOBILE", "")),
+        get("HTTP_ACCEPT_LANGUAGE", "")[:LONGEST_HEADER],
+        get(settings.country_meta, "") if settings.country_header else "",
+        get("REMOTE_ADDR", ""),
+        # The rightmost entries are the trusted ones.
+        get("HTTP_X_FORWARDED_FOR", "")[-LONGEST_FORWARDED:] if settings.trusted_proxies else "",
+        "" if anonymous else peek_user_pk(request),
+        anonymous,
+    )
+
+
+def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> tuple[str, ...]:
+    """Return names and values, flat, of those URL arguments whose values must not be stored."""
+    found: list[str] = []
+    for name in settings.sensitive_kwargs:
+        if name in kwargs:
+            found += (name, str(kwargs[name]))
+    return tuple(found)
