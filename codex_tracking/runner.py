@@ -1,0 +1,285 @@
+"""The background tasks of this process: they push and flush until the server stops, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from .buffer import get_buffer
+from .metrics import ledger
+from .settings import get_tracking_settings
+
+if TYPE_CHECKING:
+    # Redis is loaded when the tasks start, not when the middleware is imported.
+    from .flush import Flusher
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+"""How often retained batches are asked after while there is no traffic."""
+FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+"""Seconds before a failed push is repeated; doubled each time, with jitter."""
+
+
+class DatabaseThread:
+    """One daemon thread for the flusher's transactions.
+
+    Not an executor: the interpreter joins an executor's threads at exit, which a database that hangs would never let
+    happen, and refuses them work in the last flush at exit.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        threading.Thread(target=self._work, name="codex_tracking.database", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            future, job = self._jobs.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job())
+                except BaseException as error:
+                    future.set_exception(error)
+            del future, job
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a blocking function in the thread, on connections that work."""
+        from .flush import fresh_connections
+
+        future: Future[Any] = Future()
+        self._jobs.put((future, lambda: fresh_connections(function, *args)))
+        return await asyncio.wrap_future(future)
+
+
+class Runner:
+    """Keeps one pusher and one flusher going in whichever event loop serves this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Event | None = None
+        self._pusher: Any = None
+        self._database: DatabaseThread | None = None
+        self.lifespans = 0
+        """How many lifespans are up; the last one to end stops the tasks."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the tasks are alive."""
+        return (
+            self._task is not None and self._loop is not None and not self._loop.is_closed() and not self._task.done()
+        )
+
+    def start(self) -> None:
+        """Start the tasks in the running event loop, unless they run; a loop that ended hands its work over."""
+        with self._lock:
+            if self.running:
+                return
+            self._loop = asyncio.get_running_loop()
+            self._stopping = asyncio.Event()
+            # An empty context: the request that starts us has a database connection and a time zone of its own.
+            self._task = self._loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
+
+    def start_thread(self) -> None:
+        """Start the tasks in a thread of their own, for servers without an event loop, unless they run."""
+        with self._lock:
+            if self.running:
+                return
+            loop = asyncio.new_event_loop()
+            started = threading.Event()
+            threading.Thread(target=self._serve, args=(loop, started), name="codex_tracking", daemon=True).start()
+        started.wait(5)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
+        asyncio.set_event_loop(loop)
+        loop.call_soon(self.start)
+        loop.call_soon(started.set)
+        loop.run_forever()
+
+    async def stop(self) -> None:
+        """Push and flush what is left, for ``shutdown_timeout`` seconds at most, and end the tasks."""
+        task, stopping = self._task, self._stopping
+        if task is None or stopping is None or task.done():
+            return
+        stopping.set()
+        timeout = get_tracking_settings().shutdown_timeout
+        _, pending = await asyncio.wait({task}, timeout=timeout)
+        if pending:
+            logger.warning("gave up after %s seconds with views on their way to the database", timeout)
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+
+    async def _run(self) -> None:
+        from .manager import close_manager
+
+        try:
+            flusher = self._flusher()
+        except (ImportError, ValueError) as error:
+            logger.error("nothing can be counted: %s", error)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._push(flusher))
+                group.create_task(self._flush(flusher))
+            await self._drain(flusher)
+        finally:
+            await close_manager()
+
+    def _flusher(self) -> Flusher:
+        from .flush import Flusher
+        from .manager import get_tracking_manager
+        from .pusher import Pusher
+
+        if self._database is None:
+            self._database = DatabaseThread()
+        if self._pusher is None:
+            self._pusher = Pusher(get_buffer())
+        return Flusher(get_tracking_manager(), self._database.run)
+
+    async def _push(self, flusher: Flusher) -> None:
+        """Count what arrived every ``push_interval``, and send it; fold on while Redis is away."""
+        assert self._stopping is not None
+        delay, retry_at, check_at = FIRST_RETRY, 0.0, time.monotonic() + CHECK_SECONDS
+        while not self._stopping.is_set():
+            await self._pause(get_tracking_settings().push_interval)
+            await self._pusher.fold()
+            now = time.monotonic()
+            if now < retry_at:
+                continue
+            try:
+                await self._pusher.push(flusher)
+                if now >= check_at:
+                    await self._pusher.check(flusher)
+                    check_at = now + CHECK_SECONDS
+            except Exception as error:
+                self._push_failed(error)
+                # Full jitter, so that a fleet does not come back in step.
+                retry_at = time.monotonic() + random.uniform(0, delay)
+                delay = min(2 * delay, LAST_RETRY)
+            else:
+                delay = FIRST_RETRY
+                self._push_worked()
+
+    def _push_failed(self, error: Exception) -> None:
+        ledger.add("push_failures")
+        if not ledger.failing_since:
+            ledger.failing_since = time.time()
+            logger.error("views wait in memory: %s: %s", type(error).__name__, error, exc_info=_unexpected(error))
+
+    def _push_worked(self) -> None:
+        ledger.pushed_at = time.time()
+        if ledger.failing_since:
+            logger.warning("views reach Redis again after %.0f seconds", time.time() - ledger.failing_since)
+            ledger.failing_since = 0.0
+
+    async def _flush(self, flusher: Flusher) -> None:
+        """Flush every ``flush_interval`` if no other process has just done so."""
+        assert self._stopping is not None
+        holder, failing = f"{os.uname().nodename}:{os.getpid()}", False
+        while not self._stopping.is_set():
+            interval = get_tracking_settings().flush_interval
+            await self._pause(interval)
+            if self._stopping.is_set():
+                return
+            try:
+                if await flusher.manager.lease(holder, interval * 0.9):
+                    await flusher.flush_pending()
+                    ledger.flushed_at = time.time()
+                failing = False
+            except Exception as error:
+                ledger.add("flush_failures")
+                if not failing:
+                    logger.error(
+                        "Redis keeps the views: %s: %s", type(error).__name__, error, exc_info=_unexpected(error)
+                    )
+                failing = True
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._stopping is not None
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def _drain(self, flusher: Flusher) -> None:
+        """Bring everything into the database: through Redis, or straight there when Redis is away."""
+        pusher = self._pusher
+        try:
+            while not pusher.idle:
+                await pusher.fold()
+                await pusher.push(flusher)
+                for day in list(pusher.links):
+                    await flusher.flush(day)
+                await pusher.check(flusher)
+        except Exception as error:
+            if _from_database(error):
+                logger.error("Redis keeps the views: %s: %s", type(error).__name__, error, exc_info=_unexpected(error))
+                return
+            logger.warning("Redis is away at shutdown (%s): views go straight to the database", type(error).__name__)
+            await pusher.settle_all(flusher)
+
+    def _at_exit(self) -> None:
+        """Drain where no lifespan did: Daphne, runserver, WSGI."""
+        if self._pusher is None or self._pusher.idle:
+            return
+        try:
+            if self.running and self._loop is not None and self._loop.is_running():
+                stopped = asyncio.run_coroutine_threadsafe(self.stop(), self._loop)
+                stopped.result(get_tracking_settings().shutdown_timeout + 2)
+            else:
+                asyncio.run(self._last_drain())
+        except Exception:
+            logger.exception("views were lost at exit")
+
+    async def _last_drain(self) -> None:
+        from .manager import close_manager
+
+        try:
+            async with asyncio.timeout(get_tracking_settings().shutdown_timeout):
+                await self._drain(self._flusher())
+        finally:
+            await close_manager()
+
+
+def _unexpected(error: Exception) -> bool:
+    """Whether an error deserves its traceback: outages do not."""
+    from .manager import STORE_ERRORS
+
+    return not (isinstance(error, STORE_ERRORS) or _from_database(error))
+
+
+def _from_database(error: Exception) -> bool:
+    from django.db import Error
+
+    return isinstance(error, Error)
+
+
+_runner = Runner()
+
+
+def get_runner() -> Runner:
+    """Return this process's runner."""
+    return _runner
+
+
+def _after_fork() -> None:
+    global _runner
+    atexit.unregister(_runner._at_exit)
+    _runner = Runner()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,122 @@
+"""Adding to rows that may exist, in each database's own SQL: the ORM's upsert can overwrite but not add.
+
+All statements take rows of one day and one kind, and are repeated by nobody: the transaction around them is what makes
+them safe. ``own IS NULL`` marks a row that no flush wrote; a larger live count replaces its views instead of adding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+ROWS_PER_STATEMENT = 1_000
+
+
+class Row(NamedTuple):
+    """What to add to one row."""
+
+    value: str
+    """Path, or value of a dimension."""
+    views: int
+    beside: int
+    """A path's visitors, or a value's visits."""
+
+
+class Target(NamedTuple):
+    """A table, as far as its upsert needs it."""
+
+    table: str
+    value: str
+    beside: str
+    adopts: bool
+    """Whether rows may be there that no flush wrote."""
+
+
+PAGE_VIEWS = Target("codex_tracking_pageview", "path", "visitors", True)
+BREAKDOWNS = Target("codex_tracking_breakdown", "value", "visits", False)
+
+
+def add_page_views(connection: BaseDatabaseWrapper, day: date, rows: Sequence[Row]) -> None:
+    """Add views and visitors to the day's paths."""
+    _add(connection, PAGE_VIEWS, {"date": day, "own": 1}, rows)
+
+
+def add_breakdowns(connection: BaseDatabaseWrapper, day: date, dimension: str, rows: Sequence[Row]) -> None:
+    """Add views and visits to the day's values of one dimension."""
+    _add(connection, BREAKDOWNS, {"date": day, "dimension": dimension}, rows)
+
+
+def _add(connection: BaseDatabaseWrapper, target: Target, fixed: dict[str, Any], rows: Sequence[Row]) -> None:
+    if connection.vendor not in STATEMENTS:
+        raise NotImplementedError(
+            f"codex_tracking can add to rows on {', '.join(sorted(STATEMENTS))}, not on {connection.vendor}"
+        )
+    # Sorted, so that no two transactions meet in opposite order.
+    waiting = iter(sorted(rows))
+    with connection.cursor() as cursor:
+        while part := list(islice(waiting, _rows_per_statement(connection, len(fixed) + 3))):
+            cursor.execute(*STATEMENTS[connection.vendor](target, fixed, part))
+
+
+def _rows_per_statement(connection: BaseDatabaseWrapper, columns: int) -> int:
+    most = connection.features.max_query_params
+    return min(ROWS_PER_STATEMENT, most // columns) if most else ROWS_PER_STATEMENT
+
+
+def _columns(target: Target, fixed: dict[str, Any]) -> str:
+    return ", ".join((*fixed, target.value, "views", target.beside))
+
+
+def _on_conflict(target: Target, fixed: dict[str, Any], larger: str) -> str:
+    """Return the clause of PostgreSQL and SQLite, whose only difference is the function for the larger of two."""
+    table, beside = target.table, target.beside
+    views, own = f"{table}.views + excluded.views", ""
+    if target.adopts:
+        views = f"CASE WHEN {table}.own IS NULL THEN {larger}({table}.views, excluded.views) ELSE {views} END"
+        own = ", own = 1"
+    key = ", ".join((*(name for name in fixed if name != "own"), target.value))
+    return f"ON CONFLICT ({key}) DO UPDATE SET views = {views}, {beside} = {table}.{beside} + excluded.{beside}{own}"
+
+
+def _postgresql(target: Target, fixed: dict[str, Any], rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """One statement text whatever the number of rows: three arrays."""
+    values, views, beside = (list(column) for column in zip(*rows, strict=True))
+    marks = ", ".join("%s" for _ in fixed)
+    statement = (
+        f"INSERT INTO {target.table} ({_columns(target, fixed)}) "
+        f"SELECT {marks}, v, n, m FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS new (v, n, m) "
+        + _on_conflict(target, fixed, "GREATEST")
+    )
+    return statement, [*fixed.values(), values, views, beside]
+
+
+def _sqlite(target: Target, fixed: dict[str, Any], rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    return _values(target, fixed, rows, _on_conflict(target, fixed, "MAX"))
+
+
+def _mysql(target: Target, fixed: dict[str, Any], rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """Assignments run from left to right, so ``own`` comes last; VALUES() is the one spelling MariaDB knows too."""
+    views, own = "views + VALUES(views)", ""
+    if target.adopts:
+        views, own = f"IF(own IS NULL, GREATEST(views, VALUES(views)), {views})", ", own = 1"
+    beside = target.beside
+    clause = f"ON DUPLICATE KEY UPDATE views = {views}, {beside} = {beside} + VALUES({beside}){own}"
+    return _values(target, fixed, rows, clause)
+
+
+def _values(target: Target, fixed: dict[str, Any], rows: Sequence[Row], clause: str) -> tuple[str, list[Any]]:
+    marks = "(" + ", ".join("%s" for _ in range(len(fixed) + 3)) + ")"
+    statement = (
+        f"INSERT INTO {target.table} ({_columns(target, fixed)}) VALUES {', '.join([marks] * len(rows))} {clause}"
+    )
+    parameters: list[Any] = []
+    for row in rows:
+        parameters += (*fixed.values(), *row)
+    return statement, parameters
+
+
+STATEMENTS = {"postgresql": _postgresql, "sqlite": _sqlite, "mysql": _mysql}
