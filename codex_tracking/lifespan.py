@@ -1,0 +1,79 @@
+"""The ASGI lifespan: starts the background tasks with the server, and drains them before it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.core.handlers.asgi import ASGIHandler
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class TrackingLifespan:
+    """Wraps an ASGI application: ``application = TrackingLifespan(get_asgi_application())``.
+
+    Spec: https://asgi.readthedocs.io/en/stable/specs/lifespan.html
+
+    Args:
+        app: the application; one that has a lifespan of its own (Starlette, another wrapper) gets its messages too.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        # Not at the top: asgi.py imports this module before Django sets up logging, which may disable loggers it finds.
+        from .runner import get_runner
+
+        inner, runner = _Inner(self.app, scope), get_runner()
+        await receive()
+        answer = await inner.tell("lifespan.startup")
+        if answer["type"] == "lifespan.startup.failed":
+            await send(answer)
+            return
+        runner.lifespans += 1
+        runner.start()
+        await send(answer)
+        await receive()
+        answer = await inner.tell("lifespan.shutdown")
+        runner.lifespans -= 1
+        if runner.lifespans == 0:
+            await runner.stop()
+        await send(answer)
+
+
+class _Inner:
+    """The wrapped application's own lifespan, if it has one."""
+
+    def __init__(self, app: Application, scope: MutableMapping[str, Any]) -> None:
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Future[None] | None = None
+        # Django's handler answers a lifespan with an exception.
+        if not isinstance(app, ASGIHandler):
+            self._task = asyncio.ensure_future(app(scope, self._messages.get, self._answers.put))
+
+    async def tell(self, message: str) -> Message:
+        """Pass a message on, and return the answer; an application without a lifespan agrees to everything."""
+        agreed = {"type": f"{message}.complete"}
+        if self._task is None:
+            return agreed
+        await self._messages.put({"type": message})
+        answer = asyncio.ensure_future(self._answers.get())
+        both: set[asyncio.Future[Any]] = {answer, self._task}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done() and self._answers.empty():
+            answer.cancel()
+            # What it raised says that it has no lifespan, as servers take it too.
+            self._task.cancelled() or self._task.exception()
+            self._task = None
+            return agreed
+        return await answer

@@ -1,0 +1,59 @@
+"""The middleware: counts what was answered, and never raises or waits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from .metrics import ledger
+from .recorder import record_response
+from .runner import get_runner
+
+logger = logging.getLogger(__name__)
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+class PageTrackingMiddleware:
+    """Counts page views, sync or async as the handler around it is; put it first, so that it sees every answer.
+
+    Args:
+        get_response: the rest of the middleware chain.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer(request)
+        response = cast(HttpResponseBase, self.get_response(request))
+        record(request, response, get_runner().start_thread)
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        record(request, response, get_runner().start)
+        return response
+
+
+def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
+    """Count an answer, and start the background tasks where no lifespan did; what fails here is logged, not raised."""
+    try:
+        record_response(request, response)
+        if not get_runner().running:
+            start()
+    except Exception:
+        ledger.add("record_failures")
+        logger.exception("a view was not counted")
