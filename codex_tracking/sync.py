@@ -1,0 +1,58 @@
+"""Blocking twins of the public coroutines, under the same names, for code without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import async_to_sync
+
+from . import flush, selector
+from .manager import close_manager, has_manager
+from .widgets import TrackingAnalyticsContext
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+    """Return the blocking twin of a coroutine function; database work stays in the calling thread.
+
+    Raises:
+        RuntimeError: called in a thread whose event loop runs; await the coroutine there.
+    """
+
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        # Under ASGI a sync view's coroutines run on the server's loop, whose client is not ours to close.
+        borrowed = has_manager()
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            if not borrowed:
+                # The loop ends with this call, and a client must not outlive its loop.
+                await close_manager()
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return async_to_sync(call)
+
+
+flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
+flush_pending: Callable[[], int] = blocking(flush.flush_pending)
+
+
+class TrackingSelector:
+    """The public reads, blocking."""
+
+    daily_counts: Callable[..., dict[str, int]] = staticmethod(blocking(selector.TrackingSelector.daily_counts))
+    top_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(selector.TrackingSelector.top_pages))
+    unique_visitors: Callable[..., int] = staticmethod(blocking(selector.TrackingSelector.unique_visitors))
+    total_views: Callable[..., int] = staticmethod(blocking(selector.TrackingSelector.total_views))
+    multi_day_totals: Callable[..., list[dict[str, Any]]] = staticmethod(
+        blocking(selector.TrackingSelector.multi_day_totals)
+    )
+    get_analytics_context: Callable[..., TrackingAnalyticsContext] = staticmethod(
+        blocking(selector.TrackingSelector.get_analytics_context)
+    )
+
+
+__all__ = ["TrackingSelector", "flush_page_views", "flush_pending"]
