@@ -13,3 +13,7 @@ class TrackingConfig(AppConfig):
     label = "codex_tracking"
     verbose_name = _("Page views")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Import what registers itself."""
+        from codex_tracking import cabinet, checks, providers  # noqa: F401

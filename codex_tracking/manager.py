@@ -16,11 +16,11 @@ import redis.asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from .keys import day_keys, lease_key
-from .settings import EMBEDDED, TrackingSettings, get_tracking_settings
-from .types import Batch
+from codex_tracking.keys import day_keys, lease_key
+from codex_tracking.settings import EMBEDDED, TrackingSettings, get_tracking_settings
+from codex_tracking.types import Batch
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -214,6 +214,16 @@ class TrackingRedisManager:
         """Return how many visitors were seen on ``day`` at ``second`` or later."""
         return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
 
+    async def version(self) -> str:
+        """Return the server's version; empty where it does not tell, as the embedded store."""
+        try:
+            server = await self.client.info("server")
+        except ResponseError:
+            return ""
+        # A cluster answers per node.
+        server = server if "redis_version" in server else next(iter(server.values()), {})
+        return str(server.get("valkey_version") or server.get("redis_version", ""))
+
     async def lease(self, holder: str, seconds: float) -> bool:
         """Say whether ``holder`` may flush now; others wait up to ``seconds``. Saves work, guards nothing."""
         key = lease_key(self.settings.key_prefix)
@@ -296,9 +306,8 @@ def _embedded() -> Client:
 
 
 def clear_embedded() -> None:
-    """Empty the embedded store, for tests."""
+    """Empty the embedded store; clients made from now on see an empty one."""
     _embedded_servers.clear()
-    _managers.clear()
 
 
 _managers: WeakKeyDictionary[asyncio.AbstractEventLoop, TrackingRedisManager] = WeakKeyDictionary()

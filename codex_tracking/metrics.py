@@ -32,6 +32,12 @@ class Ledger:
         """Note what was given up, and why."""
         self.add(f"dropped_{reason}", n)
 
+    def clear(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self.counts.clear()
+            self.pushed_at = self.flushed_at = self.failing_since = 0.0
+
     def snapshot(self) -> dict[str, int]:
         """Return all counters by name."""
         with self._lock:

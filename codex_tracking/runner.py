@@ -15,13 +15,13 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .buffer import get_buffer
-from .metrics import ledger
-from .settings import get_tracking_settings
+from codex_tracking.buffer import get_buffer
+from codex_tracking.metrics import ledger
+from codex_tracking.settings import get_tracking_settings
 
 if TYPE_CHECKING:
     # Redis is loaded when the tasks start, not when the middleware is imported.
-    from .flush import Flusher
+    from codex_tracking.flush import Flusher
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class DatabaseThread:
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking function in the thread, on connections that work."""
-        from .flush import fresh_connections
+        from codex_tracking.flush import fresh_connections
 
         future: Future[Any] = Future()
         self._jobs.put((future, lambda: fresh_connections(function, *args)))
@@ -123,7 +123,7 @@ class Runner:
             await asyncio.wait({task}, timeout=1)
 
     async def _run(self) -> None:
-        from .manager import close_manager
+        from codex_tracking.manager import close_manager
 
         try:
             flusher = self._flusher()
@@ -139,9 +139,9 @@ class Runner:
             await close_manager()
 
     def _flusher(self) -> Flusher:
-        from .flush import Flusher
-        from .manager import get_tracking_manager
-        from .pusher import Pusher
+        from codex_tracking.flush import Flusher
+        from codex_tracking.manager import get_tracking_manager
+        from codex_tracking.pusher import Pusher
 
         if self._database is None:
             self._database = DatabaseThread()
@@ -246,7 +246,7 @@ class Runner:
             logger.exception("views were lost at exit")
 
     async def _last_drain(self) -> None:
-        from .manager import close_manager
+        from codex_tracking.manager import close_manager
 
         try:
             async with asyncio.timeout(get_tracking_settings().shutdown_timeout):
@@ -257,7 +257,7 @@ class Runner:
 
 def _unexpected(error: Exception) -> bool:
     """Whether an error deserves its traceback: outages do not."""
-    from .manager import STORE_ERRORS
+    from codex_tracking.manager import STORE_ERRORS
 
     return not (isinstance(error, STORE_ERRORS) or _from_database(error))
 
@@ -276,10 +276,11 @@ def get_runner() -> Runner:
     return _runner
 
 
-def _after_fork() -> None:
+def reset_runner() -> None:
+    """Begin without tasks and without batches: what a forked child inherits is its parent's to send."""
     global _runner
     atexit.unregister(_runner._at_exit)
     _runner = Runner()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=reset_runner)

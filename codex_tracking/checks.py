@@ -1,0 +1,167 @@
+"""System checks: what is wrong with the settings, and what will hurt, each with the remedy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
+from django.utils.module_loading import import_string
+
+from codex_tracking.models import database
+from codex_tracking.settings import FIELDS, get_tracking_settings, problem, raw_settings
+
+MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
+ANSWERS_ALONE = (
+    "django.middleware.cache.FetchFromCacheMiddleware",
+    "django.middleware.cache.UpdateCacheMiddleware",
+    "django.middleware.cache.CacheMiddleware",
+)
+"""Middleware that answers without asking those behind it."""
+
+Configs = Sequence[AppConfig] | None
+
+
+@register(Tags.compatibility)
+def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Look at every key of ``CODEX_TRACKING`` (or ``CABINET_TRACKING``)."""
+    found: list[CheckMessage] = []
+    for name in ("CABINET_TRACKING", "CODEX_TRACKING"):
+        value = getattr(settings, name, {})
+        if not isinstance(value, dict):
+            message = f"{name} must be a dictionary, not {value!r}."
+            found.append(Error(message, hint="Leave it out to use the defaults.", id="codex_tracking.E001"))
+    for key, value in raw_settings().items():
+        if key not in FIELDS:
+            found.append(_unknown(str(key)))
+        elif (expected := problem(key, value)) is not None:
+            found.append(_wrong(key, value, expected))
+    return found
+
+
+def _unknown(key: str) -> CheckMessage:
+    close = get_close_matches(key, FIELDS, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(FIELDS)}."
+    return Error(f"CODEX_TRACKING[{key!r}] is not a setting.", hint=hint, id="codex_tracking.E002")
+
+
+def _wrong(key: str, value: Any, expected: str) -> CheckMessage:
+    # A URL may hold a password, so only its beginning is repeated.
+    shown = repr(value.partition("://")[0] + "://...") if key == "redis_url" and isinstance(value, str) else repr(value)
+    message = f"CODEX_TRACKING[{key!r}] must be {expected}, not {shown}."
+    return Error(message, hint=f"The default is {FIELDS[key].default!r}.", id="codex_tracking.E003")
+
+
+@register(Tags.compatibility)
+def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Look at where the live counters are kept."""
+    tracking = get_tracking_settings()
+    if not tracking.enabled or not tracking.embedded:
+        return []
+    if find_spec("fakeredis") is None or find_spec("lupa") is None:
+        return [
+            Error(
+                "There is no Redis URL, and the embedded store is not installed.",
+                hint="Set CODEX_TRACKING['redis_url'], or pip install 'codex-tracking[embedded]'.",
+                id="codex_tracking.E004",
+            )
+        ]
+    found: list[CheckMessage] = []
+    if not settings.DEBUG:
+        found.append(
+            Caution(
+                "The live counters are in the embedded store: a killed process loses up to flush_interval of views.",
+                hint="Set CODEX_TRACKING['redis_url'] in production.",
+                id="codex_tracking.W001",
+            )
+        )
+    if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "0", "1"):
+        found.append(
+            Caution(
+                f"WEB_CONCURRENCY is {os.environ['WEB_CONCURRENCY']}, but the embedded store is for one process.",
+                hint="Set CODEX_TRACKING['redis_url'], which all processes share.",
+                id="codex_tracking.W002",
+            )
+        )
+    return found
+
+
+@register(Tags.compatibility)
+def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Look at where the middleware stands, and at those that take an async request off the event loop."""
+    installed = list(settings.MIDDLEWARE)
+    if MIDDLEWARE not in installed:
+        hint = f"Put {MIDDLEWARE!r} first in MIDDLEWARE."
+        return [Caution("No page view is counted: the middleware is missing.", hint=hint, id="codex_tracking.W003")]
+    found: list[CheckMessage] = []
+    for name in installed[: installed.index(MIDDLEWARE)]:
+        if name in ANSWERS_ALONE:
+            message = f"{name} stands before the tracking middleware, so pages from the cache are not counted."
+            found.append(Caution(message, hint=f"Put {MIDDLEWARE!r} first.", id="codex_tracking.W004"))
+    if getattr(settings, "ASGI_APPLICATION", None):
+        found += [_sync_only(name) for name in _sync_middleware(installed)]
+    return found
+
+
+def _sync_middleware(names: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        try:
+            middleware = import_string(name)
+        except ImportError:
+            # Django names it itself.
+            continue
+        if not getattr(middleware, "async_capable", False):
+            found.append(name)
+    return found
+
+
+def _sync_only(name: str) -> CheckMessage:
+    return Caution(
+        f"{name} is sync-only: under ASGI every request goes through a thread because of it.",
+        hint="Look for an async-capable version, or leave it out; the counting itself works either way.",
+        id="codex_tracking.W005",
+    )
+
+
+@register(Tags.compatibility)
+def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Look for the country database that the settings name."""
+    path = get_tracking_settings().geoip_path
+    if not path:
+        return []
+    if not Path(path).is_file():
+        message = f"CODEX_TRACKING['geoip_path'] names {path!r}, which is not a file."
+        hint = "Download a country database in MaxMind's format, or leave the setting out."
+        return [Error(message, hint=hint, id="codex_tracking.E005")]
+    if find_spec("maxminddb") is None:
+        message = "CODEX_TRACKING['geoip_path'] needs the package maxminddb."
+        return [Error(message, hint="pip install 'codex-tracking[geo]'", id="codex_tracking.E006")]
+    return []
+
+
+@register(Tags.database)
+def check_database(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Look at SQLite's settings, without which a flush makes other writers fail."""
+    alias = database(write=True)
+    options = settings.DATABASES[alias].get("OPTIONS", {})
+    if not settings.DATABASES[alias].get("ENGINE", "").endswith("sqlite3"):
+        return []
+    immediate = str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE")
+    if immediate and "wal" in str(options.get("init_command", "")).lower():
+        return []
+    return [
+        Caution(
+            f"The SQLite database {alias!r} is not set up for writers that meet: requests that write while views are "
+            "flushed may fail with 'database is locked'.",
+            hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
+            id="codex_tracking.W006",
+        )
+    ]
