@@ -1,0 +1,288 @@
+"""What counts as a page view, and the one reason why everything else does not."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.utils.functional import LazyObject, empty
+
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.types import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from django.contrib.auth.models import AbstractBaseUser
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+HTML = ("text/html", "application/xhtml+xml")
+EARLY = ("prefetch", "prerender", "preview")
+"""How a browser says that nobody has asked for the page yet; Safari's top hits say ``preview``."""
+
+TURBO_DRIVE = "text/html, application/xhtml+xml"
+"""``Accept`` of a Turbo Drive visit, which is a navigation made with ``fetch`` and has no header of its own."""
+
+AGENT_LIMIT = 512
+"""Characters of a user agent that are read."""
+
+EMPTY_AGENT = "(empty)"
+BARE_AGENT = "(bare)"
+"""An agent such as ``Mozilla/5.0`` with at most one word after it: no browser sends that."""
+
+
+# --- the request: the hot path, so plain look-ups and guard clauses only ---
+
+
+def exclusion(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> Reason | None:
+    """Say why this answered request is not a page view.
+
+    Returns:
+        The first reason that applies, or None for a page view. Bots are not looked for here: see ``bot``.
+    """
+    if not settings.enabled:
+        return "disabled"
+    if request.method != "GET":
+        return "method"
+    if request.path.startswith(settings.skip_prefixes):
+        return "prefix"
+    meta = request.META
+    status = response.status_code
+    if status == 200:
+        if not response.headers.get("Content-Type", "").startswith(HTML) and not _is_html(response):
+            return "content_type"
+    elif status == 304:
+        # It carries no content type, so what the browser asked for has to tell a page from a picture.
+        if "text/html" not in meta.get("HTTP_ACCEPT", "text/html"):
+            return "content_type"
+    elif not settings.track_redirects or (status != 301 and status != 302):
+        return "status"
+    get = meta.get
+    if (
+        get("HTTP_SEC_PURPOSE")
+        or get("HTTP_PURPOSE")
+        or get("HTTP_X_PURPOSE")
+        or get("HTTP_X_MOZ")
+        or get("HTTP_X_SEC_PURPOSE")
+    ) and _is_early(meta):
+        return "prefetch"
+    if (
+        get("HTTP_SEC_FETCH_DEST", "document") != "document"
+        or get("HTTP_HX_REQUEST")
+        or get("HTTP_X_REQUESTED_WITH")
+        or get("HTTP_TURBO_FRAME")
+        or get("HTTP_HX_HISTORY_RESTORE_REQUEST")
+    ) and _is_partial(meta):
+        return "partial"
+    if not settings.track_staff:
+        user = peek_user(request)
+        if user is not None and getattr(user, "is_staff", False):
+            return "staff"
+    if not settings.track_anonymous and not peek_user_pk(request):
+        return "anonymous"
+    return None
+
+
+def _is_html(response: HttpResponseBase) -> bool:
+    return response.headers.get("Content-Type", "").lstrip().lower().startswith(HTML)
+
+
+def _is_early(meta: Mapping[str, Any]) -> bool:
+    names = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ", "HTTP_X_SEC_PURPOSE")
+    return any(meta.get(name, "").strip().lower().startswith(EARLY) for name in names)
+
+
+def _is_partial(meta: Mapping[str, Any]) -> bool:
+    """Whether a script asked for a part of a page, or for data, rather than a person for a page."""
+    if "HTTP_TURBO_FRAME" in meta or "HTTP_HX_HISTORY_RESTORE_REQUEST" in meta:
+        return True
+    if meta.get("HTTP_HX_BOOSTED", "").lower() == "true":
+        return False
+    if "HTTP_HX_REQUEST" in meta or meta.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
+        return True
+    destination = meta.get("HTTP_SEC_FETCH_DEST", "").strip().lower()
+    if destination == "empty" and meta.get("HTTP_ACCEPT") == TURBO_DRIVE:
+        return False
+    return destination not in ("", "document", "iframe")
+
+
+def is_error(status: int) -> bool:
+    """Whether an answer of this status is recorded as an error beside the views."""
+    return status == 404 or 500 <= status < 600
+
+
+def opted_out(request: HttpRequest, settings: TrackingSettings) -> bool:
+    """Whether the visitor asked not to be followed, as far as the settings respect it."""
+    get = request.META.get
+    return (settings.respect_gpc and get("HTTP_SEC_GPC") == "1") or (settings.respect_dnt and get("HTTP_DNT") == "1")
+
+
+# --- who is logged in: only what the view has already loaded ---
+
+
+def peek_user(request: HttpRequest) -> AbstractBaseUser | None:
+    """Return the logged-in user if the view has loaded it; None also when nobody knows.
+
+    Never queries, never evaluates the lazy ``request.user``, never touches the session (which would set ``Vary``).
+    Source: the attributes where ``django.contrib.auth`` keeps what it loaded; private, so tests pin them.
+    """
+    state = request.__dict__
+    user = state.get("user")
+    # `type()` and not `isinstance()`: a lazy object answers `__class__` by loading.
+    if user is None or issubclass(type(user), LazyObject):
+        loaded = state.get("_acached_user")
+        if loaded is None:
+            loaded = state.get("_cached_user")
+        if loaded is None and user is not None:
+            # Past the lazy object's own look-up, which is ten times slower.
+            loaded = object.__getattribute__(user, "_wrapped")
+        user = loaded
+    if user is None or user is empty or not user.is_authenticated:
+        return None
+    return user  # type: ignore[no-any-return]
+
+
+def peek_user_pk(request: HttpRequest) -> str:
+    """Return the logged-in user's primary key as text if it is already in memory, else an empty string.
+
+    Source: ``peek_user``, else the session's data when the view has read the session.
+    """
+    user = peek_user(request)
+    if user is not None:
+        return str(user.pk)
+    session = request.__dict__.get("session")
+    data = None if session is None else session.__dict__.get("_session_cache")
+    return str(data.get("_auth_user_id", "")) if data else ""
+
+
+# --- bots: once per distinct user agent, behind a cache ---
+
+
+class Bots(NamedTuple):
+    """The bot list made ready."""
+
+    anywhere: re.Pattern[str]
+    start: re.Pattern[str]
+    names: dict[str, str]
+    """What a pattern found -> name."""
+    categories: dict[str, str]
+    """Name -> category."""
+
+
+# Cubot, XBot, M_bot and VR Bot are telephones and tablets, and so is Spider 8.
+GENERIC = re.compile(
+    r"[\w.-]{0,40}(?:(?<!cu)(?<!\bx)(?<!m_)(?<!\bc )(?<!vr )bots?(?:\b|_)|robot|crawl|spider(?! \d)|scrap(?:er|ing|y)"
+    r"|fetch|archiver|headless|monitor(?:ing)?(?:[/ ;)]|$)|validator|checker|scanner|inspector|measurement|research"
+    r"|http-?client|feed-?(?:reader|parser|burner)|preview|agent\b|optimizer|\bgoogle-|-google\b)[\w.-]{0,40}",
+    re.ASCII,
+)
+"""Words that programs have in their names and browsers do not."""
+
+CONTACT = re.compile(
+    r"https?://(?:www\.)?([a-z0-9.-]{1,60})"
+    r"|([a-z0-9._-]{1,40}(?:@|[\[(]at[\])])[a-z0-9-]{1,40}(?:\.[a-z]{2,20}){1,4})",
+    re.ASCII,
+)
+"""Crawlers give an address for complaints; browsers do not."""
+
+COMPATIBLE = re.compile(
+    r"^mozilla/[\d.]+ *\(compatible[;,]? *"
+    r"(?!msie|konqueror|ibrowse|opera|windows|linux|netfront|polaris|netpositive|u;)"
+    r"([\w.-]{1,40})",
+    re.ASCII,
+)
+"""After Internet Explorer and Konqueror, only programs call themselves compatible."""
+
+BROWSER = re.compile(
+    r"mozilla[/ ]|opera|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca|netfront"
+    r"|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
+    r"|^(?:lynx/|e?links[ /(]|w3m/|dillo/|netsurf/|ncsa[_ ]mosaic|vms_mosaic|icab/|edbrowse/|bunjalloo/|ibrowse/"
+    r"|amigavoyager/|samsung-|sec-|lge?[-/]|mot-|sie-)"
+)
+"""What people's browsers say somewhere; an agent that says nothing like it belongs to a program."""
+
+BARE = re.compile(r"mozilla/[\d.]+;?(?:\s*\((?:compatible;?)?\s*\)|\s+[\w.-]+(?:/[\w.-]+)?)?", re.ASCII)
+
+
+@cache
+def _bots() -> Bots:
+    """Read the bot list and join its patterns into two: those for anywhere in the agent, and those for its start.
+
+    A pattern is plain lower-case text, or ``^`` and the text that the agent begins with.
+    """
+    rows: list[dict[str, str]] = json.loads((Path(__file__).parent / "data" / "bots.json").read_text("utf-8"))
+    patterns = [row["pattern"] for row in rows]
+    starts = _either(pattern[1:] for pattern in patterns if pattern.startswith("^"))
+    anywhere = _either(pattern for pattern in patterns if not pattern.startswith("^"))
+    return Bots(
+        anywhere=re.compile(anywhere),
+        start=re.compile(starts),
+        names={row["pattern"].removeprefix("^"): row["name"] for row in reversed(rows)},
+        categories={row["name"]: row["category"] for row in reversed(rows)},
+    )
+
+
+def _either(texts: Iterable[str]) -> str:
+    """Return a pattern for any of the texts, grouped by first letter, which makes the search ten times as fast."""
+    # Longer first, so that the more telling of two texts that begin at one place wins.
+    ordered = sorted(texts, key=lambda text: (text[0], -len(text)))
+    groups = groupby(ordered, key=lambda text: text[0])
+    return "|".join(
+        re.escape(first) + "(?:" + "|".join(re.escape(text[1:]) for text in group) + ")" for first, group in groups
+    )
+
+
+def bot(agent: str, settings: TrackingSettings) -> str | None:
+    """Return the name of the bot that sends this user agent, or None for a person's browser.
+
+    Crawlers, AI bots, scripts, monitors, link previews, headless browsers and feed readers are bots, and so is who
+    sends no agent at all. ``bot_allow`` is asked first, then ``bot_deny``, then the list in ``data/bots.json``.
+
+    Returns:
+        A name from the list, a part of the agent (at most 80 characters) for bots that are not on it, else None.
+    """
+    return _bot(agent, settings.bot_allow, settings.bot_deny)
+
+
+@lru_cache(maxsize=8192)
+def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> str | None:
+    text = agent[:AGENT_LIMIT].strip().lower()
+    for part in allow:
+        if part.lower() in text:
+            return None
+    for part in deny:
+        if part.lower() in text:
+            return part
+    if not text or text == "-":
+        return EMPTY_AGENT
+    bots = _bots()
+    known = bots.anywhere.search(text) or bots.start.match(text)
+    if known:
+        return bots.names[known[0]]
+    return _unlisted(text)
+
+
+def _unlisted(text: str) -> str | None:
+    """Name a bot that is not on the list by what gives it away."""
+    telling = GENERIC.search(text) or COMPATIBLE.search(text)
+    if telling:
+        return telling[telling.re.groups]
+    contact = CONTACT.search(text)
+    if contact:
+        return contact[1] or contact[2]
+    if BARE.fullmatch(text):
+        return BARE_AGENT
+    if BROWSER.search(text):
+        return None
+    product = re.match(r"[\w.-]{1,40}", text, re.ASCII)
+    return product[0] if product else BARE_AGENT
+
+
+def bot_category(name: str) -> str:
+    """Return the category of a bot's name (``search``, ``ai``, ``script``, ...); ``other`` for unlisted ones."""
+    return _bots().categories.get(name, "other")

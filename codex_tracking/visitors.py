@@ -1,0 +1,85 @@
+"""Who is who, without keeping who: client address, identity, and the keyed hash that is stored."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from functools import lru_cache
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
+
+from codex_tracking.types import Hit
+
+MAX_HOPS = 10
+"""Entries of ``X-Forwarded-For`` that are looked at, from the right."""
+
+FORWARDED_LIMIT = 512
+"""Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
+
+ID_BYTES = 16
+NETWORK_BITS = 64
+"""An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
+
+
+@lru_cache(maxsize=8192)
+def client_address(address: str, forwarded: str, trusted_proxies: int) -> str:
+    """Return the client's address; IPv6 as the first address of its /64, IPv4 in IPv6 unwrapped.
+
+    Args:
+        address: ``REMOTE_ADDR``.
+        forwarded: ``X-Forwarded-For``.
+        trusted_proxies: how many proxies in front each append one entry; 0 ignores ``forwarded``.
+
+    Returns:
+        The entry ``trusted_proxies`` from the right; ``address`` when that entry is missing or no address; an empty
+        string when neither is an address (a Unix socket).
+    """
+    if 0 < trusted_proxies <= MAX_HOPS:
+        hops = forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS)
+        if len(hops) >= trusted_proxies:
+            client = _tidy(hops[-trusted_proxies])
+            if client:
+                return client
+    return _tidy(address)
+
+
+def _tidy(text: str) -> str:
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
+
+
+def identity(hit: Hit, trusted_proxies: int) -> str:
+    """Return what tells this visitor from others today, in the clear: never store it, never log it.
+
+    Returns:
+        The user's key, else address and user agent; an empty string for visitors who opted out.
+    """
+    if hit.anonymous:
+        return ""
+    if hit.user:
+        return "u\0" + hit.user
+    return client_address(hit.address, hit.forwarded, trusted_proxies) + "\0" + hit.agent
+
+
+def visitor_id(identity: str, salt: bytes) -> str:
+    """Return the stored form of an identity: a keyed 128-bit hash, 22 characters of base64url.
+
+    Args:
+        identity: from ``identity``; an empty one stays empty.
+        salt: the day's random salt, up to 64 bytes.
+    """
+    if not identity:
+        return ""
+    digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=salt[:64], digest_size=ID_BYTES).digest()
+    return urlsafe_b64encode(digest)[:22].decode("ascii")
