@@ -6,32 +6,50 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
-from operator import or_
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast, get_args
+from urllib.parse import unquote, urlsplit
 
 from asgiref.sync import sync_to_async
-from django.db import connections
-from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from . import hyperloglog
-from .aggregate import accepted_days
-from .flush import merged, parse_day
-from .keys import PATH
-from .manager import STORE_ERRORS, Part, Uniques, get_tracking_manager
-from .models import DayTotals, Generation, PageView, database
-from .settings import get_tracking_settings
-from .widgets import TrackingAnalyticsContext, analytics_context
+from codex_tracking.aggregate import accepted_days
+from codex_tracking.flush import parse_day
+from codex_tracking.manager import STORE_ERRORS, Part, Uniques, get_tracking_manager
+from codex_tracking.models import Generation, database
+from codex_tracking.paths import normalise
+from codex_tracking.periods import Period, parse
+from codex_tracking.reports import (
+    PATHS,
+    Deltas,
+    Figure,
+    Metric,
+    Page,
+    Step,
+    Summary,
+    breakdown_of,
+    counts_of,
+    elapsed_summary,
+    fraction_of_day,
+    page_of,
+    pages_of,
+    pages_views,
+    ranked,
+    rows_of,
+    series_of,
+    summary_of,
+    top_of,
+    totals_of,
+    visitors_of,
+)
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.types import Dimension
+from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
 
 logger = logging.getLogger(__name__)
 
 READS = 3
 """How often a read is repeated when a flush moved counters meanwhile; then the database alone answers."""
 T = TypeVar("T")
-
-Deltas = dict[str, dict[str, int]]
-"""ISO date -> counter field -> what no flush has written yet."""
 
 
 class Held(NamedTuple):
@@ -184,8 +202,169 @@ class TrackingSelector:
         chart = [{"date": day, "views": totals[day]} for day in dates]
         return analytics_context(chart, pages, visitors, rows_of(top), live=reading.live)
 
+    @staticmethod
+    async def breakdown(
+        dimension: str, start: str | None = None, end: str | None = None, limit: int = 10, search: str = ""
+    ) -> list[Figure]:
+        """Return the largest values of one dimension.
+
+        Args:
+            dimension: ``path``, or one of ``types.Dimension`` such as ``source``, ``browser`` or ``country``.
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            limit: how many, at least 1.
+            search: only values that contain this text, whatever its case.
+
+        Returns:
+            ``[Figure(value, views, beside), ...]``, most views first; ``beside`` is visits, for pages visitors.
+
+        Raises:
+            ValueError: an unknown dimension, a bad date or limit.
+
+        Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
+        """
+        if dimension not in DIMENSIONS:
+            raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {dimension!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit!r}")
+        period = parse(start, end, timezone.localdate())
+        found = await read(period.days, lambda deltas: breakdown_of(dimension, period, deltas, limit, search))
+        return list(found.value)
+
+    @staticmethod
+    async def summary(start: str | None = None, end: str | None = None) -> Summary:
+        """Return a period's views, visitors, visits, bounce rate and duration.
+
+        Args:
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+
+        Raises:
+            ValueError: a bad date.
+
+        Source: ``DayTotals`` rows plus what Redis holds and no flush has written yet.
+        """
+        period = parse(start, end, timezone.localdate())
+        uniques = await uniques_in(period)
+        found = await read(period.days, lambda deltas: summary_of(period, deltas, uniques))
+        return cast(Summary, found.value)
+
+    @staticmethod
+    async def previous_summary(start: str | None = None, end: str | None = None, *, year_ago: bool = False) -> Summary:
+        """Return the figures that ``summary`` is compared with: the same elapsed part of the period before.
+
+        Args:
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            year_ago: compare with the same dates a year earlier instead.
+
+        Raises:
+            ValueError: a bad date.
+
+        Source: ``DayTotals`` rows; where the period ends today, its counterpart ends at the same time of day.
+        """
+        now = timezone.localtime()
+        period = parse(start, end, now.date())
+        before = period.year_ago() if year_ago else period.previous()
+        if period.end < now.date():
+            return cast(Summary, (await read(before.days, lambda deltas: summary_of(before, deltas, {}))).value)
+        return await in_database(elapsed_summary, before, fraction_of_day(now))
+
+    @staticmethod
+    async def series(
+        metric: Metric = "views",
+        start: str | None = None,
+        end: str | None = None,
+        step: Step = "day",
+        path: str = "",
+    ) -> dict[str, int]:
+        """Return a figure over time.
+
+        Args:
+            metric: ``views``, ``visitors`` or ``visits``; visitors are not kept by the hour.
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            step: ``hour``, ``day``, ``week`` (from Monday) or ``month``.
+            path: one page instead of the whole site; by the day and beyond.
+
+        Returns:
+            ``{bucket: figure}``, oldest first, empty buckets included; hours are named ``2026-01-31T09`` in the site's
+            time zone, all others by their first day.
+
+        Raises:
+            ValueError: an unknown metric or step, or a bad date.
+        """
+        for name, value, known in (("metric", metric, get_args(Metric)), ("step", step, get_args(Step))):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        period = parse(start, end, timezone.localdate())
+        uniques = await uniques_in(period) if metric == "visitors" and not path else {}
+        found = await read(period.days, lambda deltas: series_of(metric, period, step, deltas, uniques, path))
+        return dict(found.value)
+
+    @staticmethod
+    async def page(path: str, start: str | None = None, end: str | None = None, limit: int = 10) -> Page:
+        """Return one page's own views, visitors, entries, days and sources.
+
+        Args:
+            path: as stored, such as ``/articles/hello/``.
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            limit: how many sources.
+
+        Raises:
+            ValueError: a bad date.
+        """
+        period = parse(start, end, timezone.localdate())
+        found = await read(period.days, lambda deltas: page_of(path, period, deltas, limit))
+        return cast(Page, found.value)
+
+    @staticmethod
+    async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
+        """Return model instances with their page's views as ``page_views``: one query for all of them.
+
+        Args:
+            objects: a queryset or instances that have ``get_absolute_url``.
+            days: how many, today included.
+
+        Raises:
+            ValueError: ``days`` is below 1.
+            AttributeError: an object has no ``get_absolute_url``.
+        """
+        dates = last_days(days)
+        period = parse(dates[0], dates[-1], timezone.localdate())
+
+        def look(deltas: Deltas) -> list[T]:
+            found = list(objects)
+            urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
+            views = pages_views(urls, period, deltas)
+            for item, url in zip(found, urls, strict=True):
+                item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
+            return found
+
+        return list((await read(dates, look)).value)
+
+    @staticmethod
+    async def visitors_now() -> int | None:
+        """Return how many visitors were seen in the last five minutes, or None while Redis is away."""
+        now = timezone.localtime()
+        day, second = now.date().isoformat(), int(now.timestamp()) - NOW_SECONDS
+        try:
+            return await get_tracking_manager().visitors_since(day, second)
+        except STORE_ERRORS:
+            return None
+
 
 TOP_PAGES = 8
+NOW_SECONDS = 300
+DIMENSIONS = (PATHS, *get_args(Dimension))
+
+
+async def uniques_in(period: Period) -> dict[str, Uniques]:
+    """Return those days' visitors that Redis may know better than the database: today's and yesterday's."""
+    today = timezone.localdate()
+    recent = [day for day in (today - timedelta(days=1), today) if period.contains(day)]
+    return {day.isoformat(): await live_uniques(day.isoformat()) for day in recent}
 
 
 def last_days(days: int | None) -> list[str]:
@@ -293,127 +472,6 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> dict[s
         for counter, n in counts.items():
             total[counter] = total.get(counter, 0) + n
     return total
-
-
-# --- blocking: the rows, with the delta worked in ---
-
-
-def path_deltas(delta: dict[str, int]) -> dict[str, int]:
-    """Return the views per path that no flush has written yet, without skipped paths."""
-    skipped = get_tracking_settings().skip_prefixes
-    prefix = f"{PATH}:"
-    paths = ((counter.removeprefix(prefix), n) for counter, n in delta.items() if counter.startswith(prefix))
-    return {path: n for path, n in paths if not path.startswith(skipped)}
-
-
-def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
-    """Leave out paths under ``skip_prefixes``, which rows from before a change of the setting may have."""
-    skipped = skipped_paths()
-    return rows if skipped is None else rows.exclude(skipped)
-
-
-def skipped_paths() -> Q | None:
-    """Return the condition of paths under ``skip_prefixes``, in a form that an index answers."""
-    prefixes = get_tracking_settings().skip_prefixes
-    if not prefixes:
-        return None
-    if connections[database()].vendor == "sqlite":
-        # Its LIKE ignores case, so no index serves it; its order is that of bytes, so a range does.
-        return reduce(
-            or_, (Q(path__gte=prefix, path__lt=prefix[:-1] + chr(ord(prefix[-1]) + 1)) for prefix in prefixes)
-        )
-    return reduce(or_, (Q(path__startswith=prefix) for prefix in prefixes))
-
-
-def rows_on(day: str) -> QuerySet[PageView]:
-    """Return one day's rows, in no order."""
-    return shown(PageView.objects.using(database()).filter(date=day).order_by())
-
-
-def override(views: int, own: int | None, delta: int) -> int:
-    """Return a row's views with its delta: added, or the larger of both where no flush wrote the row."""
-    return max(views, delta) if own is None else views + delta
-
-
-def counts_of(day: str, delta: dict[str, int]) -> dict[str, int]:
-    """Return one day's views per path."""
-    counts = path_deltas(delta)
-    for path, views, own in rows_on(day).values_list("path", "views", "own"):
-        counts[path] = override(views, own, counts.get(path, 0))
-    return {path: views for path, views in counts.items() if views > 0}
-
-
-def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
-    """Return the most viewed paths: the database's best, and all that have changed since."""
-    if limit < 0:
-        raise ValueError(f"limit must be at least 0, not {limit!r}")
-    changed = path_deltas(delta)
-    rows, counts = rows_on(day), dict(changed)
-    fields = ("path", "views", "own")
-    for names in slices(list(changed), 500):
-        for path, views, own in rows.filter(path__in=names).values_list(*fields):
-            counts[path] = override(views, own, changed[path])
-    # A delta never lowers a row, so what is not among the database's best and has not changed cannot be among ours.
-    for path, views, _ in rows.filter(views__gt=0).order_by("-views", "path").values_list(*fields)[:limit]:
-        counts.setdefault(path, views)
-    return dict(list(ranked(counts).items())[:limit])
-
-
-def pages_of(day: str, delta: dict[str, int]) -> int:
-    """Return how many paths were viewed."""
-    changed = path_deltas(delta)
-    rows = rows_on(day)
-    known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
-    return rows.filter(views__gt=0).count() + len(changed) - known
-
-
-def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
-    """Return the views of each day."""
-    alias = database()
-    span = (days[0], days[-1])
-    totals = dict.fromkeys(days, 0)
-    for date, views in DayTotals.objects.using(alias).filter(date__range=span).values_list("date", "views"):
-        totals[date.isoformat()] += views
-    in_span = PageView.objects.using(alias).filter(date__range=span).order_by()
-    skipped = skipped_paths()
-    if skipped is not None:
-        for date, views in in_span.filter(skipped, own__isnull=False).values_list("date").annotate(Sum("views")):
-            totals[date.isoformat()] -= views
-    foreign: dict[str, dict[str, int]] = {}
-    for date, path, views in shown(in_span.filter(own__isnull=True)).values_list("date", "path", "views"):
-        foreign.setdefault(date.isoformat(), {})[path] = views
-    for day in days:
-        changed, strange = path_deltas(deltas[day]), foreign.get(day, {})
-        totals[day] += sum(views for path, views in changed.items() if path not in strange)
-        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
-    return totals
-
-
-def visitors_of(day: str, uniques: Uniques) -> int:
-    """Return one day's visitors."""
-    totals = DayTotals.objects.using(database()).filter(date=day).first()
-    if totals is None:
-        return uniques.estimate
-    if uniques.sketch is None or totals.sketch is None:
-        return max(totals.visitors, uniques.estimate)
-    sketch = merged(totals.sketch, uniques.sketch, day)
-    return max(totals.visitors, hyperloglog.estimate(sketch) if sketch else 0)
-
-
-def ranked(counts: dict[str, int]) -> dict[str, int]:
-    """Return counts, largest first, then by name."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Return counts as the ancestor's rows."""
-    return [{"path": path, "views": views} for path, views in counts.items()]
-
-
-def slices(names: list[str], size: int) -> Iterable[list[str]]:
-    """Yield a list in pieces that fit a statement's parameters."""
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
 
 
 __all__ = ["TrackingAnalyticsContext", "TrackingSelector"]

@@ -7,9 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import async_to_sync
 
-from . import flush, selector
-from .manager import close_manager, has_manager
-from .widgets import TrackingAnalyticsContext
+from codex_tracking import flush, status
+from codex_tracking.manager import close_manager, has_manager
+from codex_tracking.reports import Figure, Page, Summary
+from codex_tracking.selector import TrackingSelector as Reads
+from codex_tracking.widgets import TrackingAnalyticsContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,19 +42,25 @@ flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
 flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 
 
+tracking_status: Callable[[], status.Status] = blocking(status.tracking_status)
+
+
 class TrackingSelector:
     """The public reads, blocking."""
 
-    daily_counts: Callable[..., dict[str, int]] = staticmethod(blocking(selector.TrackingSelector.daily_counts))
-    top_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(selector.TrackingSelector.top_pages))
-    unique_visitors: Callable[..., int] = staticmethod(blocking(selector.TrackingSelector.unique_visitors))
-    total_views: Callable[..., int] = staticmethod(blocking(selector.TrackingSelector.total_views))
-    multi_day_totals: Callable[..., list[dict[str, Any]]] = staticmethod(
-        blocking(selector.TrackingSelector.multi_day_totals)
-    )
-    get_analytics_context: Callable[..., TrackingAnalyticsContext] = staticmethod(
-        blocking(selector.TrackingSelector.get_analytics_context)
-    )
+    daily_counts: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.daily_counts))
+    top_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.top_pages))
+    unique_visitors: Callable[..., int] = staticmethod(blocking(Reads.unique_visitors))
+    total_views: Callable[..., int] = staticmethod(blocking(Reads.total_views))
+    multi_day_totals: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.multi_day_totals))
+    get_analytics_context: Callable[..., TrackingAnalyticsContext] = staticmethod(blocking(Reads.get_analytics_context))
+    breakdown: Callable[..., list[Figure]] = staticmethod(blocking(Reads.breakdown))
+    summary: Callable[..., Summary] = staticmethod(blocking(Reads.summary))
+    previous_summary: Callable[..., Summary] = staticmethod(blocking(Reads.previous_summary))
+    series: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.series))
+    page: Callable[..., Page] = staticmethod(blocking(Reads.page))
+    with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
+    visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
 
 
-__all__ = ["TrackingSelector", "flush_page_views", "flush_pending"]
+__all__ = ["TrackingSelector", "flush_page_views", "flush_pending", "tracking_status"]

@@ -1,0 +1,65 @@
+"""What happened besides page views: sign-ups, orders, downloads."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from codex_tracking.buffer import get_buffer
+from codex_tracking.metrics import ledger
+from codex_tracking.paths import clean
+from codex_tracking.recorder import bare_hit, hit_of
+from codex_tracking.runner import get_runner
+from codex_tracking.settings import get_tracking_settings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from codex_tracking.types import Hit
+
+logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 80
+LONGEST_VALUE = 200
+
+
+async def atrack(name: str, request: HttpRequest | None = None, *, value: object = "") -> None:
+    """Count one event; never raises, and awaits nothing.
+
+    Args:
+        name: what happened, such as ``signup``; at most 80 characters are kept.
+        request: whose visit it belongs to; without one (a task, a webhook) the event counts by itself.
+        value: what of it, such as the plan; at most 200 characters are kept, and each distinct value is a row, so no
+            order numbers.
+
+    Source: shows as dimensions ``event`` and ``event_value``; ``visits`` of an event are the visits it happened in.
+    """
+    if _count(name, request, value) and not get_runner().running:
+        get_runner().start()
+
+
+def track(name: str, request: HttpRequest | None = None, *, value: object = "") -> None:
+    """Count one event from code without an event loop; see ``atrack``."""
+    if _count(name, request, value) and not get_runner().running:
+        get_runner().start_thread()
+
+
+def _count(name: str, request: HttpRequest | None, value: object) -> bool:
+    try:
+        settings = get_tracking_settings()
+        if not settings.enabled:
+            return False
+        label, detail = clean(str(name), LONGEST_NAME), clean(str(value), LONGEST_VALUE)
+        if not label:
+            logger.warning("an event without a name was not counted")
+            return False
+        text = f"{label}\t{detail}" if detail else label
+        hit: Hit = bare_hit("event", text) if request is None else hit_of(request, settings, "event", text)
+        ledger.counts["event"] += 1
+        get_buffer().put(hit)
+    except Exception:
+        # Whatever a caller passes, its sign-up goes on.
+        ledger.add("record_failures")
+        logger.exception("an event was not counted")
+        return False
+    return True

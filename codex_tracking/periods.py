@@ -1,0 +1,95 @@
+"""Spans of days: named ones, the one before, and how far an unfinished one has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+YEAR = 365
+"""Days of the same weekdays and season a year ago would be 364; owners expect the same date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days from ``start`` to ``end``, both included."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.start > self.end:
+            raise ValueError(f"a period begins before it ends, not {self.start} to {self.end}")
+
+    @property
+    def length(self) -> int:
+        """How many days."""
+        return (self.end - self.start).days + 1
+
+    @property
+    def days(self) -> list[str]:
+        """ISO dates, oldest first."""
+        return [(self.start + timedelta(days=offset)).isoformat() for offset in range(self.length)]
+
+    def previous(self) -> Period:
+        """Return as many days as these, just before them."""
+        return Period(self.start - timedelta(days=self.length), self.start - timedelta(days=1))
+
+    def year_ago(self) -> Period:
+        """Return the same dates a year earlier; 29 February becomes 28 February."""
+        return Period(_year_before(self.start), _year_before(self.end))
+
+    def contains(self, day: date) -> bool:
+        """Say whether ``day`` is one of these days."""
+        return self.start <= day <= self.end
+
+
+def _year_before(day: date) -> date:
+    try:
+        return day.replace(year=day.year - 1)
+    except ValueError:
+        return day.replace(year=day.year - 1, day=28)
+
+
+def last(days: int, today: date) -> Period:
+    """Return the last ``days`` days, today included."""
+    return Period(today - timedelta(days=days - 1), today)
+
+
+def _last_month(today: date) -> Period:
+    end = today.replace(day=1) - timedelta(days=1)
+    return Period(end.replace(day=1), end)
+
+
+NAMED: dict[str, Callable[[date], Period]] = {
+    "today": lambda today: Period(today, today),
+    "yesterday": lambda today: Period(today - timedelta(days=1), today - timedelta(days=1)),
+    "7d": lambda today: last(7, today),
+    "28d": lambda today: last(28, today),
+    "30d": lambda today: last(30, today),
+    "90d": lambda today: last(90, today),
+    "month": lambda today: Period(today.replace(day=1), today),
+    "last_month": _last_month,
+    "year": lambda today: Period(today.replace(month=1, day=1), today),
+    "12m": lambda today: Period(_year_before(today) + timedelta(days=1), today),
+}
+"""Name -> the period, given today's date."""
+
+
+def parse(start: str | None, end: str | None, today: date) -> Period:
+    """Return the period between two ISO dates; today where one is omitted.
+
+    Raises:
+        ValueError: one is no ISO date, or ``start`` is after ``end``.
+    """
+    begin, finish = (_parse_day(text, today) for text in (start if start is not None else end, end))
+    return Period(begin, finish)
+
+
+def _parse_day(text: str | None, today: date) -> date:
+    if text is None:
+        return today
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {text!r}") from None

@@ -1,0 +1,425 @@
+"""Figures from the rows, with what Redis holds worked in; all functions block and are given the deltas.
+
+A delta is what no flush has written yet: counter field -> increment. ``selector`` takes care that both fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date as Date
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any, Literal, NamedTuple
+
+from django.db import connections
+from django.db.models import F, Q, QuerySet, Sum
+
+from codex_tracking import hyperloglog
+from codex_tracking.flush import merged
+from codex_tracking.keys import FIRST, PATH, TOTAL
+from codex_tracking.manager import Uniques
+from codex_tracking.models import Breakdown, DayTotals, PageView, database
+from codex_tracking.periods import Period
+from codex_tracking.settings import get_tracking_settings
+
+Deltas = dict[str, dict[str, int]]
+"""ISO date -> counter field -> what no flush has written yet."""
+
+
+def path_deltas(delta: dict[str, int]) -> dict[str, int]:
+    """Return the views per path that no flush has written yet, without skipped paths."""
+    skipped = get_tracking_settings().skip_prefixes
+    prefix = f"{PATH}:"
+    paths = ((counter.removeprefix(prefix), n) for counter, n in delta.items() if counter.startswith(prefix))
+    return {path: n for path, n in paths if not path.startswith(skipped)}
+
+
+def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
+    """Leave out paths under ``skip_prefixes``, which rows from before a change of the setting may have."""
+    skipped = skipped_paths()
+    return rows if skipped is None else rows.exclude(skipped)
+
+
+def skipped_paths() -> Q | None:
+    """Return the condition of paths under ``skip_prefixes``, in a form that an index answers."""
+    prefixes = get_tracking_settings().skip_prefixes
+    if not prefixes:
+        return None
+    return reduce(or_, (begins("path", prefix) for prefix in prefixes))
+
+
+def begins(column: str, prefix: str) -> Q:
+    """Return the condition that a column begins with ``prefix``, in a form that an index answers."""
+    if connections[database()].vendor == "sqlite":
+        # Its LIKE ignores case, so no index serves it; its order is that of bytes, so a range does.
+        return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)})
+    return Q(**{f"{column}__startswith": prefix})
+
+
+def rows_on(day: str) -> QuerySet[PageView]:
+    """Return one day's rows, in no order."""
+    return shown(PageView.objects.using(database()).filter(date=day).order_by())
+
+
+def override(views: int, own: int | None, delta: int) -> int:
+    """Return a row's views with its delta: added, or the larger of both where no flush wrote the row."""
+    return max(views, delta) if own is None else views + delta
+
+
+def counts_of(day: str, delta: dict[str, int]) -> dict[str, int]:
+    """Return one day's views per path."""
+    counts = path_deltas(delta)
+    for path, views, own in rows_on(day).values_list("path", "views", "own"):
+        counts[path] = override(views, own, counts.get(path, 0))
+    return {path: views for path, views in counts.items() if views > 0}
+
+
+def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
+    """Return the most viewed paths: the database's best, and all that have changed since."""
+    if limit < 0:
+        raise ValueError(f"limit must be at least 0, not {limit!r}")
+    changed = path_deltas(delta)
+    rows, counts = rows_on(day), dict(changed)
+    fields = ("path", "views", "own")
+    for names in slices(list(changed), 500):
+        for path, views, own in rows.filter(path__in=names).values_list(*fields):
+            counts[path] = override(views, own, changed[path])
+    # A delta never lowers a row, so what is not among the database's best and has not changed cannot be among ours.
+    for path, views, _ in rows.filter(views__gt=0).order_by("-views", "path").values_list(*fields)[:limit]:
+        counts.setdefault(path, views)
+    return dict(list(ranked(counts).items())[:limit])
+
+
+def pages_of(day: str, delta: dict[str, int]) -> int:
+    """Return how many paths were viewed."""
+    changed = path_deltas(delta)
+    rows = rows_on(day)
+    known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
+    return rows.filter(views__gt=0).count() + len(changed) - known
+
+
+def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
+    """Return the views of each day."""
+    alias = database()
+    span = (days[0], days[-1])
+    totals = dict.fromkeys(days, 0)
+    for date, views in DayTotals.objects.using(alias).filter(date__range=span).values_list("date", "views"):
+        totals[date.isoformat()] += views
+    in_span = PageView.objects.using(alias).filter(date__range=span).order_by()
+    skipped = skipped_paths()
+    if skipped is not None:
+        for date, views in in_span.filter(skipped, own__isnull=False).values_list("date").annotate(Sum("views")):
+            totals[date.isoformat()] -= views
+    foreign: dict[str, dict[str, int]] = {}
+    for date, path, views in shown(in_span.filter(own__isnull=True)).values_list("date", "path", "views"):
+        foreign.setdefault(date.isoformat(), {})[path] = views
+    for day in days:
+        changed, strange = path_deltas(deltas.get(day, {})), foreign.get(day, {})
+        totals[day] += sum(views for path, views in changed.items() if path not in strange)
+        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
+    return totals
+
+
+def visitors_of(day: str, uniques: Uniques) -> int:
+    """Return one day's visitors."""
+    totals = DayTotals.objects.using(database()).filter(date=day).first()
+    if totals is None:
+        return uniques.estimate
+    if uniques.sketch is None or totals.sketch is None:
+        return max(totals.visitors, uniques.estimate)
+    sketch = merged(totals.sketch, uniques.sketch, day)
+    return max(totals.visitors, hyperloglog.estimate(sketch) if sketch else 0)
+
+
+def ranked(counts: dict[str, int]) -> dict[str, int]:
+    """Return counts, largest first, then by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """Return counts as the ancestor's rows."""
+    return [{"path": path, "views": views} for path, views in counts.items()]
+
+
+def slices(names: list[str], size: int) -> Iterable[list[str]]:
+    """Yield a list in pieces that fit a statement's parameters."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
+
+
+# --- analytics: any dimension, any period ---
+
+PATHS = "path"
+"""The dimension of pages, which have a table of their own."""
+
+Metric = Literal["views", "visitors", "visits"]
+Step = Literal["hour", "day", "week", "month"]
+
+
+class Figure(NamedTuple):
+    """One value of a dimension."""
+
+    value: str
+    views: int
+    beside: int
+    """Visits that began with it; for a page its visitors, each day's added up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A period's figures."""
+
+    views: int = 0
+    visitors: int = 0
+    """Each day's visitors added up: who came on two days counts twice, because identities do not outlive a day."""
+    visits: int = 0
+    engaged: int = 0
+    """Visits with a second page view or an event."""
+    seconds: int = 0
+    """Duration of all visits."""
+
+    @property
+    def bounce_rate(self) -> float:
+        """Share of visits with one page view and no event, 0 to 1."""
+        return 1 - self.engaged / self.visits if self.visits else 0.0
+
+    @property
+    def views_per_visit(self) -> float:
+        """Page views a visit."""
+        return self.views / self.visits if self.visits else 0.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds between the first and the last view of a visit, on average; bounces count as 0."""
+        return self.seconds / self.visits if self.visits else 0.0
+
+
+def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
+    """Return what has changed in one dimension: value -> views and visits (of a page: visitors)."""
+    name = PATH if dimension == PATHS else dimension
+    views, beside = f"{name}:", f"{name}{FIRST}:"
+    changed: dict[str, list[int]] = {}
+    for day in days:
+        for counter, n in deltas.get(day, {}).items():
+            if counter.startswith(views):
+                changed.setdefault(counter.removeprefix(views), [0, 0])[0] += n
+            elif counter.startswith(beside):
+                changed.setdefault(counter.removeprefix(beside), [0, 0])[1] += n
+    return changed
+
+
+def values_in(dimension: str, period: Period) -> QuerySet[Any, Any]:
+    """Return the stored sums of one dimension: rows of ``value``, ``n`` (views) and ``m`` (visits or visitors)."""
+    span = (period.start, period.end)
+    if dimension == PATHS:
+        rows = shown(PageView.objects.using(database()).filter(date__range=span).order_by())
+        return rows.values(value=F("path")).annotate(n=Sum("views"), m=Sum("visitors"))
+    kept = Breakdown.objects.using(database()).filter(date__range=span, dimension=dimension).order_by()
+    return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"))
+
+
+def breakdown_of(
+    dimension: str, period: Period, deltas: Deltas, limit: int, search: str = "", within: str = ""
+) -> list[Figure]:
+    """Return the largest values of a dimension: the database's best, and all that have changed since.
+
+    Args:
+        dimension: ``path`` or one of ``types.Dimension``.
+        period: the days.
+        deltas: of those days.
+        limit: how many.
+        search: only values that contain this, whatever its case.
+        within: only values that begin with this; of pairs such as page and source, the first part and a tab.
+    """
+    changed = changed_values(dimension, period.days, deltas)
+    skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
+    changed = {
+        value: pair
+        for value, pair in changed.items()
+        if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
+    }
+    stored = values_in(dimension, period)
+    if search:
+        stored = stored.filter(value__icontains=search)
+    if within:
+        stored = stored.filter(begins("value", within))
+    found: dict[str, Figure] = {value: Figure(value, *pair) for value, pair in changed.items()}
+    for names in slices(list(changed), 500):
+        for row in stored.filter(value__in=names):
+            views, beside = changed[row["value"]]
+            found[row["value"]] = Figure(row["value"], row["n"] + views, row["m"] + beside)
+    for row in stored.order_by("-n", "-m", "value")[:limit]:
+        found.setdefault(row["value"], Figure(row["value"], row["n"], row["m"]))
+    return sorted(found.values(), key=lambda figure: (-figure.views, -figure.beside, figure.value))[:limit]
+
+
+def summary_of(period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Summary:
+    """Return a period's figures.
+
+    Args:
+        period: the days.
+        deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
+    """
+    stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
+    kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
+    sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
+    for day in period.days:
+        for name in ("visits", "engaged", "seconds"):
+            sums[name] += deltas.get(day, {}).get(f"{TOTAL}:{name}", 0)
+    live = {day: found for day, found in uniques.items() if period.contains(Date.fromisoformat(day))}
+    known = {day.date.isoformat(): day.visitors for day in stored.filter(date__in=list(live))} if live else {}
+    for day, found in live.items():
+        sums["visitors"] += visitors_of(day, found) - known.get(day, 0)
+    return Summary(views=sum(totals_of(period.days, deltas).values()), **sums)
+
+
+def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
+    """Return a past period's figures up to the same moment of its last day.
+
+    Hours of that day tell how many views and visits it had by then; within the hour, and for what is not kept by the
+    hour, the share of visits is taken.
+
+    Args:
+        period: days that are over.
+        fraction_of_last_day: 0 to 1.
+    """
+    whole = summary_of(period, {}, {})
+    last_day = Period(period.end, period.end)
+    ending = summary_of(last_day, {}, {})
+    moment = fraction_of_last_day * 24
+    views = visits = 0.0
+    for figure in values_in("hour", last_day):
+        share = min(1.0, max(0.0, moment - int(figure["value"]) if figure["value"].isdigit() else 1.0))
+        views += figure["n"] * share
+        visits += figure["m"] * share
+    part = visits / ending.visits if ending.visits else fraction_of_last_day
+    return Summary(
+        views=whole.views - ending.views + round(min(views, ending.views)),
+        **{
+            name: getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * min(1.0, part))
+            for name in ("visitors", "visits", "engaged", "seconds")
+        },
+    )
+
+
+def series_of(
+    metric: Metric, period: Period, step: Step, deltas: Deltas, uniques: dict[str, Uniques], path: str = ""
+) -> dict[str, int]:
+    """Return a metric over time: bucket -> figure, oldest first, empty buckets included.
+
+    Args:
+        metric: visitors are kept by the day, so by the hour there are none.
+        period: the days.
+        step: hours are named ``2026-01-31T09``, all others by their first day.
+        deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
+        path: of this page alone; empty for the whole site. A page has views and visitors, by the day and beyond.
+    """
+    if step == "hour":
+        return _by_hour(metric, period, deltas)
+    by_day = _page_by_day(metric, period, deltas, path) if path else _by_day(metric, period, deltas, uniques)
+    buckets: dict[str, int] = {}
+    for day in period.days:
+        name = bucket_of(Date.fromisoformat(day), step, period)
+        buckets[name] = buckets.get(name, 0) + by_day.get(day, 0)
+    return buckets
+
+
+def bucket_of(day: Date, step: Step, period: Period) -> str:
+    """Return the ISO date that names a day's bucket: its week's Monday or month's first, not before the period."""
+    if step == "week":
+        day -= timedelta(days=day.weekday())
+    elif step == "month":
+        day = day.replace(day=1)
+    return max(day, period.start).isoformat()
+
+
+def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
+    series = {f"{day}T{hour:02}": 0 for day in period.days for hour in range(24)}
+    rows = Breakdown.objects.using(database()).filter(
+        date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
+    )
+    for date, hour, views, visits in rows.order_by().values_list("date", "value", "views", "visits"):
+        series[f"{date.isoformat()}T{hour}"] += {"views": views, "visits": visits}.get(metric, 0)
+    name = {"views": "hour:", "visits": f"hour{FIRST}:"}.get(metric)
+    for day in period.days:
+        for counter, n in deltas.get(day, {}).items():
+            bucket = f"{day}T{counter.rpartition(':')[2]}"
+            if name is not None and counter.startswith(name) and bucket in series:
+                series[bucket] += n
+    return series
+
+
+def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> dict[str, int]:
+    if metric == "views":
+        return totals_of(period.days, deltas)
+    stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
+    series = {day.isoformat(): n for day, n in stored.values_list("date", metric)}
+    if metric == "visits":
+        for day in period.days:
+            series[day] = series.get(day, 0) + deltas.get(day, {}).get(f"{TOTAL}:visits", 0)
+    else:
+        for day, found in uniques.items():
+            series[day] = visitors_of(day, found)
+    return series
+
+
+def _page_by_day(metric: Metric, period: Period, deltas: Deltas, path: str) -> dict[str, int]:
+    column, counter = ("visitors", f"{PATH}{FIRST}:{path}") if metric == "visitors" else ("views", f"{PATH}:{path}")
+    rows = PageView.objects.using(database()).filter(path=path, date__range=(period.start, period.end)).order_by()
+    series = {day: deltas.get(day, {}).get(counter, 0) for day in period.days}
+    for day, n, own in rows.values_list("date", column, "own"):
+        series[day.isoformat()] = override(n, own, series[day.isoformat()])
+    return series
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page's own figures."""
+
+    path: str
+    views: int
+    visitors: int
+    """Each day's visitors added up."""
+    entries: int
+    """Visits that began here."""
+    series: dict[str, int]
+    """ISO date -> views."""
+    sources: list[Figure]
+    """Where the page's visitors came from."""
+
+
+def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
+    """Return one page's own figures."""
+    series = _page_by_day("views", period, deltas, path)
+    visitors = _page_by_day("visitors", period, deltas, path)
+    entry = Breakdown.objects.using(database()).filter(
+        date__range=(period.start, period.end), dimension="entry", value=path
+    )
+    entries = (entry.aggregate(n=Sum("visits"))["n"] or 0) + sum(
+        deltas.get(day, {}).get(f"entry{FIRST}:{path}", 0) for day in period.days
+    )
+    pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
+    sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
+    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources)
+
+
+def fraction_of_day(now: datetime) -> float:
+    """Return how much of its day is over at ``now``, 0 to 1."""
+    return (now.hour * 3600 + now.minute * 60 + now.second) / 86_400
+
+
+def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
+    """Return the views of some paths, each day's added up; paths without views are left out."""
+    counts: dict[str, int] = {}
+    for names in slices(list(dict.fromkeys(paths)), 500):
+        rows = PageView.objects.using(database()).filter(path__in=names, date__range=(period.start, period.end))
+        for row in rows.order_by().values("path").annotate(n=Sum("views")):
+            counts[row["path"]] = row["n"]
+    changed = changed_values(PATHS, period.days, deltas)
+    for path in set(paths) & changed.keys():
+        counts[path] = counts.get(path, 0) + changed[path][0]
+    return counts
