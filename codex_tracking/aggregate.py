@@ -11,15 +11,15 @@ from zlib import crc32
 
 from django.utils import timezone
 
-from .classify import bot
-from .devices import device_of, language_of
-from .geo import country_of
-from .keys import PATH, TOTAL, field, first
-from .paths import clean, normalise
-from .settings import TrackingSettings
-from .sources import Source, source_of
-from .types import OTHER, Batch, Hit, Touch
-from .visitors import client_address, identity, visitor_id
+from codex_tracking.classify import bot
+from codex_tracking.devices import device_of, language_of
+from codex_tracking.geo import country_of
+from codex_tracking.keys import PATH, TOTAL, field, first
+from codex_tracking.paths import clean, normalise
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.sources import Source, source_of
+from codex_tracking.types import OTHER, Batch, Hit, Touch
+from codex_tracking.visitors import client_address, identity, visitor_id
 
 MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
@@ -39,6 +39,8 @@ DAYS_BACK, DAYS_AHEAD = 8, 1
 """Days around today that are accepted."""
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+DIRECT = "direct"
+"""The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
 PAIR_LIMIT = 700
 """Characters of two values in one, as much as the column takes."""
@@ -116,11 +118,13 @@ class Aggregator:
 
     def _view(self, day: DayCounts, hit: Hit, hour: str) -> None:
         path = page(hit.path, hit.secrets)
-        source = arrival(hit.referrer, campaign(hit.query), hit.host)
+        source = source_of(hit.referrer, hit.query, hit.host)
         client = self._client(hit)
         self._count(day, (field(PATH, path), *place(hit.route, hit.view, hour), *client))
+        if source.channel != DIRECT:
+            self._count(day, origin(source))
         if source.source:
-            self._count(day, (*origin(source), pair("page_source", path, source.source)))
+            self._count(day, (pair("page_source", path, source.source),))
         self._touch(day, hit, path, source, hour, client)
 
     def _client(self, hit: Hit) -> tuple[str, ...]:
@@ -135,7 +139,7 @@ class Aggregator:
             self._count(day, ("excluded:status",))
             return
         error = f"{hit.name} {page(hit.path, hit.secrets)}"
-        referrer = arrival(hit.referrer, "", hit.host).referrer
+        referrer = source_of(hit.referrer, "", hit.host).referrer
         self._count(day, ("excluded:status", field("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))
@@ -160,7 +164,7 @@ class Aggregator:
             return
         touch.views += 1
         if not touch.fields:
-            beginnings = (field("entry", path), field("hour", hour), *origin(source, True), *client)
+            beginnings = (field("entry", path), field("hour", hour), *origin(source), *client)
             touch.fields = tuple(first(counter) for counter in beginnings)
         if len(touch.paths) < PATHS_PER_TOUCH:
             touch.paths[path] = None
@@ -343,19 +347,14 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(field(name, value) for name, value in known)
 
 
-def campaign(query: str) -> str:
-    """Return the query if it can name a source, else nothing, so that ordinary queries share a cache entry."""
-    return query if "utm_" in query or "ref=" in query or "source=" in query or "clid" in query else ""
-
-
-@lru_cache(maxsize=8192)
-def arrival(referrer: str, query: str, host: str) -> Source:
-    """Return where a view came from."""
-    return source_of(referrer, query, host)
-
-
 @lru_cache(maxsize=4096)
-def origin(source: Source, direct: bool = False) -> tuple[str, ...]:
-    """Return the counter fields of a source; ``direct`` also names the channel of visits that came from nowhere."""
+def origin(source: Source) -> tuple[str, ...]:
+    """Return the counter fields of where a view came from."""
     named = [(name, getattr(source, name)) for name in ("source", "channel", "referrer", *UTM)]
-    return tuple(field(name, value) for name, value in named if value and (direct or source.source))
+    return tuple(field(name, value) for name, value in named if value)
+
+
+def warm(settings: TrackingSettings) -> None:
+    """Load what the first view of a browser would load: bot patterns and device tables, some 200 ms."""
+    bot("Mozilla/5.0 (warm)", settings)
+    device_of("Mozilla/5.0 (warm)", ("", "", ""))

@@ -7,9 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from .aggregate import Aggregator
-from .settings import get_tracking_settings
-from .types import Batch, Hit
+from codex_tracking.aggregate import Aggregator
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.types import Batch, Hit
 
 MOST_HITS = 5_000
 """Hits that may wait uncounted; beyond, each new hit counts two old ones itself, so that memory stays bounded."""

@@ -13,14 +13,14 @@ from django.db import close_old_connections, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from . import hyperloglog, upsert
-from .aggregate import DAYS_BACK, accepted_days, local_visits
-from .keys import FIRST, PATH, TOTAL
-from .manager import VALUES_PER_DIMENSION, Seal, TrackingRedisManager, Uniques, get_tracking_manager
-from .metrics import ledger
-from .models import Breakdown, DayTotals, Generation, PageView, database
-from .settings import TrackingSettings
-from .types import OTHER, Batch
+from codex_tracking import hyperloglog, upsert
+from codex_tracking.aggregate import DAYS_BACK, accepted_days, local_visits
+from codex_tracking.keys import FIRST, PATH, TOTAL
+from codex_tracking.manager import VALUES_PER_DIMENSION, Seal, TrackingRedisManager, Uniques, get_tracking_manager
+from codex_tracking.metrics import ledger
+from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, database
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.types import OTHER, Batch
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
         for batch in batches:
             if batch.seq - batch.span < acked < batch.seq:
                 # Redis went back into the middle of batches that were joined to save memory: better too few than twice.
-                ledger.dropped("joined", views_of(batch.counts))
+                book.add({"ledger:dropped_joined": views_of(batch.counts)})
         for batch in fresh:
             book.add(batch.counts)
             book.add(local_visits(batch.visits))

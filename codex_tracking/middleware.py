@@ -10,9 +10,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from .metrics import ledger
-from .recorder import record_response
-from .runner import get_runner
+from codex_tracking.metrics import ledger
+from codex_tracking.recorder import record_response
+from codex_tracking.runner import get_runner
 
 logger = logging.getLogger(__name__)
 

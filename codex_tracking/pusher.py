@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from django.utils import timezone
 
-from .aggregate import MOST_FIELDS, accepted_days
-from .buffer import Buffer
-from .flush import Flusher, views_of
-from .keys import field as counter_field
-from .manager import Answer
-from .metrics import ledger
-from .types import OTHER, Batch
+from codex_tracking.aggregate import MOST_FIELDS, accepted_days
+from codex_tracking.buffer import Buffer
+from codex_tracking.flush import Flusher, views_of
+from codex_tracking.keys import field as counter_field
+from codex_tracking.manager import Answer
+from codex_tracking.metrics import ledger
+from codex_tracking.types import OTHER, Batch
 
 logger = logging.getLogger(__name__)
 

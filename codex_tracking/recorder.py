@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from .buffer import get_buffer
-from .classify import exclusion, is_error, opted_out, peek_user_pk
-from .metrics import ledger
-from .settings import TrackingSettings, get_tracking_settings
-from .types import Hit, Kind
+from codex_tracking.buffer import get_buffer
+from codex_tracking.classify import exclusion, is_error, opted_out, peek_user_pk
+from codex_tracking.metrics import ledger
+from codex_tracking.settings import TrackingSettings, get_tracking_settings
+from codex_tracking.types import Hit, Kind
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -21,6 +21,7 @@ LONGEST_AGENT = 512
 LONGEST_REFERRER = 2_048
 LONGEST_FORWARDED = 512
 LONGEST_HEADER = 200
+NO_HINTS = ("", "", "")
 
 
 class TrackingRecorder:
@@ -43,14 +44,14 @@ def record_response(request: HttpRequest, response: HttpResponseBase) -> None:
     elif reason == "status" and is_error(response.status_code):
         hit = hit_of(request, settings, "error", str(response.status_code))
     else:
-        hit = excluded(reason)
+        hit = bare_hit("excluded", reason)
     ledger.counts[hit.kind] += 1
     get_buffer().put(hit)
 
 
-def excluded(reason: str) -> Hit:
-    """Return the hit of a request of which nothing but the reason is kept."""
-    return Hit(time(), "excluded", reason, "", (), "", "", "", "", "", "", ("", "", ""), "", "", "", "", "", True)
+def bare_hit(kind: Kind, name: str) -> Hit:
+    """Return a hit of which nothing but its name is kept."""
+    return Hit(time(), kind, name, "", (), "", "", "", "", "", "", NO_HINTS, "", "", "", "", "", True)
 
 
 def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> Hit:
@@ -67,10 +68,10 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
         match.route if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
-        get("HTTP_HOST", ""),
+        get("HTTP_HOST", "")[:LONGEST_HEADER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
         get("HTTP_USER_AGENT", "")[:LONGEST_AGENT],
-        (get("HTTP_SEC_CH_UA", ""), get("HTTP_SEC_CH_UA_PLATFORM", ""), get("HTTP_SEC_CH_UA_MOBILE", "")),
+        hints_of(request.META) if "HTTP_SEC_CH_UA" in request.META else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", "")[:LONGEST_HEADER],
         get(settings.country_meta, "") if settings.country_header else "",
         get("REMOTE_ADDR", ""),
@@ -78,6 +79,16 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
         get("HTTP_X_FORWARDED_FOR", "")[-LONGEST_FORWARDED:] if settings.trusted_proxies else "",
         "" if anonymous else peek_user_pk(request),
         anonymous,
+    )
+
+
+def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:
+    """Return the client hints that name browser, system and kind of device."""
+    get = meta.get
+    return (
+        get("HTTP_SEC_CH_UA", "")[:LONGEST_HEADER],
+        get("HTTP_SEC_CH_UA_PLATFORM", "")[:LONGEST_HEADER],
+        get("HTTP_SEC_CH_UA_MOBILE", "")[:LONGEST_HEADER],
     )
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from codex_tracking.aggregate import warm
 from codex_tracking.buffer import get_buffer
 from codex_tracking.metrics import ledger
 from codex_tracking.settings import get_tracking_settings
@@ -71,6 +72,7 @@ class Runner:
         self._stopping: asyncio.Event | None = None
         self._pusher: Any = None
         self._database: DatabaseThread | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
         self.lifespans = 0
         """How many lifespans are up; the last one to end stops the tasks."""
 
@@ -105,9 +107,21 @@ class Runner:
 
     def _serve(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
         asyncio.set_event_loop(loop)
+        self._own_loop = loop
         loop.call_soon(self.start)
         loop.call_soon(started.set)
         loop.run_forever()
+        loop.close()
+
+    def abandon(self) -> None:
+        """End the tasks at once, with all that they hold; for tests."""
+        atexit.unregister(self._at_exit)
+        loop, task = self._loop, self._task
+        if loop is None or task is None or not self.running:
+            return
+        if loop is self._own_loop:
+            loop.call_soon_threadsafe(task.add_done_callback, lambda _: loop.stop())
+        loop.call_soon_threadsafe(task.cancel)
 
     async def stop(self) -> None:
         """Push and flush what is left, for ``shutdown_timeout`` seconds at most, and end the tasks."""
@@ -125,12 +139,16 @@ class Runner:
     async def _run(self) -> None:
         from codex_tracking.manager import close_manager
 
+        assert self._stopping is not None
         try:
             flusher = self._flusher()
         except (ImportError, ValueError) as error:
             logger.error("nothing can be counted: %s", error)
+            # Not the end, or every request would start us anew.
+            await self._stopping.wait()
             return
         try:
+            await flusher.run(warm, get_tracking_settings())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._push(flusher))
                 group.create_task(self._flush(flusher))
@@ -160,26 +178,29 @@ class Runner:
             if now < retry_at:
                 continue
             try:
+                if ledger.failing_since:
+                    # Without traffic nothing else would show that Redis is back.
+                    await flusher.manager.client.ping()
                 await self._pusher.push(flusher)
                 if now >= check_at:
                     await self._pusher.check(flusher)
                     check_at = now + CHECK_SECONDS
             except Exception as error:
-                self._push_failed(error)
+                ledger.add("push_failures")
+                self._store_failed(error)
                 # Full jitter, so that a fleet does not come back in step.
                 retry_at = time.monotonic() + random.uniform(0, delay)
                 delay = min(2 * delay, LAST_RETRY)
             else:
                 delay = FIRST_RETRY
-                self._push_worked()
+                self._store_worked()
 
-    def _push_failed(self, error: Exception) -> None:
-        ledger.add("push_failures")
+    def _store_failed(self, error: Exception) -> None:
         if not ledger.failing_since:
             ledger.failing_since = time.time()
             logger.error("views wait in memory: %s: %s", type(error).__name__, error, exc_info=_unexpected(error))
 
-    def _push_worked(self) -> None:
+    def _store_worked(self) -> None:
         ledger.pushed_at = time.time()
         if ledger.failing_since:
             logger.warning("views reach Redis again after %.0f seconds", time.time() - ledger.failing_since)
@@ -187,6 +208,8 @@ class Runner:
 
     async def _flush(self, flusher: Flusher) -> None:
         """Flush every ``flush_interval`` if no other process has just done so."""
+        from codex_tracking.manager import STORE_ERRORS
+
         assert self._stopping is not None
         holder, failing = f"{os.uname().nodename}:{os.getpid()}", False
         while not self._stopping.is_set():
@@ -199,6 +222,9 @@ class Runner:
                     await flusher.flush_pending()
                     ledger.flushed_at = time.time()
                 failing = False
+            except STORE_ERRORS as error:
+                ledger.add("flush_failures")
+                self._store_failed(error)
             except Exception as error:
                 ledger.add("flush_failures")
                 if not failing:
