@@ -1,0 +1,140 @@
+"""What the project can do to itself: ``python3 noxfile.py`` runs lint, types and tests; ``-s demo`` shows the demo.
+
+Needs Python 3.11 or newer and nothing else: without nox it makes a small environment of its own in ``.nox-bootstrap``,
+installs nox there and starts again. As root on Debian the tests also install the servers that they want.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BOOTSTRAP = ROOT / ".nox-bootstrap"
+NOX = "nox>=2025.5.1"
+
+
+def bootstrap() -> None:
+    """Start again inside an environment that has nox; does not return."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: {sys.executable}")
+    python = BOOTSTRAP / "bin" / "python" if os.name == "posix" else BOOTSTRAP / "Scripts" / "python.exe"
+    if subprocess.run([python, "-c", "import nox"], capture_output=True).returncode if python.exists() else True:
+        make_environment(python)
+    arguments = [str(python), "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(python, arguments)
+    sys.exit(subprocess.run(arguments).returncode)
+
+
+def make_environment(python: Path) -> None:
+    """Make ``.nox-bootstrap`` with nox in it; ``python`` is its interpreter."""
+    print(f"Making {BOOTSTRAP} with nox ...", flush=True)
+    shutil.rmtree(BOOTSTRAP, ignore_errors=True)
+    make = [sys.executable, "-m", "venv", str(BOOTSTRAP)]
+    if subprocess.run(make, capture_output=True).returncode:
+        # Debian keeps ensurepip in a package of its own.
+        if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=False)
+            subprocess.run(["apt-get", "install", "-y", "-qq", "python3-venv"], env=quiet, check=False)
+        shutil.rmtree(BOOTSTRAP, ignore_errors=True)
+        if subprocess.run(make).returncode:
+            sys.exit(f"{sys.executable} cannot make virtual environments. On Debian: apt-get install python3-venv")
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", NOX], check=True)
+
+
+try:
+    import nox
+except ModuleNotFoundError:
+    if __name__ != "__main__":
+        raise
+    bootstrap()
+
+# Interpreters of pyenv count even where its shims are not on PATH, or answer "not active".
+PYENV = sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.*/bin"), reverse=True)
+SHIMS = {str(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "shims")}
+os.environ["PATH"] = os.pathsep.join(
+    [part for part in os.environ.get("PATH", "").split(os.pathsep) if part not in SHIMS] + [str(path) for path in PYENV]
+)
+
+MATRIX = (("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1"))
+"""Python and Django of each run of the tests."""
+
+FULL = next((python for python, _ in MATRIX if shutil.which(f"python{python}")), None)
+"""The first Python of the matrix that is here: only it runs the tests that kill servers and open browsers."""
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "uv|virtualenv"
+# A missing Python is skipped, which nox shows in yellow and in its summary; the first Python must be there.
+nox.options.error_on_missing_interpreters = False
+
+_wheel: Path | None = None
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff: rules and format."""
+    session.install("ruff>=0.12")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Run mypy --strict with Django's plugin."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("python,django", MATRIX, ids=[f"python{python}-django{django}" for python, django in MATRIX])
+def tests(session: nox.Session, django: str) -> None:
+    """Run the tests against the built wheel; ``-- arguments`` go to pytest."""
+    package = wheel(session)
+    session.install(f"{package}[test]", f"django~={django}.0")
+    place = checkout_without_package(Path(session.virtualenv.location))
+    session.chdir(place)
+    session.run("python", "-m", "tests.servers")
+    partly = () if session.python == FULL else ("-m", "not browser and not fault")
+    environment = {"CODEX_TRACKING_WHEEL": str(package)}
+    session.run("python", "-m", "pytest", *partly, *session.posargs, env=environment)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Serve the demo site with visits and print the dashboard's address; ``-- arguments`` go to the demo."""
+    session.install("-e", ".[demo]")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+def wheel(session: nox.Session) -> Path:
+    """Build the wheel, once for all sessions, and return its path."""
+    global _wheel
+    if _wheel is None:
+        folder = Path(tempfile.mkdtemp(prefix="codex-tracking-wheel-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT), silent=True)
+        _wheel = next(folder.glob("*.whl"))
+    return _wheel
+
+
+def checkout_without_package(folder: Path) -> Path:
+    """Copy what the tests need besides the package, so that only the installed wheel can be imported."""
+    place = folder / "checkout"
+    shutil.rmtree(place, ignore_errors=True)
+    leave = shutil.ignore_patterns("codex_tracking", ".*", "__pycache__", "build", "dist", "*.sqlite3*")
+    shutil.copytree(ROOT, place, ignore=leave)
+    return place
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,213 @@
+"""Fixtures for all tests.
+
+``database``: runs the test on SQLite, PostgreSQL and MariaDB and yields the alias; needs no ``django_db`` mark.
+``@pytest.mark.parametrize("database", ["postgres"], indirect=True)``: on that one alone.
+``postgres``, ``mariadb``: the running ``PostgresServer`` and ``MariaDBServer``.
+``redis_server``: a running, empty ``RedisServer`` shared by the run; tests may stop, pause and kill it.
+``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
+``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
+``browser``: a headless Chromium (playwright, async).
+Whatever is missing is skipped by ``require(reason)``, which fails when ``CI=true``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+from pytest_django import Settings
+
+from codex_tracking.testing import reset_tracking
+from tests import databases
+from tests.routers import PinnedRouter
+from tests.servers import (
+    DatabaseServer,
+    MariaDBServer,
+    PostgresServer,
+    RedisServer,
+    Site,
+    available,
+    binary,
+    require,
+    server_command,
+)
+from tests.site.settings import sqlite
+
+
+@pytest.fixture(autouse=True)
+def _fresh_tracking() -> Iterator[None]:
+    """End what a test leaves running, so that no flush of it meets a later test or a database that is gone."""
+    yield
+    reset_tracking()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask pytest-django for the databases that each test's parameters name."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        alias = callspec.params.get("database") if callspec else None
+        if alias == "default" or alias in databases.SERVERS:
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave the test databases: their servers and folders go away with the run, whoever is still connected."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Start the servers of the databases that the collected tests name, before pytest-django makes their tables."""
+    databases.prepare()
+    marks = [mark for item in request.session.items for mark in item.iter_markers("django_db")]
+    named = {alias for mark in marks for alias in mark.kwargs.get("databases") or ()}
+    for alias in databases.SERVERS:
+        if alias in named:
+            _running(alias)
+
+
+@pytest.fixture(params=databases.ALIASES)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on each database; our models live in the alias that this yields."""
+    if request.param != "default":
+        _running(request.param)
+    PinnedRouter.alias = request.param
+    yield request.param
+    PinnedRouter.alias = "default"
+
+
+@pytest.fixture
+def postgres() -> PostgresServer:
+    """Yield the run's PostgreSQL, started again if a test stopped it."""
+    server = _running("postgres")
+    assert isinstance(server, PostgresServer)
+    return server
+
+
+@pytest.fixture
+def mariadb() -> MariaDBServer:
+    """Yield the run's MariaDB, started again if a test stopped it."""
+    server = _running("mariadb")
+    assert isinstance(server, MariaDBServer)
+    return server
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """Yield the run's Redis as the last test left it; tests take ``redis_server``."""
+    if not available("redis"):
+        require("redis-server is not installed")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """Yield a running Redis that holds nothing."""
+    shared_redis.resume()
+    shared_redis.start()
+    with shared_redis.client() as client:
+        client.flushall()
+        client.script_flush()
+    return shared_redis
+
+
+@pytest.fixture
+def tracking_settings(settings: Settings) -> Callable[..., None]:
+    """Return a function that changes keys of ``CODEX_TRACKING`` until the test ends."""
+
+    def change(**values: Any) -> None:
+        settings.CODEX_TRACKING = {**settings.CODEX_TRACKING, **values}
+
+    return change
+
+
+class Sites:
+    """Starts the test site as often as a test likes, each time with a database of its own."""
+
+    numbers = itertools.count(1)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[Site] = []
+
+    def __call__(
+        self,
+        *,
+        server: str = "uvicorn",
+        workers: int = 1,
+        database: str = "sqlite",
+        redis: RedisServer | str | None = None,
+        tracking: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        start: bool = True,
+    ) -> Site:
+        """Start the site and wait until it answers.
+
+        Args:
+            server: a kind that ``server_command`` knows.
+            workers: processes.
+            database: ``sqlite``, ``postgres`` or ``mariadb``.
+            redis: a server or a URL; the embedded store when omitted.
+            tracking: keys of ``CODEX_TRACKING``.
+            settings: further settings, such as ``{"DEBUG": True}``.
+            env: further variables.
+            start: False leaves the site ready for ``manage()`` and ``start()``.
+        """
+        entry = self._entry(database)
+        url = redis.url if isinstance(redis, RedisServer) else redis or "memory://"
+        variables = {
+            "TEST_DATABASE": json.dumps(entry),
+            "TEST_REDIS_URL": url,
+            "TEST_TRACKING": json.dumps(tracking or {}),
+            "TEST_SETTINGS": json.dumps(settings or {}),
+        }
+        site = Site(server_command(server, "{port}", workers), variables | (env or {}), entry)
+        self.started.append(site)
+        site.manage("migrate", "--verbosity=0")
+        return site.start() if start else site
+
+    def close(self) -> None:
+        """Stop all sites."""
+        for site in self.started:
+            site.stop()
+            site.close()
+
+    def _entry(self, database: str) -> dict[str, Any]:
+        name = f"site_{next(self.numbers)}"
+        if database == "sqlite":
+            return sqlite(str(self.folder / f"{name}.sqlite3"))
+        return _running(database).create_database(name)
+
+
+@pytest.fixture
+def app_server(tmp_path: Path) -> Iterator[Sites]:
+    """Yield ``Sites``: call it to start the test site, look at ``Site`` for what it answers."""
+    sites = Sites(tmp_path)
+    yield sites
+    sites.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Yield a headless Chromium."""
+    if not available("chromium"):
+        require("chromium is not installed")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=binary("chromium"), args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
+
+
+def _running(alias: str) -> DatabaseServer:
+    server = databases.SERVERS.get(alias)
+    if server is None:
+        require(f"{alias} is not installed")
+    return server.start()

@@ -1,0 +1,10 @@
+"""Install the server programs that the tests want: ``python -m tests.servers [redis postgres mariadb chromium]``."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.servers.binaries import PROGRAMS, provide
+
+for line in provide(sys.argv[1:] or list(PROGRAMS)):
+    print(line)
