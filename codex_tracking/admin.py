@@ -1,0 +1,89 @@
+"""The tables in Django's admin; page views can be corrected by hand, all else is only shown."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+
+from codex_tracking.models import Breakdown, DayTotals, PageView
+
+if TYPE_CHECKING:
+    PageViewModelAdmin = admin.ModelAdmin[PageView]
+    DayTotalsModelAdmin = admin.ModelAdmin[DayTotals]
+    BreakdownModelAdmin = admin.ModelAdmin[Breakdown]
+else:
+    PageViewModelAdmin = DayTotalsModelAdmin = BreakdownModelAdmin = admin.ModelAdmin
+
+
+@admin.register(PageView)
+class PageViewAdmin(PageViewModelAdmin):
+    """Views per path and day. A row added here is overridden by a larger live count, not added to it."""
+
+    list_display = ("date", "path", "views")
+    list_filter = ("date",)
+    search_fields = ("path",)
+    ordering = ("-date", "-views", "path")
+    fields = ("date", "path", "views")
+    show_full_result_count = False
+
+    def save_model(self, request: HttpRequest, obj: PageView, form: ModelForm[PageView], change: bool) -> None:
+        """Save the row and bring the totals of its day, and of the day it had before, in step."""
+        before = form.initial.get("date") if change else None
+        super().save_model(request, obj, form, change)
+        _recount({day for day in (before, obj.date) if day})
+
+    def delete_model(self, request: HttpRequest, obj: PageView) -> None:
+        """Delete the row and bring its day's totals in step."""
+        super().delete_model(request, obj)
+        _recount({obj.date})
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PageView]) -> None:
+        """Delete the rows and bring their days' totals in step."""
+        days = set(queryset.order_by().values_list("date", flat=True).distinct())
+        super().delete_queryset(request, queryset)
+        _recount(days)
+
+
+def _recount(days: set[Date]) -> None:
+    # After the commit, because a flush locks the day before its rows: the other way round the two could wait for each
+    # other, and MariaDB would add up the rows as they were when this request began.
+    transaction.on_commit(lambda: DayTotals.objects.recount(days), using=router.db_for_write(PageView))
+
+
+class ReadOnly:
+    """Lets everyone who may see a table see it, and nobody change it."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(DayTotals)
+class DayTotalsAdmin(ReadOnly, DayTotalsModelAdmin):
+    """Each day's figures."""
+
+    list_display = ("date", "views", "visitors", "visits")
+    fields = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at")
+    date_hierarchy = "date"
+    show_full_result_count = False
+
+
+@admin.register(Breakdown)
+class BreakdownAdmin(ReadOnly, BreakdownModelAdmin):
+    """Each day's counters besides those of paths."""
+
+    list_display = ("date", "dimension", "value", "views", "visits")
+    list_filter = ("dimension", "date")
+    search_fields = ("value",)
+    show_full_result_count = False

@@ -1,0 +1,90 @@
+"""Where the dashboard's data comes from: providers of this app and of the project, asked together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, TypeVar, cast
+
+from asgiref.sync import sync_to_async
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.utils.translation import get_language
+
+logger = logging.getLogger(__name__)
+
+Provider = Callable[[HttpRequest], Awaitable[dict[str, Any]] | dict[str, Any]]
+ProviderT = TypeVar("ProviderT", bound=Provider)
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    ask: Provider
+    cache_ttl: int
+
+
+class DashboardProviders:
+    """The registered providers, in the order of their registration."""
+
+    _providers: ClassVar[dict[str, _Registered]] = {}
+
+    @classmethod
+    def extend(cls, *, cache_key: str = "", cache_ttl: int = 0) -> Callable[[ProviderT], ProviderT]:
+        """Register a coroutine (or a plain function, which then runs in a thread) as a provider.
+
+        It gets the request and returns a dictionary that is merged into the dashboard's template context::
+
+            @DashboardProviders.extend(cache_key="shop", cache_ttl=60)
+            async def orders_today(request):
+                return {"orders_today": MetricWidgetData(label="Orders today", value=str(await count_orders()))}
+
+        Args:
+            cache_key: The provider's name; the function's name when empty. A second one of a name replaces the first.
+            cache_ttl: Seconds in Django's default cache, per language and shared by all who see the dashboard; 0 asks
+                every time, which is right for all that depends on the user.
+        """
+
+        def register(provider: ProviderT) -> ProviderT:
+            cls._providers[cache_key or provider.__name__] = _Registered(provider, cache_ttl)
+            return provider
+
+        return register
+
+    @classmethod
+    def remove(cls, cache_key: str) -> None:
+        """Forget a provider, if it is there."""
+        cls._providers.pop(cache_key, None)
+
+    @classmethod
+    async def get_context(cls, request: HttpRequest, without: Collection[str] = ()) -> dict[str, Any]:
+        """Ask all providers at once and merge their answers; a later provider wins over an earlier one.
+
+        A provider that fails is logged and leaves its keys out.
+        """
+        asked = [(name, provider) for name, provider in cls._providers.items() if name not in without]
+        answers = await asyncio.gather(*(_answer(name, provider, request) for name, provider in asked))
+        return {key: value for answer in answers for key, value in answer.items()}
+
+
+async def _answer(name: str, provider: _Registered, request: HttpRequest) -> dict[str, Any]:
+    # A project's provider may fail in any way, and the page shows the other cards all the same.
+    try:
+        if not provider.cache_ttl:
+            return await _ask(provider.ask, request)
+        key = f"codex_tracking:dashboard:{name}:{get_language()}"
+        answer: dict[str, Any] | None = await cache.aget(key)
+        if answer is None:
+            answer = await _ask(provider.ask, request)
+            await cache.aset(key, answer, provider.cache_ttl)
+        return answer
+    except Exception:
+        logger.exception("The dashboard provider %r failed; its cards are left empty.", name)
+        return {}
+
+
+async def _ask(provider: Provider, request: HttpRequest) -> dict[str, Any]:
+    ask = provider if iscoroutinefunction(provider) else sync_to_async(provider)
+    return await cast("Callable[[HttpRequest], Awaitable[dict[str, Any]]]", ask)(request)

@@ -1,0 +1,19 @@
+"""The dashboard provider of this app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from codex_tracking.dashboard import DashboardProviders
+from codex_tracking.selector import TrackingSelector
+
+PROVIDER = "tracking_analytics"
+"""The provider's name."""
+
+
+@DashboardProviders.extend(cache_key=PROVIDER)
+async def provide_tracking_analytics(request: HttpRequest) -> dict[str, Any]:
+    """Return the six payloads of the dashboard by their template names; see ``TrackingAnalyticsContext``."""
+    return (await TrackingSelector.get_analytics_context()).as_dict()

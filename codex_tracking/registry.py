@@ -1,0 +1,148 @@
+"""What the cabinet shows: navigation entries and dashboard widgets, declared by this app and by the project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from django.utils.functional import Promise
+
+MODULE = "tracking"
+"""The name under which this app declares its own."""
+
+SPACES = ("staff", "client")
+TOPBAR_GROUPS = ("admin", "services")
+NAV_GROUPS = ("admin", "services", "client")
+
+
+@dataclass(frozen=True, slots=True)
+class TopbarEntry:
+    """A link in the cabinet's header."""
+
+    group: str
+    """``admin`` or ``services``."""
+    label: str | Promise
+    icon: str
+    """Name of a Bootstrap icon, such as ``bi-bar-chart``."""
+    url: str | Promise
+    """A path, an absolute URL or the name of a URL pattern."""
+    order: int = 99
+
+    def __post_init__(self) -> None:
+        _require("TopbarEntry.group", self.group, TOPBAR_GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class SidebarItem:
+    """A link between the pages of one module."""
+
+    label: str | Promise
+    url: str | Promise
+    """A path, an absolute URL or the name of a URL pattern."""
+    icon: str = ""
+    badge_key: str = ""
+    """The template variable that holds the link's badge; empty for none."""
+    order: int = 99
+    permissions: tuple[str, ...] = ()
+    """Shown to users who have one of these; to everyone in the space when empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardWidget:
+    """A card on the dashboard: a template, and the provider's key whose value it gets as ``data``."""
+
+    template: str
+    context_key: str | None = None
+    col: str = "col-lg-6"
+    """Width as ``col-<breakpoint>-<twelfths>``; one column below the breakpoint."""
+    lazy: bool = False
+    nav_group: str = "admin"
+    """``admin``, ``services`` or ``client``."""
+    permissions: tuple[str, ...] = ()
+    """Shown to users who have one of these; to everyone in the space when empty."""
+    order: int = 99
+
+    def __post_init__(self) -> None:
+        _require("DashboardWidget.nav_group", self.nav_group, NAV_GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What one module shows in one space."""
+
+    topbar: TopbarEntry | None
+    sidebar: tuple[SidebarItem, ...]
+    dashboard_widgets: tuple[DashboardWidget, ...]
+
+
+_declarations: dict[tuple[str, str], Declaration] = {}
+
+
+def declare(
+    module: str,
+    space: str = "staff",
+    topbar: TopbarEntry | None = None,
+    sidebar: Sequence[SidebarItem] = (),
+    dashboard_widgets: Sequence[DashboardWidget | str] | DashboardWidget | str = (),
+) -> None:
+    """Declare what a module shows; declaring it again replaces what was there.
+
+    Call it from ``AppConfig.ready()``.
+
+    Args:
+        module: A name of the project's choice, such as the app's label.
+        space: ``staff`` or ``client``.
+        topbar: The module's link in the header.
+        sidebar: Links between the module's pages.
+        dashboard_widgets: Cards for the dashboard; a string is a template's name.
+
+    Raises:
+        ImproperlyConfigured: ``space`` is neither ``staff`` nor ``client``.
+    """
+    _require("declare(space=...)", space, SPACES)
+    if isinstance(dashboard_widgets, DashboardWidget | str):
+        dashboard_widgets = [dashboard_widgets]
+    _declarations[(space, module)] = Declaration(
+        topbar=topbar,
+        sidebar=tuple(sorted(sidebar, key=lambda item: item.order)),
+        dashboard_widgets=tuple(
+            DashboardWidget(template=widget) if isinstance(widget, str) else widget for widget in dashboard_widgets
+        ),
+    )
+
+
+def withdraw(module: str, space: str = "staff") -> None:
+    """Take back what a module declared, if anything."""
+    _declarations.pop((space, module), None)
+
+
+def topbar_entries(space: str = "staff") -> list[TopbarEntry]:
+    """Return a space's header links, by group and order."""
+    entries = [found.topbar for (where, _), found in _declarations.items() if where == space and found.topbar]
+    return sorted(entries, key=lambda entry: (entry.group, entry.order))
+
+
+def sidebar_items(module: str, space: str = "staff") -> list[SidebarItem]:
+    """Return the links between a module's pages, by order."""
+    found = _declarations.get((space, module))
+    return list(found.sidebar) if found else []
+
+
+def dashboard_widgets(space: str = "staff", without: str = "") -> list[DashboardWidget]:
+    """Return a space's cards by order, leaving out those of the module ``without``."""
+    cards = [
+        card
+        for (where, module), found in _declarations.items()
+        if where == space and module != without
+        for card in found.dashboard_widgets
+    ]
+    return sorted(cards, key=lambda card: card.order)
+
+
+def _require(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ImproperlyConfigured(f"{what} must be one of {', '.join(choices)}, not {value!r}.")
