@@ -27,11 +27,12 @@ MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
 BATCH_VISITORS = 250
-BATCH_BYTES = 200_000
-"""Text of one batch; its increments and visits stay below the 256 KB that a batch may have."""
+BATCH_BYTES = 90_000
+"""Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
 VISIT_GAP = 1800
 """Seconds without a view after which the next one begins a new visit."""
-PATHS_PER_TOUCH = 64
+NAMES_PER_TOUCH = 32
+"""Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 WINDOW = 900
 """Seconds for which day and hour are looked up once; every zone's offset is a multiple of it."""
 
@@ -152,7 +153,7 @@ class Aggregator:
         visitor = identity(hit, self.settings.trusted_proxies)
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
-            if touch is not None and name not in touch.events:
+            if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
 
     def _touch(self, day: DayCounts, hit: Hit, path: str, source: Source, hour: str, client: tuple[str, ...]) -> None:
@@ -166,7 +167,7 @@ class Aggregator:
         if not touch.fields:
             beginnings = (field("entry", path), field("hour", hour), *origin(source), *client)
             touch.fields = tuple(first(counter) for counter in beginnings)
-        if len(touch.paths) < PATHS_PER_TOUCH:
+        if len(touch.paths) < NAMES_PER_TOUCH:
             touch.paths[path] = None
 
     def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
@@ -239,32 +240,15 @@ class Aggregator:
         if day is None or not (day.counts or ((day.touches or day.ids) and salt)):
             return None
         counts = self._take_counts(day)
-        visits: list[list[object]] = []
-        ids: list[str] = []
-        if salt:
-            for visitor in list(islice(day.touches, BATCH_VISITORS)):
-                hashed = visitor_id(visitor, salt)
-                ids.append(hashed)
-                visits += [as_json(hashed, touch) for touch in day.touches.pop(visitor)]
-            self.visitors -= len(ids)
-            while day.ids and len(ids) < 2 * BATCH_VISITORS:
-                ids.append(day.ids.pop())
-        batch = Batch(
-            date,
-            stream,
-            seq,
-            day.oldest,
-            counts,
-            tuple(ids),
-            json.dumps(visits, ensure_ascii=False, separators=(",", ":")),
-        )
+        ids, visits = self._take_visitors(day, salt) if salt else ((), "[]")
+        batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]
         return batch
 
     def _take_counts(self, day: DayCounts) -> dict[str, int]:
         waiting = day.counts
-        if len(waiting) <= BATCH_FIELDS and sum(map(len, waiting)) <= BATCH_BYTES // 4:
+        if len(waiting) <= BATCH_FIELDS and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
             day.counts = {}
             self.fields -= len(waiting)
             return waiting
@@ -277,6 +261,24 @@ class Aggregator:
             taken[counter] = waiting.pop(counter)
         self.fields -= len(taken)
         return taken
+
+    def _take_visitors(self, day: DayCounts, salt: bytes) -> tuple[tuple[str, ...], str]:
+        """Return hashed visitors and their visits as JSON."""
+        ids: list[str] = []
+        visits: list[str] = []
+        size = 0
+        for visitor in list(islice(day.touches, BATCH_VISITORS)):
+            if size > BATCH_BYTES:
+                break
+            hashed = visitor_id(visitor, salt)
+            ids.append(hashed)
+            for touch in day.touches.pop(visitor):
+                visits.append(json.dumps(as_json(hashed, touch), ensure_ascii=False, separators=(",", ":")))
+                size += len(visits[-1].encode())
+        self.visitors -= len(ids)
+        while day.ids and len(ids) < 2 * BATCH_VISITORS:
+            ids.append(day.ids.pop())
+        return tuple(ids), f"[{','.join(visits)}]"
 
 
 def pair(dimension: str, one: str, other: str) -> str:

@@ -16,7 +16,7 @@ from django.core.checks import Warning as Caution
 from django.utils.module_loading import import_string
 
 from codex_tracking.models import database
-from codex_tracking.settings import FIELDS, get_tracking_settings, problem, raw_settings
+from codex_tracking.settings import FIELDS, get_tracking_settings, problem, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
 ANSWERS_ALONE = (
@@ -42,7 +42,10 @@ def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         if key not in FIELDS:
             found.append(_unknown(str(key)))
         elif (expected := problem(key, value)) is not None:
-            found.append(_wrong(key, value, expected))
+            found.append(_wrong(f"CODEX_TRACKING[{key!r}]", key, value, expected))
+    expected = problem("redis_url", project_url())
+    if expected is not None and "redis_url" not in raw_settings():
+        found.append(_wrong("REDIS_URL", "redis_url", project_url(), expected))
     return found
 
 
@@ -52,10 +55,10 @@ def _unknown(key: str) -> CheckMessage:
     return Error(f"CODEX_TRACKING[{key!r}] is not a setting.", hint=hint, id="codex_tracking.E002")
 
 
-def _wrong(key: str, value: Any, expected: str) -> CheckMessage:
+def _wrong(name: str, key: str, value: Any, expected: str) -> CheckMessage:
     # A URL may hold a password, so only its beginning is repeated.
     shown = repr(value.partition("://")[0] + "://...") if key == "redis_url" and isinstance(value, str) else repr(value)
-    message = f"CODEX_TRACKING[{key!r}] must be {expected}, not {shown}."
+    message = f"{name} must be {expected}, not {shown}."
     return Error(message, hint=f"The default is {FIELDS[key].default!r}.", id="codex_tracking.E003")
 
 

@@ -34,8 +34,8 @@ VALUES_PER_DIMENSION = 5_000
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 
-STORE_ERRORS = (RedisError, OSError)
-"""What a store that is away, full or starting raises."""
+STORE_ERRORS = (RedisError, OSError, ImportError)
+"""What a store that is away, full, starting or not installed raises."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""

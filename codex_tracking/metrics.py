@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -45,3 +46,12 @@ class Ledger:
 
 
 ledger = Ledger()
+
+
+def _forget() -> None:
+    # Another thread of the parent may have held the lock.
+    ledger._lock = threading.Lock()
+    ledger.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -51,8 +51,7 @@ class PageTrackingMiddleware:
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
     """Count an answer, and start the background tasks where no lifespan did; what fails here is logged, not raised."""
     try:
-        record_response(request, response)
-        if not get_runner().running:
+        if record_response(request, response) and not get_runner().running:
             start()
     except Exception:
         ledger.add("record_failures")

@@ -158,14 +158,20 @@ class Pusher:
         await self.settle(link, flusher)
         await flusher.manager.drop(link.day, lost)
 
-    async def settle(self, link: Link, flusher: Flusher) -> None:
-        """Write the link's batches straight to the database, and leave its generation for ever."""
+    async def settle(self, link: Link, flusher: Flusher, requeue: bool = True) -> None:
+        """Write the link's batches straight to the database, and leave its generation for ever.
+
+        Args:
+            link: whose batches.
+            flusher: knows the database.
+            requeue: send their visitors to Redis once more.
+        """
         batches = [batch for _, batch in link.retained]
         if link.inflight is not None:
             batches.append(link.inflight)
         # Without a generation of Redis' own, one that nobody else can meet.
         await flusher.settle(link.day, link.generation or f"x{link.stream}", link.stream, batches)
-        for batch in batches:
+        for batch in batches if requeue else ():
             self.buffer.requeue(link.day, batch.ids)
         link.stream, link.generation, link.seq = self._new_stream(), "", 0
         link.inflight, link.retained = None, []
@@ -187,7 +193,7 @@ class Pusher:
             # Should the database be away too, Redis will see the gap and have all of it settled.
             link.seq = seq
             if link.retained:
-                await self.settle(link, flusher)
+                await self.settle(link, flusher, requeue=False)
 
 
 def joined(retained: list[tuple[int, Batch]]) -> list[tuple[int, Batch]]:

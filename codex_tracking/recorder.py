@@ -33,20 +33,25 @@ class TrackingRecorder:
         get_buffer().put(hit_of(request, get_tracking_settings()))
 
 
-def record_response(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Count an answered request: as a view, as an error, or under the reason why it is neither."""
+def record_response(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Count an answered request: as a view, as an error, or under the reason why it is neither.
+
+    Returns:
+        False when counting is switched off.
+    """
     settings = get_tracking_settings()
     reason = exclusion(request, response, settings)
     if reason is None:
         hit = hit_of(request, settings)
     elif reason == "disabled":
-        return
+        return False
     elif reason == "status" and is_error(response.status_code):
         hit = hit_of(request, settings, "error", str(response.status_code))
     else:
         hit = bare_hit("excluded", reason)
     ledger.counts[hit.kind] += 1
     get_buffer().put(hit)
+    return True
 
 
 def bare_hit(kind: Kind, name: str) -> Hit:

@@ -73,45 +73,44 @@ class Runner:
         self._pusher: Any = None
         self._database: DatabaseThread | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._drained = False
+        """Whether the last drain has done what it could."""
         self.lifespans = 0
         """How many lifespans are up; the last one to end stops the tasks."""
 
     @property
     def running(self) -> bool:
-        """Whether the tasks are alive."""
-        return (
-            self._task is not None and self._loop is not None and not self._loop.is_closed() and not self._task.done()
-        )
+        """Whether the tasks are alive, or their thread is just starting."""
+        loop, task = self._loop, self._task
+        return loop is not None and not loop.is_closed() and (task is None or not task.done())
 
     def start(self) -> None:
         """Start the tasks in the running event loop, unless they run; a loop that ended hands its work over."""
         with self._lock:
-            if self.running:
-                return
-            self._loop = asyncio.get_running_loop()
-            self._stopping = asyncio.Event()
-            # An empty context: the request that starts us has a database connection and a time zone of its own.
-            self._task = self._loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
+            if not self.running:
+                self._begin(asyncio.get_running_loop())
 
     def start_thread(self) -> None:
         """Start the tasks in a thread of their own, for servers without an event loop, unless they run."""
         with self._lock:
             if self.running:
                 return
-            loop = asyncio.new_event_loop()
-            started = threading.Event()
-            threading.Thread(target=self._serve, args=(loop, started), name="codex_tracking", daemon=True).start()
-        started.wait(5)
+            loop = self._loop = self._own_loop = asyncio.new_event_loop()
+            self._task = None
+            threading.Thread(target=self._serve, args=(loop,), name="codex_tracking", daemon=True).start()
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        self._own_loop = loop
-        loop.call_soon(self.start)
-        loop.call_soon(started.set)
+        loop.call_soon(self._begin, loop)
         loop.run_forever()
         loop.close()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._stopping, self._drained = loop, asyncio.Event(), False
+        # An empty context: the request that starts us has a database connection and a time zone of its own.
+        self._task = loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
 
     def abandon(self) -> None:
         """End the tasks at once, with all that they hold; for tests."""
@@ -135,6 +134,7 @@ class Runner:
             logger.warning("gave up after %s seconds with views on their way to the database", timeout)
             task.cancel()
             await asyncio.wait({task}, timeout=1)
+        self._drained = True
 
     async def _run(self) -> None:
         from codex_tracking.manager import close_manager
@@ -221,7 +221,9 @@ class Runner:
                 if await flusher.manager.lease(holder, interval * 0.9):
                     await flusher.flush_pending()
                     ledger.flushed_at = time.time()
-                failing = False
+                    if failing:
+                        logger.warning("views reach the database again")
+                    failing = False
             except STORE_ERRORS as error:
                 ledger.add("flush_failures")
                 self._store_failed(error)
@@ -260,7 +262,7 @@ class Runner:
 
     def _at_exit(self) -> None:
         """Drain where no lifespan did: Daphne, runserver, WSGI."""
-        if self._pusher is None or self._pusher.idle:
+        if self._pusher is None or self._pusher.idle or self._drained:
             return
         try:
             if self.running and self._loop is not None and self._loop.is_running():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -109,13 +111,18 @@ def get_tracking_settings() -> TrackingSettings:
     """
     raw = raw_settings()
     values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and problem(name, raw[name]) is None}
-    values.setdefault("redis_url", str(getattr(settings, "REDIS_URL", "") or EMBEDDED))
+    values.setdefault("redis_url", project_url() if problem("redis_url", project_url()) is None else EMBEDDED)
     values.setdefault("redis_enabled", getattr(settings, "CODEX_REDIS_ENABLED", True) is not False)
     if not values["redis_enabled"]:
         values["redis_url"] = EMBEDDED
-    project = str(getattr(settings, "PROJECT_NAME", "") or "")
+    project = re.sub(r"[{}\s\0]+", "-", str(getattr(settings, "PROJECT_NAME", "") or ""))[:80]
     values.setdefault("key_prefix", f"{project}:tracking" if project else "tracking")
     return TrackingSettings(**values)
+
+
+def project_url() -> str:
+    """Return the project's ``REDIS_URL``, unchecked; the embedded store's when there is none."""
+    return str(getattr(settings, "REDIS_URL", "") or EMBEDDED)
 
 
 def _tidy(value: Any) -> Any:
@@ -147,9 +154,20 @@ def problem(name: str, value: Any) -> str | None:
         return "a string"
     if name == "redis_url" and not value.startswith(SCHEMES):
         return "a URL that starts with " + ", ".join(SCHEMES)
+    if name == "redis_url" and not _has_good_port(value):
+        return "a URL whose port is a number"
     if name == "key_prefix" and (not value or len(value) > 100 or any(c in value for c in "{} \n\r\t\0")):
         return "1 to 100 characters without braces or white space"
     return None
+
+
+def _has_good_port(url: str) -> bool:
+    try:
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
+    except ValueError:
+        return False
+    return True
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -95,7 +95,7 @@ async def look_at_store() -> Store:
             day: await manager.read(day) for day in accepted_days(timezone.localdate().isoformat())
         }
         holder, version = await manager.lease_holder(), await manager.version()
-    except (*STORE_ERRORS, ImportError, ValueError) as error:
+    except (*STORE_ERRORS, ValueError) as error:
         return Store(False, kind, error=type(error).__name__)
     unflushed = {day: sum(map(views_in, pair)) for day, pair in parts.items()}
     begun = [part.oldest for pair in parts.values() for part in pair if part.oldest and part.counts]
