@@ -5,7 +5,8 @@ A delta is what no flush has written yet: counter field -> increment. ``selector
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import datetime, timedelta
@@ -14,15 +15,18 @@ from operator import or_
 from typing import Any, Literal, NamedTuple
 
 from django.db import connections
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Lower
+from django.utils import timezone
 
 from codex_tracking import hyperloglog
 from codex_tracking.flush import merged
 from codex_tracking.keys import FIRST, PATH, TOTAL
 from codex_tracking.manager import Uniques
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
-from codex_tracking.periods import Period
+from codex_tracking.periods import Period, hours_of
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.toplists import TOP_PAGES
 
 Deltas = dict[str, dict[str, int]]
 """ISO date -> counter field -> what no flush has written yet."""
@@ -102,11 +106,15 @@ def pages_of(day: str, delta: dict[str, int]) -> int:
 
 def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
     """Return the views of each day."""
+    stored = DayTotals.objects.using(database()).filter(date__range=(days[0], days[-1]))
+    return with_deltas(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
+
+
+def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
+    """Return the views of each day, given those in ``DayTotals``."""
     alias = database()
     span = (days[0], days[-1])
-    totals = dict.fromkeys(days, 0)
-    for date, views in DayTotals.objects.using(alias).filter(date__range=span).values_list("date", "views"):
-        totals[date.isoformat()] += views
+    totals = dict.fromkeys(days, 0) | stored
     in_span = PageView.objects.using(alias).filter(date__range=span).order_by()
     skipped = skipped_paths()
     if skipped is not None:
@@ -124,13 +132,16 @@ def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
 
 def visitors_of(day: str, uniques: Uniques) -> int:
     """Return one day's visitors."""
-    totals = DayTotals.objects.using(database()).filter(date=day).first()
-    if totals is None:
-        return uniques.estimate
-    if uniques.sketch is None or totals.sketch is None:
-        return max(totals.visitors, uniques.estimate)
-    sketch = merged(totals.sketch, uniques.sketch, day)
-    return max(totals.visitors, hyperloglog.estimate(sketch) if sketch else 0)
+    totals = DayTotals.objects.using(database()).filter(date=day).first() or DayTotals()
+    return visitors_with(day, totals.visitors, totals.sketch, uniques)
+
+
+def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, uniques: Uniques) -> int:
+    """Return one day's visitors, given those in ``DayTotals``."""
+    if uniques.sketch is None or stored is None:
+        return max(visitors, uniques.estimate)
+    sketch = merged(stored, uniques.sketch, day)
+    return max(visitors, hyperloglog.estimate(sketch) if sketch else 0)
 
 
 def ranked(counts: dict[str, int]) -> dict[str, int]:
@@ -151,11 +162,16 @@ def slices(names: list[str], size: int) -> Iterable[list[str]]:
 
 # --- analytics: any dimension, any period ---
 
+MORE = 10
+"""How many times more candidates are looked at than are asked for."""
 PATHS = "path"
 """The dimension of pages, which have a table of their own."""
 
 Metric = Literal["views", "visitors", "visits"]
 Step = Literal["hour", "day", "week", "month"]
+
+
+Order = Literal["views", "beside", "value"]
 
 
 class Figure(NamedTuple):
@@ -165,6 +181,20 @@ class Figure(NamedTuple):
     views: int
     beside: int
     """Visits that began with it; for a page its visitors, each day's added up."""
+
+
+class Ordering(NamedTuple):
+    """One order, for the database and for Python."""
+
+    columns: tuple[str, ...]
+    key: Callable[[Figure], tuple[Any, ...]]
+
+
+ORDERS: dict[Order, Ordering] = {
+    "views": Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.beside, figure.value)),
+    "beside": Ordering(("-m", "-n", "value"), lambda figure: (-figure.beside, -figure.views, figure.value)),
+    "value": Ordering(("value",), lambda figure: (figure.value,)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,18 +240,68 @@ def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[
     return changed
 
 
-def values_in(dimension: str, period: Period) -> QuerySet[Any, Any]:
-    """Return the stored sums of one dimension: rows of ``value``, ``n`` (views) and ``m`` (visits or visitors)."""
+def values_in(dimension: str, period: Period, changed_on: Sequence[str] = ()) -> QuerySet[Any, Any]:
+    """Return the stored sums of one dimension: rows of ``value``, ``n`` (views) and ``m`` (visits or visitors).
+
+    Args:
+        dimension: see ``breakdown_of``.
+        period: the days.
+        changed_on: days with deltas; pages then have ``foreign`` too, those views that a delta replaces.
+    """
     span = (period.start, period.end)
     if dimension == PATHS:
         rows = shown(PageView.objects.using(database()).filter(date__range=span).order_by())
-        return rows.values(value=F("path")).annotate(n=Sum("views"), m=Sum("visitors"))
+        foreign = Case(When(own__isnull=True, date__in=changed_on, then=F("views")), default=0)
+        if period.length == 1:
+            # One row a path: nothing to group, which is five times as fast.
+            return rows.values(value=F("path"), n=F("views"), m=F("visitors"), foreign=foreign)
+        return rows.values(value=F("path")).annotate(n=Sum("views"), m=Sum("visitors"), foreign=Sum(foreign))
     kept = Breakdown.objects.using(database()).filter(date__range=span, dimension=dimension).order_by()
-    return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"))
+    return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"), foreign=Value(0))
+
+
+def with_delta(row: dict[str, Any], views: int, beside: int) -> Figure:
+    """Return a row of ``values_in`` with what has changed since: added, or the larger where no flush wrote it."""
+    return Figure(row["value"], row["n"] + views - min(views, row["foreign"]), row["m"] + beside)
+
+
+def holds(search: str) -> Q:
+    """Return the condition that the column ``folded`` contains a text, whatever the case of its letters."""
+    # SQLite folds A to Z alone, and leaves all other letters as they were written.
+    spellings = {_ascii_lower(text) for text in (search.lower(), search.upper(), search.capitalize())}
+    return reduce(or_, (Q(folded__contains=text) for text in sorted(spellings)))
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
+
+
+def best_pages(period: Period, count: int) -> list[str]:
+    """Return the paths among which a period's most viewed pages are, in one query.
+
+    Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
+    was on no day's list is missed; it can be among the period's best only if it came just behind them on most days.
+    """
+    alias, span = database(), (period.start, period.end)
+    listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
+    best = listed.values("value").annotate(n=Sum("views"))
+    unlisted = DayTotals.objects.using(alias).filter(date__range=span, listed=False).values("date")
+    # Days that nobody counted but somebody wrote by hand have no totals.
+    rows = shown(PageView.objects.using(alias).filter(Q(date__in=unlisted) | Q(own__isnull=True), date__range=span))
+    rest = rows.order_by().values(value=F("path")).annotate(n=Sum("views"))
+    both = best.union(rest, all=True).order_by("-n")[: MORE * count + MORE]
+    return list({row["value"]: None for row in both})
 
 
 def breakdown_of(
-    dimension: str, period: Period, deltas: Deltas, limit: int, search: str = "", within: str = ""
+    dimension: str,
+    period: Period,
+    deltas: Deltas,
+    limit: int,
+    search: str = "",
+    within: str = "",
+    offset: int = 0,
+    order: Order = "views",
 ) -> list[Figure]:
     """Return the largest values of a dimension: the database's best, and all that have changed since.
 
@@ -232,6 +312,8 @@ def breakdown_of(
         limit: how many.
         search: only values that contain this, whatever its case.
         within: only values that begin with this; of pairs such as page and source, the first part and a tab.
+        offset: how many to leave out first.
+        order: by views, by visits (of pages: visitors), or by name.
     """
     changed = changed_values(dimension, period.days, deltas)
     skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
@@ -240,19 +322,19 @@ def breakdown_of(
         for value, pair in changed.items()
         if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
     }
-    stored = values_in(dimension, period)
+    stored = values_in(dimension, period, [day for day in period.days if deltas.get(day)])
     if search:
-        stored = stored.filter(value__icontains=search)
+        stored = stored.annotate(folded=Lower("value")).filter(holds(search))
     if within:
         stored = stored.filter(begins("value", within))
     found: dict[str, Figure] = {value: Figure(value, *pair) for value, pair in changed.items()}
-    for names in slices(list(changed), 500):
-        for row in stored.filter(value__in=names):
-            views, beside = changed[row["value"]]
-            found[row["value"]] = Figure(row["value"], row["n"] + views, row["m"] + beside)
-    for row in stored.order_by("-n", "-m", "value")[:limit]:
-        found.setdefault(row["value"], Figure(row["value"], row["n"], row["m"]))
-    return sorted(found.values(), key=lambda figure: (-figure.views, -figure.beside, figure.value))[:limit]
+    best, most = stored, offset + limit
+    if dimension == PATHS and order == "views" and period.length > 1 and not search and not within:
+        best = stored.filter(value__in=best_pages(period, most))
+    stored_best = best.order_by(*ORDERS[order].columns)[:most]
+    for row in itertools.chain(stored_best, *(stored.filter(value__in=names) for names in slices(list(changed), 500))):
+        found[row["value"]] = with_delta(row, *changed.get(row["value"], (0, 0)))
+    return sorted(found.values(), key=ORDERS[order].key)[offset : offset + limit]
 
 
 def summary_of(period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Summary:
@@ -338,12 +420,15 @@ def bucket_of(day: Date, step: Step, period: Period) -> str:
 
 
 def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
-    series = {f"{day}T{hour:02}": 0 for day in period.days for hour in range(24)}
+    zone = timezone.get_default_timezone()
+    series = {f"{day}T{hour:02}": 0 for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)}
     rows = Breakdown.objects.using(database()).filter(
         date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
     )
     for date, hour, views, visits in rows.order_by().values_list("date", "value", "views", "visits"):
-        series[f"{date.isoformat()}T{hour}"] += {"views": views, "visits": visits}.get(metric, 0)
+        bucket = f"{date.isoformat()}T{hour}"
+        # Days counted under another TIME_ZONE may have hours that this one's clock skips.
+        series[bucket] = series.get(bucket, 0) + {"views": views, "visits": visits}.get(metric, 0)
     name = {"views": "hour:", "visits": f"hour{FIRST}:"}.get(metric)
     for day in period.days:
         for counter, n in deltas.get(day, {}).items():
@@ -414,12 +499,10 @@ def fraction_of_day(now: datetime) -> float:
 
 def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
     """Return the views of some paths, each day's added up; paths without views are left out."""
-    counts: dict[str, int] = {}
+    changed = {path: views for path, (views, _) in changed_values(PATHS, period.days, deltas).items()}
+    counts = {path: changed[path] for path in paths if path in changed}
+    stored = values_in(PATHS, period, [day for day in period.days if deltas.get(day)])
     for names in slices(list(dict.fromkeys(paths)), 500):
-        rows = PageView.objects.using(database()).filter(path__in=names, date__range=(period.start, period.end))
-        for row in rows.order_by().values("path").annotate(n=Sum("views")):
-            counts[row["path"]] = row["n"]
-    changed = changed_values(PATHS, period.days, deltas)
-    for path in set(paths) & changed.keys():
-        counts[path] = counts.get(path, 0) + changed[path][0]
+        for row in stored.filter(value__in=names):
+            counts[row["value"]] = with_delta(row, changed.get(row["value"], 0), 0).views
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,19 +11,21 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from asgiref.sync import sync_to_async
-from django.utils import timezone
 
-from codex_tracking.aggregate import accepted_days
+from codex_tracking.aggregate import accepted_days, site_now, site_today
 from codex_tracking.flush import parse_day
 from codex_tracking.manager import STORE_ERRORS, Part, Uniques, get_tracking_manager
 from codex_tracking.models import Generation, database
+from codex_tracking.overview import GraphMetric, Overview, Shape, overview_of, step_of
 from codex_tracking.paths import normalise
 from codex_tracking.periods import Period, parse
 from codex_tracking.reports import (
+    ORDERS,
     PATHS,
     Deltas,
     Figure,
     Metric,
+    Order,
     Page,
     Step,
     Summary,
@@ -204,7 +207,13 @@ class TrackingSelector:
 
     @staticmethod
     async def breakdown(
-        dimension: str, start: str | None = None, end: str | None = None, limit: int = 10, search: str = ""
+        dimension: str,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int = 10,
+        search: str = "",
+        offset: int = 0,
+        order: Order = "views",
     ) -> list[Figure]:
         """Return the largest values of one dimension.
 
@@ -214,9 +223,11 @@ class TrackingSelector:
             end: ISO date of the last day; today when omitted.
             limit: how many, at least 1.
             search: only values that contain this text, whatever its case.
+            offset: how many to leave out first, for paging.
+            order: ``views`` or ``beside``, largest first, or ``value``, by name.
 
         Returns:
-            ``[Figure(value, views, beside), ...]``, most views first; ``beside`` is visits, for pages visitors.
+            ``[Figure(value, views, beside), ...]``; ``beside`` is visits, for pages visitors.
 
         Raises:
             ValueError: an unknown dimension, a bad date or limit.
@@ -225,10 +236,15 @@ class TrackingSelector:
         """
         if dimension not in DIMENSIONS:
             raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {dimension!r}")
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, not {limit!r}")
-        period = parse(start, end, timezone.localdate())
-        found = await read(period.days, lambda deltas: breakdown_of(dimension, period, deltas, limit, search))
+        if limit < 1 or offset < 0:
+            raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+        if order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+        period = parse(start, end, site_today())
+        found = await read(
+            period.days,
+            lambda deltas: breakdown_of(dimension, period, deltas, limit, search, offset=offset, order=order),
+        )
         return list(found.value)
 
     @staticmethod
@@ -244,7 +260,7 @@ class TrackingSelector:
 
         Source: ``DayTotals`` rows plus what Redis holds and no flush has written yet.
         """
-        period = parse(start, end, timezone.localdate())
+        period = parse(start, end, site_today())
         uniques = await uniques_in(period)
         found = await read(period.days, lambda deltas: summary_of(period, deltas, uniques))
         return cast(Summary, found.value)
@@ -263,12 +279,16 @@ class TrackingSelector:
 
         Source: ``DayTotals`` rows; where the period ends today, its counterpart ends at the same time of day.
         """
-        now = timezone.localtime()
+        now = site_now()
         period = parse(start, end, now.date())
         before = period.year_ago() if year_ago else period.previous()
         if period.end < now.date():
             return cast(Summary, (await read(before.days, lambda deltas: summary_of(before, deltas, {}))).value)
-        return await in_database(elapsed_summary, before, fraction_of_day(now))
+        # Of a period that is not over, as many days have begun as of its counterpart.
+        end_of_part = before.end - (period.end - now.date())
+        if end_of_part < before.start:
+            return Summary()
+        return await in_database(elapsed_summary, Period(before.start, end_of_part), fraction_of_day(now))
 
     @staticmethod
     async def series(
@@ -281,7 +301,7 @@ class TrackingSelector:
         """Return a figure over time.
 
         Args:
-            metric: ``views``, ``visitors`` or ``visits``; visitors are not kept by the hour.
+            metric: ``views``, ``visitors`` or ``visits``; of a page ``views`` or ``visitors``, by the hour no visitors.
             start: ISO date of the first day; ``end`` when omitted.
             end: ISO date of the last day; today when omitted.
             step: ``hour``, ``day``, ``week`` (from Monday) or ``month``.
@@ -297,7 +317,11 @@ class TrackingSelector:
         for name, value, known in (("metric", metric, get_args(Metric)), ("step", step, get_args(Step))):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-        period = parse(start, end, timezone.localdate())
+        if step == "hour" and (path or metric == "visitors"):
+            raise ValueError("only views and visits of the whole site are kept by the hour")
+        if path and metric == "visits":
+            raise ValueError("a page has views and visitors; the visits that began on it are the dimension 'entry'")
+        period = parse(start, end, site_today())
         uniques = await uniques_in(period) if metric == "visitors" and not path else {}
         found = await read(period.days, lambda deltas: series_of(metric, period, step, deltas, uniques, path))
         return dict(found.value)
@@ -315,7 +339,7 @@ class TrackingSelector:
         Raises:
             ValueError: a bad date.
         """
-        period = parse(start, end, timezone.localdate())
+        period = parse(start, end, site_today())
         found = await read(period.days, lambda deltas: page_of(path, period, deltas, limit))
         return cast(Page, found.value)
 
@@ -332,7 +356,7 @@ class TrackingSelector:
             AttributeError: an object has no ``get_absolute_url``.
         """
         dates = last_days(days)
-        period = parse(dates[0], dates[-1], timezone.localdate())
+        period = parse(dates[0], dates[-1], site_today())
 
         def look(deltas: Deltas) -> list[T]:
             found = list(objects)
@@ -345,24 +369,108 @@ class TrackingSelector:
         return list((await read(dates, look)).value)
 
     @staticmethod
+    async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:
+        """Return the views of some pages: one query for all of them.
+
+        Args:
+            paths: as stored, such as ``/articles/hello/``.
+            days: how many, today included.
+
+        Returns:
+            ``{path: views}`` without pages that have none.
+
+        Raises:
+            ValueError: ``days`` is below 1.
+        """
+        dates, wanted = last_days(days), list(paths)
+        period = parse(dates[0], dates[-1], site_today())
+        return dict((await read(dates, lambda deltas: pages_views(wanted, period, deltas))).value)
+
+    @staticmethod
+    async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
+        """Return the most viewed pages of the last days.
+
+        Args:
+            limit: how many, at least 1.
+            days: how many, today included.
+            under: only paths that begin like this.
+
+        Returns:
+            ``[{"path": ..., "views": ...}, ...]``; rows that are no pages, such as ``(other)``, are left out.
+
+        Raises:
+            ValueError: ``limit`` or ``days`` is below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit!r}")
+        dates = last_days(days)
+        period = parse(dates[0], dates[-1], site_today())
+        within = "" if under == "/" else under
+        look = await read(dates, lambda deltas: breakdown_of(PATHS, period, deltas, limit + NO_PAGES, within=within))
+        pages = [figure for figure in look.value if figure.views and figure.value.startswith("/")]
+        return [{"path": page.value, "views": page.views} for page in pages[:limit]]
+
+    @staticmethod
+    async def overview(
+        start: str | None = None,
+        end: str | None = None,
+        *,
+        metric: GraphMetric = "views",
+        step: Step | None = None,
+        compare: str = "previous",
+        limit: int = 10,
+    ) -> Overview:
+        """Return all that the dashboard's first page shows, in one thread hop and at most ten queries.
+
+        Args:
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            metric: what the graph shows.
+            step: of the graph; by the length of the period when omitted.
+            compare: with the ``previous`` period, the same one a ``year`` ago, or nothing when empty.
+            limit: rows a card.
+
+        Raises:
+            ValueError: a bad date, metric, step, comparison or limit.
+        """
+        choices = (("metric", metric, get_args(GraphMetric)), ("step", step, (None, *get_args(Step))))
+        for name, value, known in (*choices, ("compare", compare, ("", "previous", "year"))):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit!r}")
+        now = site_now()
+        period = parse(start, end, now.date())
+        before = {"": None, "previous": period.previous(), "year": period.year_ago()}[compare]
+        uniques = await uniques_in(period)
+        shape = Shape(period, before, metric, step or step_of(period), limit, now)
+        found = await read(period.days, lambda deltas: overview_of(shape, deltas, uniques))
+        return dataclasses.replace(cast(Overview, found.value), live=found.live)
+
+    @staticmethod
     async def visitors_now() -> int | None:
         """Return how many visitors were seen in the last five minutes, or None while Redis is away."""
-        now = timezone.localtime()
-        day, second = now.date().isoformat(), int(now.timestamp()) - NOW_SECONDS
+        now = site_now()
+        second = int(now.timestamp()) - NOW_SECONDS
+        days = {now.date(), (now - timedelta(seconds=NOW_SECONDS)).date()}
         try:
-            return await get_tracking_manager().visitors_since(day, second)
+            manager = get_tracking_manager()
+            # Identities end with the day, so around midnight the two days cannot be added up.
+            return max([await manager.visitors_since(day.isoformat(), second) for day in days])
         except STORE_ERRORS:
             return None
 
 
 TOP_PAGES = 8
+NO_PAGES = 3
+"""Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
 NOW_SECONDS = 300
 DIMENSIONS = (PATHS, *get_args(Dimension))
 
 
 async def uniques_in(period: Period) -> dict[str, Uniques]:
     """Return those days' visitors that Redis may know better than the database: today's and yesterday's."""
-    today = timezone.localdate()
+    today = site_today()
     recent = [day for day in (today - timedelta(days=1), today) if period.contains(day)]
     return {day.isoformat(): await live_uniques(day.isoformat()) for day in recent}
 
@@ -372,7 +480,7 @@ def last_days(days: int | None) -> list[str]:
     count = get_tracking_settings().analytics_days if days is None else days
     if count < 1:
         raise ValueError(f"days must be at least 1, not {count!r}")
-    today = timezone.localdate()
+    today = site_today()
     return [(today - timedelta(days=back)).isoformat() for back in range(count - 1, -1, -1)]
 
 
@@ -410,7 +518,7 @@ async def read(days: list[str], look: Callable[[Deltas], Any]) -> Reading:
 async def held_in_redis(days: Iterable[str]) -> dict[str, Held]:
     """Return what Redis holds of those days that it can hold."""
     manager = get_tracking_manager()
-    known = accepted_days(timezone.localdate().isoformat())
+    known = accepted_days(site_today().isoformat())
     return {day: Held(*await manager.read(day)) for day in days if day in known}
 
 

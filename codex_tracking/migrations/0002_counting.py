@@ -61,6 +61,7 @@ class Migration(migrations.Migration):
                     "flushed_at",
                     models.DateTimeField(default=None, editable=False, null=True, verbose_name="flushed at"),
                 ),
+                ("listed", models.BooleanField(default=False, editable=False)),
             ],
             options={"verbose_name": "Day", "verbose_name_plural": "Days", "ordering": ["-date"]},
         ),
@@ -95,7 +96,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "Breakdowns",
                 "ordering": ["-date", "dimension", "-views", "-visits", "value"],
                 "constraints": [
-                    models.UniqueConstraint(fields=("date", "dimension", "value"), name="codex_tracking_breakdown_uniq")
+                    models.UniqueConstraint(fields=("dimension", "date", "value"), name="codex_tracking_breakdown_uniq")
                 ],
             },
         ),
