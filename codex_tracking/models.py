@@ -45,7 +45,7 @@ class Breakdown(models.Model):
         verbose_name = _("Breakdown")
         verbose_name_plural = _("Breakdowns")
         constraints = [
-            models.UniqueConstraint(fields=["date", "dimension", "value"], name="codex_tracking_breakdown_uniq"),
+            models.UniqueConstraint(fields=["dimension", "date", "value"], name="codex_tracking_breakdown_uniq"),
         ]
         ordering = ["-date", "dimension", "-views", "-visits", "value"]
 
@@ -94,6 +94,8 @@ class DayTotals(models.Model):
     """Dimension -> how many values it has at most."""
     locks = models.PositiveBigIntegerField(default=0, editable=False)
     flushed_at = models.DateTimeField(_("flushed at"), null=True, default=None, editable=False)
+    listed = models.BooleanField(default=False, editable=False)
+    """Whether ``Breakdown`` has the day's most viewed pages as they are now; see ``toplists``."""
 
     objects: ClassVar[DayTotalsManager] = DayTotalsManager()
 
@@ -123,6 +125,62 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date} {self.token}"
+
+
+class ImportedLog(models.Model):
+    """How far an access log was imported; it grows in the same transactions as the rows."""
+
+    digest = models.CharField(max_length=64)
+    """SHA-256 of the log's first bytes, which stay when it grows, is renamed or compressed."""
+    head = models.PositiveIntegerField()
+    """How many bytes those are."""
+    offset = models.PositiveBigIntegerField(default=0)
+    """Bytes of the uncompressed log that the rows contain."""
+    lines = models.PositiveBigIntegerField(default=0)
+    """Lines in them."""
+    replay = models.PositiveBigIntegerField(default=0)
+    """Where the days begin whose visits may go on; an import that goes on reads from there to know them."""
+    replay_lines = models.PositiveBigIntegerField(default=0)
+    imported_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest", "head"], name="codex_tracking_importedlog_uniq")]
+
+    def __str__(self) -> str:
+        return f"{self.digest[:12]} - {self.lines}"
+
+
+class ImportSalt(models.Model):
+    """What the visitors of an imported day are hashed with, shared by all logs of that day; gone after 48 hours."""
+
+    date = models.DateField(primary_key=True)
+    salt = models.BinaryField()
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.date)
+
+
+class ShareLink(models.Model):
+    """A link that opens the dashboard, read only, until it expires or is revoked; ``sharing`` makes the address."""
+
+    # Not the link itself: without SECRET_KEY nobody makes one from what is in the database.
+    key = models.CharField(max_length=32, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    """Whom it is for."""
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    # Text, because users may be in another database, and links outlive those who made them.
+    created_by = models.CharField(_("created by"), max_length=150, blank=True, default="", editable=False)
+    expires_at = models.DateTimeField(_("expires at"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, default=None, editable=False)
+
+    class Meta:
+        verbose_name = _("Share link")
+        verbose_name_plural = _("Share links")
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def database(write: bool = False) -> str:

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count = flush_page_views(options["date"]) if options["date"] else flush_pending()
+            count = flush_pending() if options["date"] is None else flush_page_views(options["date"])
         except ValueError as error:
             raise CommandError(f"--date: {error}") from error
         except STORE_ERRORS as error:

@@ -3,32 +3,80 @@
 from __future__ import annotations
 
 import json
+import logging
+import platform
 import time
 from argparse import ArgumentParser
+from importlib.metadata import version
 from typing import Any
 
+import django
+from django.core.checks import CheckMessage
+from django.core.checks.registry import registry
 from django.core.management.base import BaseCommand
 
+import codex_tracking
+from codex_tracking.models import database
 from codex_tracking.status import Status
 from codex_tracking.sync import tracking_status
 
 
 class Command(BaseCommand):
-    """Print the pipeline's state; the exit code is 1 when something is wrong."""
+    """Print the pipeline's state; the exit code is 1 when something is wrong, warnings of the checks aside."""
 
-    help = "Show what waits in Redis, since when, the last flush, and what was left out. Exit code 1 when unhealthy."
+    help = (
+        "Show what waits in Redis, since when, the last flush, what was left out, versions, and what the system checks "
+        "say. Exit code 1 when unhealthy or when a check finds an error."
+    )
+    # A wrong setting is in the answer, and must not keep it from being given.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="Print JSON for monitoring.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = tracking_status()
+        status, found = tracking_status(), findings()
         if options["json"]:
-            self.stdout.write(json.dumps(status.as_dict(), indent=2, sort_keys=True))
+            everything = status.as_dict() | {"versions": versions(), "checks": [as_dict(one) for one in found]}
+            self.stdout.write(json.dumps(everything, indent=2, sort_keys=True))
         else:
-            self.stdout.write("\n".join(lines_of(status)))
-        if not status.healthy:
+            self.stdout.write("\n".join([*lines_of(status), *lines_of_checks(found)]))
+        if not status.healthy or any(one.level >= logging.ERROR for one in found):
             raise SystemExit(1)
+
+
+def findings() -> list[CheckMessage]:
+    """Return what this app's system checks say, those of database and deployment included."""
+    return [
+        message
+        for check in registry.get_checks(include_deployment_checks=True)
+        if check.__module__ == "codex_tracking.checks"
+        for message in check(app_configs=None, databases=[database()])
+        if not message.is_silenced()
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what runs here; Redis' own is part of the status."""
+    return {
+        "codex_tracking": codex_tracking.__version__,
+        "django": django.get_version(),
+        "python": platform.python_version(),
+        "redis_client": version("redis"),
+    }
+
+
+def as_dict(message: CheckMessage) -> dict[str, str]:
+    """Return a check's message as plain values, for JSON."""
+    level = logging.getLevelName(message.level).lower()
+    return {"id": str(message.id), "level": level, "message": message.msg, "hint": message.hint or ""}
+
+
+def lines_of_checks(found: list[CheckMessage]) -> list[str]:
+    """Return versions and the checks' messages in words."""
+    lines = [f"Versions          {', '.join(f'{name} {number}' for name, number in versions().items())}"]
+    lines += [f"Check             {one.id}: {one.msg}" for one in found]
+    return lines if found else [*lines, "Checks            nothing found"]
 
 
 def lines_of(status: Status) -> list[str]:

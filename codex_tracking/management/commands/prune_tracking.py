@@ -1,0 +1,46 @@
+"""``manage.py prune_tracking``: take away the detail of days long past."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from codex_tracking.prune import count, first_kept, forget_salts, prune
+from codex_tracking.settings import get_tracking_settings
+
+
+class Command(BaseCommand):
+    """Prune, after asking."""
+
+    help = (
+        "Delete the detail of days that are older than CODEX_TRACKING['retention_days']. Each day keeps its totals, "
+        "and one row with the sum of its pages. The server does the same once a day when retention_days is set."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--days", type=int, help="Days of detail to keep, today included, whatever the setting.")
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be deleted.")
+        parser.add_argument("--no-input", "--noinput", action="store_true", help="Do not ask.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        days = get_tracking_settings().retention_days if options["days"] is None else options["days"]
+        if days < 1:
+            raise CommandError("Say how many days to keep: --days N, or CODEX_TRACKING['retention_days'], at least 1.")
+        before = first_kept(days)
+        forget_salts()
+        old = count(before)
+        rows = f"{old.pages} pages and {old.values} values of {old.days} days before {before}"
+        if options["dry_run"]:
+            self.stdout.write(f"[codex-tracking] would delete {rows}")
+            return
+        if not any(old):
+            self.stdout.write(f"[codex-tracking] nothing to delete before {before}")
+            return
+        if not options["no_input"]:
+            self.stdout.write(f"This deletes {rows}. Totals stay.")
+            if input("Type 'yes' to continue: ").strip().lower() != "yes":
+                raise CommandError("Nothing was deleted.")
+        prune(before)
+        self.stdout.write(self.style.SUCCESS(f"[codex-tracking] deleted {rows}"))

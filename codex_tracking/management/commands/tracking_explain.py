@@ -1,0 +1,154 @@
+"""``manage.py tracking_explain URL``: whether a request would count, why not, and as what."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.management.base import BaseCommand, CommandError
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.urls import Resolver404, resolve
+
+from codex_tracking.aggregate import Aggregator, page
+from codex_tracking.classify import bot, bot_category, opted_out
+from codex_tracking.keys import PATH
+from codex_tracking.recorder import answered
+from codex_tracking.settings import TrackingSettings, get_tracking_settings
+from codex_tracking.types import Hit
+from codex_tracking.visitors import client_address
+
+BROWSER = {
+    "User-Agent": (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/143.0.0.0 Safari/537.36"
+    ),
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en-US,en;q=0.9",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+}
+"""What a browser sends when somebody opens a page."""
+
+ADDRESS = "203.0.113.7"
+
+REASONS = {
+    "method": "only GET requests are page views",
+    "status": "the answer's status is neither 200 nor 304 (with track_redirects: 301 and 302)",
+    "content_type": "the answer is no HTML page",
+    "prefix": "the path begins like one of skip_prefixes",
+    "prefetch": "the browser asked ahead of time (Sec-Purpose and the like); nobody has opened the page",
+    "partial": "a script asked for a part of a page (HTMX, Turbo, XMLHttpRequest, or Sec-Fetch-Dest)",
+    "bot": "the user agent is a program's",
+    "staff": "the user is a staff member, and track_staff is off",
+    "anonymous": "the visitor is not logged in, and track_anonymous is off",
+    "disabled": "CODEX_TRACKING['enabled'] is off",
+}
+
+
+class Command(BaseCommand):
+    """Put one request together and classify it; the view is not run."""
+
+    help = (
+        "Say whether and why a request for URL would count as a page view, and what it would be counted under. The "
+        "view is not run: --status and --content-type say what it answers."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("url", help="A path or a whole address, with its query string.")
+        parser.add_argument(
+            "--header",
+            action="append",
+            default=[],
+            metavar="'NAME: VALUE'",
+            help="A request header; an empty value drops it.",
+        )
+        parser.add_argument("--method", default="GET")
+        parser.add_argument("--status", type=int, default=200, help="What the view answers (200).")
+        parser.add_argument("--content-type", default="text/html; charset=utf-8", help="Of the answer (text/html).")
+        parser.add_argument("--address", default=ADDRESS, help=f"REMOTE_ADDR ({ADDRESS}).")
+        parser.add_argument("--user", choices=("anonymous", "member", "staff"), default="anonymous")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings = get_tracking_settings()
+        request = request_of(options)
+        response = HttpResponse(status=options["status"], content_type=options["content_type"])
+        hit = answered(request, response, settings)
+        self.stdout.write("\n".join(explanation(request, hit, settings)))
+
+
+def request_of(options: dict[str, Any]) -> HttpRequest:
+    """Return the request that the options describe.
+
+    Raises:
+        CommandError: a header is none.
+    """
+    parts = urlsplit(options["url"])
+    headers = {"Host": parts.netloc or "localhost", **BROWSER}
+    for text in options["header"]:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise CommandError(f"--header must be 'Name: value', not {text!r}.")
+        known = next((known for known in headers if known.lower() == name.strip().lower()), name.strip())
+        headers[known] = value.strip()
+    sent = {name: value for name, value in headers.items() if value}
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    request = RequestFactory(headers=sent, REMOTE_ADDR=options["address"]).generic(options["method"].upper(), path)
+    try:
+        request.resolver_match = resolve(request.path_info)
+    except Resolver404:
+        request.resolver_match = None
+    if options["user"] != "anonymous":
+        staff = options["user"] == "staff"
+        request.user = SimpleNamespace(pk=1, is_authenticated=True, is_staff=staff)  # type: ignore[assignment]
+    return request
+
+
+def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSettings) -> list[str]:
+    """Return the verdict and everything that it rests on, in words."""
+    crawler = bot(request.META.get("HTTP_USER_AGENT", ""), settings)
+    reason = reason_of(hit, crawler)
+    lines = ["Counts            yes, as a page view" if reason is None else f"Counts            no: {reason}"]
+    if reason is not None:
+        lines.append(f"Because           {REASONS[reason]}")
+    if crawler is not None:
+        lines.append(f"Bot               {crawler} ({bot_category(crawler)})")
+    match = request.resolver_match
+    lines.append(
+        f"Route             {(match.route or '(the front page)') if match else 'none: no URL pattern leads there'}"
+    )
+    if hit is None or hit.kind == "excluded":
+        return lines
+    if hit.kind == "error" and crawler is None:
+        lines.append(f"Error             {hit.name} {page(hit.path, hit.secrets)}")
+    if reason is not None:
+        return lines
+    identity = "user" if hit.user else "address and user agent"
+    who = "opted out: counted without identity" if opted_out(request, settings) else f"told apart by {identity}"
+    client = client_address(hit.address, hit.forwarded, settings.trusted_proxies)
+    lines += [f"Visitor           {who}", f"Client address    {client or 'unknown'}; never stored"]
+    return lines + counted(hit, settings)
+
+
+def reason_of(hit: Hit | None, crawler: str | None) -> str | None:
+    """Return why a hit is no page view, or None."""
+    if hit is None:
+        return "disabled"
+    if hit.kind == "error":
+        return "status"
+    if hit.kind == "excluded":
+        return hit.name
+    return None if crawler is None else "bot"
+
+
+def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
+    """Return what a page view is counted under, as the pipeline itself does it."""
+    aggregator = Aggregator(settings)
+    aggregator.add(hit)
+    fields = [counter.partition(":") for day in aggregator.days.values() for counter in day.counts]
+    values = {"path" if name == PATH else name: value.replace("\t", " from ") for name, _, value in fields}
+    values.setdefault("channel", "direct")
+    values.pop("route", None)
+    return [f"{name.replace('_', ' ').capitalize():<17} {value}" for name, value in values.items()]
