@@ -17,3 +17,10 @@ class TrackingConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from codex_tracking import cabinet, checks, providers  # noqa: F401
+        from codex_tracking.settings import get_tracking_settings
+
+        wanted = get_tracking_settings().metrics
+        if wanted:
+            from codex_tracking.instruments import register
+
+            register(wanted)
