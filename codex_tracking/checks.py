@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +14,12 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
+from django.db import DatabaseError
+from django.db.models import Sum
 from django.utils.module_loading import import_string
 
-from codex_tracking.models import database
+from codex_tracking.aggregate import site_today
+from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import FIELDS, get_tracking_settings, problem, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
@@ -25,6 +29,9 @@ ANSWERS_ALONE = (
     "django.middleware.cache.CacheMiddleware",
 )
 """Middleware that answers without asking those behind it."""
+
+ENOUGH_VIEWS = 100
+NEARLY_ALL = 0.9
 
 Configs = Sequence[AppConfig] | None
 
@@ -58,6 +65,8 @@ def _unknown(key: str) -> CheckMessage:
 def _wrong(name: str, key: str, value: Any, expected: str) -> CheckMessage:
     # A URL may hold a password, so only its beginning is repeated.
     shown = repr(value.partition("://")[0] + "://...") if key == "redis_url" and isinstance(value, str) else repr(value)
+    if key == "api_tokens":
+        shown = "what is there"
     message = f"{name} must be {expected}, not {shown}."
     return Error(message, hint=f"The default is {FIELDS[key].default!r}.", id="codex_tracking.E003")
 
@@ -166,5 +175,72 @@ def check_database(app_configs: Configs, databases: Sequence[str] | None = None,
             "flushed may fail with 'database is locked'.",
             hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
             id="codex_tracking.W006",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Look at what the last days' traffic says about the deployment."""
+    # A plain ``check``, and with it every command, asks no database.
+    if database() not in (databases or ()):
+        return []
+    try:
+        views, ledger = _recent_traffic()
+    except DatabaseError:
+        # Not migrated yet, or away: both have messages of their own.
+        return []
+    found: list[CheckMessage] = []
+    unread = ledger.get("unread_forwarded", 0)
+    if views >= ENOUGH_VIEWS and unread >= NEARLY_ALL * views:
+        found.append(
+            Caution(
+                f"{unread} of the last {views} views came through a proxy, but CODEX_TRACKING['trusted_proxies'] is 0: "
+                "nearly all visitors seem to have the proxy's address.",
+                hint="Set it to the number of proxies in front that append to X-Forwarded-For.",
+                id="codex_tracking.W007",
+            )
+        )
+    if ledger.get("no_lifespan") and not settings.DEBUG:
+        found.append(
+            Caution(
+                "The server sent no lifespan, so the tasks were started by the first request, and a stopping server "
+                "may cut off the last push.",
+                hint="Wrap the application in asgi.py: TrackingLifespan(get_asgi_application()). Daphne sends none.",
+                id="codex_tracking.W008",
+            )
+        )
+    return found
+
+
+def _recent_traffic() -> tuple[int, dict[str, int]]:
+    since = site_today() - timedelta(days=1)
+    alias = database()
+    views = DayTotals.objects.using(alias).filter(date__gte=since).aggregate(n=Sum("views"))["n"] or 0
+    rows = Breakdown.objects.using(alias).filter(date__gte=since, dimension="ledger")
+    return views, dict(rows.order_by().values_list("value").annotate(n=Sum("views")))
+
+
+@register(Tags.database, deploy=True)
+def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Ask Redis, with ``check --deploy --database default``, whether it may throw counters away."""
+    if get_tracking_settings().embedded or database() not in (databases or ()):
+        return []
+    from codex_tracking.manager import STORE_ERRORS
+    from codex_tracking.sync import eviction_policy
+
+    try:
+        policy = eviction_policy()
+    except STORE_ERRORS as error:
+        message = f"Redis does not answer: {type(error).__name__}."
+        hint = "Pages are answered and views wait in memory, but look at CODEX_TRACKING['redis_url']."
+        return [Caution(message, hint=hint, id="codex_tracking.W009")]
+    if not policy.startswith("allkeys-"):
+        return []
+    return [
+        Caution(
+            f"Redis' maxmemory-policy is {policy}: with its memory full it drops counters that no flush has written.",
+            hint="Use noeviction or a volatile- policy; a cache and counters are better kept in two instances.",
+            id="codex_tracking.W010",
         )
     ]

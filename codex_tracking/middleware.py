@@ -10,11 +10,16 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from codex_tracking.aggregate import site_today
+from codex_tracking.buffer import get_buffer
 from codex_tracking.metrics import ledger
 from codex_tracking.recorder import record_response
 from codex_tracking.runner import get_runner
 
 logger = logging.getLogger(__name__)
+
+NO_LIFESPAN = "no_lifespan"
+"""In the ledger: processes that the first request started."""
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -44,8 +49,14 @@ class PageTrackingMiddleware:
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        record(request, response, get_runner().start)
+        record(request, response, start_late)
         return response
+
+
+def start_late() -> None:
+    """Start the tasks in the event loop of a server that sent no lifespan, and note it for a system check."""
+    get_runner().start()
+    get_buffer().note(site_today().isoformat(), NO_LIFESPAN, 1)
 
 
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 from django.db import Error
 from django.db.models import Max, Sum
-from django.utils import timezone
 
-from codex_tracking.aggregate import accepted_days
+from codex_tracking.aggregate import accepted_days, site_today
 from codex_tracking.buffer import get_buffer
 from codex_tracking.keys import PATH
 from codex_tracking.manager import STORE_ERRORS, Part, get_tracking_manager
@@ -83,6 +82,15 @@ async def tracking_status() -> Status:
     return Status(store, reachable, last_flush, views, excluded, left_out, ledger.snapshot(), get_buffer().oldest())
 
 
+async def eviction_policy() -> str:
+    """Return what Redis does when its memory is full; empty where it does not tell.
+
+    Raises:
+        One of ``manager.STORE_ERRORS``: Redis is away.
+    """
+    return await get_tracking_manager().eviction_policy()
+
+
 async def look_at_store() -> Store:
     """Return the state of Redis."""
     kind = "embedded" if get_tracking_settings().embedded else "redis"
@@ -92,7 +100,7 @@ async def look_at_store() -> Store:
         await manager.client.ping()
         latency = (time.perf_counter() - begin) * 1000
         parts: dict[str, tuple[Part, Part]] = {
-            day: await manager.read(day) for day in accepted_days(timezone.localdate().isoformat())
+            day: await manager.read(day) for day in accepted_days(site_today().isoformat())
         }
         holder, version = await manager.lease_holder(), await manager.version()
     except (*STORE_ERRORS, ValueError) as error:
@@ -110,7 +118,7 @@ def views_in(part: Part) -> int:
 
 def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:
     """Return last flush, today's views, exclusions and ledger; blocking."""
-    alias, today = database(), timezone.localdate()
+    alias, today = database(), site_today()
     days = DayTotals.objects.using(alias)
     newest = days.aggregate(newest=Max("flushed_at"))["newest"]
     views = days.filter(date=today).aggregate(views=Sum("views"))["views"] or 0

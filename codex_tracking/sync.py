@@ -42,6 +42,7 @@ flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
 flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 
 
+eviction_policy: Callable[[], str] = blocking(status.eviction_policy)
 tracking_status: Callable[[], status.Status] = blocking(status.tracking_status)
 
 
@@ -60,6 +61,8 @@ class TrackingSelector:
     series: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.series))
     page: Callable[..., Page] = staticmethod(blocking(Reads.page))
     with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
+    page_views: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.page_views))
+    popular_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.popular_pages))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
 
 

@@ -1,0 +1,260 @@
+"""System checks: what is wrong is named, with what is expected, what came, and the remedy."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from codex_tracking import checks
+from codex_tracking.checks import MIDDLEWARE
+
+
+def found(number: str) -> list[CheckMessage]:
+    """Return our messages of this number."""
+    messages = [*run_checks(tags=[Tags.compatibility]), *checks.check_database(None)]
+    return [message for message in messages if message.id == f"codex_tracking.{number}"]
+
+
+def one(number: str) -> CheckMessage:
+    """Return our only message of this number, and require a hint."""
+    (message,) = found(number)
+    assert message.hint
+    return message
+
+
+@pytest.mark.django_db
+def test_the_test_site_has_no_errors() -> None:
+    messages = run_checks(databases=["default"])
+    ours = [message for message in messages if message.id and message.id.startswith("codex_tracking")]
+    assert [message.id for message in ours] == ["codex_tracking.W001"]
+
+
+@pytest.mark.parametrize("name", ["CODEX_TRACKING", "CABINET_TRACKING"])
+@pytest.mark.parametrize("value", [None, ["enabled"], "redis://x"])
+def test_settings_that_are_no_dictionary_are_errors(settings: Settings, name: str, value: Any) -> None:
+    setattr(settings, name, value)
+    message = one("E001")
+    assert name in message.msg
+    assert "dictionary" in message.msg
+    assert repr(value) in message.msg
+
+
+def test_a_misspelt_key_is_an_error_that_names_the_likely_one(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"skip_prefix": ["/x/"]}
+    message = one("E002")
+    assert "'skip_prefix'" in message.msg
+    assert "'skip_prefixes'" in str(message.hint)
+
+
+def test_an_unlikely_key_is_an_error_that_lists_the_known_ones(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"zzz": 1}
+    message = one("E002")
+    assert "'zzz'" in message.msg
+    assert "push_interval" in str(message.hint)
+
+
+def test_a_key_that_is_no_string_is_an_error(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {7: 1}
+    assert "7" in one("E002").msg
+
+
+def test_a_misspelt_key_of_the_ancestors_dictionary_is_an_error(settings: Settings) -> None:
+    settings.CABINET_TRACKING = {"track_anonymus": True}
+    assert "track_anonymous" in str(one("E002").hint)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("enabled", "yes", "True or False"),
+        ("push_interval", 0, "seconds above 0"),
+        ("flush_interval", "30", "seconds above 0"),
+        ("shutdown_timeout", -1, "seconds above 0"),
+        ("analytics_days", 0, "a whole number from 1"),
+        ("trusted_proxies", -1, "a whole number from 0"),
+        ("max_paths_per_day", 1.5, "a whole number from 1"),
+        ("skip_prefixes", "/static/", "a list or tuple of non-empty strings"),
+        ("sensitive_kwargs", [1], "a list or tuple of non-empty strings"),
+        ("key_prefix", "a b", "without braces or white space"),
+        ("country_header", 7, "a string"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_says_what_is_expected_and_what_came(
+    settings: Settings, key: str, value: Any, expected: str
+) -> None:
+    settings.CODEX_TRACKING = {key: value}
+    message = one("E003")
+    assert f"CODEX_TRACKING['{key}']" in message.msg
+    assert expected in message.msg
+    assert message.msg.endswith(f"not {value!r}.")
+
+
+def test_a_wrong_redis_url_is_shown_without_its_password(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"redis_url": "http://user:hunter2@cache"}
+    message = one("E003")
+    assert "redis://" in message.msg
+    assert "hunter2" not in message.msg + str(message.hint)
+
+
+def test_a_wrong_redis_url_of_the_project_is_an_error_unless_we_have_our_own(settings: Settings) -> None:
+    settings.REDIS_URL = "http://user:hunter2@cache"
+    assert not found("E003")
+    settings.CODEX_TRACKING = {}
+    message = one("E003")
+    assert message.msg.startswith("REDIS_URL must be")
+    assert "hunter2" not in message.msg
+
+
+def test_every_wrong_key_is_named(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"enabled": 1, "push_interval": 0, "no_such": 1}
+    assert len(found("E003")) == 2
+    assert len(found("E002")) == 1
+
+
+def test_right_settings_of_every_kind_pass(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {
+        "redis_url": "rediss://user:secret@cache:6380/3",
+        "push_interval": 1,
+        "skip_prefixes": ["/x/"],
+        "trusted_proxies": 2,
+        "key_prefix": "shop",
+    }
+    assert not [message for number in range(1, 7) for message in found(f"E00{number}")]
+
+
+def test_an_error_stops_manage_py_check(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"push_interval": 0}
+    with pytest.raises(SystemCheckError, match=r"codex_tracking\.E003"):
+        call_command("check")
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Make a package look as if it were not installed."""
+    monkeypatch.setattr("codex_tracking.checks.find_spec", lambda name: None if name == package else find_spec(name))
+
+
+@pytest.mark.parametrize("package", ["fakeredis", "lupa"])
+def test_the_embedded_store_without_its_packages_is_an_error(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    without(monkeypatch, package)
+    assert "codex-tracking[embedded]" in str(one("E004").hint)
+
+
+def test_a_real_redis_needs_no_embedded_packages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CODEX_TRACKING = {"redis_url": "redis://cache"}
+    without(monkeypatch, "fakeredis")
+    assert not found("E004")
+
+
+def test_a_country_database_that_is_no_file_is_an_error(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"geoip_path": "/no/such.mmdb"}
+    assert "/no/such.mmdb" in one("E005").msg
+
+
+def test_a_country_database_without_its_package_is_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CODEX_TRACKING = {"geoip_path": __file__}
+    assert not found("E006")
+    without(monkeypatch, "maxminddb")
+    assert "codex-tracking[geo]" in str(one("E006").hint)
+
+
+def test_the_embedded_store_in_production_is_a_warning(settings: Settings) -> None:
+    assert "redis_url" in str(one("W001").hint)
+    settings.DEBUG = True
+    assert not found("W001")
+
+
+def test_no_warning_about_a_store_that_is_not_used(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"enabled": False}
+    assert not found("W001")
+
+
+def test_the_embedded_store_with_several_processes_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    assert "4" in one("W002").msg
+
+
+@pytest.mark.parametrize("value", ["", "0", "1"])
+def test_one_process_is_no_reason_for_a_warning(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", value)
+    assert not found("W002")
+
+
+def test_a_missing_middleware_is_a_warning(settings: Settings) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != MIDDLEWARE]
+    assert MIDDLEWARE in str(one("W003").hint)
+
+
+@pytest.mark.parametrize(
+    "cache", ["django.middleware.cache.FetchFromCacheMiddleware", "django.middleware.cache.UpdateCacheMiddleware"]
+)
+def test_a_cache_in_front_of_the_middleware_is_a_warning(settings: Settings, cache: str) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, cache]
+    assert not found("W004")
+    settings.MIDDLEWARE = [cache, *settings.MIDDLEWARE]
+    assert cache in one("W004").msg
+
+
+class SyncOnly:
+    """A middleware from before async."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+
+def test_a_sync_only_middleware_under_asgi_is_a_warning(settings: Settings) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.SyncOnly"]
+    assert "SyncOnly" in one("W005").msg
+    settings.ASGI_APPLICATION = None
+    assert not found("W005")
+
+
+def test_a_middleware_that_cannot_be_imported_is_left_to_django(settings: Settings) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "no.such.Middleware"]
+    assert not found("W005")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, engine: str, options: dict[str, str]) -> None:
+    """Describe the default database otherwise, without touching its connection."""
+    entry = {"ENGINE": f"django.db.backends.{engine}", "NAME": "somewhere", "OPTIONS": options}
+    monkeypatch.setitem(settings.DATABASES, "default", entry)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"transaction_mode": "IMMEDIATE"},
+        {"init_command": "PRAGMA journal_mode=WAL;"},
+        {"transaction_mode": "DEFERRED", "init_command": "PRAGMA journal_mode=WAL;"},
+    ],
+)
+def test_sqlite_without_immediate_and_wal_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    assert not found("W006")
+    use(monkeypatch, "sqlite3", options)
+    assert "IMMEDIATE" in str(one("W006").hint)
+
+
+def test_other_databases_need_no_sqlite_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "postgresql", {})
+    assert not found("W006")
+
+
+def test_a_plain_check_asks_no_database() -> None:
+    # Without a database mark, any query fails the test.
+    run_checks(include_deployment_checks=True)
+
+
+def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "sqlite3", {})
+    assert "codex_tracking.W006" in [message.id for message in run_checks()]
