@@ -1,0 +1,1 @@
+"""Larkspur, a made-up garden planner: the demo's site."""

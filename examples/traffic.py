@@ -1,0 +1,104 @@
+"""Sends visits over HTTP, several at a time, with the pauses of people made short."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPResponse
+from http.cookies import SimpleCookie
+from threading import Event
+from urllib.parse import urlencode
+
+from tally import Tally
+from visits import SITE, Ask, Visit
+
+VISITORS = 12
+"""Visits under way at the same time."""
+SPEED = 300
+"""How much shorter the pauses are than those of people."""
+STATUS = {"error": 404, "status": 404}
+"""The answer that each fate needs, where it is not 200, or 302 to a form."""
+
+
+class UnexpectedAnswerError(Exception):
+    """The site answered something else than the visit was made for."""
+
+
+class Visitor:
+    """One visit: a connection, its cookies, and the token of the last form.
+
+    Args:
+        host: host and port.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._connection = HTTPConnection(host, timeout=30)
+        self._cookies: dict[str, str] = {}
+        self._token = ""
+
+    def ask(self, ask: Ask) -> None:
+        """Send one request and read its answer.
+
+        Raises:
+            UnexpectedAnswerError: its status is not the one that the visit needs.
+            OSError: there was none.
+        """
+        headers = {name: value.replace(SITE, f"http://{self.host}") for name, value in ask.headers.items()}
+        if self._cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        body = None
+        if ask.form is not None:
+            body = urlencode(ask.form | {"csrfmiddlewaretoken": self._token})
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        self._connection.request(ask.method, ask.path, body, headers)
+        response = self._connection.getresponse()
+        self._remember(response, response.read().decode("utf-8", "replace"))
+        expected = 302 if ask.method == "POST" else STATUS.get(ask.fate, 200)
+        if response.status != expected:
+            raise UnexpectedAnswerError(f"{ask.method} {ask.path} was answered {response.status}, not {expected}")
+
+    def _remember(self, response: HTTPResponse, page: str) -> None:
+        for header in response.headers.get_all("Set-Cookie", []):
+            self._cookies |= {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+        self._token = token[1] if token else ""
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+def send(host: str, visits: Iterable[Visit], stop: Event) -> Tally:
+    """Send visits to ``host`` (and port) until they are through or ``stop`` is set, and return what was answered."""
+    tally = Tally()
+    with ThreadPoolExecutor(VISITORS) as pool:
+        for answered in pool.map(lambda visit: send_one(host, visit, stop), visits):
+            tally.update(answered)
+    return tally
+
+
+def send_one(host: str, visit: Visit, stop: Event) -> Tally:
+    """Send one visit, and return what was answered."""
+    tally, visitor = Tally(), Visitor(host)
+    try:
+        for ask in visit:
+            if stop.wait(ask.wait / SPEED):
+                break
+            visitor.ask(ask)
+            tally.add(ask.path.partition("?")[0], ask.fate)
+    finally:
+        visitor.close()
+    return tally
+
+
+def trickle(host: str, visits: Iterable[Visit], stop: Event, seconds: float = 2.0) -> None:
+    """Send one visit after the other, with a pause between them, until ``stop`` is set or the site is gone."""
+    for visit in visits:
+        try:
+            send_one(host, visit, stop)
+        except OSError:
+            return
+        if stop.wait(seconds):
+            return
