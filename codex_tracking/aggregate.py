@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -15,7 +16,8 @@ from codex_tracking.classify import bot
 from codex_tracking.devices import device_of, language_of
 from codex_tracking.geo import country_of
 from codex_tracking.keys import PATH, TOTAL, field, first
-from codex_tracking.paths import clean, normalise
+from codex_tracking.metrics import ledger
+from codex_tracking.paths import clean, hide_tokens, normalise
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.sources import Source, source_of
 from codex_tracking.types import OTHER, Batch, Hit, Touch
@@ -42,6 +44,8 @@ DAYS_BACK, DAYS_AHEAD = 8, 1
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 DIRECT = "direct"
 """The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
+UNREAD_FORWARDED = field("ledger", "unread_forwarded")
+"""Counts views that came through a proxy nobody told us of; a system check looks at it."""
 VALUE_LIMIT = 200
 PAIR_LIMIT = 700
 """Characters of two values in one, as much as the column takes."""
@@ -124,6 +128,8 @@ class Aggregator:
         self._count(day, (field(PATH, path), *place(hit.route, hit.view, hour), *client))
         if source.channel != DIRECT:
             self._count(day, origin(source))
+        if hit.forwarded and not self.settings.trusted_proxies:
+            self._count(day, (UNREAD_FORWARDED,))
         if source.source:
             self._count(day, (pair("page_source", path, source.source),))
         self._touch(day, hit, path, source, hour, client)
@@ -139,7 +145,9 @@ class Aggregator:
         if bot(hit.agent, self.settings) is not None:
             self._count(day, ("excluded:status",))
             return
-        error = f"{hit.name} {page(hit.path, hit.secrets)}"
+        path = page(hit.path, hit.secrets)
+        # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
+        error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
         referrer = source_of(hit.referrer, "", hit.host).referrer
         self._count(day, ("excluded:status", field("error", error)))
         if referrer:
@@ -175,6 +183,7 @@ class Aggregator:
         if touches is None:
             if self.visitors >= MOST_VISITORS:
                 self._count(day, ("ledger:dropped_visitor",))
+                ledger.dropped("visitor")
                 return None
             self.visitors += 1
             touches = day.touches[visitor] = [Touch(at, at)]
@@ -268,13 +277,18 @@ class Aggregator:
         visits: list[str] = []
         size = 0
         for visitor in list(islice(day.touches, BATCH_VISITORS)):
-            if size > BATCH_BYTES:
+            hashed, touches = visitor_id(visitor, salt), day.touches[visitor]
+            while touches:
+                visit = json.dumps(as_json(hashed, touches[0]), ensure_ascii=False, separators=(",", ":"))
+                size += len(visit.encode())
+                if visits and size > BATCH_BYTES:
+                    break
+                visits.append(visit)
+                del touches[0]
+            if touches:
                 break
-            hashed = visitor_id(visitor, salt)
             ids.append(hashed)
-            for touch in day.touches.pop(visitor):
-                visits.append(json.dumps(as_json(hashed, touch), ensure_ascii=False, separators=(",", ":")))
-                size += len(visits[-1].encode())
+            del day.touches[visitor]
         self.visitors -= len(ids)
         while day.ids and len(ids) < 2 * BATCH_VISITORS:
             ids.append(day.ids.pop())
@@ -313,6 +327,16 @@ def local_visits(visits: str) -> dict[str, int]:
             seconds = field(TOTAL, "seconds")
             counts[seconds] = counts.get(seconds, 0) + end - begin
     return counts
+
+
+def site_now() -> datetime:
+    """Return the present in ``TIME_ZONE``, whatever time zone a view has activated for its visitor."""
+    return datetime.now(timezone.get_default_timezone())
+
+
+def site_today() -> Date:
+    """Return the site's day."""
+    return site_now().date()
 
 
 def accepted_days(today: str) -> tuple[str, ...]:

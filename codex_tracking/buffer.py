@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from codex_tracking.aggregate import Aggregator
@@ -55,6 +55,15 @@ class Buffer:
         """Return the ISO dates of which something waits."""
         with self._lock:
             return [date for date, day in self._aggregator.days.items() if day]
+
+    def counts(self) -> dict[str, int]:
+        """Return all counters that wait, those of all days added up; for tests."""
+        self.fold(len(self._hits))
+        with self._lock:
+            total: Counter[str] = Counter()
+            for day in self._aggregator.days.values():
+                total.update(day.counts)
+            return dict(total)
 
     def cut(self, day: str, stream: str, seq: int, salt: bytes) -> Batch | None:
         """Take what one batch may hold; see ``Aggregator.cut``."""

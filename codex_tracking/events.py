@@ -13,8 +13,11 @@ from codex_tracking.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http import HttpRequest
 
+    from codex_tracking.settings import TrackingSettings
     from codex_tracking.types import Hit
 
 logger = logging.getLogger(__name__)
@@ -34,32 +37,39 @@ async def atrack(name: str, request: HttpRequest | None = None, *, value: object
 
     Source: shows as dimensions ``event`` and ``event_value``; ``visits`` of an event are the visits it happened in.
     """
-    if _count(name, request, value) and not get_runner().running:
-        get_runner().start()
+    _count(name, request, value, get_runner().start)
 
 
 def track(name: str, request: HttpRequest | None = None, *, value: object = "") -> None:
     """Count one event from code without an event loop; see ``atrack``."""
-    if _count(name, request, value) and not get_runner().running:
-        get_runner().start_thread()
+    _count(name, request, value, get_runner().start_thread)
 
 
-def _count(name: str, request: HttpRequest | None, value: object) -> bool:
+def _count(name: str, request: HttpRequest | None, value: object, start: Callable[[], None]) -> None:
     try:
         settings = get_tracking_settings()
         if not settings.enabled:
-            return False
+            return
         label, detail = clean(str(name), LONGEST_NAME), clean(str(value), LONGEST_VALUE)
         if not label:
             logger.warning("an event without a name was not counted")
-            return False
-        text = f"{label}\t{detail}" if detail else label
-        hit: Hit = bare_hit("event", text) if request is None else hit_of(request, settings, "event", text)
+            return
         ledger.counts["event"] += 1
-        get_buffer().put(hit)
+        get_buffer().put(_hit(f"{label}\t{detail}" if detail else label, request, settings))
+        if not get_runner().running:
+            start()
     except Exception:
         # Whatever a caller passes, its sign-up goes on.
         ledger.add("record_failures")
         logger.exception("an event was not counted")
-        return False
-    return True
+
+
+def _hit(text: str, request: HttpRequest | None, settings: TrackingSettings) -> Hit:
+    """Return the event; what is no request costs it its visit, not its count."""
+    if request is None:
+        return bare_hit("event", text)
+    try:
+        return hit_of(request, settings, "event", text)
+    except Exception:
+        logger.exception("an event was counted without its visit")
+        return bare_hit("event", text)

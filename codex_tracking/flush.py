@@ -14,12 +14,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from codex_tracking import hyperloglog, upsert
-from codex_tracking.aggregate import DAYS_BACK, accepted_days, local_visits
+from codex_tracking.aggregate import DAYS_BACK, accepted_days, local_visits, site_today
 from codex_tracking.keys import FIRST, PATH, TOTAL
 from codex_tracking.manager import VALUES_PER_DIMENSION, Seal, TrackingRedisManager, Uniques, get_tracking_manager
 from codex_tracking.metrics import ledger
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, database
+from codex_tracking.prune import Daily
 from codex_tracking.settings import TrackingSettings
+from codex_tracking.toplists import list_finished_days
 from codex_tracking.types import OTHER, Batch
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ Run = Callable[..., Awaitable[Any]]
 Verdict = Literal["done", "drop", "changed"]
 
 TOTALS = ("visits", "engaged", "seconds")
+
+daily = Daily()
+"""Old detail goes with the first flush of a day."""
 
 
 class Sealed(NamedTuple):
@@ -84,7 +89,7 @@ def parse_day(date_str: str | None) -> str:
         ValueError: ``date_str`` is not an ISO date.
     """
     if date_str is None:
-        return timezone.localdate().isoformat()
+        return site_today().isoformat()
     try:
         return Date.fromisoformat(date_str).isoformat()
     except (TypeError, ValueError):
@@ -110,10 +115,13 @@ class Flusher:
 
     async def flush_pending(self) -> int:
         """Flush today and the days around it, and forget past days that are empty; return paths written."""
-        today = timezone.localdate().isoformat()
+        today = site_today().isoformat()
         written = 0
         for day in accepted_days(today):
             written += await self.flush(day, retire=day < today)
+        if daily.due(today):
+            await self.run(daily.run, today, self.manager.settings)
+        await self.run(list_finished_days, today)
         return written
 
     async def flush(self, day: str, retire: bool = False) -> int:
@@ -163,14 +171,19 @@ class Flusher:
         uniques = await self.manager.uniques(day)
         header: dict[bytes, bytes] = {}
         pieces: list[bytes] = []
-        read = 0
-        async for flat in self.manager.chunks(day, seal):
-            if flat is None:
+        read, size = 0, 0
+        seen: set[int] = set()
+        async for chunk in self.manager.chunks(day, seal):
+            if chunk is None:
                 return None
-            counters = _split(flat, header)
-            pieces.append(b"\0".join(counters))
-            read += len(counters) // 2
-        if read > int(header.get(b"#k", b"0")):
+            pieces.append(b"\0".join(_split(chunk.fields, header)))
+            # Hashes of the names are a third of the names.
+            seen.update(map(hash, chunk.fields[::2]))
+            read, size = read + len(chunk.fields) // 2, chunk.size
+        if len(seen) != size:
+            # A restarted or promoted Redis went on with the scan, and orders its hashes in its own way.
+            return None
+        if read != size:
             pieces = [_without_twins(pieces)]
         acked = {name[3:].decode(): int(last) for name, last in header.items() if name.startswith(b"#w:")}
         return Sealed(acked, pieces, uniques)
@@ -246,6 +259,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
         for batch in batches:
             if batch.seq - batch.span < acked < batch.seq:
                 # Redis went back into the middle of batches that were joined to save memory: better too few than twice.
+                ledger.dropped("joined", views_of(batch.counts))
                 book.add({"ledger:dropped_joined": views_of(batch.counts)})
         for batch in fresh:
             book.add(batch.counts)
@@ -290,6 +304,8 @@ class DayBook:
             .order_by()
             .values_list("path", "views")
         )
+        self.adopted: dict[str, int] = {}
+        """Path of a row that was foreign -> how many of its views the counts have not reached yet."""
         self.paths = 0
         self.views = 0
 
@@ -317,14 +333,23 @@ class DayBook:
                 upsert.add_breakdowns(self.connection, self.day, dimension, rows)
 
     def _add_paths(self, rows: list[upsert.Row]) -> None:
-        for row in rows:
-            self.views += row.views
-            self.totals.views += row.views
-            if row.value in self.foreign:
-                # The row becomes ours with the larger of both counts.
-                self.totals.views += max(0, self.foreign.pop(row.value) - row.views)
+        self.views += sum(row.views for row in rows)
         self.paths += sum(row.views > 0 for row in rows)
+        if self.foreign or self.adopted:
+            rows = [self._compete(row) for row in rows]
+        self.totals.views += sum(row.views for row in rows)
         upsert.add_page_views(self.connection, self.day, rows)
+
+    def _compete(self, row: upsert.Row) -> upsert.Row:
+        """Let all that one transaction adds to a foreign path replace the row's views, if it is more."""
+        if row.value in self.foreign:
+            views = self.foreign.pop(row.value)
+            self.adopted[row.value] = max(0, views - row.views)
+            return row._replace(views=max(views, row.views))
+        missing = self.adopted.get(row.value, 0)
+        if missing:
+            self.adopted[row.value] = max(0, missing - row.views)
+        return row._replace(views=max(0, row.views - missing))
 
     def _fit(self, dimension: str, values: dict[str, list[int]]) -> dict[str, list[int]]:
         """Fold what would exceed the dimension's cap into ``(other)``."""
@@ -370,6 +395,7 @@ class DayBook:
     def save(self) -> None:
         """Write the day's totals."""
         self.totals.flushed_at = timezone.now()
+        self.totals.listed = False
         self.totals.save(using=self.alias, force_update=True)
 
 

@@ -48,6 +48,34 @@ def merge(one: bytes, other: bytes) -> bytes:
     return b"HYLL" + bytes(11) + b"\x80" + merged.to_bytes(SKETCH_BYTES - HEADER_BYTES, "little")
 
 
+def see(registers: bytearray, number: int) -> None:
+    """Note one member in a crowd that is counted here and not by Redis.
+
+    Args:
+        registers: ``REGISTERS`` bytes, all zero for an empty crowd.
+        number: the member's hash, 64 random bits.
+    """
+    rest = number >> 14 | 1 << 50
+    # The position of the lowest bit that is set, from 1; the guard makes it 51 at most.
+    rank = (rest & -rest).bit_length()
+    register = number & (REGISTERS - 1)
+    if registers[register] < rank:
+        registers[register] = rank
+
+
+def sketch_of(registers: bytearray) -> bytes:
+    """Return a crowd that was counted here as a dense sketch, which can be merged with others counted here.
+
+    Crowds that Redis counted hash their members in another way, so a member of both counts twice.
+    """
+    packed = 0
+    for shift in (0, 6, 12, 18):
+        lanes = bytearray(3 * REGISTERS // 4)
+        lanes[::3] = registers[shift // 6 :: 4]
+        packed |= int.from_bytes(lanes, "little") << shift
+    return b"HYLL" + bytes(11) + b"\x80" + packed.to_bytes(SKETCH_BYTES - HEADER_BYTES, "little")
+
+
 def estimate(sketch: bytes) -> int:
     """Return how many distinct members the sketch has seen, as PFCOUNT does (standard error 0.81 %).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -13,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 import redis.asyncio as redis_asyncio
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from codex_tracking.keys import day_keys, lease_key
 from codex_tracking.settings import EMBEDDED, TrackingSettings, get_tracking_settings
@@ -34,7 +36,7 @@ VALUES_PER_DIMENSION = 5_000
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 
-STORE_ERRORS = (RedisError, OSError, ImportError)
+STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
 """What a store that is away, full, starting or not installed raises."""
 
 Client = Any
@@ -61,6 +63,15 @@ class Seal(NamedTuple):
     generation: str = ""
     id: str = ""
     previous: str = ""
+
+
+class Chunk(NamedTuple):
+    """A piece of a seal."""
+
+    fields: list[bytes]
+    """Fields and values, flat."""
+    size: int
+    """How many fields the whole seal has."""
 
 
 class Part(NamedTuple):
@@ -123,11 +134,10 @@ class TrackingRedisManager:
             settings.ttl_seconds,
             0 if settings.embedded else 1,
             batch.visits,
-            len(batch.counts),
+            # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
+            json.dumps(batch.counts, ensure_ascii=False),
+            *batch.ids,
         ]
-        for counter in batch.counts.items():
-            args += counter
-        args += batch.ids
         status, token, seal, durable, *derived = await self._run(
             "apply", [keys.live, keys.uniques, keys.visits, keys.now], args
         )
@@ -158,10 +168,10 @@ class TrackingRedisManager:
         answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
         return Seal(*(part.decode() for part in answer))
 
-    async def chunks(self, day: str, seal: str) -> AsyncIterator[list[bytes] | None]:
-        """Yield the seal's fields and values, flat; None when it is gone, which ends it.
+    async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
+        """Yield the seal in pieces; None when it is gone, which ends it.
 
-        A field may come twice if Redis resizes the hash meanwhile.
+        A field may come twice if Redis resizes the hash meanwhile, or not at all if another Redis takes over.
         """
         key, cursor = day_keys(self.settings.key_prefix, day).sealed, b"0"
         while True:
@@ -169,8 +179,8 @@ class TrackingRedisManager:
             if not answer:
                 yield None
                 return
-            cursor, fields = answer
-            yield fields
+            cursor, fields, size = answer
+            yield Chunk(fields, size)
             if int(cursor) == 0:
                 return
 
@@ -208,7 +218,11 @@ class TrackingRedisManager:
         if self.settings.embedded:
             return Uniques(int(await self.client.pfcount(key)), None)
         sketch = await self.client.get(key)
-        return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
+        try:
+            return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
+        except ResponseError:
+            # It is corrupt: whoever merges it will refuse it, too.
+            return Uniques(0, sketch)
 
     async def visitors_since(self, day: str, second: int) -> int:
         """Return how many visitors were seen on ``day`` at ``second`` or later."""
@@ -223,6 +237,15 @@ class TrackingRedisManager:
         # A cluster answers per node.
         server = server if "redis_version" in server else next(iter(server.values()), {})
         return str(server.get("valkey_version") or server.get("redis_version", ""))
+
+    async def eviction_policy(self) -> str:
+        """Return the server's ``maxmemory-policy``; empty where it does not tell."""
+        try:
+            answer = await self.client.config_get("maxmemory-policy")
+        except ResponseError:
+            return ""
+        answer = answer if "maxmemory-policy" in answer else next(iter(answer.values()), {})
+        return str(answer.get("maxmemory-policy", ""))
 
     async def lease(self, holder: str, seconds: float) -> bool:
         """Say whether ``holder`` may flush now; others wait up to ``seconds``. Saves work, guards nothing."""
@@ -260,13 +283,24 @@ def connect(url: str) -> Client:
     # A connection that died while idle fails the first command that uses it; that one attempt is safe.
     once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     if url.startswith("redis+cluster://"):
-        return redis_asyncio.RedisCluster.from_url(url.replace("redis+cluster", "redis", 1), **limits)
+        return _cluster(url, limits, once)
     if url.startswith("redis+sentinel://"):
         return _sentinel(url, limits, once)
+    # Before redis 6 the list alone decided what is tried again, whatever the retry object says.
+    limits["retry_on_error"] = [RedisConnectionError]
     pool = redis_asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
     )
     return redis_asyncio.Redis.from_pool(pool)
+
+
+def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
+    """Return a client for the cluster that some of these nodes belong to: ``redis+cluster://host:port,host:port``."""
+    credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
+    nodes = [ClusterNode(*address) for address in _addresses(hosts, 6379)]
+    # A day is in one slot: the nodes of all others may be away.
+    options: dict[str, Any] = {"require_full_coverage": False, "retry": retry, **_login(credentials), **limits}
+    return redis_asyncio.RedisCluster(startup_nodes=nodes, **options)
 
 
 def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
@@ -278,14 +312,22 @@ def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
         raise ValueError(
             "redis+sentinel:// needs hosts and a service: redis+sentinel://host:26379,host:26379/mymaster/0"
         )
-    sentinels = [
-        (host, int(port or 26379)) for host, _, port in (address.rpartition(":") for address in hosts.split(","))
-    ]
-    username, _, password = (unquote(part) for part in credentials.partition(":"))
-    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": CONNECTIONS, **limits}
-    options |= {name: value for name, value in (("username", username), ("password", password)) if value}
+    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": CONNECTIONS}
     watch: Any = redis_asyncio.Sentinel
-    return watch(sentinels, sentinel_kwargs=limits).master_for(service, **options)
+    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **limits})
+    return sentinels.master_for(service, **options, **_login(credentials), **limits)
+
+
+def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:
+    """Return hosts and ports of ``host:port,host``."""
+    parts = [urlsplit(f"//{address}") for address in hosts.split(",")]
+    return [(part.hostname or "", part.port or port) for part in parts]
+
+
+def _login(credentials: str) -> dict[str, str]:
+    """Return what ``name:password`` says, or ``:password``, or nothing."""
+    username, _, password = (unquote(part) for part in credentials.partition(":"))
+    return {name: value for name, value in (("username", username), ("password", password)) if value}
 
 
 _embedded_servers: dict[int, Any] = {}
@@ -346,3 +388,6 @@ async def _close(manager: TrackingRedisManager) -> None:
     pool = getattr(manager.client, "connection_pool", None)
     if pool is not None:
         await pool.disconnect()
+    # Nobody else closes those that were asked for the master.
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        await sentinel.aclose()

@@ -9,9 +9,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field, replace
 
-from django.utils import timezone
-
-from codex_tracking.aggregate import MOST_FIELDS, accepted_days
+from codex_tracking.aggregate import MOST_FIELDS, accepted_days, local_visits, site_today
 from codex_tracking.buffer import Buffer
 from codex_tracking.flush import Flusher, views_of
 from codex_tracking.keys import field as counter_field
@@ -85,7 +83,7 @@ class Pusher:
 
     def _leave_past(self) -> None:
         """Drop days that nobody accepts, and forget past ones that are done."""
-        today = timezone.localdate().isoformat()
+        today = site_today().isoformat()
         accepted, waiting = accepted_days(today), self.buffer.days()
         for day in waiting:
             if day not in accepted:
@@ -128,8 +126,9 @@ class Pusher:
     def _acknowledge(self, link: Link, batch: Batch, answer: Answer) -> None:
         ledger.add("pushed", views_of(batch.counts))
         link.seq, link.inflight = batch.seq, None
-        if answer.status == "OK":
-            batch = replace(batch, counts=sum_of([batch.counts, answer.derived]), visits="[]")
+        # The answer that said what the visits caused may be lost.
+        derived = answer.derived if answer.status == "OK" else local_visits(batch.visits)
+        batch = replace(batch, counts=sum_of([batch.counts, derived]), visits="[]")
         link.retained.append((answer.seal, batch))
         self._release(link, answer.durable)
         if sum(len(kept.counts) for _, kept in link.retained if kept.span == 1) > MOST_FIELDS:
@@ -141,7 +140,7 @@ class Pusher:
     async def check(self, flusher: Flusher) -> None:
         """Ask for each day with retained batches whether Redis still has them, and let go what the database has."""
         for link in list(self.links.values()):
-            if not link.retained or not link.generation:
+            if not link.retained:
                 continue
             generation, durable, last = await flusher.manager.watch(link.day, link.stream)
             if generation != link.generation or last < link.seq:
@@ -178,22 +177,25 @@ class Pusher:
 
     async def settle_all(self, flusher: Flusher) -> None:
         """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost."""
-        await self.fold()
-        for day in sorted({*self.buffer.days(), *self.links}):
-            link = self._link(day)
-            seq = link.inflight.seq if link.inflight else link.seq
-            batches = []
-            while batch := self.buffer.cut(day, link.stream, seq + 1, link.salt or secrets.token_bytes(16)):
-                batches.append((0, batch))
-                seq = batch.seq
-            if link.inflight:
-                batches.insert(0, (0, link.inflight))
-                link.inflight = None
-            link.retained += batches
-            # Should the database be away too, Redis will see the gap and have all of it settled.
-            link.seq = seq
-            if link.retained:
-                await self.settle(link, flusher, requeue=False)
+        while not self.idle:
+            await self.fold()
+            for day in sorted({*self.buffer.days(), *self.links}):
+                await self._settle_day(self._link(day), flusher)
+
+    async def _settle_day(self, link: Link, flusher: Flusher) -> None:
+        seq = link.inflight.seq if link.inflight else link.seq
+        batches = []
+        while batch := self.buffer.cut(link.day, link.stream, seq + 1, link.salt or secrets.token_bytes(16)):
+            batches.append((0, batch))
+            seq = batch.seq
+        if link.inflight:
+            batches.insert(0, (0, link.inflight))
+            link.inflight = None
+        link.retained += batches
+        # Should the database be away too: a number is left out, so that Redis sees a gap and has all of it settled.
+        link.seq = seq + 1 if batches else seq
+        if link.retained:
+            await self.settle(link, flusher, requeue=False)
 
 
 def joined(retained: list[tuple[int, Batch]]) -> list[tuple[int, Batch]]:

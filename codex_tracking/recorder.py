@@ -39,19 +39,24 @@ def record_response(request: HttpRequest, response: HttpResponseBase) -> bool:
     Returns:
         False when counting is switched off.
     """
-    settings = get_tracking_settings()
-    reason = exclusion(request, response, settings)
-    if reason is None:
-        hit = hit_of(request, settings)
-    elif reason == "disabled":
+    hit = answered(request, response, get_tracking_settings())
+    if hit is None:
         return False
-    elif reason == "status" and is_error(response.status_code):
-        hit = hit_of(request, settings, "error", str(response.status_code))
-    else:
-        hit = bare_hit("excluded", reason)
     ledger.counts[hit.kind] += 1
     get_buffer().put(hit)
     return True
+
+
+def answered(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> Hit | None:
+    """Return what an answered request counts as; None when counting is switched off."""
+    reason = exclusion(request, response, settings)
+    if reason is None:
+        return hit_of(request, settings)
+    if reason == "disabled":
+        return None
+    if reason == "status" and is_error(response.status_code):
+        return hit_of(request, settings, "error", str(response.status_code))
+    return bare_hit("excluded", reason)
 
 
 def bare_hit(kind: Kind, name: str) -> Hit:
@@ -78,10 +83,10 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
         get("HTTP_USER_AGENT", "")[:LONGEST_AGENT],
         hints_of(request.META) if "HTTP_SEC_CH_UA" in request.META else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", "")[:LONGEST_HEADER],
-        get(settings.country_meta, "") if settings.country_header else "",
+        get(settings.country_meta, "")[:LONGEST_HEADER] if settings.country_header else "",
         get("REMOTE_ADDR", ""),
         # The rightmost entries are the trusted ones.
-        get("HTTP_X_FORWARDED_FOR", "")[-LONGEST_FORWARDED:] if settings.trusted_proxies else "",
+        get("HTTP_X_FORWARDED_FOR", "")[-LONGEST_FORWARDED:],
         "" if anonymous else peek_user_pk(request),
         anonymous,
     )

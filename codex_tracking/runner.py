@@ -88,6 +88,7 @@ class Runner:
         """Start the tasks in the running event loop, unless they run; a loop that ended hands its work over."""
         with self._lock:
             if not self.running:
+                self._prepare()
                 self._begin(asyncio.get_running_loop())
 
     def start_thread(self) -> None:
@@ -97,11 +98,19 @@ class Runner:
                 return
             loop = self._loop = self._own_loop = asyncio.new_event_loop()
             self._task = None
+            loop.call_soon(self._begin, loop)
+            self._prepare()
             threading.Thread(target=self._serve, args=(loop,), name="codex_tracking", daemon=True).start()
+
+    def _prepare(self) -> None:
+        """Have all that the last drain needs: a command may end before the tasks begin, and then no thread starts."""
+        if self._database is None:
+            self._database = DatabaseThread()
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        loop.call_soon(self._begin, loop)
         loop.run_forever()
         loop.close()
 
@@ -109,18 +118,22 @@ class Runner:
         self._loop, self._stopping, self._drained = loop, asyncio.Event(), False
         # An empty context: the request that starts us has a database connection and a time zone of its own.
         self._task = loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
 
     def abandon(self) -> None:
         """End the tasks at once, with all that they hold; for tests."""
         atexit.unregister(self._at_exit)
+        loop = self._loop
+        if loop is not None and self.running:
+            loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        atexit.unregister(self._at_exit)
         loop, task = self._loop, self._task
-        if loop is None or task is None or not self.running:
+        if loop is None or task is None:
             return
         if loop is self._own_loop:
-            loop.call_soon_threadsafe(task.add_done_callback, lambda _: loop.stop())
-        loop.call_soon_threadsafe(task.cancel)
+            task.add_done_callback(lambda _: loop.stop())
+        task.cancel()
 
     async def stop(self) -> None:
         """Push and flush what is left, for ``shutdown_timeout`` seconds at most, and end the tasks."""
@@ -262,10 +275,11 @@ class Runner:
 
     def _at_exit(self) -> None:
         """Drain where no lifespan did: Daphne, runserver, WSGI."""
-        if self._pusher is None or self._pusher.idle or self._drained:
+        if self._drained or (get_buffer().empty if self._pusher is None else self._pusher.idle):
             return
         try:
-            if self.running and self._loop is not None and self._loop.is_running():
+            # A thread of ours that is still starting will get to it.
+            if self.running and self._loop is not None and (self._loop.is_running() or self._loop is self._own_loop):
                 stopped = asyncio.run_coroutine_threadsafe(self.stop(), self._loop)
                 stopped.result(get_tracking_settings().shutdown_timeout + 2)
             else:
@@ -304,11 +318,15 @@ def get_runner() -> Runner:
     return _runner
 
 
-def reset_runner() -> None:
-    """Begin without tasks and without batches: what a forked child inherits is its parent's to send."""
+def reset_runner(runner: Runner | None = None) -> None:
+    """Begin without tasks and without batches: what a forked child inherits is its parent's to send.
+
+    Args:
+        runner: what tests put in the place of a new one.
+    """
     global _runner
     atexit.unregister(_runner._at_exit)
-    _runner = Runner()
+    _runner = Runner() if runner is None else runner
 
 
 os.register_at_fork(after_in_child=reset_runner)

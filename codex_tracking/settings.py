@@ -17,6 +17,8 @@ EMBEDDED = "memory://"
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
 
+METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
+
 SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE")
 
 
@@ -78,6 +80,18 @@ class TrackingSettings:
     """Request header in which a CDN names the country, such as ``CF-IPCountry``."""
     geoip_path: str = ""
     """A MaxMind country or city database; needs the extra ``geo``."""
+    api_tokens: tuple[str, ...] = ()
+    """Secrets of 20 characters and more that open the JSON API as ``Authorization: Bearer ...``; two to replace one."""
+    share_links: bool = True
+    """Let links open the dashboard, read only; False closes all of them at once."""
+    live_path: str = "/ws/tracking/"
+    """Where ``codex_tracking.routing`` answers websockets; empty: the page asks the JSON API instead."""
+    public_counter: bool = False
+    """Answer everybody how often a page was viewed: ``counter.svg?path=/`` and ``counter.json?path=/``."""
+    public_counter_prefixes: tuple[str, ...] = ("/",)
+    """Paths that begin like this have a public counter."""
+    metrics: tuple[str, ...] = ()
+    """Where to offer the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 
     @property
     def embedded(self) -> bool:
@@ -149,13 +163,21 @@ def problem(name: str, value: Any) -> str | None:
         good = isinstance(value, list | tuple | set | frozenset) and all(
             isinstance(part, str) and part for part in value
         )
-        return None if good else "a list or tuple of non-empty strings"
+        if not good:
+            return "a list or tuple of non-empty strings"
+        if name == "metrics" and not set(value) <= METRIC_SYSTEMS:
+            return "a list or tuple of " + ", ".join(sorted(METRIC_SYSTEMS))
+        if name == "api_tokens" and not all(len(token) >= 20 and token.isascii() for token in value):
+            return "a list or tuple of secrets, each at least 20 ASCII characters"
+        return None
     if not isinstance(value, str):
         return "a string"
     if name == "redis_url" and not value.startswith(SCHEMES):
         return "a URL that starts with " + ", ".join(SCHEMES)
     if name == "redis_url" and not _has_good_port(value):
         return "a URL whose port is a number"
+    if name == "live_path" and value and not re.fullmatch(r"/[\w.~/-]*", value, re.ASCII):
+        return "empty, or a path that starts with /"
     if name == "key_prefix" and (not value or len(value) > 100 or any(c in value for c in "{} \n\r\t\0")):
         return "1 to 100 characters without braces or white space"
     return None

@@ -86,7 +86,7 @@ class Hit(NamedTuple):
     """What the header named by ``country_header`` said."""
     address: str
     forwarded: str
-    """``X-Forwarded-For``; empty unless ``trusted_proxies`` is set."""
+    """``X-Forwarded-For``; believed only as far as ``trusted_proxies`` says."""
     user: str
     """The logged-in user's primary key, where the view had loaded it; else empty."""
     anonymous: bool

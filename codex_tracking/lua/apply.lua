@@ -1,7 +1,7 @@
 -- Adds one batch to a day, once.
 -- KEYS live uniques visits now
--- ARGV stream seq generation proposed-generation oldest path-cap value-cap visit-cap ttl dense visits-json pairs
---      field increment ... visitor ...
+-- ARGV stream seq generation proposed-generation oldest path-cap value-cap visit-cap ttl dense visits-json
+--      counters-json visitor ...
 -- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
 -- GAP (Redis went back in time) or GEN (another generation); after OK the counters that visits made grow.
 local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
@@ -32,18 +32,15 @@ local function add(f, v)
   if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') end
   local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
   if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
-  if c('HINCRBY', L, f, v) == tonumber(v) then
+  if c('HINCRBY', L, f, v) == v then
     n = n + 1
     held = held + 1
   end
   distinct[dimension] = n
 end
 
-local function derive(f, v)
-  add(f, v)
-  derived[#derived + 1] = f
-  derived[#derived + 1] = v
-end
+-- Sums first: a batch of many visits has the same few counters again and again.
+local function derive(f, v) derived[f] = (derived[f] or 0) + v end
 
 -- Adds a digest to a list of them, and says whether it was new.
 local function seen(list, digest)
@@ -61,8 +58,7 @@ local function room(id, now)
   return c('HLEN', V) < tonumber(ARGV[8])
 end
 
-local pairs_end = 12 + 2 * tonumber(ARGV[12])
-for i = 13, pairs_end, 2 do add(ARGV[i], ARGV[i + 1]) end
+for f, v in pairs(cjson.decode(ARGV[12])) do add(f, v) end
 
 local newest = 0
 for _, touch in ipairs(cjson.decode(ARGV[11])) do
@@ -102,15 +98,25 @@ if newest > 0 then
   c('EXPIRE', NOW, 2 * NOW_SECONDS)
 end
 
+local answer = {'OK', g, tonumber(h[2]), tonumber(h[3])}
+for f, v in pairs(derived) do
+  add(f, v)
+  answer[#answer + 1] = f
+  answer[#answer + 1] = v
+end
 if held == 0 then held = 1 end
 c('HSET', L, '#k', held)
 for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
 
-if #ARGV > pairs_end then
+local function see()
   -- A dense sketch can be merged with the one in the database register by register.
   if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
-  c('PFADD', U, unpack(ARGV, pairs_end + 1))
+  return redis.pcall('PFADD', U, unpack(ARGV, 13))
 end
-local answer = {'OK', g, tonumber(h[2]), tonumber(h[3])}
-for i = 1, #derived do answer[4 + i] = derived[i] end
+
+-- A corrupt sketch must not end the script half-way; what a flush saw of it is in the database.
+if #ARGV > 12 and type(see()) == 'table' then
+  c('UNLINK', U)
+  see()
+end
 return answer
