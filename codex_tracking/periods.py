@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 YEAR = 365
 """Days of the same weekdays and season a year ago would be 364; owners expect the same date."""
@@ -42,6 +42,16 @@ class Period:
     def contains(self, day: date) -> bool:
         """Say whether ``day`` is one of these days."""
         return self.start <= day <= self.end
+
+
+def hours_of(day: date, zone: tzinfo) -> list[int]:
+    """Return the hours that a day's clock shows: all 24, but 23 where summer time begins."""
+    return [hour for hour in range(24) if any(_exists(day, hour, minute, zone) for minute in (0, 59))]
+
+
+def _exists(day: date, hour: int, minute: int, zone: tzinfo) -> bool:
+    local = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
+    return local.astimezone(UTC).astimezone(zone).hour == hour
 
 
 def _year_before(day: date) -> date:

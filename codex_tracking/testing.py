@@ -1,18 +1,114 @@
-"""For the tests of projects that use this library."""
+"""For the tests of projects that use this library: count in memory alone, and look at what was counted."""
 
 from __future__ import annotations
 
-from codex_tracking.buffer import reset_buffer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import get_args
+
+from codex_tracking.buffer import get_buffer, reset_buffer
+from codex_tracking.keys import PATH, field
 from codex_tracking.metrics import ledger
-from codex_tracking.runner import get_runner, reset_runner
+from codex_tracking.paths import normalise
+from codex_tracking.runner import Runner, get_runner, reset_runner
+from codex_tracking.settings import EMBEDDED, force
+from codex_tracking.types import Reason
+
+BROWSER = {
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "accept": "text/html",
+}
+"""What a person's browser sends: ``client.get("/", headers=BROWSER)``. Django's test client alone counts as a bot."""
+
+REASONS = tuple(reason for reason in get_args(Reason) if reason != "disabled")
+"""What ``assert_excluded`` knows; nothing at all is noted while counting is switched off."""
+
+
+class IdleRunner(Runner):
+    """Takes all orders and starts nothing, so that what was counted stays in memory."""
+
+    @property
+    def running(self) -> bool:
+        """Always true, so that nobody starts it."""
+        return True
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def start_thread(self) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def tracking_in_memory() -> Iterator[None]:
+    """Count in this process alone until the end of ``with``: nothing reaches a Redis or the database.
+
+    Begins and ends with nothing counted, and counts whatever the settings say about ``enabled``. Reads see an embedded
+    store that is empty (``memory://``), and the rows that a test puts into the tables.
+    """
+    reset_tracking()
+    reset_runner(IdleRunner())
+    force(enabled=True, redis_enabled=True, redis_url=EMBEDDED)
+    try:
+        yield
+    finally:
+        force()
+        reset_tracking()
+
+
+def assert_tracked(path: str, views: int = 1) -> None:
+    """Require that a page was counted so many times since the test began.
+
+    Args:
+        path: as it is stored: without query string, and with names for secrets, as ``/reset/<token>/``.
+        views: exactly; 0 for never.
+
+    Raises:
+        AssertionError: it was not; says what was counted, and what was not for which reasons.
+    """
+    found = get_buffer().counts().get(field(PATH, normalise(path)), 0)
+    if found != views:
+        raise AssertionError(f"{path} was counted {found} times, not {views}. {_all_counted()}")
+
+
+def assert_excluded(reason: Reason, n: int = 1) -> None:
+    """Require that so many requests were no page views for this reason since the test began.
+
+    Args:
+        reason: such as ``bot``, ``prefetch`` or ``staff``.
+        n: exactly; 0 for never.
+
+    Raises:
+        AssertionError: it was another number; says what was counted, and what was not for which reasons.
+        ValueError: there is no such reason.
+    """
+    if reason not in REASONS:
+        raise ValueError(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
+    found = get_buffer().counts().get(field("excluded", reason), 0)
+    if found != n:
+        raise AssertionError(f"{found} requests were left out as {reason!r}, not {n}. {_all_counted()}")
 
 
 def reset_tracking() -> None:
     """Forget all that this process has counted and not yet written, so that no test sees another's views."""
+    from codex_tracking.figures import reset_figures
     from codex_tracking.manager import clear_embedded
 
     get_runner().abandon()
     reset_runner()
     reset_buffer()
     clear_embedded()
+    reset_figures()
     ledger.clear()
+
+
+def _all_counted() -> str:
+    counts = get_buffer().counts()
+    views, excluded = _of(counts, PATH), _of(counts, "excluded")
+    return f"Counted: {views or 'nothing'}. Not counted: {excluded or 'nothing'}."
+
+
+def _of(counts: dict[str, int], dimension: str) -> dict[str, int]:
+    """Return value -> n of one dimension."""
+    start = field(dimension, "")
+    return {counter.removeprefix(start): n for counter, n in sorted(counts.items()) if counter.startswith(start)}

@@ -1,0 +1,75 @@
+"""Figures in a project's own templates: ``{% load tracking %}``.
+
+``{% page_views %}``: views of the current page in the last 30 days.
+``{% page_views article days=7 %}``: of an object's page (``get_absolute_url``), or of a path.
+``{% popular_pages limit=5 days=7 under="/articles/" as pages %}``: ``path`` and ``views`` of each, most viewed first.
+
+Both work in sync and async views, and never wait in an event loop: see ``codex_tracking.figures``. There a figure that
+nobody has asked for yet is empty once. For lists of objects ``TrackingSelector.with_views`` takes one read for all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django import template
+from django.http import HttpRequest
+
+from codex_tracking.aggregate import page
+from codex_tracking.figures import Question, get_figures
+from codex_tracking.paths import normalise
+from codex_tracking.recorder import secrets_of
+from codex_tracking.settings import get_tracking_settings
+
+register = template.Library()
+
+MOST_DAYS = 3_660
+MOST_PAGES = 100
+
+
+@register.simple_tag(takes_context=True)
+def page_views(context: template.Context, target: Any = None, days: int = 30) -> Any:
+    """Return a page's views in the last days, today included; empty while nobody knows them.
+
+    Args:
+        target: a path, an object with ``get_absolute_url``, or nothing for the current page.
+        days: at least 1.
+    """
+    path = _path(context.get("request") if target is None else target)
+    if not path:
+        return ""
+    views = get_figures().get(Question("page", _within(days, MOST_DAYS), path=path))
+    return "" if views is None else views
+
+
+@register.simple_tag
+def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
+    """Return the most viewed pages of the last days: ``[{"path": "/a/", "views": 12}, ...]``; empty at first.
+
+    Args:
+        limit: how many, at most 100.
+        days: at least 1.
+        under: only paths that begin like this, such as ``/articles/``.
+    """
+    count, span = _within(limit, MOST_PAGES), _within(days, MOST_DAYS)
+    return list(get_figures().get(Question("popular", span, limit=count, under=str(under))) or [])
+
+
+def _path(target: Any) -> str:
+    """Return the stored path of a request, an object or an address; empty when it has none."""
+    if isinstance(target, HttpRequest):
+        match = target.resolver_match
+        return page(target.path, secrets_of(match.kwargs, get_tracking_settings()) if match else ())
+    if hasattr(target, "get_absolute_url"):
+        target = target.get_absolute_url()
+    if not isinstance(target, str) or not target:
+        return ""
+    return normalise(unquote(urlsplit(target).path))
+
+
+def _within(number: Any, most: int) -> int:
+    try:
+        return max(1, min(int(number), most))
+    except (TypeError, ValueError):
+        return 1
