@@ -10,15 +10,18 @@ from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
-from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking import sharing
+from codex_tracking.models import Breakdown, DayTotals, PageView, ShareLink
 
 if TYPE_CHECKING:
     PageViewModelAdmin = admin.ModelAdmin[PageView]
     DayTotalsModelAdmin = admin.ModelAdmin[DayTotals]
     BreakdownModelAdmin = admin.ModelAdmin[Breakdown]
+    ShareLinkModelAdmin = admin.ModelAdmin[ShareLink]
 else:
-    PageViewModelAdmin = DayTotalsModelAdmin = BreakdownModelAdmin = admin.ModelAdmin
+    PageViewModelAdmin = DayTotalsModelAdmin = BreakdownModelAdmin = ShareLinkModelAdmin = admin.ModelAdmin
 
 
 @admin.register(PageView)
@@ -87,3 +90,23 @@ class BreakdownAdmin(ReadOnly, BreakdownModelAdmin):
     list_filter = ("dimension", "date")
     search_fields = ("value",)
     show_full_result_count = False
+
+
+@admin.register(ShareLink)
+class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
+    """Links that open the dashboard: shown and revoked here, made on the dashboard or by ``tracking_share``."""
+
+    list_display = ("name", "created_by", "created_at", "expires_at", "revoked_at")
+    fields = ("name", "created_by", "created_at", "expires_at", "revoked_at")
+    search_fields = ("name", "created_by")
+    actions = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whether a user may revoke links: who has the model's change permission."""
+        return admin.ModelAdmin.has_change_permission(self, request)
+
+    @admin.action(description=_("Revoke the selected links"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
+        """Close links for ever."""
+        for primary_key in queryset.values_list("pk", flat=True):
+            sharing.revoke(primary_key)

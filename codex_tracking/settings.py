@@ -107,6 +107,19 @@ class TrackingSettings:
 FIELDS = {field.name: field for field in dataclasses.fields(TrackingSettings)}
 
 
+_forced: dict[str, Any] = {}
+
+
+def force(**values: Any) -> None:
+    """Let values hold whatever the project's settings say, or nothing any more without values; for tests.
+
+    Not by ``override_settings``, which two fixtures may leave in the wrong order.
+    """
+    _forced.clear()
+    _forced.update(values)
+    get_tracking_settings.cache_clear()
+
+
 def raw_settings() -> dict[str, Any]:
     """Return what the project wrote, unchecked: the legacy dictionary, then ``CODEX_TRACKING`` over it."""
     raw: dict[str, Any] = {}
@@ -114,7 +127,7 @@ def raw_settings() -> dict[str, Any]:
         value = getattr(settings, name, None)
         if isinstance(value, dict):
             raw |= value
-    return raw
+    return raw | _forced
 
 
 @lru_cache(maxsize=1)

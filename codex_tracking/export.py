@@ -1,0 +1,246 @@
+"""Tables as CSV or JSON files: read in one go under the read protocol, in chunks, and streamed from a spool."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import chain
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from codex_tracking import overview
+from codex_tracking.manager import Uniques
+from codex_tracking.periods import Period
+from codex_tracking.reports import (
+    ORDERS,
+    PATHS,
+    Deltas,
+    Figure,
+    Order,
+    begins,
+    changed_values,
+    series_of,
+    slices,
+    values_in,
+)
+from codex_tracking.selector import read, uniques_in
+from codex_tracking.settings import get_tracking_settings
+
+CHUNK_ROWS = 2_000
+"""Rows that the database hands over at a time."""
+CHUNK_BYTES = 65_536
+MEMORY_BYTES = 1_000_000
+"""What a file may take of memory; a longer one waits on disk."""
+
+Row = tuple[str | int, ...]
+Look = Callable[[Deltas], tuple[tuple[str, ...], Iterable[Row]]]
+
+PAIRS = {
+    "page_source": ("page", "source"),
+    "event_value": ("event", "value"),
+    "error_referrer": ("error", "referrer"),
+}
+"""Dimensions whose values are two with a tab between them, and what these are."""
+
+
+def figures_of(
+    dimension: str,
+    period: Period,
+    deltas: Deltas,
+    order: Order = "views",
+    search: str = "",
+    within: str = "",
+) -> Iterator[Figure]:
+    """Yield all of a dimension's values in order, without loading those that no delta concerns; blocking.
+
+    Args:
+        dimension: ``path`` or one of ``types.Dimension``.
+        period: the days.
+        deltas: of those days.
+        order: largest first by views or the figure beside them, or by value.
+        search: only values that contain this, whatever its case.
+        within: only values that begin with this.
+    """
+    columns, rank = ORDERS[order]
+    skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
+    changed = {
+        value: Figure(value, *pair)
+        for value, pair in changed_values(dimension, period.days, deltas).items()
+        if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
+    }
+    rows = values_in(dimension, period)
+    if search:
+        rows = rows.filter(value__icontains=search)
+    if within:
+        rows = rows.filter(begins("value", within))
+    for names in slices(list(changed), 500):
+        for row in rows.filter(value__in=names):
+            figure = changed[row["value"]]
+            changed[row["value"]] = Figure(figure.value, row["n"] + figure.views, row["m"] + figure.beside)
+    stored = rows.order_by(*columns)
+    unchanged = (
+        Figure(row["value"], row["n"], row["m"])
+        for row in stored.iterator(chunk_size=CHUNK_ROWS)
+        if row["value"] not in changed
+    )
+    yield from heapq.merge(sorted(changed.values(), key=rank), unchanged, key=rank)
+
+
+def table_of(dimension: str, period: Period, **options: Any) -> Look:
+    """Return what reads a dimension's table; ``options`` are those of ``figures_of``."""
+    names = PAIRS.get(dimension, (dimension,))
+    beside = "visitors" if dimension == PATHS else "visits"
+
+    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+        figures = figures_of(dimension, period, deltas, **options)
+        return (*names, "views", beside), ((*_parts(figure.value, len(names)), *figure[1:]) for figure in figures)
+
+    return look
+
+
+def _parts(value: str, count: int) -> tuple[str, ...]:
+    parts = value.split("\t", count - 1)
+    return (*parts, *[""] * (count - len(parts)))
+
+
+def hours_of(period: Period) -> Look:
+    """Return what reads the table of hours."""
+
+    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+        views, visits = (series_of(metric, period, "hour", deltas, {}) for metric in ("views", "visits"))
+        return ("hour", "views", "visits"), ((hour, n, visits[hour]) for hour, n in views.items())
+
+    return look
+
+
+def days_of(period: Period, uniques: dict[str, Uniques]) -> Look:
+    """Return what reads the table of days."""
+
+    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+        days = overview.days_of(period, deltas, uniques).figures
+        names = ("views", "visitors", "visits", "engaged", "seconds")
+        return ("day", *names), ((day, *(getattr(days[day], name) for name in names)) for day in period.days)
+
+    return look
+
+
+async def look_of(table: str, period: Period, **options: Any) -> Look:
+    """Return what reads a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
+    if table == "days":
+        return days_of(period, await uniques_in(period))
+    return hours_of(period) if table == "hours" else table_of(table, period, **options)
+
+
+# --- files ---
+
+
+def safe(cell: str | int) -> str | int:
+    """Return a cell that no spreadsheet takes for a formula.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+
+
+def csv_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a table as CSV.
+
+    Source: RFC 4180: CRLF, a header, quotes doubled.
+    """
+    line = io.StringIO(newline="")
+    writer = csv.writer(line)
+    for row in chain([names], rows):
+        writer.writerow([safe(cell) for cell in row])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def json_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a table as a JSON array of objects, one on each line."""
+    begin = "[\n"
+    for row in rows:
+        yield begin + json.dumps(dict(zip(names, row, strict=True)))
+        begin = ",\n"
+    yield "\n]\n" if begin != "[\n" else "[]\n"
+
+
+FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[Row]], Iterator[str]]]] = {
+    "csv": ("text/csv; charset=utf-8; header=present", csv_lines),
+    "json": ("application/json", json_lines),
+}
+"""Format -> its content type, and what writes it."""
+
+
+async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
+    """Return a table as a file at its beginning, all of one moment.
+
+    A cursor that stays open while a slow client reads would hold a connection, and on SQLite hold up every flush; and
+    a flush in between would count twice what Redis held. So the database is read at once, into a file.
+    """
+    write = FORMATS[kind][1]
+    made: list[IO[bytes]] = []
+    file: IO[bytes] | None = None
+
+    def save(deltas: Deltas) -> IO[bytes]:
+        spool = cast(IO[bytes], SpooledTemporaryFile(max_size=MEMORY_BYTES))  # noqa: SIM115
+        made.append(spool)
+        for text in write(*look(deltas)):
+            spool.write(text.encode("utf-8", "replace"))
+        spool.seek(0)
+        return spool
+
+    try:
+        file = cast(IO[bytes], (await read(days, save)).value)
+        return file
+    finally:
+        # Reads that a flush disturbed were repeated, and the last one may have failed.
+        for spool in made:
+            if spool is not file:
+                spool.close()
+
+
+class Pieces:
+    """A file in pieces, closed by the response; for WSGI."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(CHUNK_BYTES), b"")
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+
+class AsyncPieces(Pieces):
+    """The same for ASGI; a longer file is read from disk in a thread."""
+
+    __iter__ = None  # type: ignore[assignment]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await sync_to_async(self._file.read)(CHUNK_BYTES):
+            yield piece
+
+
+def response_of(request: HttpRequest, file: IO[bytes], name: str, kind: str) -> StreamingHttpResponse:
+    """Return a file as a download.
+
+    Args:
+        request: tells ASGI from WSGI.
+        file: at its beginning; closed with the response.
+        name: letters, digits, ``.``, ``-`` and ``_``, without the suffix.
+        kind: a key of ``FORMATS``.
+    """
+    pieces = AsyncPieces(file) if isinstance(request, ASGIRequest) else Pieces(file)
+    response = StreamingHttpResponse(pieces, content_type=FORMATS[kind][0])
+    response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+    return response

@@ -1,0 +1,23 @@
+"""The live figures' websocket, for sites with Channels (``pip install codex-tracking[live]``).
+
+::
+
+    application = TrackingLifespan(
+        ProtocolTypeRouter({"http": get_asgi_application(), "websocket": URLRouter(websocket_urlpatterns)})
+    )
+
+No session or authentication middleware is needed around it: the consumer looks at the session itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+
+from codex_tracking.consumers import LiveConsumer
+from codex_tracking.settings import get_tracking_settings
+
+PATH = get_tracking_settings().live_path.lstrip("/")
+
+websocket_urlpatterns: list[Any] = [path(PATH, LiveConsumer.as_asgi(), name="codex_tracking_live")] if PATH else []
