@@ -21,6 +21,8 @@ LONGEST_AGENT = 512
 LONGEST_REFERRER = 2_048
 LONGEST_FORWARDED = 512
 LONGEST_HEADER = 200
+OURS = "codex_tracking"
+"""The ``app_name`` of our own URLs."""
 NO_HINTS = ("", "", "")
 
 
@@ -37,8 +39,12 @@ def record_response(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Count an answered request: as a view, as an error, or under the reason why it is neither.
 
     Returns:
-        False when counting is switched off.
+        False when counting is switched off, or when this library itself answered.
     """
+    match = request.resolver_match
+    if match is not None and OURS in match.app_names:
+        # The dashboard polls, and who looks at figures is no visitor.
+        return False
     hit = answered(request, response, get_tracking_settings())
     if hit is None:
         return False

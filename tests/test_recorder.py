@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.test import Client
 from django.urls import resolve
 from pytest_django import Settings
 
@@ -250,3 +251,11 @@ def test_the_country_header_is_read_when_named(settings: Settings) -> None:
     settings.CODEX_TRACKING = {"country_header": "CF-IPCountry"}
     record_response(request_for("/a/", **{"cf-ipcountry": "DE"}), page())
     assert counted().counts["country:DE"] == 1
+
+
+@pytest.mark.django_db
+def test_our_own_pages_are_not_counted_at_all(client: Client) -> None:
+    client.get("/cabinet/tracking/")
+    client.get("/cabinet/tracking/api/live/")
+
+    assert get_buffer().days() == [] and get_buffer().empty
