@@ -70,6 +70,12 @@ MATRIX = (("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1"))
 FULL = next((python for python, _ in MATRIX if shutil.which(f"python{python}")), None)
 """The first Python of the matrix that is here: only it runs the tests that kill servers and open browsers."""
 
+OLDEST_REDIS = "redis==5.2.*"
+"""The oldest client that ``pyproject.toml`` allows."""
+
+ASK_REDIS = ("tests/test_manager.py", "tests/test_pusher.py", "tests/test_cluster_sentinel.py")
+"""Tests of all that the client is used for; they run a second time, with the oldest one."""
+
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -100,12 +106,25 @@ def tests(session: nox.Session, django: str) -> None:
     """Run the tests against the built wheel; ``-- arguments`` go to pytest."""
     package = wheel(session)
     session.install(f"{package}[test]", f"django~={django}.0")
+    # An environment that is used again has the oldest client.
+    session.install("--upgrade", "redis[hiredis]")
     place = checkout_without_package(Path(session.virtualenv.location))
     session.chdir(place)
     session.run("python", "-m", "tests.servers")
     partly = () if session.python == FULL else ("-m", "not browser and not fault")
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
     session.run("python", "-m", "pytest", *partly, *session.posargs, env=environment)
+    if not session.posargs:
+        session.install(OLDEST_REDIS)
+        session.run("python", "-m", "pytest", *partly, *ASK_REDIS, env=environment)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what tracking costs, with servers of its own; ``-- cpu flushing --quick`` names parts and sizes."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.servers", "redis", "postgres")
+    session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session
@@ -131,7 +150,8 @@ def checkout_without_package(folder: Path) -> Path:
     """Copy what the tests need besides the package, so that only the installed wheel can be imported."""
     place = folder / "checkout"
     shutil.rmtree(place, ignore_errors=True)
-    leave = shutil.ignore_patterns("codex_tracking", ".*", "__pycache__", "build", "dist", "*.sqlite3*")
+    # Of what begins with a dot, .github alone is looked at by tests.
+    leave = shutil.ignore_patterns("codex_tracking", ".[!g]*", ".git", "__pycache__", "build", "dist", "*.sqlite3*")
     shutil.copytree(ROOT, place, ignore=leave)
     return place
 

@@ -29,6 +29,8 @@ MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
 BATCH_VISITORS = 250
+EMBEDDED_FIELDS, EMBEDDED_VISITORS = 50, 10
+"""The same for the embedded store, which is slow and works in the event loop: about 5 ms."""
 BATCH_BYTES = 90_000
 """Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
 VISIT_GAP = 1800
@@ -37,6 +39,9 @@ NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 WINDOW = 900
 """Seconds for which day and hour are looked up once; every zone's offset is a multiple of it."""
+
+# Made once: `json.dumps` makes an encoder each time, unless it is the default one.
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 DAYS_BACK, DAYS_AHEAD = 8, 1
 """Days around today that are accepted."""
@@ -173,8 +178,7 @@ class Aggregator:
             return
         touch.views += 1
         if not touch.fields:
-            beginnings = (field("entry", path), field("hour", hour), *origin(source), *client)
-            touch.fields = tuple(first(counter) for counter in beginnings)
+            touch.fields = (first(field("entry", path)), *beginnings(hour, source, client))
         if len(touch.paths) < NAMES_PER_TOUCH:
             touch.paths[path] = None
 
@@ -256,14 +260,14 @@ class Aggregator:
         return batch
 
     def _take_counts(self, day: DayCounts) -> dict[str, int]:
-        waiting = day.counts
-        if len(waiting) <= BATCH_FIELDS and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
+        waiting, most = day.counts, EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS
+        if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
             day.counts = {}
             self.fields -= len(waiting)
             return waiting
         taken: dict[str, int] = {}
         size = 0
-        for counter in list(islice(waiting, BATCH_FIELDS)):
+        for counter in list(islice(waiting, most)):
             size += len(counter) if counter.isascii() else len(counter.encode())
             if size > BATCH_BYTES:
                 break
@@ -276,10 +280,11 @@ class Aggregator:
         ids: list[str] = []
         visits: list[str] = []
         size = 0
-        for visitor in list(islice(day.touches, BATCH_VISITORS)):
+        most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
+        for visitor in list(islice(day.touches, most)):
             hashed, touches = visitor_id(visitor, salt), day.touches[visitor]
             while touches:
-                visit = json.dumps(as_json(hashed, touches[0]), ensure_ascii=False, separators=(",", ":"))
+                visit = compact(as_json(hashed, touches[0]))
                 size += len(visit.encode())
                 if visits and size > BATCH_BYTES:
                     break
@@ -290,7 +295,7 @@ class Aggregator:
             ids.append(hashed)
             del day.touches[visitor]
         self.visitors -= len(ids)
-        while day.ids and len(ids) < 2 * BATCH_VISITORS:
+        while day.ids and len(ids) < 2 * most:
             ids.append(day.ids.pop())
         return tuple(ids), f"[{','.join(visits)}]"
 
@@ -378,6 +383,12 @@ def origin(source: Source) -> tuple[str, ...]:
     """Return the counter fields of where a view came from."""
     named = [(name, getattr(source, name)) for name in ("source", "channel", "referrer", *UTM)]
     return tuple(field(name, value) for name, value in named if value)
+
+
+@lru_cache(maxsize=4096)
+def beginnings(hour: str, source: Source, client: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the counter fields of a visit's beginning, without its entry page."""
+    return tuple(first(counter) for counter in (field("hour", hour), *origin(source), *client))
 
 
 def warm(settings: TrackingSettings) -> None:

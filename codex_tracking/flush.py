@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import date as Date
 from datetime import timedelta
@@ -16,7 +18,7 @@ from django.utils import timezone
 from codex_tracking import hyperloglog, upsert
 from codex_tracking.aggregate import DAYS_BACK, accepted_days, local_visits, site_today
 from codex_tracking.keys import FIRST, PATH, TOTAL
-from codex_tracking.manager import VALUES_PER_DIMENSION, Seal, TrackingRedisManager, Uniques, get_tracking_manager
+from codex_tracking.manager import VALUES_PER_DIMENSION, Chunk, Seal, TrackingRedisManager, Uniques, get_tracking_manager
 from codex_tracking.metrics import ledger
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, database
 from codex_tracking.prune import Daily
@@ -35,6 +37,10 @@ Verdict = Literal["done", "drop", "changed"]
 
 TOTALS = ("visits", "engaged", "seconds")
 
+PATH_DIMENSIONS = (PATH.encode(), (PATH + FIRST).encode())
+FIELDS_PER_PILE = 2_000
+"""Of paths: about one statement's rows."""
+
 daily = Daily()
 """Old detail goes with the first flush of a day."""
 
@@ -44,7 +50,7 @@ class Sealed(NamedTuple):
 
     acked: dict[str, int]
     """Stream -> last batch in it."""
-    pieces: list[bytes]
+    pieces: Iterable[bytes | bytearray]
     """Counters as ``field NUL increment NUL ...``: a tenth of the memory that a dictionary takes."""
     uniques: Uniques
 
@@ -169,46 +175,56 @@ class Flusher:
     async def _read(self, day: str, seal: str) -> Sealed | None:
         # Before the chunks: if Redis is wiped in between, the chunks say so, and the visitors are asked for again.
         uniques = await self.manager.uniques(day)
-        header: dict[bytes, bytes] = {}
-        pieces: list[bytes] = []
-        read, size = 0, 0
-        seen: set[int] = set()
+        piles, size = Piles(), 0
         async for chunk in self.manager.chunks(day, seal):
             if chunk is None:
                 return None
-            pieces.append(b"\0".join(_split(chunk.fields, header)))
-            # Hashes of the names are a third of the names.
-            seen.update(map(hash, chunk.fields[::2]))
-            read, size = read + len(chunk.fields) // 2, chunk.size
-        if len(seen) != size:
+            piles.add(chunk)
+            size = chunk.size
+        if await piles.distinct() != size:
             # A restarted or promoted Redis went on with the scan, and orders its hashes in its own way.
             return None
-        if read != size:
-            pieces = [_without_twins(pieces)]
-        acked = {name[3:].decode(): int(last) for name, last in header.items() if name.startswith(b"#w:")}
-        return Sealed(acked, pieces, uniques)
+        acked = {name[3:].decode(): int(last) for name, last in piles.header.items() if name.startswith(b"#w:")}
+        return Sealed(acked, piles.counters, uniques)
 
     async def settle(self, day: str, generation: str, stream: str, batches: Iterable[Batch]) -> None:
         """Close a generation and write a worker's own batches that its flushes did not bring; safe to repeat."""
         await self.run(settle, day, generation, stream, list(batches), self.manager.settings)
 
 
-def _split(flat: list[bytes], header: dict[bytes, bytes]) -> list[bytes]:
-    """Return a chunk's counters, flat, and add its header fields to ``header``."""
-    counters: list[bytes] = []
-    for name, value in zip(flat[::2], flat[1::2], strict=True):
-        if name.startswith(b"#"):
-            header[name] = value
-        else:
-            counters += (name, value)
-    return counters
+class Piles:
+    """A seal's fields sorted into piles: one for each dimension, and many for the paths.
 
+    Both counters of a path, and a counter that Redis hands out twice while it resizes a hash, come to lie in one pile.
+    """
 
-def _without_twins(pieces: list[bytes]) -> bytes:
-    """Return one piece with each counter once: Redis may hand a field out twice while it resizes a hash."""
-    parts = b"\0".join(filter(None, pieces)).split(b"\0")
-    counters = dict(zip(parts[::2], parts[1::2], strict=False))
-    return b"\0".join(part for pair in counters.items() for part in pair)
+    def __init__(self) -> None:
+        self.header: dict[bytes, bytes] = {}
+        self._piles: defaultdict[bytes | int, bytearray] = defaultdict(bytearray)
+
+    @property
+    def counters(self) -> list[bytearray]:
+        """The counters, as ``Sealed`` has them."""
+        return list(self._piles.values())
+
+    def add(self, chunk: Chunk) -> None:
+        """Sort a chunk in."""
+        number, piles = chunk.size // FIELDS_PER_PILE + 1, self._piles
+        for name, value in zip(chunk.fields[::2], chunk.fields[1::2], strict=True):
+            if name.startswith(b"#"):
+                self.header[name] = value
+                continue
+            dimension, _, rest = name.partition(b":")
+            pile = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
+            piles[pile] += b"%b\0%b\0" % (name, value)
+
+    async def distinct(self) -> int:
+        """Return how many different fields there are."""
+        number = len(self.header)
+        for pile in self._piles.values():
+            number += len(set(bytes(pile).split(b"\0")[:-1:2]))
+            await asyncio.sleep(0)
+        return number
 
 
 # --- blocking: each function is one transaction ---
@@ -277,9 +293,9 @@ def views_of(counts: dict[str, int]) -> int:
     return sum(n for counter, n in counts.items() if counter.startswith(f"{PATH}:"))
 
 
-def unpack(piece: bytes) -> dict[str, int]:
+def unpack(piece: bytes | bytearray) -> dict[str, int]:
     """Return a piece's counters."""
-    parts = piece.decode("utf-8", "replace").split("\0") if piece else []
+    parts = piece.decode("utf-8", "replace").removesuffix("\0").split("\0")
     return dict(zip(parts[::2], map(int, parts[1::2]), strict=True))
 
 

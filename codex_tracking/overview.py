@@ -12,11 +12,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from django.db import connections
 from django.db.models import BinaryField, Case, F, Q, Sum, Value, When
+from django.utils import timezone
 
 from codex_tracking.keys import TOTAL
 from codex_tracking.manager import Uniques
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.periods import Period
+from codex_tracking.periods import hours_of as hours_of_clock
 from codex_tracking.reports import (
     PATHS,
     Deltas,
@@ -320,10 +322,11 @@ def _series(shape: Shape, period: Period, days: Days, hours: Hours) -> dict[str,
         column = "beside" if shape.metric == "visits" else "views"
         if shape.metric not in HOURLY:
             return {}
+        zone = timezone.get_default_timezone()
         return {
             f"{day}T{hour:02}": float(getattr(hours[day][hour], column)) if day in hours else 0.0
             for day in period.days
-            for hour in range(24)
+            for hour in hours_of_clock(Date.fromisoformat(day), zone)
         }
     buckets: dict[str, list[Summary]] = {}
     for day in period.days:

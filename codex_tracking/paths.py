@@ -14,6 +14,9 @@ LONG = "(long)"
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffd]")
 """Controls, bidi marks, line separators, lone surrogates, the replacement character."""
 
+LONG_WORD = re.compile(r"\w{20,}", re.ASCII)
+"""Where a reset token may be; Django's has 32 characters after its time stamp."""
+
 
 def normalise(path: str, secrets: tuple[str, ...] = ()) -> str:
     """Return a path as it is stored: at most 500 characters, starting with ``/``, without secrets.
@@ -34,6 +37,15 @@ def normalise(path: str, secrets: tuple[str, ...] = ()) -> str:
     return INVALID if UNFIT.search(path) else _cut(path, PATH_LIMIT)
 
 
+def hide_tokens(path: str) -> str:
+    """Return a path that matched no route, so nobody says what in it is secret, without what looks like a token.
+
+    Returns:
+        The path with ``<token>`` for each word of 20 characters or more that has letters and digits.
+    """
+    return LONG_WORD.sub(_hidden, path)
+
+
 def clean(value: str, limit: int) -> str:
     """Return any other text from outside as it is stored: stripped, at most ``limit`` characters.
 
@@ -46,6 +58,11 @@ def clean(value: str, limit: int) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _hidden(found: re.Match[str]) -> str:
+    word = found[0]
+    return word if word.isdigit() or not any(map(str.isdigit, word)) else "<token>"
 
 
 def _hide(path: str, secrets: tuple[str, ...]) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpRequest
 
 from codex_tracking.dashboard import DashboardProviders
-from codex_tracking.selector import TrackingSelector
 
 PROVIDER = "tracking_analytics"
 """The provider's name."""
@@ -16,4 +15,7 @@ PROVIDER = "tracking_analytics"
 @DashboardProviders.extend(cache_key=PROVIDER)
 async def provide_tracking_analytics(request: HttpRequest) -> dict[str, Any]:
     """Return the six payloads of the dashboard by their template names; see ``TrackingAnalyticsContext``."""
+    # Django imports this module when it starts, and not every process needs Redis.
+    from codex_tracking.selector import TrackingSelector
+
     return (await TrackingSelector.get_analytics_context()).as_dict()

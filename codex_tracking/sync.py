@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync
 
 from codex_tracking import flush, status
 from codex_tracking.manager import close_manager, has_manager
+from codex_tracking.overview import Overview
 from codex_tracking.reports import Figure, Page, Summary
 from codex_tracking.selector import TrackingSelector as Reads
 from codex_tracking.widgets import TrackingAnalyticsContext
@@ -59,6 +60,7 @@ class TrackingSelector:
     summary: Callable[..., Summary] = staticmethod(blocking(Reads.summary))
     previous_summary: Callable[..., Summary] = staticmethod(blocking(Reads.previous_summary))
     series: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.series))
+    overview: Callable[..., Overview] = staticmethod(blocking(Reads.overview))
     page: Callable[..., Page] = staticmethod(blocking(Reads.page))
     with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
     page_views: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.page_views))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -119,7 +120,7 @@ class Batch:
     """When its first view happened, seconds since the epoch."""
     counts: dict[str, int]
     """Counter field -> increment, at least 1."""
-    ids: tuple[str, ...] = ()
+    ids: Collection[str] = ()
     """Hashed visitors for the day's HyperLogLog."""
     visits: str = "[]"
     """Touches as JSON, as the script reads them."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
-from codex_tracking.views import tracking_analytics_view
+from codex_tracking.counter import counter_json, counter_svg
+from codex_tracking.views import details_view, fragment_view, health_view, page_view, tracking_analytics_view
 
 app_name = "codex_tracking"
 
 urlpatterns = [
     path("", tracking_analytics_view, name="analytics"),
+    path("page/", page_view, name="page"),
+    path("details/<slug:dimension>/", details_view, name="details"),
+    path("fragment/<slug:part>/", fragment_view, name="fragment"),
+    path("health/", health_view, name="health"),
+    path("api/", include("codex_tracking.api_urls")),
+    path("share/", include("codex_tracking.share_urls")),
+    path("counter.svg", counter_svg, name="counter-svg"),
+    path("counter.json", counter_json, name="counter-json"),
 ]

@@ -4,6 +4,8 @@
 ``@pytest.mark.parametrize("database", ["postgres"], indirect=True)``: on that one alone.
 ``postgres``, ``mariadb``: the running ``PostgresServer`` and ``MariaDBServer``.
 ``redis_server``: a running, empty ``RedisServer`` shared by the run; tests may stop, pause and kill it.
+``store``: runs the test on the embedded store and on a real Redis.
+``process``: a ``Process`` whose pushes the test makes itself.
 ``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
 ``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
 ``browser``: a headless Chromium (playwright, async).
@@ -19,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
 
+from codex_tracking.manager import close_manager
 from codex_tracking.testing import reset_tracking
 from tests import databases
+from tests.pipeline import Process
 from tests.routers import PinnedRouter
 from tests.servers import (
     DatabaseServer,
@@ -83,19 +89,21 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres() -> PostgresServer:
-    """Yield the run's PostgreSQL, started again if a test stopped it."""
+def postgres() -> Iterator[PostgresServer]:
+    """Yield the run's PostgreSQL, which a test may stop; it is started again."""
     server = _running("postgres")
     assert isinstance(server, PostgresServer)
-    return server
+    yield server
+    _revive("postgres")
 
 
 @pytest.fixture
-def mariadb() -> MariaDBServer:
-    """Yield the run's MariaDB, started again if a test stopped it."""
+def mariadb() -> Iterator[MariaDBServer]:
+    """Yield the run's MariaDB, which a test may stop; it is started again."""
     server = _running("mariadb")
     assert isinstance(server, MariaDBServer)
-    return server
+    yield server
+    _revive("mariadb")
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +120,8 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     """Yield a running Redis that holds nothing."""
     shared_redis.resume()
     shared_redis.start()
+    # A test that kills it wants it back empty, not with the snapshot of an earlier test.
+    (shared_redis.folder / "dump.rdb").unlink(missing_ok=True)
     with shared_redis.client() as client:
         client.flushall()
         client.script_flush()
@@ -126,6 +136,21 @@ def tracking_settings(settings: Settings) -> Callable[..., None]:
         settings.CODEX_TRACKING = {**settings.CODEX_TRACKING, **values}
 
     return change
+
+
+@pytest.fixture(params=["embedded", "redis"])
+def store(request: pytest.FixtureRequest, tracking_settings: Callable[..., None]) -> str:
+    """Run the test on each kind of store, and return which."""
+    if request.param == "redis":
+        tracking_settings(redis_url=request.getfixturevalue("redis_server").url)
+    return str(request.param)
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[Process]:
+    """Yield one process's memory and pusher; the test's Redis client is closed after it."""
+    yield Process()
+    await close_manager()
 
 
 class Sites:
@@ -211,3 +236,11 @@ def _running(alias: str) -> DatabaseServer:
     if server is None:
         require(f"{alias} is not installed")
     return server.start()
+
+
+def _revive(alias: str) -> None:
+    """Start a server that a test stopped, and forget connections that died with it, also those of async tests."""
+    _running(alias)
+    connections[alias].close()
+    # Not close_old_connections(): it asks the server, which pytest-django forbids tests without its mark.
+    SyncToAsync.single_thread_executor.submit(lambda: connections[alias].close()).result()

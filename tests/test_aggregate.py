@@ -15,18 +15,21 @@ from codex_tracking.aggregate import (
     BATCH_BYTES,
     BATCH_FIELDS,
     BATCH_VISITORS,
+    EMBEDDED_FIELDS,
+    EMBEDDED_VISITORS,
     Aggregator,
     Clock,
     accepted_days,
     local_visits,
 )
-from codex_tracking.settings import TrackingSettings
+from codex_tracking.settings import EMBEDDED, TrackingSettings
 from codex_tracking.types import Batch, Hit
 from tests.pipeline import GOOGLEBOT, view
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
 DAY = "2026-03-03"
 SALT = b"salt"
+REDIS = "redis://127.0.0.1:6379/0"
 
 
 def counting(hits: Iterable[Hit], **settings: Any) -> Aggregator:
@@ -291,16 +294,18 @@ def test_nothing_waiting_makes_no_batch() -> None:
     assert counting([]).cut(DAY, "stream", 1, SALT) is None
 
 
-def test_a_batch_holds_at_most_so_many_fields_and_none_is_lost() -> None:
-    found = batches(counting(at(0, f"/{n}/", anonymous=True) for n in range(2 * BATCH_FIELDS)))
-    assert all(len(batch.counts) <= BATCH_FIELDS for batch in found)
-    assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 2 * BATCH_FIELDS
+@pytest.mark.parametrize(("url", "most"), [(REDIS, BATCH_FIELDS), (EMBEDDED, EMBEDDED_FIELDS)])
+def test_a_batch_holds_at_most_so_many_fields_and_none_is_lost(url: str, most: int) -> None:
+    hits = [at(0, f"/{n}/", anonymous=True) for n in range(2 * most)]
+    found = batches(counting(hits, redis_url=url))
+    assert all(len(batch.counts) <= most for batch in found)
+    assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 2 * most
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "\U0001f600"])
 def test_a_batch_holds_at_most_so_many_bytes(letter: str) -> None:
     hits = [at(0, f"/{n:04}" + letter * 480, route=letter * 400, address=f"192.0.2.{n}") for n in range(250)]
-    found = batches(counting(hits))
+    found = batches(counting(hits, redis_url=REDIS))
     assert all(sum(len(name.encode()) for name in batch.counts) <= BATCH_BYTES for batch in found)
     assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 250
 
@@ -314,7 +319,7 @@ def size(batch: Batch) -> int:
 
 def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> None:
     hits = [at(m, f"/{n}/{m}/" + "ü" * 480, user=str(n)) for n in range(40) for m in range(64)]
-    found = batches(counting(hits))
+    found = batches(counting(hits, redis_url=REDIS))
     assert max(map(size, found)) < 256 * 1024
     assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 40
     assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 40 * 64
@@ -323,15 +328,16 @@ def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> N
 
 def test_one_visitor_with_many_visits_fits_into_batches_too() -> None:
     hits = [at(-3_600 * hour + m, f"/{hour}/{m}/" + "ü" * 480) for hour in range(8, 0, -1) for m in range(64)]
-    found = batches(counting(hits))
+    found = batches(counting(hits, redis_url=REDIS))
     assert max(map(size, found)) < 256 * 1024
     assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 8
     assert {len(batch.ids) for batch in found} <= {0, 1}
 
 
-def test_a_batch_holds_at_most_so_many_visitors() -> None:
-    found = batches(counting(at(0, user=str(n)) for n in range(BATCH_VISITORS + 1)))
-    assert [len(batch.ids) for batch in found] == [BATCH_VISITORS, 1]
+@pytest.mark.parametrize(("url", "most"), [(REDIS, BATCH_VISITORS), (EMBEDDED, EMBEDDED_VISITORS)])
+def test_a_batch_holds_at_most_so_many_visitors(url: str, most: int) -> None:
+    found = batches(counting([at(0, user=str(n)) for n in range(most + 1)], redis_url=url))
+    assert [len(batch.ids) for batch in found] == [most, 1]
 
 
 def test_visitors_wait_for_the_salt_while_counters_go_out() -> None:

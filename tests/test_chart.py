@@ -78,7 +78,7 @@ def test_days_are_written_in_the_readers_language() -> None:
     with translation.override("de"):
         drawn = chart([1, 2], dates=["2026-11-22", "2026-11-23"])
     assert [label.text for label in drawn.labels] == ["22. Nov", "23. Nov"]
-    assert drawn.rows[1].text == "23. November 2026"
+    assert drawn.rows[1].text == "23. Nov 2026"
     assert drawn.rows[1].iso == "2026-11-23"
 
 
@@ -98,3 +98,42 @@ def test_several_lines_share_a_scale() -> None:
     drawn = line_chart(payload)
     assert drawn.top == 8
     assert [row.values for row in drawn.rows] == [(1, 8), (2, 4)]
+
+
+def test_what_has_not_come_yet_is_no_point_of_the_line() -> None:
+    drawn = chart([1, 4, None, None])
+    assert drawn.series[0].line == "M0 75"
+    assert drawn.series[0].rest == "M0 75L33.33 0"
+    assert drawn.rows[3].cells[0].value == ""
+    assert drawn.rows[3].cells[0].text == "–"
+
+
+def test_a_finished_line_has_no_dotted_stretch() -> None:
+    drawn = chart([1, 2, 3], unfinished=False)
+    assert drawn.series[0].rest == ""
+    assert drawn.series[0].line.count("L") == 2
+
+
+def test_what_is_compared_with_is_whole_and_has_its_own_names() -> None:
+    data = {
+        "points": [("1", "one"), ("2", "two")],
+        "datasets": [{"data": [1, 2]}, {"data": [3, 4], "dashed": True, "names": ["before one", "before two"]}],
+    }
+    drawn = line_chart(data)
+    assert drawn.series[1].dashed
+    assert drawn.series[1].rest == ""
+    assert drawn.rows[1].cells[1].name == "before two"
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "texts"),
+    [
+        ("bounce_rate", [0.25, 0.5], ["0%", "25%", "50%", "75%", "100%"]),
+        ("duration", [61, 200], ["0s", "1m 0s", "2m 0s", "3m 0s", "4m 0s"]),
+        ("views_per_visit", [1.2, 1.9], ["0.00", "0.50", "1.00", "1.50", "2.00"]),
+        ("views", [20_000, 45_000], ["0", "20k", "40k", "60k"]),
+    ],
+)
+def test_the_axis_speaks_the_metrics_unit(metric: str, values: list[float], texts: list[str]) -> None:
+    drawn = line_chart({"chart_labels": ["a", "b"], "metric": metric, "datasets": [{"data": values}]})
+    assert [tick.text for tick in drawn.ticks] == texts

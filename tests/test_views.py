@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest
 from django.template import engines
-from django.test import AsyncClient
+from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
+from codex_tracking import sharing
 from codex_tracking.dashboard import DashboardProviders
-from codex_tracking.models import PageView
+from codex_tracking.models import Breakdown, PageView
+from codex_tracking.query import MENU, TABS, QueryError
 from codex_tracking.registry import DashboardWidget, SidebarItem, TopbarEntry, declare, withdraw
+from codex_tracking.table import SIZE
 from codex_tracking.widgets import MetricWidgetData
 from tests.conftest import Sites
 from tests.servers import PostgresServer, RedisServer
@@ -144,6 +150,13 @@ async def test_without_views_it_tells_how_to_see_the_first(
     assert "Counting is switched off" in await page(async_client)
 
 
+async def test_a_card_of_the_project_may_show_our_payloads(async_client: AsyncClient, shop: str) -> None:
+    declare(module=shop, dashboard_widgets=[DashboardWidget("codex_tracking/widgets/list.html", "tracking_top_pages")])
+    await staff(async_client)
+    await seen("/a/", 1234)
+    assert "Top pages" in await page(async_client)
+
+
 async def test_cards_of_the_project_follow_ours(async_client: AsyncClient, shop: str) -> None:
     @DashboardProviders.extend(cache_key=shop)
     async def orders(request: HttpRequest) -> dict[str, Any]:
@@ -157,7 +170,7 @@ async def test_cards_of_the_project_follow_ours(async_client: AsyncClient, shop:
     await staff(async_client)
     await seen()
     text = await page(async_client)
-    assert text.index("Top pages") < text.index("Orders today")
+    assert text.index('id="ct-part-heat"') < text.index("Orders today")
     assert '<div class="col-lg-4">' in text
     assert '<a href="/">Shop</a>' in text
 
@@ -172,7 +185,7 @@ async def test_a_card_whose_provider_failed_says_so_and_the_rest_stands(async_cl
     await seen()
     text = await page(async_client)
     assert "This card could not be filled." in text
-    assert "Top pages" in text
+    assert 'id="ct-part-pages"' in text
 
 
 async def test_cards_and_links_with_permissions_are_for_those_who_have_one(
@@ -181,9 +194,9 @@ async def test_cards_and_links_with_permissions_are_for_those_who_have_one(
     card = DashboardWidget("codex_tracking/widgets/kpi.html", permissions=("auth.view_user", "auth.view_group"))
     declare(module=shop, dashboard_widgets=[card])
     user = await staff(async_client)
-    assert "ct-kpi" not in await page(async_client)
+    assert '"ct-card ct-kpi"' not in await page(async_client)
     await user.user_permissions.aadd(await Permission.objects.aget(codename="view_group"))
-    assert "ct-kpi" in await page(async_client)
+    assert '"ct-card ct-kpi"' in await page(async_client)
 
 
 async def test_a_link_that_leads_nowhere_is_left_out(
@@ -196,7 +209,8 @@ async def test_a_link_that_leads_nowhere_is_left_out(
 
 
 @pytest.mark.parametrize(
-    ("language", "word"), [("de", "heute"), ("fr", "Pages vues"), ("ru", "сегодня"), ("es", "hoy")]
+    ("language", "word"),
+    [("de", "Absprungrate"), ("fr", "Taux de rebond"), ("ru", "Доля отказов"), ("es", "Tasa de rebote")],
 )
 async def test_it_speaks_the_readers_language(
     async_client: AsyncClient, settings: Settings, language: str, word: str
@@ -224,6 +238,241 @@ def test_the_widgets_can_stand_on_a_page_of_the_project() -> None:
     text = engines["django"].from_string(source).render({"tracking_total_views": MetricWidgetData("Views", "5")})
     assert "codex_tracking/dashboard.css" in text
     assert "Views" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("period=forever", "one of today, yesterday"),
+        ("start=2026-02-30", "an ISO date such as 2026-01-31"),
+        ("start=2026-03-02&end=2026-03-01", "a day up to 2026-03-01"),
+        ("metric=love", "one of visitors, visits, views"),
+        ("step=minute", "one of hour, day, week, month"),
+        ("compare=them", "one of previous, year, off"),
+        ("pages=country", "one of path, route, entry"),
+    ],
+)
+async def test_an_address_that_cannot_be_read_is_answered_with_what_was_expected(
+    async_client: AsyncClient, query: str, expected: str
+) -> None:
+    await staff(async_client)
+    answer = await async_client.get(f"{URL}?{query}")
+    assert answer.status_code == 400
+    assert expected in html.unescape(answer.content.decode())
+    assert answer["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"period={name}" for name in MENU),
+        "start=2026-01-01&end=2026-03-31&step=week",
+        "period=7d&metric=duration&compare=year",
+        "period=12m&metric=bounce_rate&compare=off&step=month",
+        "period=7d&step=hour&metric=visitors",
+        *(f"{card}={tab}" for card, tabs in TABS.items() for tab in tabs),
+    ],
+)
+async def test_every_view_of_the_dashboard_answers(async_client: AsyncClient, query: str) -> None:
+    await staff(async_client)
+    await seen()
+    answer = await async_client.get(f"{URL}?{query}")
+    assert answer.status_code == 200
+
+
+def test_the_first_page_takes_few_queries(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(User.objects.create(username="staff", is_staff=True))
+    PageView.objects.create(path="/", date=timezone.localdate(), views=1234)
+    with django_assert_max_num_queries(2 + 12):  # Session and user, and ours.
+        assert client.get(URL).status_code == 200
+
+
+async def test_who_has_the_permission_sees_it_without_being_staff(async_client: AsyncClient) -> None:
+    user = await User.objects.acreate(username="reader")
+    await user.user_permissions.aadd(await Permission.objects.aget(codename="view_pageview"))
+    await async_client.aforce_login(user)
+    answer = await async_client.get(URL)
+    assert answer.status_code == 200
+
+
+async def test_guests_see_no_inside_and_nothing_of_the_project(async_client: AsyncClient, shop: str) -> None:
+    declare(
+        module=shop,
+        topbar=TopbarEntry(group="services", label="Shop", icon="bi-cart", url="home"),
+        dashboard_widgets=[DashboardWidget("codex_tracking/widgets/kpi.html")],
+    )
+    await seen()
+    link = await sync_to_async(sharing.create)("somebody")
+    await async_client.get(f"{URL}share/{sharing.token_of(link)}/")
+    text = await page(async_client)
+    assert "1,234" in text
+    for hidden in ("Shop", "ct-part-errors", "ct-part-excluded", "health/", '"ct-card ct-kpi"', 'data-socket="/'):
+        assert hidden not in text
+    for address, status in (
+        ("details/error/", 404),
+        ("details/country/", 200),
+        ("page/?path=/", 200),
+        ("fragment/pages/", 200),
+        ("fragment/errors/", 404),
+        ("fragment/events/?events=event_value", 400),
+        ("?events=event_value", 400),
+        ("health/", 403),
+        ("fragment/health/", 403),
+    ):
+        answer = await async_client.get(URL + address)
+        assert answer.status_code == status, address
+
+
+@pytest.mark.parametrize("part", ["kpis", "chart", "heat", "health", *TABS])
+async def test_every_part_is_a_piece_of_html_with_an_address(async_client: AsyncClient, part: str) -> None:
+    await staff(async_client)
+    await seen()
+    answer = await async_client.get(f"{URL}fragment/{part}/?period=7d")
+    assert answer.status_code == 200
+    text = answer.content.decode().strip()
+    assert text.startswith("<")
+    assert f'data-ct-part="{part}"' in text
+    assert "<html" not in text
+    assert answer["Cache-Control"] == "private, no-store"
+
+
+async def test_a_part_is_refused_without_a_login_page(async_client: AsyncClient) -> None:
+    answer = await async_client.get(f"{URL}fragment/pages/", headers={"X-Requested-With": "XMLHttpRequest"})
+    assert answer.status_code == 403
+    await staff(async_client)
+    for address, status in (("fragment/nothing/", 404), ("fragment/pages/?period=x", 400)):
+        answer = await async_client.get(URL + address)
+        assert answer.status_code == status
+
+
+async def test_a_page_of_the_site_has_a_dashboard_of_its_own(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    await seen("/a/", 1234)
+    await seen("/b/", 99)
+    dashboard = await page(async_client)
+    assert f'href="{URL}page/?path=%2Fa%2F"' in dashboard
+    answer = await async_client.get(f"{URL}page/?path=%2Fa%2F&period=7d")
+    text = answer.content.decode()
+    assert "<bdi>/a/</bdi>" in text
+    assert "1,234" in text
+    assert "99" not in text.partition("<main")[2].partition("</main>")[0].replace("2099", "")
+    answer = await async_client.get(f"{URL}page/")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("/a b/", '<a href="/a%20b/"'),
+        ("//evil.example/", ""),
+        ("/\\evil.example/", ""),
+        ("javascript:alert(1)", ""),
+        ('/"><script>/', '<a href="/%22%3E%3Cscript%3E/"'),
+    ],
+)
+async def test_a_page_is_opened_only_on_this_site(async_client: AsyncClient, path: str, link: str) -> None:
+    await staff(async_client)
+    answer = await async_client.get(f"{URL}page/", {"path": path})
+    text = answer.content.decode()
+    assert ("Open the page" in text) == bool(link)
+    assert link in text
+    assert "<script>/" not in text
+
+
+async def seen_countries(**views: int) -> None:
+    """Store views of today by country."""
+    for code, count in views.items():
+        await Breakdown.objects.acreate(
+            date=timezone.localdate(), dimension="country", value=code, views=count, visits=count // 2
+        )
+
+
+async def test_a_table_is_sorted_searched_and_paged(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    for number in range(120):
+        await seen(f"/page/{number:03}/", 1000 - number)
+    first = (await async_client.get(f"{URL}details/path/")).content.decode()
+    assert first.count('<th scope="row">') == SIZE
+    assert "1 to 50" in first
+    assert 'aria-sort="descending"' in first
+    third = (await async_client.get(f"{URL}details/path/?page=3")).content.decode()
+    assert third.count('<th scope="row">') == 20
+    assert "/page/119/" in third
+    found = (await async_client.get(f"{URL}details/path/?search=/11")).content.decode()
+    assert found.count('<th scope="row">') == 10
+    by_name = (await async_client.get(f"{URL}details/path/?order=name")).content.decode()
+    assert by_name.index("/page/000/") < by_name.index("/page/001/")
+    assert 'aria-sort="ascending"' in by_name
+    for bad in ("page=0", "page=x", "page=99999999999999999999", "order=luck", "search=" + "a" * 201):
+        answer = await async_client.get(f"{URL}details/path/?{bad}")
+        assert answer.status_code == 400, bad
+    answer = await async_client.get(f"{URL}details/nonsense/")
+    assert answer.status_code == 404
+
+
+async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: AsyncClient, settings: Settings) -> None:
+    settings.LANGUAGE_CODE = "de"
+    await staff(async_client)
+    await seen_countries(DE=10, AT=30, FR=20)
+    text = (await async_client.get(f"{URL}details/country/?search=reich")).content.decode()
+    assert text.index("Österreich") < text.index("Frankreich")
+    assert "Deutschland" not in text
+    text = (await async_client.get(f"{URL}details/country/?order=name")).content.decode()
+    assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
+
+
+async def test_a_table_can_be_downloaded(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    await seen("/a/", 7)
+    text = (await async_client.get(f"{URL}details/path/?period=today")).content.decode()
+    for kind in ("csv", "json"):
+        address = re.search(rf'href="([^"]+\.{kind}[^"]*)" download', text)
+        assert address is not None
+        answer = await async_client.get(html.unescape(address[1]))
+        assert answer.status_code == 200
+
+
+EMBEDDING = '{% load codex_tracking %}{% tracking_card "pages" period="7d" pages="entry" %}'
+
+
+def embedding(user: User | AnonymousUser | None) -> str:
+    """Return a card on a page of the project."""
+    request = RequestFactory().get("/")
+    if user is not None:
+        request.user = user
+    return engines["django"].from_string(EMBEDDING).render({}, request)
+
+
+def test_a_card_can_stand_on_a_page_of_the_project_for_those_who_may_see_it() -> None:
+    Breakdown.objects.create(date=timezone.localdate(), dimension="entry", value="/start/", visits=7)
+    shown = embedding(User.objects.create(username="staff", is_staff=True))
+    assert 'data-ct-part="pages"' in shown
+    assert "/start/" in shown
+    assert f'href="{URL}details/entry/?period=7d&amp;pages=entry"' in shown
+    assert embedding(User.objects.create(username="someone")) == ""
+    assert embedding(AnonymousUser()) == ""
+    assert embedding(None) == ""
+
+
+async def test_a_card_on_an_asynchronous_page_is_loaded_by_the_script() -> None:
+    shown = embedding(await User.objects.acreate(username="staff", is_staff=True))
+    assert f'data-ct-fragment="{URL}fragment/pages/?period=7d&amp;pages=entry"' in shown
+
+
+def test_a_card_with_a_wrong_parameter_says_so_to_the_developer() -> None:
+    user = User.objects.create(username="staff", is_staff=True)
+    request = RequestFactory().get("/")
+    request.user = user
+    page = engines["django"].from_string('{% load codex_tracking %}{% tracking_card "pages" period="x" %}')
+    with pytest.raises(QueryError, match="period must be one of"):
+        page.render({}, request)
+
+
+async def test_the_sites_name_is_the_one_that_django_knows(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    assert "<bdi>testserver</bdi>" in await page(async_client)
 
 
 def log_in(site: Any) -> str:

@@ -1,15 +1,36 @@
-"""What the widget templates need beyond Django's own tags."""
+"""Cards on pages of the project, and what our own templates need beyond Django's tags: ``{% load codex_tracking %}``.
+
+``{% tracking_card "pages" %}``, ``{% tracking_card "sources" period="7d" sources="referrer" %}``: a part of the
+dashboard, for those who may see it and for nobody else. Parts are ``kpis``, ``chart``, ``heat`` and cards; parameters
+are those of the dashboard's address. The page needs ``{% include "codex_tracking/includes/assets.html" %}`` once in its
+head.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
-from django.utils.formats import number_format
+from django.db import Error as DatabaseError
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
 
+from codex_tracking.access import Viewer, may_see
 from codex_tracking.chart import LineChart, line_chart
+from codex_tracking.pages import load_board, part_of, query_of
+from codex_tracking.sync import blocking
+
+logger = logging.getLogger(__name__)
 
 register = template.Library()
 
@@ -43,6 +64,62 @@ def number(value: Any) -> Any:
 def cell(row: Mapping[str, Any], key: str) -> Any:
     """Return ``row[key]``, or None."""
     return row.get(key)
+
+
+@register.filter
+def total(counts: Mapping[str, int]) -> int:
+    """Add up a dictionary's numbers."""
+    return sum(counts.values())
+
+
+@register.filter
+def moment(seconds: float) -> str:
+    """Write a moment given as seconds since the epoch; a dash for 0."""
+    if not seconds:
+        return "–"
+    return date_format(datetime.fromtimestamp(seconds, timezone.get_default_timezone()), "DATETIME_FORMAT")
+
+
+@register.simple_tag(takes_context=True)
+def tracking_card(context: template.Context, part: str, **parameters: str) -> str:
+    """Show a part of the dashboard on any page whose context has ``request``; nothing for who may not see it.
+
+    In a synchronous view it is part of the page. In an asynchronous one, where a template must not wait, the page's
+    script loads it, and until then there is a link to the dashboard.
+
+    Raises:
+        QueryError: a parameter of the dashboard that cannot be read.
+        Http404: there is no such part.
+    """
+    user = getattr(context.get("request"), "user", None)
+    if user is None:
+        return ""
+    address = reverse("codex_tracking:fragment", args=(part,))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return card_for(user, part, parameters)
+    # The user may not be loaded yet, and the address asks who they are anyway.
+    link = '<div data-ct-fragment="{}?{}"><a href="{}?{}">{}</a></div>'
+    query = urlencode(parameters)
+    return format_html(link, address, query, reverse("codex_tracking:analytics"), query, _("Analytics"))
+
+
+def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
+    """Return a part of the dashboard as a user may see it, empty for who may not; blocking."""
+    if not may_see(user):
+        return ""
+    viewer = Viewer("user", user)
+
+    async def load() -> tuple[str, dict[str, Any]]:
+        return part_of(await load_board(await query_of(parameters, viewer), viewer), part)
+
+    try:
+        name, found = blocking(load)()
+    except DatabaseError:
+        logger.exception("A card cannot read the database.")
+        return ""
+    return render_to_string(f"codex_tracking/includes/{name}.html", found)
 
 
 @register.simple_tag

@@ -12,6 +12,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site.settings")
 django = ASGIStaticFilesHandler(get_asgi_application())
 
 # Imported after Django's set-up, as a project would.
-from codex_tracking.lifespan import TrackingLifespan  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
-application = TrackingLifespan(django)
+from codex_tracking.lifespan import TrackingLifespan  # noqa: E402
+from codex_tracking.routing import websocket_urlpatterns  # noqa: E402
+
+application = TrackingLifespan(ProtocolTypeRouter({"http": django, "websocket": URLRouter(websocket_urlpatterns)}))

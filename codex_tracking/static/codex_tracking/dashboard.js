@@ -1,15 +1,25 @@
-// Gives the charts a cursor that follows the mouse, a finger or the arrow keys. Everything is there without it.
+// Charts that answer to mouse and keys, pages that change without loading, figures that move. Everything is there without it.
 (() => {
   "use strict";
+
+  const root = document.documentElement;
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // --- charts ---
 
   // Charts read their numbers and their words from the table that stands beside them, so there is one truth to draw.
   const read = (table) =>
     [...table.tBodies[0].rows].map((row) => ({
       name: row.cells[0].textContent.trim(),
-      cells: [...row.querySelectorAll("data")].map((cell) => ({ value: Number(cell.value), text: cell.textContent.trim() })),
+      cells: all("data", row).map((cell) => ({
+        value: cell.value === "" ? null : Number(cell.value),
+        text: cell.textContent.trim(),
+        name: cell.dataset.name ?? "",
+      })),
     }));
 
-  const heads = (table) => [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent.trim());
+  const heads = (table) =>
+    [...table.tHead.rows[0].cells].slice(1).map((cell) => ({ name: cell.textContent.trim(), dashed: "ctDashed" in cell.dataset }));
 
   // The style sheet owns the colours; canvas needs them as values.
   const colour = (host, name) => {
@@ -21,67 +31,81 @@
     return value;
   };
 
-  const lines = (host, count) =>
-    Array.from({ length: count }, (_, index) => {
-      const stroke = colour(host, `series-${index + 1}`);
-      const line = { width: 2, points: { show: false }, stroke };
+  const lines = (host, names) =>
+    names.flatMap(({ dashed }, index) => {
+      if (dashed) return [{ width: 1.5, dash: [5, 4], points: { show: false }, stroke: colour(host, "before") }];
+      const line = { width: 2, points: { show: false }, stroke: colour(host, `series-${index + 1}`) };
       const surface = index === 0 ? { fill: colour(host, "area") } : {};
       return [{ ...line, ...surface }, { ...line, ...surface, dash: [4, 4] }];
-    }).flat();
+    });
 
-  // The last point is still growing: its stretch is a series of its own, drawn dashed.
-  const columns = (rows, count) => {
-    const last = rows.length - 1;
-    const parts = [];
-    for (let index = 0; index < count; index += 1) {
-      parts.push(rows.map((row, at) => (at < last || last === 0 ? row.cells[index].value : null)));
-      parts.push(rows.map((row, at) => (at >= last - 1 ? row.cells[index].value : null)));
-    }
-    return [rows.map((_, at) => at), ...parts];
-  };
+  // A last point that is still growing has its stretch in a series of its own, drawn dotted.
+  const columns = (rows, names, unfinished) =>
+    names.reduce(
+      (found, { dashed }, index) => {
+        const values = rows.map((row) => row.cells[index].value);
+        if (dashed) return [...found, values];
+        const last = values.findLastIndex((value) => value !== null);
+        const from = unfinished ? last - 1 : last;
+        return [
+          ...found,
+          values.map((value, at) => (at <= from || (unfinished && last === 0) ? value : null)),
+          values.map((value, at) => (unfinished && at >= from ? value : null)),
+        ];
+      },
+      [rows.map((_, at) => at)],
+    );
 
   const describe = (row, names) =>
-    `${row.name}: ${row.cells.map((cell, index) => (names.length > 1 ? `${names[index]} ${cell.text}` : cell.text)).join(", ")}`;
+    `${row.name}: ${row.cells.map((cell, index) => (names.length > 1 ? `${names[index].name} ${cell.text}` : cell.text)).join(", ")}`;
 
-  const fill = (tip, row, names) => {
-    const day = document.createElement("span");
-    day.textContent = row.name;
-    const values = row.cells.map((cell, index) => {
-      const line = document.createElement("strong");
-      line.textContent = `${cell.text} ${names[index]}`;
-      return line;
-    });
-    tip.replaceChildren(day, ...values);
+  const element = (name, text, className = "") => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    made.className = className;
+    return made;
   };
+
+  const fill = (tip, row, names) =>
+    tip.replaceChildren(
+      ...row.cells.flatMap((cell, index) => {
+        const quiet = names[index].dashed;
+        return [
+          ...(index === 0 || cell.name ? [element("span", cell.name || row.name)] : []),
+          element(quiet ? "span" : "strong", quiet ? cell.text : `${cell.text} ${names[index].name}`),
+        ];
+      }),
+    );
 
   const enhance = (card) => {
     const host = card.querySelector("[data-ct-plot]");
     const table = card.querySelector("[data-ct-values]");
     const rows = read(table);
     const names = heads(table);
-    if (rows.length < 2 || names.length === 0) return;
+    if (card.classList.contains("ct-enhanced") || rows.length < 2 || names.length === 0) return;
+    const unfinished = "unfinished" in card.dataset;
     const top = Number(card.dataset.top);
     const last = rows.length - 1;
 
-    const tip = document.createElement("div");
-    tip.className = "ct-tip";
+    const tip = element("div", "", "ct-tip");
     tip.hidden = true;
 
     let plot;
-    let at = last;
+    let at = Math.max(rows.findLastIndex((row) => row.cells[0].value !== null), 0);
     const follow = (index) => {
       tip.hidden = index === null || index === undefined;
       if (tip.hidden) return;
       at = index;
       fill(tip, rows[index], names);
       const x = plot.valToPos(index, "x");
-      const highest = Math.max(...rows[index].cells.map((cell) => cell.value));
+      const highest = Math.max(...rows[index].cells.map((cell) => cell.value ?? 0));
       tip.classList.toggle("ct-tip-before", x > host.clientWidth / 2);
       tip.style.insetInlineStart = `${x}px`;
-      tip.style.insetBlockStart = `${Math.min(Math.max(plot.valToPos(highest, "y") - 24, 0), host.clientHeight - 56)}px`;
+      tip.style.insetBlockStart = `${Math.min(Math.max(plot.valToPos(highest, "y") - 24, 0), host.clientHeight - tip.offsetHeight)}px`;
     };
 
     const draw = () => {
+      if (!card.isConnected) return;
       plot?.destroy();
       plot = new uPlot(
         {
@@ -97,10 +121,10 @@
           },
           scales: { x: { time: false, range: [0, last] }, y: { range: [0, top] } },
           axes: [{ show: false }, { show: false }],
-          series: [{}, ...lines(host, names.length)],
+          series: [{}, ...lines(host, names)],
           hooks: { setCursor: [(self) => follow(self.cursor.idx)] },
         },
-        columns(rows, names.length),
+        columns(rows, names, unfinished),
         host,
       );
       host.append(tip);
@@ -137,8 +161,253 @@
     card.classList.add("ct-enhanced");
     draw();
     document.addEventListener("ct-theme", draw);
-    new ResizeObserver(() => plot.setSize({ width: host.clientWidth, height: host.clientHeight })).observe(host);
+    const size = new ResizeObserver(() => {
+      if (card.isConnected) plot.setSize({ width: host.clientWidth, height: host.clientHeight });
+      else { size.disconnect(); document.removeEventListener("ct-theme", draw); plot.destroy(); }
+    });
+    size.observe(host);
   };
 
-  document.querySelectorAll("[data-ct-chart]").forEach(enhance);
+  const wake = (within = document) => {
+    all("[data-ct-chart]", within).forEach(enhance);
+    if (within.matches?.("[data-ct-chart]")) enhance(within);
+    all("[data-ct-fragment]", within).forEach(load);
+  };
+
+  // --- pages and parts that change without loading ---
+
+  const fetched = async (url, options = {}) => {
+    const answer = await fetch(url, { credentials: "same-origin", headers: { "X-Requested-With": "XMLHttpRequest" }, ...options });
+    // Who was logged out meanwhile is sent to the login page, as on any other click.
+    if (answer.redirected) throw new Error("redirected");
+    return answer;
+  };
+
+  const parsed = (text) => new DOMParser().parseFromString(text, "text/html");
+
+  // A part that belongs on any page of the project: <div data-ct-fragment="address"></div>
+  const load = async (place) => {
+    const url = place.dataset.ctFragment;
+    delete place.dataset.ctFragment;
+    try {
+      const answer = await fetched(url);
+      if (!answer.ok) return;
+      const part = parsed(await answer.text()).body.firstElementChild;
+      place.replaceWith(part);
+      wake(part.parentElement);
+    } catch { /* What stood there before stays. */ }
+  };
+
+  const focused = () => document.activeElement?.dataset?.ctKey;
+  const refocus = (key) => key && all("[data-ct-key]").find((found) => found.dataset.ctKey === key)?.focus({ preventScroll: true });
+
+  const main = document.querySelector("#ct-main");
+  let turn = 0;
+
+  const show = (page, key, quiet) => {
+    const next = page.querySelector("#ct-main");
+    const said = root.querySelector("[data-ct-say]");
+    if (quiet) {
+      // Only what nobody is busy with; a menu that is open, or a row with the focus, stays as it is.
+      for (const part of all("[data-ct-part]", main)) {
+        const fresh = next.querySelector(`[data-ct-part="${CSS.escape(part.dataset.ctPart)}"]`);
+        const busy = part.contains(document.activeElement) || part.matches(":hover") || part.querySelector("details[open]");
+        if (fresh && !busy) {
+          part.replaceWith(fresh);
+          wake(fresh);
+        }
+      }
+      return;
+    }
+    document.title = page.title;
+    main.replaceChildren(...next.childNodes);
+    wake(main);
+    watch();
+    refocus(key);
+    const say = main.querySelector("[data-ct-say]") ?? said;
+    if (say) say.textContent = page.title;
+  };
+
+  const visit = async (url, { push = true, quiet = false } = {}) => {
+    // What the page does by itself gives way to what somebody clicked.
+    if (!quiet) turn += 1;
+    const mine = turn;
+    const key = focused();
+    if (quiet && main.hasAttribute("aria-busy")) return;
+    if (!quiet) main.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetched(url);
+      const text = await answer.text();
+      if (mine !== turn) return;
+      if (!answer.headers.get("content-type")?.startsWith("text/html") || !text.includes('id="ct-main"')) throw new Error("no page");
+      if (push) history.pushState({}, "", url);
+      show(parsed(text), key, quiet);
+      if (push && url.pathname !== here) scrollTo(0, 0);
+      here = url.pathname;
+    } catch {
+      if (!quiet && mine === turn) location.assign(url);
+    } finally {
+      if (!quiet && mine === turn) main.removeAttribute("aria-busy");
+    }
+  };
+
+  let here = location.pathname;
+
+  // A tab changes its card alone; its address is that of the whole page, so that it can be shared.
+  const turnTab = async (link) => {
+    const part = link.closest("[data-ct-part]");
+    const address = new URL(link.href);
+    const key = link.dataset.ctKey;
+    try {
+      const answer = await fetched(`${address.pathname}fragment/${part.dataset.ctPart}/${address.search}`);
+      if (!answer.ok) throw new Error(String(answer.status));
+      const fresh = parsed(await answer.text()).body.firstElementChild;
+      part.replaceWith(fresh);
+      if (main) history.pushState({}, "", address);
+      refocus(key);
+    } catch {
+      location.assign(address);
+    }
+  };
+
+  const ours = (link, event) =>
+    !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey &&
+    link && link.origin === location.origin && !link.target && !("ctLeave" in link.dataset);
+
+  // Files, the project's pages and its cards are none of our business.
+  const inside = (link) =>
+    main?.contains(link) && !link.closest(".ct-grid") && link.pathname.startsWith(main.dataset.ctRoot ?? "\n") &&
+    /^(|page\/|health\/|details\/\w+\/)$/.test(link.pathname.slice(main.dataset.ctRoot.length));
+
+  document.addEventListener("click", (event) => {
+    for (const menu of all("[data-ct-menu][open]")) if (!menu.contains(event.target)) menu.open = false;
+    const link = event.target.closest?.("a[href]");
+    if (!ours(link, event)) return;
+    if ("ctTab" in link.dataset) {
+      event.preventDefault();
+      turnTab(link);
+    } else if (inside(link)) {
+      event.preventDefault();
+      visit(new URL(link.href));
+    }
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!main?.contains(form) || form.method !== "get" || form.closest(".ct-grid")) return;
+    event.preventDefault();
+    const address = new URL(form.action);
+    address.search = String(new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")));
+    visit(address);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest?.("[data-ct-menu][open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+
+  addEventListener("popstate", () => { if (main) visit(new URL(location.href), { push: false }); });
+
+  // --- figures that move ---
+
+  const whole = new Intl.NumberFormat(root.lang || undefined, { maximumFractionDigits: 0 });
+  const SAY_EVERY = 30_000;
+  const FRESH_EVERY = 15_000;
+  const ASK_EVERY = 1_000;
+  let began = null;
+  let socket = null;
+  let asking = 0;
+  let saidAt = 0;
+  let freshAt = Date.now();
+  let tries = 0;
+
+  const live = () => main?.querySelector("[data-ct-live]");
+
+  const write = (cell, value) => {
+    if (!cell || value === null || value === undefined) return;
+    const text = whole.format(value);
+    if (cell.textContent !== text) cell.textContent = text;
+  };
+
+  const apply = (news) => {
+    const place = live();
+    if (!place) return;
+    write(place.querySelector("[data-ct-online]"), news.now);
+    if (news.views > 0 && main.querySelector("[data-ct-empty]") && Date.now() - freshAt > ASK_EVERY) {
+      // The first view is here.
+      freshAt = Date.now();
+      visit(new URL(location.href), { push: false });
+      return;
+    }
+    const mode = place.dataset.ctLive;
+    if (mode) {
+      began ??= news;
+      for (const metric of ["views", "visitors", "visits"]) {
+        const cell = main.querySelector(`[data-ct-kpi="${metric}"]`);
+        if (!cell || cell.dataset.value === "") continue;
+        // Of a longer period the page knows the sum, and hears how much today has grown since.
+        write(cell, mode === "today" ? news[metric] : Number(cell.dataset.value) + Math.max(news[metric] - began[metric], 0));
+      }
+      const grown = news.views !== began.views || news.visits !== began.visits;
+      if (grown && Date.now() - freshAt > FRESH_EVERY && !document.hidden) {
+        freshAt = Date.now();
+        began = null;
+        visit(new URL(location.href), { push: false, quiet: true });
+      }
+    }
+    if (Date.now() - saidAt > SAY_EVERY && news.now !== null) {
+      const state = place.querySelector("[data-ct-online-state]");
+      const say = place.querySelector("[data-ct-say]");
+      if (state && say) say.textContent = state.textContent.trim();
+      saidAt = Date.now();
+    }
+  };
+
+  const ask = async () => {
+    const place = live();
+    if (!place || !place.dataset.poll) { asking = 0; return; }
+    if (!document.hidden) {
+      try {
+        const answer = await fetched(place.dataset.poll);
+        if (answer.status === 401 || answer.status === 403) { asking = 0; return; }
+        if (answer.ok) apply(await answer.json());
+      } catch { /* It is asked again. */ }
+    }
+    asking = setTimeout(ask, ASK_EVERY);
+  };
+
+  const listen = (path) => {
+    let heard = false;
+    const address = new URL(path, location.href);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    socket = new WebSocket(address);
+    socket.onmessage = (event) => {
+      heard = true;
+      tries = 0;
+      apply(JSON.parse(event.data));
+    };
+    socket.onclose = (event) => {
+      socket = null;
+      if (event.code === 4403 || !live()) return;
+      // Where nobody answers websockets the page asks instead; a server that restarts is looked for again.
+      tries += 1;
+      if (heard) setTimeout(watch, Math.min(1_000 * 2 ** tries, 30_000));
+      else if (!asking) ask();
+    };
+  };
+
+  const watch = () => {
+    const place = live();
+    began = null;
+    if (!place) return;
+    freshAt = Date.now();
+    if (socket || asking) return;
+    if (place.dataset.socket && "WebSocket" in window) listen(place.dataset.socket);
+    else if (place.dataset.poll) ask();
+  };
+
+  wake();
+  watch();
 })();

@@ -1,0 +1,212 @@
+"""The dashboard's pages for those who may see them: what each asks for, and which template shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Min
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+
+from codex_tracking import names
+from codex_tracking.access import Viewer
+from codex_tracking.aggregate import site_now
+from codex_tracking.board import Board, board_of, last_hours, menu_of, page_board_of
+from codex_tracking.cards import ROWS
+from codex_tracking.frame import place_of, respond, respond_with_part, wrong
+from codex_tracking.models import DayTotals, PageView, database
+from codex_tracking.overview import Card, Overview
+from codex_tracking.query import TABS, Query, QueryError, read_query
+from codex_tracking.selector import TrackingSelector, in_database
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.status import tracking_status
+from codex_tracking.table import Table, read_table
+
+PAIRS = {"event_value": "event", "error_referrer": "error"}
+"""Dimensions that an overview leaves out, and the one of whose counts theirs are shares."""
+
+SAFE = "/~!*'();:@&=+$,%"
+"""Characters of a path that stay as they are in its address."""
+
+
+async def dashboard(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Answer the dashboard; 400 with what was expected when the address cannot be read."""
+    try:
+        query = await query_of(request.GET.dict(), viewer)
+    except QueryError as error:
+        return await wrong(request, viewer, error)
+    board = await load_board(query, viewer)
+    context = {
+        "board": board,
+        "query": query,
+        "online": await TrackingSelector.visitors_now(),
+        "tracking_settings": get_tracking_settings(),
+        "first_visit": board.empty and await in_database(first_day) is None,
+    }
+    return await respond(request, viewer, "codex_tracking/analytics.html", context)
+
+
+async def fragment(request: HttpRequest, viewer: Viewer, part: str) -> HttpResponse:
+    """Answer one part of the dashboard as a piece of HTML: ``kpis``, ``chart``, ``heat``, ``health`` or a card."""
+    if part == "health":
+        context = {"status": await _status(viewer), "root": place_of(viewer).root}
+        return await respond_with_part(request, "health", context)
+    try:
+        board = await load_board(await query_of(request.GET.dict(), viewer), viewer)
+    except QueryError as error:
+        return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
+    template, context = part_of(board, part)
+    return await respond_with_part(request, template, context)
+
+
+async def details(request: HttpRequest, viewer: Viewer, dimension: str) -> HttpResponse:
+    """Answer the whole table of a dimension."""
+    if dimension not in names.DIMENSIONS or dimension not in viewer.dimensions:
+        raise Http404
+    root = place_of(viewer).root
+    try:
+        query = await query_of(request.GET.dict(), viewer)
+        table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
+    except QueryError as error:
+        return await wrong(request, viewer, error)
+    context = {"table": table, "query": query, "menu": menu_of(query, None), "exports": exports_of(query, table)}
+    return await respond(request, viewer, "codex_tracking/details.html", context)
+
+
+async def page(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Answer the dashboard of one page of the site, which ``path`` names."""
+    path = request.GET.get("path", "")
+    try:
+        query = (await query_of(request.GET.dict(), viewer)).of_page()
+        if not path or "\0" in path:
+            raise QueryError("path", "a page's path such as /articles/", path)
+    except QueryError as error:
+        return await wrong(request, viewer, error)
+    start, end = _span(query)
+    metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
+    found = await TrackingSelector.page(path, start, end, limit=ROWS)
+    series = await TrackingSelector.series(metric, start, end, query.step, path)
+    before, earlier, previous = query.before, None, {}
+    if before is not None:
+        days = before.start.isoformat(), before.end.isoformat()
+        earlier = await TrackingSelector.page(path, *days, limit=1)
+        previous = await TrackingSelector.series(metric, *days, query.step, path)
+    root = place_of(viewer).root
+    context = {
+        "path": path,
+        "open_url": address_of_page(path),
+        "query": query,
+        "board": page_board_of(query, found, earlier, series, previous, root, site_now()),
+    }
+    return await respond(request, viewer, "codex_tracking/page.html", context)
+
+
+async def health(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Answer how the pipeline is."""
+    return await respond(request, viewer, "codex_tracking/health.html", {"status": await _status(viewer)})
+
+
+async def _status(viewer: Viewer) -> Any:
+    if viewer.is_guest:
+        raise PermissionDenied
+    return await tracking_status()
+
+
+async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
+    """Read the address.
+
+    Raises:
+        QueryError: it cannot be read, or asks for what the viewer may not see.
+    """
+    first = await in_database(first_day) if params.get("period") == "all" else None
+    query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first)
+    for card, tab in query.tabs.items():
+        if tab not in viewer.dimensions:
+            raise QueryError(card, "a table that you may see", tab)
+    return query
+
+
+def first_day() -> date | None:
+    """Return the first day of which there are figures; blocking."""
+    alias = database()
+    days = [
+        PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
+        DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
+    ]
+    return min((day for day in days if day), default=None)
+
+
+async def load_board(query: Query, viewer: Viewer) -> Board:
+    """Return the dashboard that a query asks for."""
+    now = site_now()
+    figures = await load_overview(query, now)
+    return board_of(query, figures, place_of(viewer).root, now, viewer.dimensions)
+
+
+async def load_overview(query: Query, now: datetime) -> Overview:
+    """Return the figures that a query asks for."""
+    start, end = _span(query)
+    hourly = query.name == "24h"
+    compare = "" if hourly else query.compared
+    figures = await TrackingSelector.overview(
+        start, end, metric=query.graphed, step=query.step, compare=compare, limit=ROWS
+    )
+    extra = {
+        dimension: await _pairs(query, dimension, figures.cards[PAIRS[dimension]].total)
+        for dimension in {query.tab(name) for name in TABS} & PAIRS.keys()
+    }
+    figures = replace(figures, cards={**figures.cards, **extra})
+    if not hourly:
+        return figures
+    start = (query.today - timedelta(days=2)).isoformat()
+    views = await TrackingSelector.series("views", start, end, "hour")
+    visits = await TrackingSelector.series("visits", start, end, "hour")
+    return last_hours(figures, query, {"views": views, "visits": visits}, now)
+
+
+async def _pairs(query: Query, dimension: str, total: int) -> Card:
+    rows = await TrackingSelector.breakdown(dimension, *_span(query), limit=ROWS + 1)
+    return Card(dimension, rows[:ROWS], total, len(rows) > ROWS)
+
+
+def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:
+    """Return a part's template and what it needs.
+
+    Raises:
+        Http404: there is no such part for this viewer.
+    """
+    if part == "kpis":
+        return "kpis", {"kpis": board.kpis}
+    if part == "chart":
+        return "series", {"chart": board.chart, "steps": board.steps, "remark": board.remark}
+    if part == "heat":
+        return "heat", {"heat": board.heat}
+    for card in board.cards:
+        if card.name == part:
+            return "card", {"card": card}
+    raise Http404
+
+
+def exports_of(query: Query, table: Table) -> list[tuple[str, str]]:
+    """Return name and address of each format in which a table can be downloaded."""
+    start, end = _span(query)
+    asked = {"start": start, "end": end} | ({"search": table.search} if table.search and not table.named else {})
+    return [
+        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(asked)}")
+        for kind in ("csv", "json")
+    ]
+
+
+def address_of_page(path: str) -> str:
+    """Return where a page of the site is; empty for what might lead elsewhere, or is no page."""
+    # Browsers take a backslash for a slash, and what begins with two of them for another site.
+    return "" if path[:1] != "/" or path[1:2] in ("/", "\\") else quote(path, safe=SAFE)
+
+
+def _span(query: Query) -> tuple[str, str]:
+    return query.period.start.isoformat(), query.period.end.isoformat()
