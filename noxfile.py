@@ -68,7 +68,7 @@ MATRIX = (("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1"))
 """Python and Django of each run of the tests."""
 
 FULL = next((python for python, _ in MATRIX if shutil.which(f"python{python}")), None)
-"""The first Python of the matrix that is here: only it runs the tests that kill servers and open browsers."""
+"""The first Python of the matrix that is here: only it runs the tests that kill servers, open browsers or take long."""
 
 OLDEST_REDIS = "redis==5.2.*"
 """The oldest client that ``pyproject.toml`` allows."""
@@ -111,7 +111,7 @@ def tests(session: nox.Session, django: str) -> None:
     place = checkout_without_package(Path(session.virtualenv.location))
     session.chdir(place)
     session.run("python", "-m", "tests.servers")
-    partly = () if session.python == FULL else ("-m", "not browser and not fault")
+    partly = () if session.python == FULL else ("-m", "not browser and not fault and not slow")
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
     session.run("python", "-m", "pytest", *partly, *session.posargs, env=environment)
     if not session.posargs:

@@ -286,11 +286,14 @@ def best_pages(period: Period, count: int) -> list[str]:
     listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
     best = listed.values("value").annotate(n=Sum("views"))
     unlisted = DayTotals.objects.using(alias).filter(date__range=span, listed=False).values("date")
-    # Days that nobody counted but somebody wrote by hand have no totals.
-    rows = shown(PageView.objects.using(alias).filter(Q(date__in=unlisted) | Q(own__isnull=True), date__range=span))
-    rest = rows.order_by().values(value=F("path")).annotate(n=Sum("views"))
-    both = best.union(rest, all=True).order_by("-n")[: MORE * count + MORE]
-    return list({row["value"]: None for row in both})
+    rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
+    # One by one, so that each has its index; days that nobody counted but somebody wrote by hand have no totals.
+    rest, foreign = (
+        some.values(value=F("path")).annotate(n=Sum("views"))
+        for some in (rows.filter(date__in=unlisted), rows.filter(own__isnull=True))
+    )
+    found = best.union(rest, foreign, all=True).order_by("-n")[: MORE * count + MORE]
+    return list({row["value"]: None for row in found})
 
 
 def breakdown_of(

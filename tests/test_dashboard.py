@@ -149,10 +149,11 @@ async def test_a_visit_shows_within_two_seconds_without_loading(
         # The first view brings the figures by itself.
         await expect(page.locator("[data-ct-part=pages]")).to_be_visible()
         views = page.locator('[data-ct-kpi="views"]')
+        await page.clock.install()
         await page.goto(URL + "?period=today")
         await expect(views).to_have_text("3")
         await expect(page.locator("[data-ct-part=pages] tbody tr").first).to_contain_text("/page/1/")
-        # The first message tells where the page began.
+        # The first figures tell where the page began.
         await expect(page.locator("[data-ct-online]")).to_have_text("1")
         for browser_name in ("One", "Two"):
             assert (
@@ -161,6 +162,11 @@ async def test_a_visit_shows_within_two_seconds_without_loading(
         await expect(views).to_have_text("5", timeout=2_000)
         await expect(page.locator("[data-ct-online]")).to_have_text("3", timeout=2_000)
         await expect(page.locator('[data-ct-kpi="visitors"]')).to_have_text("3")
+        # The cards follow after a while, unless somebody is busy with them.
+        assert site.get("/page/9/").status == 200
+        await expect(views).to_have_text("6", timeout=2_000)
+        await page.clock.fast_forward(20_000)
+        await expect(page.locator("[data-ct-part=pages]")).to_contain_text("/page/9/")
 
 
 # --- reading it ---

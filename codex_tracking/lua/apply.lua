@@ -7,6 +7,9 @@
 local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
 local VISIT_GAP, NOW_SECONDS, MOST_SEEN = 1800, 300, 576
 
+-- Before the first write, so that nothing malformed can end the script half-way.
+local touches, counts = cjson.decode(ARGV[11]), cjson.decode(ARGV[12])
+
 local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
 local g = h[1]
 if not g then
@@ -58,10 +61,10 @@ local function room(id, now)
   return c('HLEN', V) < tonumber(ARGV[8])
 end
 
-for f, v in pairs(cjson.decode(ARGV[12])) do add(f, v) end
+for f, v in pairs(counts) do add(f, v) end
 
 local newest = 0
-for _, touch in ipairs(cjson.decode(ARGV[11])) do
+for _, touch in ipairs(touches) do
   local id, first, latest, views, paths, fields, events = unpack(touch)
   local state, before, n, pages, done = c('HGET', V, id), nil, 0, '', ''
   if state then

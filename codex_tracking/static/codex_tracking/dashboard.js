@@ -215,6 +215,8 @@
         if (fresh && !busy) {
           part.replaceWith(fresh);
           wake(fresh);
+          // These sums hold all that was heard until now.
+          if (part.dataset.ctPart === "kpis") began = null;
         }
       }
       return;
@@ -322,6 +324,7 @@
   let saidAt = 0;
   let freshAt = Date.now();
   let tries = 0;
+  let later = 0;
 
   const live = () => main?.querySelector("[data-ct-live]");
 
@@ -330,6 +333,16 @@
     const text = whole.format(value);
     if (cell.textContent !== text) cell.textContent = text;
   };
+
+  // Cards and chart follow the numbers, but not at every visit, and not while nobody looks.
+  const refresh = () => {
+    later = 0;
+    if (document.hidden || !live()) return;
+    freshAt = Date.now();
+    visit(new URL(location.href), { push: false, quiet: true });
+  };
+
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && live()?.dataset.ctLive) refresh(); });
 
   const apply = (news) => {
     const place = live();
@@ -351,11 +364,7 @@
         write(cell, mode === "today" ? news[metric] : Number(cell.dataset.value) + Math.max(news[metric] - began[metric], 0));
       }
       const grown = news.views !== began.views || news.visits !== began.visits;
-      if (grown && Date.now() - freshAt > FRESH_EVERY && !document.hidden) {
-        freshAt = Date.now();
-        began = null;
-        visit(new URL(location.href), { push: false, quiet: true });
-      }
+      if (grown && !later) later = setTimeout(refresh, Math.max(freshAt + FRESH_EVERY - Date.now(), 0));
     }
     if (Date.now() - saidAt > SAY_EVERY && news.now !== null) {
       const state = place.querySelector("[data-ct-online-state]");
@@ -401,6 +410,8 @@
   const watch = () => {
     const place = live();
     began = null;
+    clearTimeout(later);
+    later = 0;
     if (!place) return;
     freshAt = Date.now();
     if (socket || asking) return;
