@@ -430,7 +430,7 @@ async def test_a_table_can_be_downloaded(async_client: AsyncClient) -> None:
     for kind in ("csv", "json"):
         address = re.search(rf'href="([^"]+\.{kind}[^"]*)" download', text)
         assert address is not None
-        answer = await async_client.get(html.unescape(address[1]))
+        answer: Any = await async_client.get(html.unescape(address[1]))
         assert answer.status_code == 200
         assert b"/a/" in b"".join([piece async for piece in answer.streaming_content])
 
