@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import date as Date
-from typing import Any, cast
+from typing import Any
 
 from django.db import Error
-from django.db.models import Min
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -16,8 +14,8 @@ from codex_tracking import access, parameters
 from codex_tracking.access import Viewer
 from codex_tracking.aggregate import site_now
 from codex_tracking.endpoints import Call, Endpoint, UnknownError
-from codex_tracking.models import DayTotals, database
 from codex_tracking.query import QueryError, read_query
+from codex_tracking.reports import first_day
 from codex_tracking.selector import in_database
 from codex_tracking.settings import get_tracking_settings
 
@@ -74,11 +72,6 @@ async def _understood(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, 
     if query.name == "24h" and parameters.PERIOD in endpoint.parameters:
         raise QueryError("period", parameters.PERIOD.expected, "24h")
     return Call(request, viewer, now, values, query)
-
-
-def first_day() -> Date | None:
-    """Return the first day that has figures; blocking."""
-    return cast("Date | None", DayTotals.objects.using(database()).aggregate(first=Min("date"))["first"])
 
 
 async def _refused(request: HttpRequest) -> JsonResponse:

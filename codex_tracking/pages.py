@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -19,9 +18,9 @@ from codex_tracking.aggregate import site_now
 from codex_tracking.board import Board, board_of, last_hours, menu_of, page_board_of
 from codex_tracking.cards import ROWS
 from codex_tracking.frame import place_of, respond, respond_with_part, wrong
-from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.overview import Card, Overview
 from codex_tracking.query import TABS, Query, QueryError, read_query
+from codex_tracking.reports import first_day
 from codex_tracking.selector import TrackingSelector, in_database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.status import tracking_status
@@ -129,16 +128,6 @@ async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
         if tab not in viewer.dimensions:
             raise QueryError(card, "a table that you may see", tab)
     return query
-
-
-def first_day() -> date | None:
-    """Return the first day of which there are figures; blocking."""
-    alias = database()
-    days = [
-        PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
-        DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
-    ]
-    return min((day for day in days if day), default=None)
 
 
 async def load_board(query: Query, viewer: Viewer) -> Board:

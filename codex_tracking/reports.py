@@ -15,7 +15,7 @@ from operator import or_
 from typing import Any, Literal, NamedTuple
 
 from django.db import connections
-from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, F, Min, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -128,6 +128,16 @@ def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
         totals[day] += sum(views for path, views in changed.items() if path not in strange)
         totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
     return totals
+
+
+def first_day() -> Date | None:
+    """Return the first day of which there are figures; blocking."""
+    alias = database()
+    days = [
+        PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
+        DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
+    ]
+    return min((day for day in days if day), default=None)
 
 
 def visitors_of(day: str, uniques: Uniques) -> int:
