@@ -274,7 +274,8 @@ def _unlisted(text: str) -> str | None:
         return telling[telling.re.groups]
     contact = CONTACT.search(text)
     if contact:
-        return contact[1] or contact[2]
+        # Of an e-mail address only the domain: whose it is nobody needs to know.
+        return contact[1] or contact[2].rpartition("@")[2]
     if BARE.fullmatch(text):
         return BARE_AGENT
     if BROWSER.search(text):

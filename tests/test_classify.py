@@ -308,3 +308,7 @@ def test_a_hostile_agent_costs_little(make: Maker) -> None:
 
     agents = iter([make(10_000) + str(number) for number in range(20)])
     assert timeit(lambda: bot(next(agents), SETTINGS), number=20) / 20 < 0.005
+
+
+def test_of_a_crawlers_mail_address_only_the_domain_is_kept() -> None:
+    assert bot("Mozilla/5.0 (compatible; Acme/1.0; jane.doe@crawl.example)", TrackingSettings()) == "crawl.example"

@@ -16,7 +16,7 @@ from tests.servers import PostgresServer, RedisServer, Site, wait_until
 
 pytestmark = pytest.mark.fault
 
-STOPPED_SECONDS = 60.0 if LONG else 8.0
+STOPPED_SECONDS = 60.0 if LONG else 5.0
 
 
 def test_four_flush_commands_at_once_count_no_view_twice(app_server: Sites, redis_server: RedisServer) -> None:
