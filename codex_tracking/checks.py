@@ -159,8 +159,8 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     return []
 
 
-@register(Tags.database)
-def check_database(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+@register(Tags.compatibility)
+def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Look at SQLite's settings, without which a flush makes other writers fail."""
     alias = database(write=True)
     options = settings.DATABASES[alias].get("OPTIONS", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -276,7 +277,7 @@ def test_every_bot_has_a_category() -> None:
 
 
 def test_the_bot_list_is_well_formed() -> None:
-    path = Path(__file__).parent.parent / "codex_tracking" / "data" / "bots.json"
+    path = files("codex_tracking") / "data" / "bots.json"
     rows = json.loads(path.read_text("utf-8"))
     patterns = [row["pattern"] for row in rows]
     assert len(set(patterns)) == len(patterns) >= 500
@@ -285,7 +286,7 @@ def test_the_bot_list_is_well_formed() -> None:
 
 
 def test_every_listed_bot_is_found_under_its_own_name() -> None:
-    path = Path(__file__).parent.parent / "codex_tracking" / "data" / "bots.json"
+    path = files("codex_tracking") / "data" / "bots.json"
     rows = json.loads(path.read_text("utf-8"))
     lost = [row for row in rows if bot(row["pattern"].removeprefix("^"), SETTINGS) is None]
     assert lost == []

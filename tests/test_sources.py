@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from importlib.resources import files
 from urllib.parse import quote
 
 import pytest
@@ -175,7 +175,7 @@ def test_no_referrer_or_query_makes_it_raise_and_every_field_can_be_stored(text:
 
 
 def test_the_list_of_sites_is_well_formed() -> None:
-    path = Path(__file__).parent.parent / "codex_tracking" / "data" / "sites.json"
+    path = files("codex_tracking") / "data" / "sites.json"
     channels = json.loads(path.read_text("utf-8"))
     hosts = [host for names in channels.values() for site in names.values() for host in site]
     assert set(channels) == {"search", "ai", "social", "email", "referral"}
