@@ -18,7 +18,14 @@ from django.utils import timezone
 from codex_tracking import hyperloglog, upsert
 from codex_tracking.aggregate import DAYS_BACK, accepted_days, local_visits, site_today
 from codex_tracking.keys import FIRST, PATH, TOTAL
-from codex_tracking.manager import VALUES_PER_DIMENSION, Chunk, Seal, TrackingRedisManager, Uniques, get_tracking_manager
+from codex_tracking.manager import (
+    VALUES_PER_DIMENSION,
+    Chunk,
+    Seal,
+    TrackingRedisManager,
+    Uniques,
+    get_tracking_manager,
+)
 from codex_tracking.metrics import ledger
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, database
 from codex_tracking.prune import Daily
