@@ -1,0 +1,146 @@
+"""Many pushing processes, one Redis and one PostgreSQL: what Redis works, how long pushes and flushes take.
+
+A simulated process is a buffer and a pusher with streams and batches of its own; 16 of them share one real process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from typing import Any
+
+from tests.bench.bench import Bench
+from tests.bench.child import cpu_seconds, report
+from tests.bench.figure import Figure
+from tests.bench.load import quantile
+from tests.bench.traffic import hits
+
+TOGETHER = 16
+RATE = 20
+"""Views per second of each simulated process."""
+PATHS = 20_000
+VIEWS_PER_VISIT = 3
+PUSH_SECONDS, FLUSH_SECONDS = 0.5, 5.0
+START_SECONDS = 8.0
+"""Until all processes are up."""
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Let two fleets push for a while."""
+    figures = []
+    for workers in (64, 256) if not bench.quick else (32,):
+        figures += _fleet(bench, workers, bench.size(40, 8))
+    return figures
+
+
+def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
+    bench.empty_redis()
+    env = bench.environment(bench.database("postgres"))
+    begin = time.time() + START_SECONDS + workers / TOGETHER
+    visitors = workers * RATE * seconds // VIEWS_PER_VISIT
+    running = [bench.start("fleet", begin, seconds, visitors, number, env=env) for number in range(workers // TOGETHER)]
+    time.sleep(max(0.0, begin - time.time()))
+    cpu = cpu_seconds(bench.redis.pid)
+    time.sleep(seconds)
+    cpu = cpu_seconds(bench.redis.pid) - cpu
+    found = [bench.reported(process) for process in running]
+    views = sum(each["views"] for each in found)
+    pushes = [ms for each in found for ms in each["pushes"]]
+    flushes = found[0]["flushes"]
+    name = f"fleet of {workers} processes, {workers * RATE:,} views/s"
+    notes: dict[str, float | int | str] = {
+        "views": views,
+        "views in the database": found[0]["written"],
+        "batches per second": round(len(pushes) / seconds),
+        "share of one core": round(cpu / seconds, 3),
+        "longest pause between flushes": round(found[0]["pause"], 2),
+    }
+    return [
+        Figure(f"{name}: Redis CPU per million views", [cpu / views * 1e6], "s", notes=notes),
+        Figure(f"{name}: push, median", [quantile(pushes, 0.5)], "ms"),
+        Figure(f"{name}: push, p99", [quantile(pushes, 0.99)], "ms"),
+        Figure(f"{name}: flush", flushes, "s"),
+        Figure(f"{name}: views missing in the end", [views - found[0]["written"]], "", most=0),
+    ]
+
+
+# --- in a process of its own ---
+
+
+async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
+    """Be sixteen processes; the first real one flushes besides."""
+    from codex_tracking.flush import Flusher
+    from codex_tracking.manager import close_manager, get_tracking_manager
+    from codex_tracking.runner import DatabaseThread
+
+    flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
+    await flusher.manager.client.ping()
+    pushes: list[float] = []
+    await asyncio.sleep(max(0.0, begin - time.time()))
+    end = time.monotonic() + seconds
+    async with asyncio.TaskGroup() as group:
+        flushing = group.create_task(_flush(flusher, end)) if number == 0 else None
+        workers = [
+            group.create_task(_push(flusher, TOGETHER * number + each, visitors, end, pushes))
+            for each in range(TOGETHER)
+        ]
+    views = sum(task.result() for task in workers)
+    flushes, pause, written = [0.0], 0.0, 0
+    if flushing is not None:
+        flushes, pause = flushing.result()
+        written = await _written_in_the_end(flusher)
+    report(views=views, pushes=pushes, flushes=flushes, pause=pause, written=written)
+    await close_manager()
+
+
+async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: list[float]) -> int:
+    """Count and push views until ``end``; return how many."""
+    from codex_tracking.aggregate import Aggregator
+    from codex_tracking.buffer import Buffer
+    from codex_tracking.pusher import Pusher
+
+    pusher, dice, views = Pusher(Buffer(Aggregator(flusher.manager.settings))), random.Random(worker), 0
+    await asyncio.sleep(dice.random() * PUSH_SECONDS)
+    while time.monotonic() < end:
+        number = round(RATE * PUSH_SECONDS)
+        for hit in hits(number, PATHS, visitors, first=dice.randrange(visitors)):
+            pusher.buffer.put(hit)
+        views += number
+        await pusher.fold()
+        begin = time.perf_counter()
+        await pusher.push(flusher)
+        pushes.append((time.perf_counter() - begin) * 1000)
+        await asyncio.sleep(PUSH_SECONDS)
+    return views
+
+
+async def _flush(flusher: Any, end: float) -> tuple[list[float], float]:
+    """Flush until ``end``; return how long each took, and the longest time between two ends."""
+    took, pause, last = [], 0.0, time.monotonic()
+    while time.monotonic() < end:
+        await asyncio.sleep(FLUSH_SECONDS)
+        begin = time.perf_counter()
+        await flusher.flush_pending()
+        took.append(time.perf_counter() - begin)
+        pause, last = max(pause, time.monotonic() - last), time.monotonic()
+    return took, pause
+
+
+async def _written_in_the_end(flusher: Any) -> int:
+    """Flush until the other processes have ended, and return the views in the database."""
+    from django.db.models import Sum
+
+    from codex_tracking.models import DayTotals
+
+    await asyncio.sleep(3 * PUSH_SECONDS)
+    await flusher.flush_pending()
+    return int((await DayTotals.objects.aaggregate(n=Sum("views")))["n"] or 0)
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    asyncio.run(work(float(sys.argv[1]), *map(int, sys.argv[2:])))

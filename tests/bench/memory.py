@@ -1,0 +1,83 @@
+"""Memory of one process over its idle self: what waits while Redis is away, and what a flush of a large day takes.
+
+The flush of a day of a million paths is measured by ``flushing``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from tests.bench.bench import Bench
+from tests.bench.child import memory_mb, report
+from tests.bench.figure import Figure
+from tests.bench.traffic import hits
+
+MOST_MB = 25.0
+STEP = 500
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Fill the memory of new processes in several ways."""
+    database, repeat = bench.database("sqlite"), bench.size(3, 1)
+    env = bench.environment(database)
+    counters, flood = bench.size(50_000, 5_000), bench.size(1_000_000, 20_000)
+    figures = []
+    for name, label, arguments, most in (
+        ("keys", f"{counters:,} distinct paths of one visitor wait", [counters, 1], MOST_MB),
+        ("keys", f"{flood:,} distinct paths of as many visitors came while Redis was away", [flood, flood], None),
+        ("kept", f"{flood:,} distinct paths were pushed and wait for their flush", [flood, flood // 10], None),
+    ):
+        runs = [bench.run("memory", name, *arguments, env=env) for _ in range(repeat)]
+        notes: dict[str, float | int | str] = {"idle MB": round(runs[0]["idle"], 1), **runs[0]["held"]}
+        figures.append(Figure(f"memory: {label}", [run["mb"] for run in runs], "MB", most=most, notes=notes))
+        bench.empty_redis()
+    return figures
+
+
+# --- in a process of its own ---
+
+
+async def fill(name: str, paths: int, visitors: int) -> None:
+    """Count so many paths, push them if wanted, and report what the process grew by."""
+    from codex_tracking.aggregate import Aggregator, warm
+    from codex_tracking.buffer import Buffer
+    from codex_tracking.flush import Flusher, sync_to_async_run
+    from codex_tracking.manager import close_manager, get_tracking_manager
+    from codex_tracking.pusher import Pusher
+    from codex_tracking.settings import get_tracking_settings
+
+    warm(get_tracking_settings())
+    pusher = Pusher(Buffer(Aggregator(get_tracking_settings())))
+    flusher = Flusher(get_tracking_manager(), sync_to_async_run)
+    await count(pusher, 0, STEP, 1)
+    await pusher.push(flusher)
+    idle = memory_mb()
+    for first in range(STEP, paths, STEP):
+        await count(pusher, first, STEP, visitors)
+        if name == "kept":
+            await pusher.push(flusher)
+    held = {
+        "counters": pusher.buffer._aggregator.fields,
+        "visitors": pusher.buffer._aggregator.visitors,
+        "batches": sum(len(link.retained) for link in pusher.links.values()),
+        "kept counters": sum(len(batch.counts) for link in pusher.links.values() for _, batch in link.retained),
+    }
+    report(mb=memory_mb(peak=True) - idle, idle=idle, held=held)
+    await close_manager()
+
+
+async def count(pusher: Any, first: int, number: int, visitors: int) -> None:
+    """Let views of new paths arrive, and count them."""
+    for hit in hits(number, paths=sys.maxsize, visitors=visitors, first=first):
+        # Without a source, so that each path is one counter.
+        pusher.buffer.put(hit._replace(referrer=""))
+    await pusher.fold()
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    asyncio.run(fill(sys.argv[1], *map(int, sys.argv[2:])))
