@@ -195,8 +195,11 @@ class Aggregator:
         if at - touch.last > VISIT_GAP:
             touch = Touch(at, at)
             touches.append(touch)
-        touch.last = max(touch.last, at)
-        touch.first = min(touch.first, at)
+        # Comparisons: they take a third of the time of `max` and `min`.
+        if at > touch.last:
+            touch.last = at
+        elif at < touch.first:
+            touch.first = at
         return touch
 
     def _count(self, day: DayCounts, counters: Iterable[str]) -> None:

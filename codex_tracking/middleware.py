@@ -43,12 +43,12 @@ class PageTrackingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._answer(request)
-        response = cast(HttpResponseBase, self.get_response(request))
+        response = cast("HttpResponseBase", self.get_response(request))
         record(request, response, get_runner().start_thread)
         return response
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        response = await cast("Awaitable[HttpResponseBase]", self.get_response(request))
         record(request, response, start_late)
         return response
 

@@ -75,7 +75,7 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
     get = request.META.get
     match = request.resolver_match
     anonymous = opted_out(request, settings)
-    return Hit(
+    values = (
         time(),
         kind,
         name,
@@ -96,6 +96,8 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
         "" if anonymous else peek_user_pk(request),
         anonymous,
     )
+    # Half the time of `Hit(...)`, which passes eighteen arguments through Python.
+    return tuple.__new__(Hit, values)
 
 
 def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:

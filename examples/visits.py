@@ -292,6 +292,6 @@ def staff_visit(person: Person, name: str, password: str) -> Visit:
     return [
         Ask("/admin/login/?next=/cabinet/tracking/", person.navigate()),
         Ask("/admin/login/", person.navigate(), "method", wait=10, method="POST", form=form),
-        Ask("/cabinet/tracking/", person.navigate(), "staff"),
-        Ask("/", person.navigate(f"{SITE}/cabinet/tracking/"), "staff", wait=5),
+        Ask("/admin/", person.navigate(), "staff"),
+        Ask("/", person.navigate(f"{SITE}/admin/"), "staff", wait=5),
     ]
