@@ -25,6 +25,7 @@ from codex_tracking.reports import (
     Figure,
     Step,
     Summary,
+    all_changes,
     breakdown_of,
     bucket_of,
     changed_values,
@@ -218,13 +219,13 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
 def cards_of(period: Period, deltas: Deltas, limit: int) -> dict[str, Card]:
     """Return all cards: a query for the largest of every dimension, one for what has changed, two for pages."""
     stored, totals = _largest(period, limit)
-    changed = {name: changed_values(name, period.days, deltas) for name in CARDS}
-    known = _stored_sums(period, {name: [*values] for name, values in changed.items() if values})
+    changed = all_changes(period.days, deltas)
+    known = _stored_sums(period, {name: [*changed[name]] for name in CARDS if name in changed})
     cards = {PATHS: _pages(period, deltas, limit)}
     for name in CARDS:
         figures = {figure.value: figure for figure in stored.get(name, ())}
         views, visits = totals.get(name, (0, 0))
-        for value, (more_views, more_visits) in changed[name].items():
+        for value, (more_views, more_visits) in changed.get(name, {}).items():
             before = known.get((name, value), Figure(value, 0, 0))
             figures[value] = Figure(value, before.views + more_views, before.beside + more_visits)
             views, visits = views + more_views, visits + more_visits

@@ -250,6 +250,17 @@ def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[
     return changed
 
 
+def all_changes(days: Iterable[str], deltas: Deltas) -> dict[str, dict[str, list[int]]]:
+    """Return what has changed in every dimension, as ``changed_values`` does for one; pages are under ``p``."""
+    changed: dict[str, dict[str, list[int]]] = {}
+    for day in days:
+        for counter, n in deltas.get(day, {}).items():
+            name, _, value = counter.partition(":")
+            dimension = name.removesuffix(FIRST)
+            changed.setdefault(dimension, {}).setdefault(value, [0, 0])[name != dimension] += n
+    return changed
+
+
 def values_in(dimension: str, period: Period, changed_on: Sequence[str] = ()) -> QuerySet[Any, Any]:
     """Return the stored sums of one dimension: rows of ``value``, ``n`` (views) and ``m`` (visits or visitors).
 

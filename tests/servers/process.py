@@ -238,5 +238,7 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None]:
 
     def arrange() -> None:
         prctl(PR_SET_PDEATHSIG, value)
+        # A shell that runs the tests in the background has Ctrl-C ignored, which children inherit.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     return arrange
