@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
+from heapq import nsmallest
 from operator import or_
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -231,8 +232,8 @@ def cards_of(period: Period, deltas: Deltas, limit: int) -> dict[str, Card]:
             views, visits = views + more_views, visits + more_visits
         # Sources, like entries, are counted by the visit; all else by the view.
         by_visits = name in BY_VISITS
-        ordered = sorted(figures.values(), key=lambda row: _rank(row, by_visits))
-        cards[name] = Card(name, ordered[:limit], visits if by_visits else views, len(ordered) > limit)
+        best = nsmallest(limit, figures.values(), key=partial(_rank, by_visits=by_visits))
+        cards[name] = Card(name, best, visits if by_visits else views, len(figures) > limit)
     return cards
 
 

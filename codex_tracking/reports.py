@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import reduce
+from heapq import nsmallest
 from operator import or_
 from typing import Any, Literal, NamedTuple
 
@@ -93,7 +94,8 @@ def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
     # A delta never lowers a row, so what is not among the database's best and has not changed cannot be among ours.
     for path, views, _ in rows.filter(views__gt=0).order_by("-views", "path").values_list(*fields)[:limit]:
         counts.setdefault(path, views)
-    return dict(list(ranked(counts).items())[:limit])
+    # Sorting all of a busy site's would keep every other thread waiting.
+    return dict(nsmallest(limit, counts.items(), key=_rank))
 
 
 def pages_of(day: str, delta: dict[str, int]) -> int:
@@ -156,7 +158,11 @@ def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, un
 
 def ranked(counts: dict[str, int]) -> dict[str, int]:
     """Return counts, largest first, then by name."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(counts.items(), key=_rank))
+
+
+def _rank(count: tuple[str, int]) -> tuple[int, str]:
+    return -count[1], count[0]
 
 
 def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
@@ -358,7 +364,7 @@ def breakdown_of(
     stored_best = best.order_by(*ORDERS[order].columns)[:most]
     for row in itertools.chain(stored_best, *(stored.filter(value__in=names) for names in slices(list(changed), 500))):
         found[row["value"]] = with_delta(row, *changed.get(row["value"], (0, 0)))
-    return sorted(found.values(), key=ORDERS[order].key)[offset : offset + limit]
+    return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
 
 
 def summary_of(period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Summary:

@@ -503,16 +503,20 @@ def name(value: Mutant | str) -> str:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=name)
 async def test_a_missing_guard_is_noticed(mutant: Mutant, redis_server: RedisServer, transactional_db: None) -> None:
     with mutated(mutant), pytest.raises((AssertionError, TimeoutError)):
-        async with asyncio.timeout(SECONDS):
-            # Random ids and salts hide a few of them once in a while.
-            for _ in range(TRIES):
-                await play(mutant.scenario, redis_server, mutant.arguments)
+        await play_often(mutant, redis_server)
 
 
 @pytest.mark.parametrize(("mutant", "database"), DATABASE_MUTANTS, indirect=["database"], ids=name)
 def test_a_missing_guard_in_the_database_is_noticed(mutant: Mutant, database: str) -> None:
     with mutated(mutant), pytest.raises(AssertionError):
         getattr(test_upsert, mutant.scenario)(database, **mutant.arguments)
+
+
+async def play_often(mutant: Mutant, redis_server: RedisServer) -> None:
+    """Run a mutant's scenario a few times: random ids and salts hide some mutants once in a while."""
+    async with asyncio.timeout(SECONDS):
+        for _ in range(TRIES):
+            await play(mutant.scenario, redis_server, mutant.arguments)
 
 
 async def play(name: str, redis_server: RedisServer, arguments: dict[str, Any]) -> None:
