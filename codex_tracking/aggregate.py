@@ -29,8 +29,8 @@ MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
 BATCH_VISITORS = 250
-EMBEDDED_FIELDS, EMBEDDED_VISITORS = 50, 10
-"""The same for the embedded store, which is slow and works in the event loop: about 5 ms."""
+EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
+"""The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
 BATCH_BYTES = 90_000
 """Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
 VISIT_GAP = 1800
