@@ -393,9 +393,10 @@ async def test_an_unexpected_error_is_logged_with_its_traceback_and_the_tasks_go
 
 @pytest.mark.usefixtures("quick")
 def test_a_reset_ends_the_thread() -> None:
+    before = set(threading.enumerate())
     get_runner().start_thread()
     reset_tracking()
-    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "codex_tracking"])
+    wait_until(lambda: "codex_tracking" not in {thread.name for thread in {*threading.enumerate()} - before})
 
 
 @pytest.mark.usefixtures("lazy")
