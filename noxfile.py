@@ -117,7 +117,7 @@ def tests(session: nox.Session, django: str) -> None:
     session.run("python", "-m", "pytest", "--reruns", "2", *partly, *session.posargs, env=environment)
     if not session.posargs:
         session.install(OLDEST_REDIS)
-        session.run("python", "-m", "pytest", *partly, *ASK_REDIS, env=environment)
+        session.run("python", "-m", "pytest", "--reruns", "2", *partly, *ASK_REDIS, env=environment)
 
 
 @nox.session
