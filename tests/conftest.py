@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
+from django.core.cache import cache
 from django.db import connections
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
@@ -47,9 +48,10 @@ from tests.site.settings import sqlite
 
 @pytest.fixture(autouse=True)
 def _fresh_tracking() -> Iterator[None]:
-    """End what a test leaves running, so that no flush of it meets a later test or a database that is gone."""
+    """End what a test leaves running or cached, so that no later test, or database that is gone, meets it."""
     yield
     reset_tracking()
+    cache.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
