@@ -133,7 +133,7 @@ class Importer:
         return report
 
     def _chunk(self) -> Chunk:
-        return Chunk(Aggregator(self.settings))
+        return Chunk(Aggregator(self.settings, minutes=False))
 
     def _take(self, raw: RawLine, chunk: Chunk, report: Report | None) -> str:
         """Count one line into the chunk, and return its day; an empty string for one that is left out."""

@@ -37,6 +37,7 @@ Dimension = Literal[
     "language",
     "country",
     "hour",
+    "minute",
     "entry",
     "page_source",
     "error",

@@ -14,11 +14,13 @@ from django.db import OperationalError, close_old_connections, transaction
 from django.utils import timezone
 
 from codex_tracking import flush, manager
+from codex_tracking.aggregate import site_today
 from codex_tracking.flush import flush_page_views, flush_pending
 from codex_tracking.manager import STORE_ERRORS, get_tracking_manager
 from codex_tracking.metrics import ledger
-from codex_tracking.models import Breakdown, PageView
+from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
+from codex_tracking.toplists import list_finished_days
 from tests.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
 
@@ -384,3 +386,18 @@ async def test_rows_can_be_flushed_beside_breakdowns_without_views(database: str
     await process.push(view("/a/", kind="event", name="signup"))
     assert await flush_page_views() == 0
     assert await Breakdown.objects.filter(dimension="event", value="signup", views=1).aexists()
+
+
+@pytest.mark.parametrize("listed", [(1, 2, 3, 4), (1,), (4,)], ids=["all days", "yesterday", "an old day"])
+def test_the_minutes_of_days_before_yesterday_are_forgotten(listed: tuple[int, ...]) -> None:
+    days = [site_today() - timedelta(days=back) for back in range(5)]
+    Breakdown.objects.bulk_create(Breakdown(date=day, dimension="minute", value="1", views=1) for day in days)
+    Breakdown.objects.bulk_create(Breakdown(date=day, dimension="hour", value="09", views=1) for day in days)
+    DayTotals.objects.bulk_create(DayTotals(date=days[back]) for back in listed)
+
+    list_finished_days(site_today().isoformat())
+
+    minutes = Breakdown.objects.filter(dimension="minute").order_by("-date").values_list("date", flat=True)
+    kept = {(1, 2, 3, 4): days[:2], (1,): [*days[:2], days[4]], (4,): days[:4]}
+    assert list(minutes) == kept[listed]
+    assert Breakdown.objects.filter(dimension="hour").count() == 5

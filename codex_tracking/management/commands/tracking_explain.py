@@ -145,7 +145,7 @@ def reason_of(hit: Hit | None, crawler: str | None) -> str | None:
 
 def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
     """Return what a page view is counted under, as the pipeline itself does it."""
-    aggregator = Aggregator(settings)
+    aggregator = Aggregator(settings, minutes=False)
     aggregator.add(hit)
     fields = [counter.partition(":") for day in aggregator.days.values() for counter in day.counts]
     values = {"path" if name == PATH else name: value.replace("\t", " from ") for name, _, value in fields}
