@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from codex_tracking.aggregate import Aggregator
+from codex_tracking.metrics import ledger
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.types import Batch, Hit
 
@@ -50,6 +51,7 @@ class Buffer:
                     hit = self._hits.popleft()
                 except IndexError:
                     return done
+                ledger.counts[hit.kind] += 1
                 self._aggregator.add(hit)
         return most
 

@@ -54,7 +54,6 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         if not label:
             logger.warning("an event without a name was not counted")
             return
-        ledger.counts["event"] += 1
         get_buffer().put(_hit(f"{label}\t{detail}" if detail else label, request, settings))
         if not get_runner().running:
             start()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from codex_tracking.buffer import get_buffer
 from codex_tracking.classify import exclusion, is_error, opted_out, peek_user_pk
-from codex_tracking.metrics import ledger
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.types import Hit, Kind
 
@@ -48,7 +47,6 @@ def record_response(request: HttpRequest, response: HttpResponseBase) -> bool:
     hit = answered(request, response, get_tracking_settings())
     if hit is None:
         return False
-    ledger.counts[hit.kind] += 1
     get_buffer().put(hit)
     return True
 
@@ -112,8 +110,8 @@ def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:
 
 def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> tuple[str, ...]:
     """Return names and values, flat, of those URL arguments whose values must not be stored."""
-    found: list[str] = []
-    for name in settings.sensitive_kwargs:
-        if name in kwargs:
+    found: tuple[str, ...] = ()
+    for name in kwargs:
+        if name in settings.sensitive_kwargs:
             found += (name, str(kwargs[name]))
-    return tuple(found)
+    return found
