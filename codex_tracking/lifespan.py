@@ -41,6 +41,8 @@ class TrackingLifespan:
             return
         runner.lifespans += 1
         runner.start()
+        # Now, and not beside the first requests.
+        await runner.loaded()
         await send(answer)
         await receive()
         answer = await inner.tell("lifespan.shutdown")

@@ -346,7 +346,12 @@ _embedded_servers: dict[int, Any] = {}
 """Process id -> the store's server; a forked child begins with an empty one."""
 
 
-def _embedded() -> Client:
+def import_embedded() -> Any:
+    """Return the module of the embedded store; takes some tenths of a second for the first time.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         import fakeredis
         import lupa  # noqa: F401
@@ -355,6 +360,11 @@ def _embedded() -> Client:
             "Without a Redis URL the counters live in an embedded store, which is not installed: "
             "pip install 'codex-tracking[embedded]', or set CODEX_TRACKING['redis_url']."
         ) from error
+    return fakeredis
+
+
+def _embedded() -> Client:
+    fakeredis = import_embedded()
     server = _embedded_servers.setdefault(os.getpid(), fakeredis.FakeServer())
     return fakeredis.FakeAsyncRedis(server=server)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,8 @@ class DatabaseThread:
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking function in the thread, on connections that work."""
-        from codex_tracking.flush import fresh_connections
-
         future: Future[Any] = Future()
-        self._jobs.put((future, lambda: fresh_connections(function, *args)))
+        self._jobs.put((future, lambda: _on_fresh_connections(function, *args)))
         return await asyncio.wrap_future(future)
 
 
@@ -70,6 +69,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Event | None = None
+        self._loaded: asyncio.Event | None = None
         self._pusher: Any = None
         self._database: DatabaseThread | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
@@ -116,6 +116,7 @@ class Runner:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._stopping, self._drained = loop, asyncio.Event(), False
+        self._loaded = asyncio.Event()
         # An empty context: the request that starts us has a database connection and a time zone of its own.
         self._task = loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
 
@@ -135,6 +136,11 @@ class Runner:
             task.add_done_callback(lambda _: loop.stop())
         task.cancel()
 
+    async def loaded(self) -> None:
+        """Wait until the tasks have loaded what they need, a few tenths of a second; for nothing else."""
+        if self._loaded is not None and self._loop is asyncio.get_running_loop():
+            await self._loaded.wait()
+
     async def stop(self) -> None:
         """Push and flush what is left, for ``shutdown_timeout`` seconds at most, and end the tasks."""
         task, stopping = self._task, self._stopping
@@ -150,24 +156,33 @@ class Runner:
         self._drained = True
 
     async def _run(self) -> None:
-        from codex_tracking.manager import close_manager
-
         assert self._stopping is not None
-        try:
-            flusher = self._flusher()
-        except (ImportError, ValueError) as error:
-            logger.error("nothing can be counted: %s", error)
+        flusher = await self._load()
+        if flusher is None:
             # Not the end, or every request would start us anew.
             await self._stopping.wait()
             return
+        from codex_tracking.manager import close_manager
+
         try:
-            await flusher.run(warm, get_tracking_settings())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._push(flusher))
                 group.create_task(self._flush(flusher))
             await self._drain(flusher)
         finally:
             await close_manager()
+
+    async def _load(self) -> Flusher | None:
+        assert self._loaded is not None
+        assert self._database is not None
+        try:
+            await self._database.run(load)
+            return self._flusher()
+        except (ImportError, ValueError) as error:
+            logger.error("nothing can be counted: %s", error)
+            return None
+        finally:
+            self._loaded.set()
 
     def _flusher(self) -> Flusher:
         from codex_tracking.flush import Flusher
@@ -295,6 +310,25 @@ class Runner:
                 await self._drain(self._flusher())
         finally:
             await close_manager()
+
+
+def load() -> None:
+    """Load what the tasks need: Redis' client, bot patterns, device tables; blocks for a few tenths of a second."""
+    from codex_tracking import pusher  # noqa: F401
+    from codex_tracking.manager import import_embedded
+
+    settings = get_tracking_settings()
+    if settings.embedded:
+        with suppress(ImportError):
+            import_embedded()
+    warm(settings)
+
+
+def _on_fresh_connections(function: Callable[..., Any], *args: Any) -> Any:
+    # Not before it runs in the thread: it brings Redis' client along.
+    from codex_tracking.flush import fresh_connections
+
+    return fresh_connections(function, *args)
 
 
 def _unexpected(error: Exception) -> bool:

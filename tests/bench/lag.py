@@ -49,7 +49,8 @@ SCENARIOS = {
     "flush_sqlite": ("50,000 counters are flushed (SQLite)", "sqlite", True),
     "settle": ("Redis lost 50,000 counters, which are written from memory", "postgres", True),
     "read": ("the dashboard is read with 50,000 counters unflushed", "postgres", True),
-    "warm": ("bot list and device tables are loaded", "sqlite", True),
+    "start": ("the tasks start, with Redis", "sqlite", True),
+    "start_embedded": ("the tasks start, with the embedded store", "sqlite", False),
     "embedded": ("5,000 counters in the embedded store: push, read, flush", "sqlite", False),
 }
 """Name -> what happens, the database, and whether there is a Redis."""
@@ -57,6 +58,9 @@ SCENARIOS = {
 
 async def scenario(name: str, size: int) -> None:
     """Run one and report the worst waits."""
+    if name.startswith("start"):
+        await watched(start, 1)
+        return
     from codex_tracking.aggregate import Aggregator, warm
     from codex_tracking.buffer import Buffer
     from codex_tracking.flush import Flusher
@@ -69,9 +73,6 @@ async def scenario(name: str, size: int) -> None:
     settings = get_tracking_settings()
     pusher = Pusher(Buffer(Aggregator(settings)))
     flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
-    if name == "warm":
-        await watched(lambda: flusher.run(warm, settings), size)
-        return
     warm(settings)
     # Connections, scripts and caches that any process has after its first second.
     await push(pusher, flusher, 100)
@@ -117,6 +118,17 @@ async def scenario(name: str, size: int) -> None:
 
         await watched(life, 5_000)
     await close_manager()
+
+
+async def start() -> None:
+    """Start the tasks in a process that has loaded nothing of them yet, and push for the first time."""
+    from codex_tracking.buffer import get_buffer
+    from codex_tracking.runner import get_runner
+
+    get_runner().start()
+    await get_runner().loaded()
+    get_buffer().put(next(hits(1, 1, 1)))
+    await asyncio.sleep(1)
 
 
 async def put(pusher: Pusher, number: int, first: int = 0) -> None:
