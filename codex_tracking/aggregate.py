@@ -25,6 +25,8 @@ from codex_tracking.visitors import client_address, identity, visitor_id
 
 MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
+MOST_SETS = 1_000
+"""Distinct sets of counters that may wait to be added one by one."""
 MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
@@ -77,17 +79,19 @@ class Clock:
 class DayCounts:
     """What one day has counted and no batch has taken yet."""
 
-    __slots__ = ("counts", "ids", "oldest", "touches")
+    __slots__ = ("counts", "ids", "oldest", "sets", "touches")
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.sets: dict[tuple[str, ...], int] = {}
+        """Counters that grow together, those of a route or of a browser: one look-up for all of them."""
         self.touches: dict[str, list[Touch]] = {}
         self.ids: set[str] = set()
         """Hashed visitors of batches that Redis lost; their visits were counted."""
         self.oldest = 0
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self.touches or self.ids)
+        return bool(self.counts or self.sets or self.touches or self.ids)
 
 
 class Aggregator:
@@ -133,7 +137,9 @@ class Aggregator:
         source = source_of(hit.referrer, hit.query, hit.host)
         client = self._client(hit)
         minute = int(hit.at) // 60 if self.minutes else None
-        self._count(day, (field(PATH, path), *place(hit.route, hit.view, hour, minute), *client))
+        self._count(day, (field(PATH, path),))
+        self._count_together(day, place(hit.route, hit.view, hour, minute))
+        self._count_together(day, client)
         if source.channel != DIRECT:
             self._count(day, origin(source))
         if hit.forwarded and not self.settings.trusted_proxies:
@@ -213,6 +219,30 @@ class Aggregator:
             else:
                 self._begin(counts, counter, 1)
 
+    def _count_together(self, day: DayCounts, counters: tuple[str, ...]) -> None:
+        """Count a set whose counters visitors cannot make up, so that there are few."""
+        sets = day.sets
+        if counters in sets:
+            sets[counters] += 1
+        else:
+            if len(sets) >= MOST_SETS:
+                self._add_sets(day)
+            sets[counters] = 1
+
+    def _add_sets(self, day: DayCounts) -> None:
+        counts = day.counts
+        for counters, n in day.sets.items():
+            for counter in counters:
+                self.fields += counter not in counts
+                counts[counter] = counts.get(counter, 0) + n
+        day.sets.clear()
+
+    def counted(self) -> dict[str, DayCounts]:
+        """Return the days by ISO date, with each counter by itself in ``counts``."""
+        for day in self.days.values():
+            self._add_sets(day)
+        return self.days
+
     def _begin(self, counts: dict[str, int], counter: str, n: int) -> None:
         if self.fields >= MOST_FIELDS:
             dimension = counter.partition(":")[0]
@@ -256,7 +286,10 @@ class Aggregator:
             salt: what the visitors are hashed with; empty leaves them out, and they wait on.
         """
         day = self.days.get(date)
-        if day is None or not (day.counts or ((day.touches or day.ids) and salt)):
+        if day is None:
+            return None
+        self._add_sets(day)
+        if not (day.counts or ((day.touches or day.ids) and salt)):
             return None
         counts = self._take_counts(day)
         ids, visits = self._take_visitors(day, salt) if salt else ((), "[]")

@@ -65,7 +65,7 @@ class Buffer:
         self.fold(len(self._hits))
         with self._lock:
             total: Counter[str] = Counter()
-            for day in self._aggregator.days.values():
+            for day in self._aggregator.counted().values():
                 total.update(day.counts)
             return dict(total)
 

@@ -175,7 +175,7 @@ class Importer:
     ) -> None:
         """Work out the chunk's visits, write it, and forget days that are over."""
         fresh = chunk.end > record.offset
-        for date, day in chunk.aggregator.days.items():
+        for date, day in chunk.aggregator.counted().items():
             self._visits(date).add(day)
         known, (open_since, _) = self.visits, self.clock(self.newest - LATE_SECONDS)
         self.visits = {date: known[date] for date in known if date >= open_since}

@@ -70,22 +70,25 @@ def bare_hit(kind: Kind, name: str) -> Hit:
 
 def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> Hit:
     """Return what is kept of a request, cut but raw."""
-    get = request.META.get
+    meta = request.META
+    get = meta.get
     match = request.resolver_match
-    anonymous = opted_out(request, settings)
+    anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
     values = (
         time(),
         kind,
         name,
         request.path[:LONGEST_PATH],
-        secrets_of(match.kwargs, settings) if match is not None and match.kwargs else (),
+        ()
+        if match is None or match.kwargs.keys().isdisjoint(settings.sensitive_kwargs)
+        else secrets_of(match.kwargs, settings),
         match.route if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_HOST", "")[:LONGEST_HEADER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
         get("HTTP_USER_AGENT", "")[:LONGEST_AGENT],
-        hints_of(request.META) if "HTTP_SEC_CH_UA" in request.META else NO_HINTS,
+        hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", "")[:LONGEST_HEADER],
         get(settings.country_meta, "")[:LONGEST_HEADER] if settings.country_header else "",
         get("REMOTE_ADDR", ""),

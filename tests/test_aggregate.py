@@ -262,7 +262,16 @@ def test_above_the_bound_fields_become_other_and_sums_stay_exact(monkeypatch: py
     paths = {name: n for part in found for name, n in part.items() if name.startswith("p:")}
     assert sum(paths.values()) == 100
     assert paths["p:(other)"] > 50
-    assert sum(map(len, found)) <= 30 + len({"p", "hour", "browser", "os", "device"})
+    assert sum(map(len, found)) <= 30 + len({"p", "hour", "minute", "browser", "os", "device"})
+
+
+def test_many_sets_of_counters_lose_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregate, "MOST_SETS", 3)
+    (batch,) = batches(counting(at(n, route=f"r{n % 10}/", anonymous=True) for n in range(100)))
+    assert {name: n for name, n in batch.counts.items() if name.startswith("route:")} == {
+        f"route:r{n}/": 10 for n in range(10)
+    }
+    assert batch.counts["browser:Firefox"] == batch.counts["p:/"] == 100
 
 
 def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
     """Return what a page view is counted under, as the pipeline itself does it."""
     aggregator = Aggregator(settings, minutes=False)
     aggregator.add(hit)
-    fields = [counter.partition(":") for day in aggregator.days.values() for counter in day.counts]
+    fields = [counter.partition(":") for day in aggregator.counted().values() for counter in day.counts]
     values = {"path" if name == PATH else name: value.replace("\t", " from ") for name, _, value in fields}
     values.setdefault("channel", "direct")
     values.pop("route", None)

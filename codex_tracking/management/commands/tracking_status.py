@@ -82,7 +82,8 @@ def lines_of_checks(found: list[CheckMessage]) -> list[str]:
 def lines_of(status: Status) -> list[str]:
     """Return the state in words."""
     store = status.store
-    answer = f"{store.kind} {store.version}, {store.latency_ms} ms" if store.reachable else f"AWAY ({store.error})"
+    server = f"{store.kind} {store.version}".rstrip()
+    answer = f"{server}, {store.latency_ms} ms" if store.reachable else f"AWAY ({store.error})"
     waiting = ", ".join(f"{day}: {views}" for day, views in store.unflushed_views.items()) or "none"
     return [
         f"Pipeline          {'healthy' if status.healthy else 'UNHEALTHY'}",
@@ -90,7 +91,7 @@ def lines_of(status: Status) -> list[str]:
         f"Database          {'reachable' if status.database_reachable else 'AWAY'}",
         f"Unflushed views   {waiting}",
         f"Oldest of them    {ago(store.oldest_unflushed)}",
-        f"Last flush        {ago(status.last_flush)}, by {store.lease_holder or 'nobody lately'}",
+        f"Last flush        {ago(status.last_flush)}{f', by {store.lease_holder}' if store.lease_holder else ''}",
         f"Views today       {status.views_today} in the database",
         f"Not counted       {in_words(status.excluded)}",
         f"Ledger            {in_words(status.left_out)}",
