@@ -65,7 +65,7 @@ async def respond(
     """Answer a page."""
     context |= await _context_of_project(request) if viewer.user is not None else {}
     # Context processors and templates of the project may query the database, which the event loop must not wait for.
-    return await sync_to_async(_page)(request, viewer, template, context, status)
+    return await sync_to_async(page)(request, viewer, template, context, status)
 
 
 async def respond_with_part(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
@@ -79,7 +79,10 @@ async def wrong(request: HttpRequest, viewer: Viewer, error: QueryError) -> Http
     return await respond(request, viewer, "codex_tracking/wrong.html", {"error": error}, 400)
 
 
-def _page(request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int) -> HttpResponse:
+def page(
+    request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """Return a page in the frame; blocking."""
     frame = {
         "place": place_of(viewer),
         "site_name": site_name(request),

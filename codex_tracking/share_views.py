@@ -10,17 +10,18 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from codex_tracking import access, sharing
+from codex_tracking import access, frame, sharing
 from codex_tracking.access import COOKIE, Viewer
+from codex_tracking.headers import protect
 from codex_tracking.models import ShareLink
-from codex_tracking.views import _protect, login_url
+from codex_tracking.views import login_url
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -59,7 +60,7 @@ async def share_links(request: HttpRequest) -> HttpResponseBase:
     viewer = await _user(request)
     if viewer is None:
         return redirect_to_login(request.get_full_path(), login_url())
-    return _protect(access.private(await sync_to_async(_share_links)(request, viewer), viewer))
+    return protect(access.private(await sync_to_async(_share_links)(request, viewer), viewer))
 
 
 def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
@@ -92,7 +93,7 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
         "longest_days": sharing.LONGEST_DAYS,
         "longest_name": sharing.LONGEST_NAME,
     }
-    return render(request, "codex_tracking/share_links.html", context, status=status)
+    return frame.page(request, viewer, "codex_tracking/share_links.html", context, status)
 
 
 @csrf_protect

@@ -16,12 +16,12 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
-from django.templatetags.static import static
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.views.decorators.http import require_safe
 
 from codex_tracking import access, pages
 from codex_tracking.access import Viewer
+from codex_tracking.headers import protect
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def for_viewers(view: Page) -> Page:
         except DatabaseError:
             logger.exception("The dashboard cannot read the database.")
             response = await sync_to_async(_unavailable)()
-        return _protect(access.private(response, viewer))
+        return protect(access.private(response, viewer))
 
     return guarded
 
@@ -107,16 +107,3 @@ def login_url() -> str:
 def _unavailable() -> HttpResponse:
     # Without the request, so that no context processor asks the database again.
     return HttpResponse(render_to_string("codex_tracking/unavailable.html"), status=503)
-
-
-def _protect(response: HttpResponse) -> HttpResponse:
-    """Forbid framing the page elsewhere, and all scripts and styles that are not files of this site."""
-    files = urlsplit(static("codex_tracking/dashboard.css"))
-    origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
-    response["Content-Security-Policy"] = (
-        f"default-src 'self'; script-src 'self'{origin}; style-src 'self'{origin}; img-src 'self' data:{origin}; "
-        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-    )
-    response["X-Frame-Options"] = "SAMEORIGIN"
-    response.setdefault("Referrer-Policy", "same-origin")
-    return response

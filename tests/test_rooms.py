@@ -20,11 +20,11 @@ ROWS = (
     # Names and plain data.
     "__init__ types keys periods hyperloglog access_log registry dashboard",
     # Settings, and what is worked out from values alone.
-    "settings metrics names query chart widgets paths classify visitors sources devices geo logfile",
+    "settings metrics names query chart strip widgets paths classify visitors sources devices geo logfile",
     # Memory, tables, Redis.
     "aggregate buffer models upsert manager",
     # From here to there: requests, pushes, flushes, reads.
-    "recorder toplists prune flush pusher reports overview selector runner events history status sync",
+    "recorder toplists prune flush pusher reports minutes overview selector runner events history status sync",
 )
 """From the bottom up; a module may import from lower rows, and from what stands left of it in its own."""
 
@@ -97,6 +97,19 @@ def test_imports_point_one_way(module: str) -> None:
 def test_no_module_imports_itself_by_detours() -> None:
     # Raises CycleError.
     assert list(TopologicalSorter({module: ours(module) for module in MODULES}).static_order())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_private_stays_in_its_module(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_ours(module, node.value)}
+    named |= {name.rpartition(".")[2] for name in imported(module) if name.startswith("codex_tracking.")}
+    assert not {name for name in named if name.startswith("_") and not name.endswith("__")}
+
+
+def _is_ours(module: str, node: ast.expr) -> bool:
+    """Say whether an expression is the name of another of our modules."""
+    return isinstance(node, ast.Name) and node.id in ours(module)
 
 
 def test_one_module_alone_talks_to_redis() -> None:

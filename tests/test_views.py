@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from codex_tracking import sharing
+from codex_tracking import selector, sharing
+from codex_tracking.aggregate import site_now
 from codex_tracking.dashboard import DashboardProviders
 from codex_tracking.models import Breakdown, PageView
 from codex_tracking.query import MENU, TABS, QueryError
@@ -25,6 +27,7 @@ from codex_tracking.table import SIZE
 from codex_tracking.widgets import MetricWidgetData
 from tests.conftest import Sites
 from tests.servers import PostgresServer, RedisServer
+from tests.site import settings as test_site
 
 URL = "/cabinet/tracking/"
 
@@ -362,6 +365,29 @@ async def test_a_page_of_the_site_has_a_dashboard_of_its_own(async_client: Async
     assert answer.status_code == 400
 
 
+async def test_a_page_of_an_unfinished_day_is_compared_with_as_much_of_the_day_before(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await staff(async_client)
+    noon = site_now().replace(hour=12, minute=0, second=0)
+    monkeypatch.setattr(selector, "site_now", lambda: noon)
+    yesterday = noon.date() - timedelta(days=1)
+    await PageView.objects.acreate(path="/a/", date=noon.date(), views=90, visitors=30, own=1)
+    await PageView.objects.acreate(path="/a/", date=yesterday, views=100, visitors=80, own=1)
+    for hour, views in (("08", 30), ("20", 10)):
+        await Breakdown.objects.acreate(date=yesterday, dimension="hour", value=hour, views=views)
+    answer = await async_client.get(f"{URL}page/?path=/a/&period=today")
+    text = answer.content.decode()
+    # Three quarters of the day before: 75 views, 60 visitors.
+    assert "+20%" in text
+    assert "−50%" in text
+    assert "(up to the same hour)" in text
+    text = (await async_client.get(f"{URL}page/?path=/a/&period=today&compare=off")).content.decode()
+    assert "+20%" not in text
+    text = (await async_client.get(f"{URL}page/?path=/a/&period=yesterday")).content.decode()
+    assert "(up to the same hour)" not in text
+
+
 @pytest.mark.parametrize(
     ("path", "link"),
     [
@@ -471,11 +497,6 @@ def test_a_card_with_a_wrong_parameter_says_so_to_the_developer() -> None:
         page.render({}, request)
 
 
-async def test_the_sites_name_is_the_one_that_django_knows(async_client: AsyncClient) -> None:
-    await staff(async_client)
-    assert "<bdi>testserver</bdi>" in await page(async_client)
-
-
 def log_in(site: Any) -> str:
     """Make a staff user of a running site and return the session's cookie."""
     code = (
@@ -510,3 +531,39 @@ def test_without_the_database_it_says_so_with_status_503(app_server: Sites, post
     assert "The database does not answer" in answer.body
     assert "Traceback" not in answer.body
     assert answer.headers["cache-control"] == "private, no-store"
+
+
+NAME_OF_THE_SITE = """
+import re
+from django.contrib.auth.models import User
+from django.test import Client
+from django.apps import apps
+if apps.is_installed("django.contrib.sites"):
+    Site = apps.get_model("sites", "Site")
+    Site.objects.all().delete()
+    Site.objects.create(pk=1, domain="testserver", name="Club <b>")
+client = Client()
+client.force_login(User.objects.create(username="staff", is_staff=True))
+page = client.get("/cabinet/tracking/").content.decode()
+print("heading", re.search("<a class=.ct-brand.*?<bdi>(.*?)</bdi>", page, re.DOTALL)[1])
+print("title", re.search("<title>.*? · (.*?)</title>", page)[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("sites", "name"),
+    [
+        ({}, "testserver"),
+        ({"SITE_ID": 1}, "Club &lt;b&gt;"),
+        # Without SITE_ID the host decides.
+        ({"SITE_ID": None}, "Club &lt;b&gt;"),
+        ({"SITE_ID": 99}, "testserver"),
+    ],
+    ids=["not installed", "by id", "by host", "no such site"],
+)
+def test_the_heading_names_the_site(app_server: Sites, sites: dict[str, Any], name: str) -> None:
+    apps = [*test_site.INSTALLED_APPS, *(["django.contrib.sites"] if sites else [])]
+    site = app_server(settings={"INSTALLED_APPS": apps, **sites}, start=False)
+    printed = site.manage("shell", "-c", NAME_OF_THE_SITE).stdout
+    assert f"heading {name}\n" in printed
+    assert f"title {name}\n" in printed
