@@ -9,7 +9,9 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import chain
 from tempfile import SpooledTemporaryFile
+from threading import Lock
 from typing import IO, Any, cast
+from weakref import finalize
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -185,40 +187,65 @@ async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
     A cursor that stays open while a slow client reads would hold a connection, and on SQLite hold up every flush; and
     a flush in between would count twice what Redis held. So the database is read at once, into a file.
     """
-    write = FORMATS[kind][1]
-    made: list[IO[bytes]] = []
+    spools = Spools()
     file: IO[bytes] | None = None
-
-    def save(deltas: Deltas) -> IO[bytes]:
-        spool = cast(IO[bytes], SpooledTemporaryFile(max_size=MEMORY_BYTES))  # noqa: SIM115
-        made.append(spool)
-        for text in write(*look(deltas)):
-            spool.write(text.encode("utf-8", "replace"))
-        spool.seek(0)
-        return spool
-
     try:
-        file = cast(IO[bytes], (await read(days, save)).value)
+        file = cast(IO[bytes], (await read(days, lambda deltas: spools.save(FORMATS[kind][1](*look(deltas))))).value)
         return file
     finally:
-        # Reads that a flush disturbed were repeated, and the last one may have failed.
-        for spool in made:
-            if spool is not file:
+        # Reads that a flush disturbed were repeated, the last one may have failed, and who asked may be gone.
+        spools.end(keep=file)
+
+
+class Spools:
+    """The files of one export, of which one is kept; a thread that nobody waits for any more leaves none behind."""
+
+    def __init__(self) -> None:
+        self._saved: list[IO[bytes]] = []
+        self._ended = False
+        self._lock = Lock()
+
+    def save(self, texts: Iterable[str]) -> IO[bytes]:
+        """Return a file that holds the texts, at its beginning."""
+        spool = cast(IO[bytes], SpooledTemporaryFile(max_size=MEMORY_BYTES))  # noqa: SIM115
+        try:
+            for text in texts:
+                if self._ended:
+                    break
+                spool.write(text.encode("utf-8", "replace"))
+            spool.seek(0)
+        except BaseException:
+            spool.close()
+            raise
+        with self._lock:
+            self._saved.append(spool)
+            if self._ended:
                 spool.close()
+        return spool
+
+    def end(self, keep: IO[bytes] | None) -> None:
+        """Close all files but one, also those that are still being written, when they are."""
+        with self._lock:
+            self._ended = True
+            for spool in self._saved:
+                if spool is not keep:
+                    spool.close()
 
 
 class Pieces:
-    """A file in pieces, closed by the response; for WSGI."""
+    """A file in pieces, closed by the response, or with it when a server forgets to; for WSGI."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        # Django closes no response that a middleware was still busy with when the browser went away.
+        self._closing = finalize(self, file.close)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self._file.read(CHUNK_BYTES), b"")
 
     def close(self) -> None:
         """Remove the file."""
-        self._file.close()
+        self._closing()
 
 
 class AsyncPieces(Pieces):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import gc
 import io
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from threading import Event
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.test import AsyncClient, Client
+from django.db import OperationalError
+from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 
 from codex_tracking import export
 from codex_tracking.models import Breakdown, DayTotals, PageView
@@ -21,7 +27,7 @@ from codex_tracking.periods import Period
 from codex_tracking.reports import Deltas, breakdown_of
 from codex_tracking.selector import DIMENSIONS, read
 from codex_tracking.sync import flush_page_views
-from tests.pipeline import Process, today, view, views
+from tests.pipeline import Process, today, until, view, views
 
 URL = "/cabinet/tracking/api/export/"
 
@@ -208,3 +214,79 @@ def test_rows_are_written_as_they_come() -> None:
     assert asked == 0
     assert next(lines) == "0,0\r\n"
     assert asked == 1
+
+
+# --- who goes away before the end ---
+
+
+def made(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None] = lambda: None) -> list[Any]:
+    """Return the files that exports make from now on, after they have called ``before``."""
+    files: list[Any] = []
+
+    def spool(**options: Any) -> Any:
+        before()
+        files.append(SpooledTemporaryFile(**options))  # noqa: SIM115
+        return files[-1]
+
+    monkeypatch.setattr(export, "SpooledTemporaryFile", spool)
+    return files
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["unread", "begun"])
+@pytest.mark.parametrize("factory", [RequestFactory, AsyncRequestFactory], ids=["wsgi", "asgi"])
+async def test_a_file_that_nobody_reads_to_its_end_is_closed(factory: Any, begun: bool) -> None:
+    file: Any = SpooledTemporaryFile(max_size=10)  # noqa: SIM115
+    file.write(b"x" * (export.CHUNK_BYTES + 1))
+    file.seek(0)
+    # As when a browser goes away before a middleware has passed the answer on: nobody closes it.
+    response: Any = export.response_of(factory().get("/"), file, "path", "csv")
+    if begun:
+        piece = await anext(aiter(response)) if response.is_async else next(iter(response))
+        assert len(piece) == export.CHUNK_BYTES
+    assert not file.closed
+    del response
+    gc.collect()
+
+    async def closed() -> bool:
+        return bool(file.closed)
+
+    # Begun generators are ended by the event loop.
+    await until(closed, 5)
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    reading, go_on = Event(), Event()
+
+    def wait(where: str) -> None:
+        if where == moment:
+            reading.set()
+            assert go_on.wait(10)
+
+    def rows() -> Iterator[export.Row]:
+        yield ("first",)
+        wait("between")
+        yield ("x" * 2 * export.MEMORY_BYTES,)
+
+    files = made(monkeypatch, lambda: wait("before"))
+    asking = asyncio.create_task(export.spooled([today()], lambda deltas: (("name",), rows()), "csv"))
+    assert await asyncio.to_thread(reading.wait, 10)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    # The thread does not hear of it.
+    go_on.set()
+    await sync_to_async(lambda: None)()
+    assert [file.closed for file in files] == [True]
+
+
+async def test_an_export_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = made(monkeypatch)
+
+    def rows() -> Iterator[export.Row]:
+        yield ("first",)
+        raise OperationalError("away")
+
+    with pytest.raises(OperationalError):
+        await export.spooled([today()], lambda deltas: (("name",), rows()), "csv")
+    assert [file.closed for file in files] == [True]
