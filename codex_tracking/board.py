@@ -21,6 +21,7 @@ from codex_tracking.overview import Card, Overview
 from codex_tracking.periods import Period
 from codex_tracking.query import BY_HOUR, MENU, METRICS, TABS, Compare, Query, Step
 from codex_tracking.reports import Page, Summary
+from codex_tracking.strip import Strip, strip_of
 
 HEAT_LEVELS = 5
 """Shades of the heat map, besides none."""
@@ -103,6 +104,8 @@ class Board:
     heat: Heat
     empty: bool
     live: bool
+    strip: Strip | None = None
+    """The newest minutes; None on a page's own dashboard."""
 
 
 Hours = Mapping[str, Mapping[str, float]]
@@ -135,6 +138,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         heat=heat_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
+        strip=strip_of(figures.minutes),
     )
 
 
@@ -271,7 +275,7 @@ def page_board_of(
     Args:
         query: what is shown.
         found: the page's figures.
-        earlier: those compared with.
+        earlier: those compared with, of as much of their period as has passed of this one.
         series: bucket -> figure.
         previous: the same of the period compared with.
         root: where the dashboard is.
@@ -292,8 +296,7 @@ def page_board_of(
 
 def _page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root: str) -> Kpi:
     value = float(getattr(found, metric))
-    # Pages are not kept by the hour, so the whole of a past period would be no fair match for an unfinished one.
-    before = float(getattr(earlier, metric)) if earlier is not None and not query.live else None
+    before = float(getattr(earlier, metric)) if earlier is not None else None
     change, arrow = change_of(value, before)
     graphed = query if metric == "entries" else replace(query, metric="visitors" if metric == "visitors" else "views")
     return Kpi(

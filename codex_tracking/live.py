@@ -16,9 +16,10 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import connections
 
-from codex_tracking.aggregate import site_today
+from codex_tracking import minutes
+from codex_tracking.aggregate import site_now
 from codex_tracking.periods import Period
-from codex_tracking.reports import summary_of
+from codex_tracking.reports import Deltas, Summary, summary_of
 from codex_tracking.selector import TrackingSelector, live_uniques, read
 from codex_tracking.settings import get_tracking_settings
 
@@ -39,6 +40,10 @@ class Snapshot:
     views: int
     visitors: int
     visits: int
+    minute: int
+    """The unfinished minute, since the epoch."""
+    minutes: tuple[int, ...]
+    """Views of the last 30 minutes, this one at the end."""
     live: bool
     """False while Redis is away and the figures are the database's."""
 
@@ -53,13 +58,19 @@ async def look() -> Snapshot:
     Raises:
         django.db.Error: the database is away.
     """
-    today = site_today()
-    day = today.isoformat()
-    uniques = {day: await live_uniques(day)}
-    found = await read([day], lambda deltas: summary_of(Period(today, today), deltas, uniques))
-    summary = found.value
+    moment = site_now()
+    today = moment.date()
+    newest = minutes.newest(moment)
+    days = minutes.days_of(newest, moment)
+    uniques = {today.isoformat(): await live_uniques(today.isoformat())}
+
+    def look_at(deltas: Deltas) -> tuple[Summary, tuple[int, ...]]:
+        return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
+
+    found = await read(days, look_at)
+    summary, views = found.value
     now = await TrackingSelector.visitors_now()
-    return Snapshot(now, summary.views, summary.visitors, summary.visits, found.live)
+    return Snapshot(now, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
 
 
 class Live:

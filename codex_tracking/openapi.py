@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codex_tracking import __version__
+from codex_tracking.minutes import SHOWN
 from codex_tracking.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ SCHEMAS: dict[str, Schema] = {
             "views": WHOLE,
             "visitors": WHOLE,
             "visits": WHOLE,
+            "minute": {**WHOLE, "description": "This minute, counted from 1970-01-01T00:00Z; it is not over."},
+            "minutes": {
+                **many(WHOLE),
+                "minItems": SHOWN,
+                "maxItems": SHOWN,
+                "description": "Views of each of the last minutes, this one at the end.",
+            },
             "live": FLAG,
         }
     ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import datetime
-from functools import partial, reduce
+from functools import reduce
 from heapq import nsmallest
 from operator import or_
 from typing import Any, Literal, NamedTuple, get_args
@@ -15,15 +15,19 @@ from django.db import connections
 from django.db.models import BinaryField, Case, F, Q, Sum, Value, When
 from django.utils import timezone
 
+from codex_tracking import minutes
 from codex_tracking.keys import TOTAL
 from codex_tracking.manager import Uniques
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.periods import Period
 from codex_tracking.periods import hours_of as hours_of_clock
 from codex_tracking.reports import (
+    ORDERS,
     PATHS,
+    SPARE,
     Deltas,
     Figure,
+    Order,
     Step,
     Summary,
     all_changes,
@@ -31,6 +35,7 @@ from codex_tracking.reports import (
     bucket_of,
     changed_values,
     fraction_of_day,
+    rising,
     visitors_with,
     with_deltas,
 )
@@ -38,9 +43,11 @@ from codex_tracking.types import Dimension
 
 GraphMetric = Literal["views", "visitors", "visits", "views_per_visit", "bounce_rate", "duration"]
 
-NOT_CARDS = ("hour", "page_source", "error_referrer", "event_value", "ledger", "view")
+NOT_CARDS = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
 """Dimensions that have no card: pairs, and what has a place of its own."""
 CARDS = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
+SHARES_OF = {"event_value": "event", "error_referrer": "error"}
+"""Pairs, and the dimension of whose counts theirs are shares."""
 HOURLY = ("views", "visits")
 """Metrics that are kept by the hour."""
 DAYS_BY_DAY, DAYS_BY_WEEK = 92, 400
@@ -57,6 +64,10 @@ class Shape(NamedTuple):
     limit: int
     now: datetime
     """In the site's time zone."""
+    dimensions: tuple[str, ...]
+    """Of the cards."""
+    minutes: range = range(0)
+    """Since the epoch, the newest at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,8 @@ class Overview:
     unflushed: int
     """Views among these that no flush has written yet."""
     live: bool = True
+    minutes: tuple[int, ...] = ()
+    """Views of the newest minutes, whatever the period; see ``minutes``."""
 
 
 @dataclass(slots=True)
@@ -102,6 +115,8 @@ class Days:
 
     figures: dict[str, Summary] = field(default_factory=dict)
     flushed_at: datetime | None = None
+    unlisted: list[Date] = field(default_factory=list)
+    """See ``reports.unlisted_days``."""
 
 
 def step_of(period: Period) -> Step:
@@ -114,10 +129,17 @@ def step_of(period: Period) -> Step:
 
 
 def overview_of(shape: Shape, deltas: Deltas, uniques: dict[str, Uniques]) -> Overview:
-    """Return the first page's figures."""
-    period, before = shape.period, shape.before
+    """Return the first page's figures.
+
+    Args:
+        shape: what is asked for.
+        deltas: of the period, and of the days of the newest minutes.
+        uniques: ISO date -> visitors as Redis knows them.
+    """
+    period, before, all_deltas = shape.period, shape.before, deltas
+    deltas = {day: deltas[day] for day in period.days}
     days = days_of(_whole_span(shape), deltas, uniques)
-    hours = hours_of(shape, deltas)
+    hours, newest = clock_of(shape, deltas)
     summary = total(days.figures[day] for day in period.days)
     return Overview(
         period=period,
@@ -128,10 +150,11 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: dict[str, Uniques]) -> Ov
         step=shape.step,
         series=_series(shape, period, days, hours),
         previous_series=_series(shape, before, days, hours) if before else {},
-        cards=cards_of(period, deltas, shape.limit),
+        cards=cards_of(shape, deltas, [day for day in days.unlisted if period.contains(day)]),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
         unflushed=sum(n for delta in deltas.values() for counter, n in delta.items() if counter.startswith("p:")),
+        minutes=minutes.with_deltas(shape.minutes, newest, all_deltas),
     )
 
 
@@ -153,7 +176,7 @@ def days_of(span: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Days:
     # A sketch is 12 kB, so only those are read that Redis may add to.
     nothing = Value(None, BinaryField())
     sketch = Case(When(date__in=list(uniques), then=F("sketch")), default=nothing) if uniques else nothing
-    columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at")
+    columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed")
     for row in rows.values(*columns, live_sketch=sketch):
         stored[row["date"].isoformat()] = row
     views = with_deltas(span.days, deltas, {day: row["views"] for day, row in stored.items()})
@@ -167,26 +190,37 @@ def days_of(span: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Days:
             visitors = visitors_with(day, visitors, known.get("live_sketch"), uniques[day])
         figures[day] = Summary(views=views[day], visitors=visitors, **sums)
     flushes = [row["flushed_at"] for row in stored.values() if row["flushed_at"]]
-    return Days(figures, max(flushes, default=None))
+    return Days(figures, max(flushes, default=None), [row["date"] for row in stored.values() if not row["listed"]])
 
 
 Hours = dict[str, list[Figure]]
 """ISO date -> views and visits of each of its hours."""
 
 
-def hours_of(shape: Shape, deltas: Deltas) -> Hours:
-    """Return the hours of those days of which the page needs them one by one."""
+def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
+    """Return the hours of those days of which the page needs them one by one, and the newest minutes' stored views."""
     wanted = Q(date=shape.before.end) if shape.before else Q()
     if shape.period.length <= DAYS_BY_DAY:
         wanted |= Q(date__range=(shape.period.start, shape.period.end))
     if shape.step == "hour" and shape.before:
         wanted |= Q(date__range=(shape.before.start, shape.before.end))
-    if not wanted:
-        return {}
+    either = [Q(wanted, dimension="hour")] if wanted else []
+    either += [minutes.stored(shape.minutes, shape.now)] if shape.minutes else []
+    if not either:
+        return {}, {}
     found: dict[str, dict[str, Figure]] = {}
-    rows = Breakdown.objects.using(database()).filter(wanted, dimension="hour").order_by()
-    for date, hour, views, visits in rows.values_list("date", "value", "views", "visits"):
-        found.setdefault(date.isoformat(), {})[hour] = Figure(hour, views, visits)
+    newest: dict[int, int] = {}
+    rows = Breakdown.objects.using(database()).filter(reduce(or_, either)).order_by()
+    for date, dimension, value, views, visits in rows.values_list("date", "dimension", "value", "views", "visits"):
+        if dimension == "hour":
+            found.setdefault(date.isoformat(), {})[value] = Figure(value, views, visits)
+        else:
+            newest[int(value)] = newest.get(int(value), 0) + views
+    return (_with_hours(found, deltas) if wanted else {}), newest
+
+
+def _with_hours(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
+    """Return all 24 hours of each day, with what has changed."""
     for day in deltas:
         hours = found.setdefault(day, {})
         for hour, (views, visits) in changed_values("hour", [day], deltas).items():
@@ -217,84 +251,98 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
     return heat
 
 
-def cards_of(period: Period, deltas: Deltas, limit: int) -> dict[str, Card]:
-    """Return all cards: a query for the largest of every dimension, one for what has changed, two for pages."""
-    stored, totals = _largest(period, limit)
-    changed = all_changes(period.days, deltas)
-    known = _stored_sums(period, {name: [*changed[name]] for name in CARDS if name in changed})
-    cards = {PATHS: _pages(period, deltas, limit)}
-    for name in CARDS:
-        figures = {figure.value: figure for figure in stored.get(name, ())}
-        views, visits = totals.get(name, (0, 0))
-        for value, (more_views, more_visits) in changed.get(name, {}).items():
-            before = known.get((name, value), Figure(value, 0, 0))
-            figures[value] = Figure(value, before.views + more_views, before.beside + more_visits)
-            views, visits = views + more_views, visits + more_visits
-        # Sources, like entries, are counted by the visit; all else by the view.
-        by_visits = name in BY_VISITS
-        best = nsmallest(limit, figures.values(), key=partial(_rank, by_visits=by_visits))
-        cards[name] = Card(name, best, visits if by_visits else views, len(figures) > limit)
-    return cards
+def cards_of(shape: Shape, deltas: Deltas, unlisted: list[Date]) -> dict[str, Card]:
+    """Return the cards: a query for the largest of every dimension, two for pages.
+
+    A third looks up what is not among the largest and has changed so much that it may be now.
+    """
+    period, limit = shape.period, shape.limit
+    changed, fetched = all_changes(period.days, deltas), limit + SPARE
+    names = {*shape.dimensions, *(SHARES_OF[name] for name in shape.dimensions if name in SHARES_OF)} - {PATHS}
+    stored, totals = _largest(period, fetched, sorted(names))
+    figures: dict[str, dict[str, Figure]] = {}
+    unread: dict[str, list[str]] = {}
+    for name in names:
+        rows, new = stored.get(name, []), changed.get(name, {})
+        figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
+        new = {value: pair for value, pair in new.items() if value not in figures[name]}
+        last = rows[-1] if len(rows) == fetched else None
+        risen = rising(new, list(figures[name].values()), last, limit + 1, _order(name))
+        figures[name] |= {value: Figure(value, *new[value]) for value in risen}
+        if last is not None and risen:
+            unread[name] = risen
+    for name, row in _stored_sums(period, unread):
+        figures[name][row.value] = _plus(row, changed[name][row.value])
+    for name, (views, visits) in totals.items():
+        more = changed.get(name, {}).values()
+        totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
+    cards = {name: _card(name, figures[name], totals, limit) for name in shape.dimensions if name != PATHS}
+    return cards | ({PATHS: _pages(period, deltas, limit, unlisted)} if PATHS in shape.dimensions else {})
 
 
-# The ORM has no sums over sums, which save a query for the shares.
+def _plus(row: Figure, pair: Sequence[int]) -> Figure:
+    return Figure(row.value, row.views + pair[0], row.beside + pair[1])
+
+
+def _order(name: str) -> Order:
+    """Return how a card is ordered: sources, like entries, are counted by the visit; all else by the view."""
+    return "beside" if name in BY_VISITS else "views"
+
+
+def _card(name: str, figures: dict[str, Figure], totals: dict[str, tuple[int, int]], limit: int) -> Card:
+    best = nsmallest(limit, figures.values(), key=ORDERS[_order(name)].key)
+    return Card(name, best, totals[SHARES_OF.get(name, name)][name in BY_VISITS], len(figures) > limit)
+
+
+# The ORM has no sums over sums, which save a query for the shares. One dimension after the other, because PostgreSQL
+# would sort all rows of many to group them, which takes three times as long.
 LARGEST = """
-    SELECT dimension, value, n, m, all_n, all_m FROM (
-        SELECT dimension, value, n, m,
-            SUM(n) OVER (PARTITION BY dimension) AS all_n,
-            SUM(m) OVER (PARTITION BY dimension) AS all_m,
-            ROW_NUMBER() OVER (
-                PARTITION BY dimension
-                ORDER BY CASE WHEN dimension IN ({by_visits}) THEN m ELSE n END DESC, n DESC, m DESC, value
-            ) AS place
-        FROM (
-            SELECT dimension, value, SUM(views) AS n, SUM(visits) AS m FROM codex_tracking_breakdown
-            WHERE date BETWEEN %s AND %s AND dimension IN ({dimensions})
-            GROUP BY dimension, value
-        ) AS summed
-    ) AS ranked
-    WHERE place <= %s
+    SELECT * FROM (
+        SELECT %s AS dimension, value, SUM(views) AS n, SUM(visits) AS m,
+            SUM(SUM(views)) OVER () AS all_n, SUM(SUM(visits)) OVER () AS all_m
+        FROM codex_tracking_breakdown WHERE dimension = %s AND date BETWEEN %s AND %s
+        GROUP BY value ORDER BY {order}, value LIMIT %s
+    ) AS largest{number}
 """
+ORDER_BY = {"views": "n DESC, m DESC", "beside": "m DESC, n DESC"}
 
 BY_VISITS = ("entry", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
 
-def _rank(row: Figure, by_visits: bool) -> tuple[int, int, str]:
-    first, second = (row.beside, row.views) if by_visits else (row.views, row.beside)
-    return -first, -second, row.value
-
-
-def _largest(period: Period, limit: int) -> tuple[dict[str, list[Figure]], dict[str, tuple[int, int]]]:
-    """Return the stored best of every dimension, one more than asked for, and the sums of all its values."""
+def _largest(
+    period: Period, count: int, names: Sequence[str]
+) -> tuple[dict[str, list[Figure]], dict[str, tuple[int, int]]]:
+    """Return the stored best of every dimension, and the sums of all its values."""
     found: dict[str, list[Figure]] = {}
-    totals: dict[str, tuple[int, int]] = {}
-    marks, by_visits = ", ".join(["%s"] * len(CARDS)), ", ".join(["%s"] * len(BY_VISITS))
+    totals = dict.fromkeys(names, (0, 0))
+    if not names:
+        return found, totals
+    parts = [LARGEST.format(order=ORDER_BY[_order(name)], number=number) for number, name in enumerate(names)]
+    params = [param for name in names for param in (name, name, period.start, period.end, count)]
     with connections[database()].cursor() as cursor:
-        cursor.execute(
-            LARGEST.format(dimensions=marks, by_visits=by_visits),
-            [*BY_VISITS, period.start, period.end, *CARDS, limit + 1],
-        )
+        cursor.execute(" UNION ALL ".join(parts), params)
         for dimension, value, n, m, all_n, all_m in cursor.fetchall():
             found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
             totals[dimension] = (int(all_n), int(all_m))
-    return found, totals
+    order = {name: ORDERS[_order(name)].key for name in found}
+    return {name: sorted(rows, key=order[name]) for name, rows in found.items()}, totals
 
 
-def _stored_sums(period: Period, values: dict[str, list[str]]) -> dict[tuple[str, str], Figure]:
-    """Return what the rows have of values that have changed."""
+def _stored_sums(period: Period, values: dict[str, list[str]]) -> list[tuple[str, Figure]]:
+    """Return what the rows have of some values of some dimensions."""
     if not values:
-        return {}
+        return []
     wanted = reduce(or_, (Q(dimension=name, value__in=some) for name, some in values.items()))
     rows = Breakdown.objects.using(database()).filter(wanted, date__range=(period.start, period.end)).order_by()
-    return {
-        (row["dimension"], row["value"]): Figure(row["value"], row["n"], row["m"])
+    return [
+        (row["dimension"], Figure(row["value"], row["n"], row["m"]))
         for row in rows.values("dimension", "value").annotate(n=Sum("views"), m=Sum("visits"))
-    }
+    ]
 
 
-def _pages(period: Period, deltas: Deltas, limit: int) -> Card:
-    rows = breakdown_of(PATHS, period, deltas, limit + 1)
+def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date]) -> Card:
+    rows = breakdown_of(PATHS, period, deltas, limit + 1, unlisted=unlisted)
     return Card(PATHS, rows[:limit], 0, len(rows) > limit)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -18,16 +17,13 @@ from codex_tracking.aggregate import site_now
 from codex_tracking.board import Board, board_of, last_hours, menu_of, page_board_of
 from codex_tracking.cards import ROWS
 from codex_tracking.frame import place_of, respond, respond_with_part, wrong
-from codex_tracking.overview import Card, Overview
+from codex_tracking.overview import Overview
 from codex_tracking.query import TABS, Query, QueryError, read_query
 from codex_tracking.reports import first_day
 from codex_tracking.selector import TrackingSelector, in_database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.status import tracking_status
 from codex_tracking.table import Table, read_table
-
-PAIRS = {"event_value": "event", "error_referrer": "error"}
-"""Dimensions that an overview leaves out, and the one of whose counts theirs are shares."""
 
 SAFE = "/~!*'();:@&=+$,%"
 """Characters of a path that stay as they are in its address."""
@@ -93,7 +89,7 @@ async def page(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     before, earlier, previous = query.before, None, {}
     if before is not None:
         days = before.start.isoformat(), before.end.isoformat()
-        earlier = await TrackingSelector.page(path, *days, limit=1)
+        earlier = await TrackingSelector.previous_page(path, start, end, year_ago=query.compared == "year")
         previous = await TrackingSelector.series(metric, *days, query.step, path)
     root = place_of(viewer).root
     context = {
@@ -143,24 +139,20 @@ async def load_overview(query: Query, now: datetime) -> Overview:
     hourly = query.name == "24h"
     compare = "" if hourly else query.compared
     figures = await TrackingSelector.overview(
-        start, end, metric=query.graphed, step=query.step, compare=compare, limit=ROWS
+        start,
+        end,
+        metric=query.graphed,
+        step=query.step,
+        compare=compare,
+        limit=ROWS,
+        dimensions=[query.tab(name) for name in TABS],
     )
-    extra = {
-        dimension: await _pairs(query, dimension, figures.cards[PAIRS[dimension]].total)
-        for dimension in {query.tab(name) for name in TABS} & PAIRS.keys()
-    }
-    figures = replace(figures, cards={**figures.cards, **extra})
     if not hourly:
         return figures
     start = (query.today - timedelta(days=2)).isoformat()
     views = await TrackingSelector.series("views", start, end, "hour")
     visits = await TrackingSelector.series("visits", start, end, "hour")
     return last_hours(figures, query, {"views": views, "visits": visits}, now)
-
-
-async def _pairs(query: Query, dimension: str, total: int) -> Card:
-    rows = await TrackingSelector.breakdown(dimension, *_span(query), limit=ROWS + 1)
-    return Card(dimension, rows[:ROWS], total, len(rows) > ROWS)
 
 
 def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:

@@ -6,17 +6,17 @@ A delta is what no flush has written yet: counter field -> increment. ``selector
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import reduce
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from operator import or_
 from typing import Any, Literal, NamedTuple
 
 from django.db import connections
-from django.db.models import Case, F, Min, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, F, Min, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -27,7 +27,7 @@ from codex_tracking.manager import Uniques
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.periods import Period, hours_of
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.toplists import TOP_PAGES
+from codex_tracking.toplists import PAGES_PER_DAY, TOP_PAGES
 
 Deltas = dict[str, dict[str, int]]
 """ISO date -> counter field -> what no flush has written yet."""
@@ -85,15 +85,17 @@ def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
     if limit < 0:
         raise ValueError(f"limit must be at least 0, not {limit!r}")
-    changed = path_deltas(delta)
-    rows, counts = rows_on(day), dict(changed)
-    fields = ("path", "views", "own")
-    for names in slices(list(changed), 500):
-        for path, views, own in rows.filter(path__in=names).values_list(*fields):
-            counts[path] = override(views, own, changed[path])
-    # A delta never lowers a row, so what is not among the database's best and has not changed cannot be among ours.
-    for path, views, _ in rows.filter(views__gt=0).order_by("-views", "path").values_list(*fields)[:limit]:
-        counts.setdefault(path, views)
+    changed = {path: (views, 0) for path, views in path_deltas(delta).items()}
+    rows = rows_on(day).order_by("-views", "path").values_list("path", "views", "own")
+    best = list(rows.filter(views__gt=0)[: limit + SPARE])
+    counts = {path: override(views, own, changed.pop(path, (0, 0))[0]) for path, views, own in best}
+    known = [Figure(path, views, 0) for path, views in counts.items()]
+    last = Figure(best[-1][0], best[-1][1], 0) if len(best) == limit + SPARE else None
+    risen = rising(changed, known, last, limit, "views")
+    counts |= {path: changed[path][0] for path in risen}
+    for names in slices(risen if last else [], 500):
+        for path, views, own in rows.filter(path__in=names):
+            counts[path] = override(views, own, changed[path][0])
     # Sorting all of a busy site's would keep every other thread waiting.
     return dict(nsmallest(limit, counts.items(), key=_rank))
 
@@ -118,13 +120,19 @@ def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
     span = (days[0], days[-1])
     totals = dict.fromkeys(days, 0) | stored
     in_span = PageView.objects.using(alias).filter(date__range=span).order_by()
+    special = shown(in_span.filter(own__isnull=True)).values("date", name=F("path"), n=F("views"))
     skipped = skipped_paths()
     if skipped is not None:
-        for date, views in in_span.filter(skipped, own__isnull=False).values_list("date").annotate(Sum("views")):
-            totals[date.isoformat()] -= views
+        nobody = Value(None, CharField())
+        left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
+        special = special.union(left_out, all=True)
     foreign: dict[str, dict[str, int]] = {}
-    for date, path, views in shown(in_span.filter(own__isnull=True)).values_list("date", "path", "views"):
-        foreign.setdefault(date.isoformat(), {})[path] = views
+    for row in special:
+        day, views = row["date"].isoformat(), int(row["n"])
+        if row["name"] is None:
+            totals[day] -= views
+        else:
+            foreign.setdefault(day, {})[row["name"]] = views
     for day in days:
         changed, strange = path_deltas(deltas.get(day, {})), foreign.get(day, {})
         totals[day] += sum(views for path, views in changed.items() if path not in strange)
@@ -178,8 +186,12 @@ def slices(names: list[str], size: int) -> Iterable[list[str]]:
 
 # --- analytics: any dimension, any period ---
 
-MORE = 10
-"""How many times more candidates are looked at than are asked for."""
+SPARE = 100
+"""How many more candidates are looked at than are asked for."""
+CHANGED = 20
+"""How many of those that have changed most are looked at besides, which saves small sites a query."""
+UNLISTED = 31
+"""Days without a list whose best are found day by day; more of them (after an import) are added up path by path."""
 PATHS = "path"
 """The dimension of pages, which have a table of their own."""
 
@@ -287,6 +299,10 @@ def values_in(dimension: str, period: Period, changed_on: Sequence[str] = ()) ->
     return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"), foreign=Value(0))
 
 
+def _figure(row: dict[str, Any]) -> Figure:
+    return Figure(row["value"], row["n"], row["m"])
+
+
 def with_delta(row: dict[str, Any], views: int, beside: int) -> Figure:
     """Return a row of ``values_in`` with what has changed since: added, or the larger where no flush wrote it."""
     return Figure(row["value"], row["n"] + views - min(views, row["foreign"]), row["m"] + beside)
@@ -303,24 +319,85 @@ def _ascii_lower(text: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)
 
 
-def best_pages(period: Period, count: int) -> list[str]:
-    """Return the paths among which a period's most viewed pages are, in one query.
+def rising(
+    changed: Mapping[str, Sequence[int]], known: Sequence[Figure], last: Figure | None, most: int, order: Order
+) -> list[str]:
+    """Return which values must be looked up because what has changed may bring them among the first.
+
+    Args:
+        changed: value -> what to add to its views and to the figure beside them; values that are not in ``known``.
+        known: figures with what has changed.
+        last: the database's figure behind which all others are; None when there are no others.
+        most: how many are wanted.
+        order: in which.
+    """
+    if last is None or len(known) < most or not most:
+        return list(changed)
+    lowest = nsmallest(most, known, key=ORDERS[order].key)[-1]
+    if order == "value":
+        return [value for value in changed if value <= lowest.value]
+    beside = order == "beside"
+    gap = lowest.beside - last.beside if beside else lowest.views - last.views
+    return [value for value, pair in changed.items() if pair[beside] >= gap]
+
+
+def most_changed(changed: Mapping[str, Sequence[int]], order: Order) -> list[str]:
+    """Return the values that have changed most."""
+    return nlargest(CHANGED, changed, key=lambda value: changed[value][order == "beside"])
+
+
+Matching = Callable[[QuerySet[Any, Any]], QuerySet[Any, Any]]
+"""Leaves rows of ``value`` out that are not asked for."""
+
+
+def unlisted_days(period: Period) -> list[Date]:
+    """Return the days whose most viewed pages are not listed as they are now: today, and what was just flushed."""
+    days = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end), listed=False)
+    return list(days.order_by("date").values_list("date", flat=True))
+
+
+def best_pages(period: Period, count: int, order: Order, matching: Matching, unlisted: list[Date]) -> list[str]:
+    """Return the paths among which a period's first ``count`` pages are, in one query.
 
     Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
     was on no day's list is missed; it can be among the period's best only if it came just behind them on most days.
+
+    Args:
+        period: the days.
+        count: how many, at most ``PAGES_PER_DAY``.
+        order: ``views`` or ``beside``.
+        matching: leaves out what is not asked for.
+        unlisted: days of the period without a list.
     """
     alias, span = database(), (period.start, period.end)
     listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
-    best = listed.values("value").annotate(n=Sum("views"))
-    unlisted = DayTotals.objects.using(alias).filter(date__range=span, listed=False).values("date")
+    column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
     rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
+    parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
+    if len(unlisted) > UNLISTED:
+        parts.append(matching(rows.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
+    else:
+        by_day = (matching(rows.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
+        parts += [day.order_by("-n", "value")[:PAGES_PER_DAY] for day in by_day]
     # One by one, so that each has its index; days that nobody counted but somebody wrote by hand have no totals.
-    rest, foreign = (
-        some.values(value=F("path")).annotate(n=Sum("views"))
-        for some in (rows.filter(date__in=unlisted), rows.filter(own__isnull=True))
+    parts.append(matching(rows.filter(own__isnull=True).values(value=F("path")).annotate(n=Sum(column))))
+    return _largest_of(parts, alias, count + SPARE)
+
+
+def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list[str]:
+    """Return the largest values of several queries together, whose sums the ORM does not add up."""
+    queries = [part.query.get_compiler(alias).as_sql() for part in parts]
+    names = connections[alias].ops.quote_name
+    together = " UNION ALL ".join(
+        f"SELECT {names('value')}, {names('n')} FROM ({sql}) AS part{number}" for number, (sql, _) in enumerate(queries)
     )
-    found = best.union(rest, foreign, all=True).order_by("-n")[: MORE * count + MORE]
-    return list({row["value"]: None for row in found})
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names('value')} FROM ({together}) AS parts GROUP BY {names('value')} "
+            f"ORDER BY SUM({names('n')}) DESC, {names('value')} LIMIT {count:d}",
+            [param for _, params in queries for param in params],
+        )
+        return [value for (value,) in cursor.fetchall()]
 
 
 def breakdown_of(
@@ -332,6 +409,7 @@ def breakdown_of(
     within: str = "",
     offset: int = 0,
     order: Order = "views",
+    unlisted: list[Date] | None = None,
 ) -> list[Figure]:
     """Return the largest values of a dimension: the database's best, and all that have changed since.
 
@@ -344,7 +422,14 @@ def breakdown_of(
         within: only values that begin with this; of pairs such as page and source, the first part and a tab.
         offset: how many to leave out first.
         order: by views, by visits (of pages: visitors), or by name.
+        unlisted: see ``unlisted_days``, which is asked when they are omitted.
     """
+
+    def matching(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+        if search:
+            rows = rows.annotate(folded=Lower("value")).filter(holds(search))
+        return rows.filter(begins("value", within)) if within else rows
+
     changed = changed_values(dimension, period.days, deltas)
     skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
     changed = {
@@ -352,18 +437,28 @@ def breakdown_of(
         for value, pair in changed.items()
         if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
     }
-    stored = values_in(dimension, period, [day for day in period.days if deltas.get(day)])
-    if search:
-        stored = stored.annotate(folded=Lower("value")).filter(holds(search))
-    if within:
-        stored = stored.filter(begins("value", within))
-    found: dict[str, Figure] = {value: Figure(value, *pair) for value, pair in changed.items()}
-    best, most = stored, offset + limit
-    if dimension == PATHS and order == "views" and period.length > 1 and not search and not within:
-        best = stored.filter(value__in=best_pages(period, most))
-    stored_best = best.order_by(*ORDERS[order].columns)[:most]
-    for row in itertools.chain(stored_best, *(stored.filter(value__in=names) for names in slices(list(changed), 500))):
-        found[row["value"]] = with_delta(row, *changed.get(row["value"], (0, 0)))
+    most = offset + limit
+    stored = matching(values_in(dimension, period, [day for day in period.days if deltas.get(day)]))
+    in_order = stored.order_by(*ORDERS[order].columns)
+    best: list[str] = []
+    # Deeper than a day's list, only all rows tell.
+    if dimension == PATHS and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
+        days = unlisted_days(period) if unlisted is None else unlisted
+        best = best_pages(period, most, order, matching, days)
+    # Where few of the pages that are viewed most match, what is asked for may be among the others.
+    if best and (len(best) >= most or not (search or within)):
+        rows = list(in_order.filter(value__in=sorted({*best, *most_changed(changed, order)})))
+        before_others = rows[: len(best)]
+    else:
+        rows = list(in_order[: most + SPARE])
+        before_others = rows if len(rows) == most + SPARE else []
+    last = _figure(before_others[-1]) if before_others else None
+    found = {row["value"]: with_delta(row, *changed.pop(row["value"], (0, 0))) for row in rows}
+    risen = rising(changed, list(found.values()), last, most, order)
+    found |= {value: Figure(value, *changed[value]) for value in risen}
+    if last is not None:
+        for row in itertools.chain.from_iterable(stored.filter(value__in=names) for names in slices(risen, 500)):
+            found[row["value"]] = with_delta(row, *changed[row["value"]])
     return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
 
 
@@ -520,6 +615,30 @@ def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
     pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
     sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
     return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources)
+
+
+def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page:
+    """Return a page's figures of a past period up to the same moment of its last day; without its series and sources.
+
+    Pages are not kept by the hour: of its last day it gets the share of views that the whole site had by then.
+
+    Args:
+        path: of the page.
+        period: days that are over.
+        fraction_of_last_day: 0 to 1.
+    """
+    last_day = Period(period.end, period.end)
+    whole, ending = page_of(path, period, {}, 1), page_of(path, last_day, {}, 1)
+    hours = {int(row["value"]): row["n"] for row in values_in("hour", last_day) if row["value"].isdigit()}
+    site, moment = sum(hours.values()), fraction_of_last_day * 24
+    by_then = sum(n * min(1.0, max(0.0, moment - hour)) for hour, n in hours.items())
+    # Days from before this app counted have no hours.
+    part = by_then / site if site else fraction_of_last_day
+    views, visitors, entries = (
+        getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * part)
+        for name in ("views", "visitors", "entries")
+    )
+    return Page(path, views, visitors, entries, {}, [])
 
 
 def fraction_of_day(now: datetime) -> float:

@@ -6,17 +6,19 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date as Date
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from asgiref.sync import sync_to_async
 
+from codex_tracking import minutes
 from codex_tracking.aggregate import accepted_days, site_now, site_today
 from codex_tracking.flush import parse_day
 from codex_tracking.manager import STORE_ERRORS, Part, Uniques, get_tracking_manager
 from codex_tracking.models import Generation, database
-from codex_tracking.overview import GraphMetric, Overview, Shape, overview_of, step_of
+from codex_tracking.overview import CARDS, GraphMetric, Overview, Shape, overview_of, step_of
 from codex_tracking.paths import normalise
 from codex_tracking.periods import Period, parse
 from codex_tracking.reports import (
@@ -31,6 +33,7 @@ from codex_tracking.reports import (
     Summary,
     breakdown_of,
     counts_of,
+    elapsed_page,
     elapsed_summary,
     fraction_of_day,
     page_of,
@@ -284,11 +287,8 @@ class TrackingSelector:
         before = period.year_ago() if year_ago else period.previous()
         if period.end < now.date():
             return cast(Summary, (await read(before.days, lambda deltas: summary_of(before, deltas, {}))).value)
-        # Of a period that is not over, as many days have begun as of its counterpart.
-        end_of_part = before.end - (period.end - now.date())
-        if end_of_part < before.start:
-            return Summary()
-        return await in_database(elapsed_summary, Period(before.start, end_of_part), fraction_of_day(now))
+        part = elapsed_part(before, period, now.date())
+        return Summary() if part is None else await in_database(elapsed_summary, part, fraction_of_day(now))
 
     @staticmethod
     async def series(
@@ -342,6 +342,34 @@ class TrackingSelector:
         period = parse(start, end, site_today())
         found = await read(period.days, lambda deltas: page_of(path, period, deltas, limit))
         return cast(Page, found.value)
+
+    @staticmethod
+    async def previous_page(
+        path: str, start: str | None = None, end: str | None = None, *, year_ago: bool = False
+    ) -> Page:
+        """Return the figures that ``page`` is compared with: the same elapsed part of the period before.
+
+        Args:
+            path: as stored, such as ``/articles/hello/``.
+            start: ISO date of the first day; ``end`` when omitted.
+            end: ISO date of the last day; today when omitted.
+            year_ago: compare with the same dates a year earlier instead.
+
+        Returns:
+            Views, visitors and entries; where the period is not over, without series and sources.
+
+        Raises:
+            ValueError: a bad date.
+        """
+        now = site_now()
+        period = parse(start, end, now.date())
+        before = period.year_ago() if year_ago else period.previous()
+        if period.end < now.date():
+            return cast(Page, (await read(before.days, lambda deltas: page_of(path, before, deltas, 1))).value)
+        part = elapsed_part(before, period, now.date())
+        if part is None:
+            return Page(path, 0, 0, 0, {}, [])
+        return await in_database(elapsed_page, path, part, fraction_of_day(now))
 
     @staticmethod
     async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
@@ -419,8 +447,9 @@ class TrackingSelector:
         step: Step | None = None,
         compare: str = "previous",
         limit: int = 10,
+        dimensions: Iterable[str] | None = None,
     ) -> Overview:
-        """Return all that the dashboard's first page shows, in one thread hop and at most ten queries.
+        """Return all that the dashboard's first page shows, in one thread hop and eight to eleven queries.
 
         Args:
             start: ISO date of the first day; ``end`` when omitted.
@@ -429,10 +458,15 @@ class TrackingSelector:
             step: of the graph; by the length of the period when omitted.
             compare: with the ``previous`` period, the same one a ``year`` ago, or nothing when empty.
             limit: rows a card.
+            dimensions: of the cards; ``path`` and those of ``overview.CARDS`` when omitted.
 
         Raises:
-            ValueError: a bad date, metric, step, comparison or limit.
+            ValueError: a bad date, metric, step, comparison, limit or dimension.
         """
+        shown = (PATHS, *CARDS) if dimensions is None else tuple(dimensions)
+        for name in shown:
+            if name not in DIMENSIONS:
+                raise ValueError(f"dimensions must be some of {', '.join(DIMENSIONS)}, not {name!r}")
         choices = (("metric", metric, get_args(GraphMetric)), ("step", step, (None, *get_args(Step))))
         for name, value, known in (*choices, ("compare", compare, ("", "previous", "year"))):
             if value not in known:
@@ -443,9 +477,36 @@ class TrackingSelector:
         period = parse(start, end, now.date())
         before = {"": None, "previous": period.previous(), "year": period.year_ago()}[compare]
         uniques = await uniques_in(period)
-        shape = Shape(period, before, metric, step or step_of(period), limit, now)
-        found = await read(period.days, lambda deltas: overview_of(shape, deltas, uniques))
+        newest = minutes.newest(now)
+        shape = Shape(period, before, metric, step or step_of(period), limit, now, shown, newest)
+        days = dict.fromkeys([*period.days, *minutes.days_of(newest, now)])
+        found = await read(list(days), lambda deltas: overview_of(shape, deltas, uniques))
         return dataclasses.replace(cast(Overview, found.value), live=found.live)
+
+    @staticmethod
+    async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
+        """Return the views of the newest minutes, the unfinished one included.
+
+        Args:
+            count: how many, 1 to 1,440.
+
+        Returns:
+            ``[(beginning of the minute in the site's time zone, views), ...]``, oldest first, one for each minute.
+            Trails live traffic by about ``push_interval``; while Redis is away, by up to ``flush_interval``.
+
+        Raises:
+            ValueError: ``count`` is out of range.
+
+        Source: ``Breakdown`` rows plus what Redis holds and no flush has written yet.
+        """
+        if not 1 <= count <= minutes.MOST:
+            raise ValueError(f"count must be 1 to {minutes.MOST}, not {count!r}")
+        now = site_now()
+        newest = minutes.newest(now, count)
+        days = minutes.days_of(newest, now)
+        found = await read(days, lambda deltas: minutes.views_in(newest, now, deltas))
+        begins = [datetime.fromtimestamp(minute * 60, now.tzinfo) for minute in newest]
+        return list(zip(begins, found.value, strict=True))
 
     @staticmethod
     async def visitors_now() -> int | None:
@@ -466,6 +527,12 @@ NO_PAGES = 3
 """Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
 NOW_SECONDS = 300
 DIMENSIONS = (PATHS, *get_args(Dimension))
+
+
+def elapsed_part(before: Period, period: Period, today: Date) -> Period | None:
+    """Return as many days of ``before`` as have begun of ``period``, which is not over; None when none has."""
+    end = before.end - (period.end - today)
+    return Period(before.start, end) if end >= before.start else None
 
 
 async def uniques_in(period: Period) -> dict[str, Uniques]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import async_to_sync
@@ -44,6 +45,7 @@ flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 
 
 eviction_policy: Callable[[], str] = blocking(status.eviction_policy)
+store_version: Callable[[], str] = blocking(status.store_version)
 tracking_status: Callable[[], status.Status] = blocking(status.tracking_status)
 
 
@@ -62,9 +64,11 @@ class TrackingSelector:
     series: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.series))
     overview: Callable[..., Overview] = staticmethod(blocking(Reads.overview))
     page: Callable[..., Page] = staticmethod(blocking(Reads.page))
+    previous_page: Callable[..., Page] = staticmethod(blocking(Reads.previous_page))
     with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
     page_views: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.page_views))
     popular_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.popular_pages))
+    last_minutes: Callable[..., list[tuple[datetime, int]]] = staticmethod(blocking(Reads.last_minutes))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
 
 

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from codex_tracking.query import TABS
 from tests.conftest import Sites
-from tests.servers import Site
+from tests.servers import RedisServer, Site
 
 URL = "/cabinet/tracking/"
 EVIL = (
@@ -167,6 +167,107 @@ async def test_a_visit_shows_within_two_seconds_without_loading(
         await expect(views).to_have_text("6", timeout=2_000)
         await page.clock.fast_forward(20_000)
         await expect(page.locator("[data-ct-part=pages]")).to_contain_text("/page/9/")
+
+
+async def drawn(page: Page) -> list[int]:
+    """Return the views that the strip's bars are named by, which must be as tall as that."""
+    parts = """(all) => all.map(({ firstChild, lastChild }) =>
+        [firstChild.textContent, Number(lastChild.getAttribute("y")), Number(lastChild.getAttribute("height"))])"""
+    counts: list[int] = []
+    for name, top, height in await page.locator("[data-ct-strip] g").evaluate_all(parts):
+        counts.append(int(name.rpartition(" ")[2]))
+        assert height == pytest.approx(max(1, 24 * counts[-1] / 5))
+        assert top == pytest.approx(24 - height)
+    return counts
+
+
+@pytest.mark.parametrize("live_path", ["/ws/tracking/", ""], ids=["websocket", "poll"])
+async def test_a_visit_moves_the_strip_of_minutes_within_two_seconds(
+    browser: Browser, app_server: Sites, live_path: str
+) -> None:
+    site = app_server(tracking={"live_path": live_path})
+    seed(site, days=1)
+    async with opened(browser, site) as page:
+        picture = page.get_by_role("img", name="Views per minute, last 30 minutes")
+        await expect(picture).to_have_accessible_name(re.compile("0 in all, at most 0$"))
+        await expect(page.locator("[data-ct-strip] .ct-strip-bar")).to_have_count(30)
+        # From here on it is the script's.
+        await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
+        for views in (1, 2, 3):
+            assert site.get("/page/1/").status == 200
+            await expect(picture).to_have_accessible_name(re.compile(rf"{views} in all"), timeout=2_000)
+        moved = await drawn(page)
+        assert sum(moved) == 3
+        assert await page.locator("[data-ct-strip] title").first.text_content() == "29 minutes ago: 0"
+    async with opened(browser, site, java_script_enabled=False) as page:
+        # The server draws the same; a minute may have ended meanwhile.
+        assert await drawn(page) in (moved, [*moved[1:], 0])
+        await expect(page.get_by_role("img", name="3 in all")).to_be_visible()
+
+
+async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, app_server: Sites) -> None:
+    site = app_server()
+    seed(site, days=1)
+    context, page = await log_in(browser, site)
+    pages = [page, *[await context.new_page() for _ in range(5)]]
+    for each in pages:
+        await each.goto(URL + "?period=today")
+        await expect(each.locator("[data-ct-strip][data-minute]")).to_be_visible()
+    asked: list[str] = []
+    pages[-1].on("request", lambda request: asked.append(request.url))
+    assert site.get("/page/1/").status == 200
+    await expect(pages[0].locator('[data-ct-kpi="views"]')).to_have_text("1,006", timeout=5_000)
+    await expect(pages[-1].locator('[data-ct-kpi="views"]')).to_have_text("1,006", timeout=5_000)
+    assert any(url.endswith("/api/live/") for url in asked)
+    await expect(pages[-1].locator("[data-ct-ended]")).to_be_hidden()
+    await context.close()
+
+
+@pytest.mark.parametrize("live_path", ["/ws/tracking/", ""], ids=["websocket", "poll"])
+async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
+    browser: Browser, app_server: Sites, live_path: str
+) -> None:
+    site = app_server(tracking={"live_path": live_path})
+    seed(site, days=1)
+    context, page = await log_in(browser, site)
+    await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    site.manage("shell", "-c", "from django.contrib.sessions.models import Session; Session.objects.all().delete()")
+    notice = page.get_by_role("alert")
+    # A websocket's user is looked at every 30 seconds.
+    await expect(notice).to_contain_text("These numbers stand still.", timeout=45_000)
+    await expect(page.locator("[data-ct-online-state]")).to_be_hidden()
+    await expect(page.locator("[data-ct-strip]")).to_be_hidden()
+    before = len(asked)
+    await page.wait_for_timeout(2_500)
+    assert len(asked) == before
+    assert await violations(page) == []
+    await notice.get_by_role("link").click()
+    await page.wait_for_url("**/login/?next=/cabinet/tracking/")
+    await context.close()
+
+
+@pytest.mark.fault
+async def test_the_page_says_by_itself_when_redis_is_away_and_back(
+    browser: Browser, app_server: Sites, redis_server: RedisServer
+) -> None:
+    site = app_server(redis=redis_server)
+    seed(site, days=1)
+    context, page = await log_in(browser, site)
+    await page.clock.install()
+    await page.goto(URL)
+    await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
+    redis_server.kill()
+    await expect(page.locator("[data-ct-strip]")).to_be_hidden(timeout=10_000)
+    await page.clock.fast_forward(20_000)
+    await expect(page.get_by_text("Redis does not answer.")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("Not live")).to_be_visible()
+    redis_server.start()
+    await page.clock.fast_forward(20_000)
+    await expect(page.get_by_text("online now")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("Redis does not answer.")).to_have_count(0)
+    await context.close()
 
 
 # --- reading it ---
@@ -376,6 +477,49 @@ async def test_axe_finds_nothing_that_keeps_people_out(open_dashboard: Open, sch
         await page.set_viewport_size({"width": 390, "height": 800})
         await page.goto(URL)
         assert await violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_share_links_are_made_copied_and_revoked_by_everybody(
+    browser: Browser, app_server: Sites, scheme: str, width: int
+) -> None:
+    site = app_server()
+    seed(site, days=1)
+    context, page = await log_in(
+        browser,
+        site,
+        color_scheme=scheme,
+        viewport={"width": width, "height": 800},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    await page.get_by_role("link", name="Share links").click()
+    await expect(page.locator("h1")).to_have_text("Share links")
+    assert await violations(page) == []
+    # With the keyboard alone, and with names as long as they may be.
+    for name in ("Board of the club", "W" * 100):
+        await page.get_by_label("Whom it is for").focus()
+        await page.keyboard.type(name)
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_label("Days")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name=name)).to_be_visible()
+    assert await violations(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    copy = page.get_by_role("button", name="Copy: Board of the club")
+    await copy.focus()
+    await page.keyboard.press("Enter")
+    await expect(copy).to_have_text("Copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == await page.locator(".ct-link-address").last.inner_text()
+    assert copied.startswith(f"{site.url}{URL}share/")
+    await page.get_by_role("button", name="Revoke: Board of the club").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Closed")).to_be_visible()
+    await expect(page.locator(".ct-link-address")).to_have_count(1)
+    assert await violations(page) == []
+    await context.close()
 
 
 async def test_axe_finds_nothing_on_the_page_without_views_and_the_one_that_cannot_be_read(

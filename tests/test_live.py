@@ -24,7 +24,8 @@ from pytest_django import Settings as DjangoSettings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from codex_tracking import consumers, live
+from codex_tracking import consumers, live, minutes
+from codex_tracking.aggregate import site_now
 from codex_tracking.consumers import same_site
 from codex_tracking.live import Snapshot, get_live
 from codex_tracking.routing import websocket_urlpatterns
@@ -42,6 +43,7 @@ for name, staff in {users!r}.items():
     print("cookie", client.cookies["sessionid"].value)
 """
 PATH = "/ws/tracking/"
+SNAPSHOT = Snapshot(now=1, views=2, visitors=3, visits=4, minute=5, minutes=(6, 7), live=True)
 
 
 def cookies(site: Site, **users: bool) -> list[str]:
@@ -106,11 +108,16 @@ async def test_a_visit_shows_within_two_seconds(app_server: Sites, redis_server:
     site = app_server(redis=redis_server)
     [cookie] = cookies(site, staff=True)
     async with watching(site, cookie) as socket:
-        assert await news(socket) == {"now": 0, "views": 0, "visitors": 0, "visits": 0, "live": True}
+        first = await news(socket)
+        minute = first.pop("minute")
+        assert minute in range(int(time.time()) // 60 - 1, int(time.time()) // 60 + 1)
+        assert first == {"now": 0, "views": 0, "visitors": 0, "visits": 0, "minutes": [0] * 30, "live": True}
         await visit(site)
         begin = time.monotonic()
-        await until(socket, views=1)
+        found = await until(socket, views=1)
         assert time.monotonic() - begin < 2
+        # The minute may be over since.
+        assert sum(found["minutes"]) == sum(found["minutes"][-2:]) == 1
 
 
 @pytest.mark.slow
@@ -358,7 +365,29 @@ async def test_all_who_ask_at_once_share_one_look(process: Process) -> None:
     shared = get_live()
     answers = await asyncio.gather(*(shared.latest() for _ in range(50)))
     assert shared.looks == 1
-    assert set(answers) == {Snapshot(now=1, views=1, visitors=1, visits=1, live=True)}
+    [found] = set(answers)
+    assert (found.now, found.views, found.visitors, found.visits, found.live) == (1, 1, 1, 1, True)
+    assert (len(found.minutes), sum(found.minutes)) == (30, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_figures_and_minutes_take_one_look_at_the_counters(
+    redis_server: RedisServer, tracking_settings: Callable[..., None], process: Process
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    await process.push(view())
+
+    def read() -> int:
+        with redis_server.client() as client:
+            found: Any = client.info("commandstats")
+            return int(found["cmdstat_hgetall"]["calls"])
+
+    await live.look()
+    before = read()
+    await live.look()
+    # Live and sealed, and those of yesterday as well just after midnight.
+    days = len(minutes.days_of(minutes.newest(site_now()), site_now()))
+    assert read() - before == 2 * days
 
 
 async def test_a_failing_look_is_told_once_and_tried_again(
@@ -369,13 +398,13 @@ async def test_a_failing_look_is_told_once_and_tried_again(
     async def look() -> Snapshot:
         if failures:
             raise failures.pop()
-        return Snapshot(1, 2, 3, 4, True)
+        return SNAPSHOT
 
     monkeypatch.setattr(live, "look", look)
     monkeypatch.setattr(live, "EVERY_SECONDS", 0.05)
     changes = get_live().changes()
     async with asyncio.timeout(5):
-        assert await anext(changes) == Snapshot(1, 2, 3, 4, True)
+        assert await anext(changes) == SNAPSHOT
     await changes.aclose()
     assert caplog.text.count("stand still") == 1
 

@@ -27,6 +27,8 @@ SELECTORS = {
     "total_views": {"date_str": None},
     "multi_day_totals": {"days": None},
     "get_analytics_context": {"days": None},
+    "last_minutes": {"count": 30},
+    "visitors_now": {},
 }
 PAYLOADS = [
     "tracking_total_views",

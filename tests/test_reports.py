@@ -127,7 +127,7 @@ async def test_every_dimension_has_its_figures(database: str, process: Process, 
 
 
 def test_no_dimension_is_forgotten_here() -> None:
-    assert {*EXPECTED, "ledger"} == set(DIMENSIONS)
+    assert {*EXPECTED, "ledger", "minute"} == set(DIMENSIONS)
     assert set(get_args(Dimension)) <= set(DIMENSIONS)
 
 
@@ -282,6 +282,29 @@ def test_the_same_elapsed_part_ends_at_the_same_time_of_day(database: str) -> No
     assert (half_past_eight.views, half_past_eight.visits) == (115, 55)
     assert reports.elapsed_summary(period, 0.0).views == 100
     assert reports.elapsed_summary(period, 1.0) == reports.summary_of(period, {}, {})
+
+
+def test_the_last_day_of_a_page_counts_as_far_as_the_site_had_come(database: str) -> None:
+    hours = {"hour:08": 30, "hour:20": 10}
+    book(database, "2026-05-01", {"p:/a/": 100, "p+:/a/": 80, "entry+:/a/": 60})
+    book(database, "2026-05-02", {"p:/a/": 20, "p+:/a/": 12, "entry+:/a/": 8, "p:/": 20, **hours})
+    period = Period(Date(2026, 5, 1), Date(2026, 5, 2))
+    noon = reports.elapsed_page("/a/", period, 0.5)
+    assert (noon.views, noon.visitors, noon.entries) == (115, 89, 66)
+    whole = reports.elapsed_page("/a/", period, 1.0)
+    assert (whole.views, whole.visitors, whole.entries) == (120, 92, 68)
+    book(database, "2026-05-03", {"p:/b/": 8})
+    assert reports.elapsed_page("/b/", Period(Date(2026, 5, 3), Date(2026, 5, 3)), 0.25).views == 2
+
+
+def test_a_page_is_compared_with_as_many_days_as_have_begun(database: str) -> None:
+    for back in range(1, 21):
+        book(database, day(back), {"p:/": 10, "p:/other/": 5, "hour:00": 15})
+    assert 20 <= Blocking.previous_page("/", day(2), day(-7)).views <= 30
+    assert Blocking.previous_page("/", day(-3), day(-5)).views == 0
+    finished = Blocking.previous_page("/", day(7), day(1))
+    assert finished.views == 70
+    assert finished.series == {day(back): 10 for back in range(14, 7, -1)}
 
 
 def test_a_finished_period_is_compared_with_all_of_the_one_before(database: str) -> None:

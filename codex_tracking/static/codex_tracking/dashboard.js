@@ -303,6 +303,22 @@
     visit(address);
   });
 
+  // Browsers let nobody copy on pages that came without encryption.
+  const copyable = () => { for (const button of all("[data-ct-copy]")) button.hidden = !navigator.clipboard; };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-ct-copy]");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(button.dataset.ctCopy);
+      const say = main.querySelector("[data-ct-say]");
+      button.dataset.name ??= button.textContent;
+      button.textContent = button.dataset.done;
+      say.textContent = button.dataset.done;
+      setTimeout(() => { button.textContent = button.dataset.name; say.textContent = ""; }, 2_000);
+    } catch { /* The address stands beside the button. */ }
+  });
+
   document.addEventListener("keydown", (event) => {
     const menu = event.key === "Escape" && event.target.closest?.("[data-ct-menu][open]");
     if (!menu) return;
@@ -325,6 +341,8 @@
   let freshAt = Date.now();
   let tries = 0;
   let later = 0;
+  let heard = true;
+  let settling = 0;
 
   const live = () => main?.querySelector("[data-ct-live]");
 
@@ -332,6 +350,31 @@
     if (!cell || value === null || value === undefined) return;
     const text = whole.format(value);
     if (cell.textContent !== text) cell.textContent = text;
+  };
+
+  // A bar's place keeps its age; the minutes move through the places.
+  const strip = (news) => {
+    const host = main.querySelector("[data-ct-strip]");
+    if (!host || !news.minutes) return;
+    // Without Redis the newest minutes are not empty but unknown.
+    host.hidden = !news.live;
+    const svg = host.querySelector("svg");
+    const height = Number(svg.dataset.height);
+    const most = Math.max(...news.minutes);
+    host.classList.toggle("ct-strip-moved", host.dataset.minute !== String(news.minute));
+    host.dataset.minute = String(news.minute);
+    all("g", svg).forEach((group, at) => {
+      const count = news.minutes[at] ?? 0;
+      const tall = Math.max(1, (count * height) / Math.max(most, 5));
+      const bar = group.querySelector(".ct-strip-bar");
+      bar.setAttribute("y", (height - tall).toFixed(2));
+      bar.setAttribute("height", tall.toFixed(2));
+      bar.classList.toggle("ct-strip-none", count === 0);
+      group.querySelector("title").textContent = `${group.dataset.age}: ${whole.format(count)}`;
+    });
+    const total = news.minutes.reduce((sum, count) => sum + count, 0);
+    const said = { total: whole.format(total), most: whole.format(most) };
+    svg.setAttribute("aria-label", host.dataset.pattern.replace(/%\((total|most)\)s/g, (_, name) => said[name]));
   };
 
   // Cards and chart follow the numbers, but not at every visit, and not while nobody looks.
@@ -344,16 +387,28 @@
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden && live()?.dataset.ctLive) refresh(); });
 
+  // Redis went away, or came back: the page says other things then.
+  const differs = () => heard !== Boolean(live()?.querySelector("[data-ct-online-state]"));
+  const settle = () => {
+    settling = 0;
+    if (!live() || !differs()) return;
+    freshAt = Date.now();
+    visit(new URL(location.href), { push: false });
+  };
+
   const apply = (news) => {
     const place = live();
     if (!place) return;
     write(place.querySelector("[data-ct-online]"), news.now);
+    strip(news);
     if (news.views > 0 && main.querySelector("[data-ct-empty]") && Date.now() - freshAt > ASK_EVERY) {
       // The first view is here.
       freshAt = Date.now();
       visit(new URL(location.href), { push: false });
       return;
     }
+    heard = news.live;
+    if (differs() && !settling) settling = setTimeout(settle, Math.max(freshAt + FRESH_EVERY - Date.now(), 0));
     const mode = place.dataset.ctLive;
     if (mode) {
       began ??= news;
@@ -374,13 +429,26 @@
     }
   };
 
+  // Who may no longer see the numbers is told that they stand still.
+  const end = () => {
+    asking = 0;
+    clearTimeout(later);
+    later = 0;
+    const place = live();
+    for (const part of all("[data-ct-online-state], [data-ct-strip]", place)) part.hidden = true;
+    const notice = main.querySelector("[data-ct-ended]");
+    if (notice) notice.hidden = false;
+  };
+
   const ask = async () => {
     const place = live();
     if (!place || !place.dataset.poll) { asking = 0; return; }
+    // Also while the first answer is under way.
+    asking ||= -1;
     if (!document.hidden) {
       try {
-        const answer = await fetched(place.dataset.poll);
-        if (answer.status === 401 || answer.status === 403) { asking = 0; return; }
+        const answer = await fetched(place.dataset.poll, { redirect: "manual" });
+        if (answer.status === 401 || answer.status === 403 || answer.type === "opaqueredirect") { end(); return; }
         if (answer.ok) apply(await answer.json());
       } catch { /* It is asked again. */ }
     }
@@ -388,21 +456,23 @@
   };
 
   const listen = (path) => {
-    let heard = false;
+    let answered = false;
     const address = new URL(path, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(address);
     socket.onmessage = (event) => {
-      heard = true;
+      answered = true;
       tries = 0;
       apply(JSON.parse(event.data));
     };
     socket.onclose = (event) => {
       socket = null;
-      if (event.code === 4403 || !live()) return;
+      if (!live()) return;
+      // With too many pages open, this one asks instead; to those who were logged out the answer says so.
+      if (event.code === 4403) { if (!asking) ask(); return; }
       // Where nobody answers websockets the page asks instead; a server that restarts is looked for again.
       tries += 1;
-      if (heard) setTimeout(watch, Math.min(1_000 * 2 ** tries, 30_000));
+      if (answered) setTimeout(watch, Math.min(1_000 * 2 ** tries, 30_000));
       else if (!asking) ask();
     };
   };
@@ -421,4 +491,5 @@
 
   wake();
   watch();
+  copyable();
 })();

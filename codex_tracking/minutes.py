@@ -1,0 +1,64 @@
+"""Views of the newest minutes, for a strip that moves: what the database has, with what Redis holds added."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.db.models import Q
+
+from codex_tracking.keys import field
+from codex_tracking.models import Breakdown, database
+from codex_tracking.periods import Period
+from codex_tracking.reports import Deltas
+
+DIMENSION = "minute"
+"""Its values are minutes since the epoch; they are kept for about two days."""
+SHOWN = 30
+"""Minutes that the dashboard shows."""
+MOST = 1_440
+"""Minutes that can be asked for: all of them are still kept."""
+
+
+def newest(now: datetime, count: int = SHOWN) -> range:
+    """Return the newest minutes since the epoch, oldest first; the last of them is not over."""
+    current = int(now.timestamp()) // 60
+    return range(current - count + 1, current + 1)
+
+
+def days_of(minutes: Sequence[int], now: datetime) -> list[str]:
+    """Return the ISO dates on which these minutes are counted: two around midnight."""
+    first, last = (datetime.fromtimestamp(minute * 60, now.tzinfo).date() for minute in (minutes[0], minutes[-1]))
+    return Period(first, last).days
+
+
+def stored(minutes: Sequence[int], now: datetime) -> Q:
+    """Return the condition of the minutes' rows in ``Breakdown``."""
+    days = days_of(minutes, now)
+    values = [str(minute) for minute in minutes]
+    return Q(date__range=(days[0], days[-1]), dimension=DIMENSION, value__in=values)
+
+
+def with_deltas(minutes: Sequence[int], known: Mapping[int, int], deltas: Deltas) -> tuple[int, ...]:
+    """Return the views of each minute, given those that the database has; oldest first."""
+    counters = {minute: field(DIMENSION, str(minute)) for minute in minutes}
+    return tuple(
+        known.get(minute, 0) + sum(delta.get(counter, 0) for delta in deltas.values())
+        for minute, counter in counters.items()
+    )
+
+
+def views_in(minutes: Sequence[int], now: datetime, deltas: Deltas) -> tuple[int, ...]:
+    """Return the views of each minute, oldest first; blocking, one query.
+
+    Args:
+        minutes: since the epoch, in a row.
+        now: in the site's time zone.
+        deltas: of the days on which they are counted; see ``days_of``.
+    """
+    known: Counter[int] = Counter()
+    rows = Breakdown.objects.using(database()).filter(stored(minutes, now)).order_by()
+    for value, n in rows.values_list("value", "views"):
+        known[int(value)] += n
+    return with_deltas(minutes, known, deltas)
