@@ -204,7 +204,7 @@ class Crowd:
 
     def oddities(self) -> Iterator[Visit]:
         """Yield one of each kind of visit in which something is no page view."""
-        yield from (self._prefetching(), self._typing(), self.lost(), self._partial())
+        yield from (self._prefetching(), self._typing(), self._writing(), self.lost(), self._partial())
 
     def _prefetching(self) -> Visit:
         """A browser loads a page before anybody asks, and then somebody does."""
@@ -225,6 +225,16 @@ class Crowd:
         script |= {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors"} if person.browser.fetch_metadata else {}
         parts = [Ask(f"/search/?q={word[:end]}", script, "partial", wait=1) for end in (2, 4)]
         return [Ask("/search/", person.navigate()), *parts]
+
+    def _writing(self) -> Visit:
+        """Somebody sends a message, which the site counts as an event."""
+        person = self.random.choice(self.people)
+        here, form = f"{SITE}/contact/", {"email": "somebody@larkspur.example", "message": "When do I sow beans?"}
+        return [
+            Ask("/contact/", person.navigate()),
+            Ask("/contact/", person.navigate(here), "method", wait=60, method="POST", form=form),
+            Ask("/contact/thanks/", person.navigate(here)),
+        ]
 
     def _partial(self) -> Visit:
         """HTMX swaps a part of a page; a boosted link, which HTMX makes of a whole page, is a view."""

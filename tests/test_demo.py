@@ -11,6 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.servers import free_port, wait_until
 
@@ -51,6 +54,10 @@ def test_demo_serves_its_pages_until_ctrl_c() -> None:
             for path in ("/", "/articles/basil-that-survives/", "/search/?q=basil", "/static/larkspur/site.css"):
                 with urllib.request.urlopen(f"http://{address}{path}") as answer:
                     assert answer.status == 200
+            # The dashboard listens on a websocket: strangers are refused there, and not told that there is none.
+            with pytest.raises(InvalidStatus) as refused:
+                connect(f"ws://{address}/ws/tracking/", origin=Origin(f"http://{address}")).close()
+            assert refused.value.response.status_code == 403
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()
             assert process.wait(20) == 0

@@ -1,4 +1,4 @@
-"""The pages of Larkspur: ordinary async views, in which nothing reminds of the tracking."""
+"""The pages of Larkspur: ordinary async views, two of which count an event; the tracking needs no other line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from codex_tracking.events import atrack
 from codex_tracking.selector import TrackingSelector
 from larkspur.content import ARTICLES, DOCS, SECTIONS, find
 
@@ -83,12 +84,16 @@ async def search(request: HttpRequest) -> HttpResponse:
     context = {"query": query, "results": found}
     if request.headers.get("X-Requested-With") == "XMLHttpRequest":
         return render(request, "larkspur/results.html", context)
+    if words:
+        # Whether, not what: each distinct value is a row, and words may be private.
+        await atrack("search", request, value="found" if found else "nothing found")
     return await page(request, "search", context)
 
 
 async def contact(request: HttpRequest) -> HttpResponse:
     """Answer the contact form; the demo throws messages away."""
     if request.method == "POST":
+        await atrack("message", request)
         return redirect("thanks")
     return await page(request, "contact")
 
