@@ -1,7 +1,7 @@
-"""How long reads take: the public figures of a busy day, and the dashboard's first page over many days.
+"""How long reads take: the public figures of a busy day, and the dashboard's pages over many days.
 
-All of it on PostgreSQL, with a thousand paths of today in Redis that no flush has written yet, and warm: what a page
-asks for has been asked for before.
+All of it on PostgreSQL, with a thousand paths of today in Redis that no flush has written yet. Pages are asked for
+through the whole site, from session to rendered template, in a new thread with a new connection each.
 """
 
 from __future__ import annotations
@@ -11,43 +11,84 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any
+from datetime import date as Date
+from datetime import timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Any, get_args
 
 from tests.bench.bench import Bench
 from tests.bench.child import report
 from tests.bench.figure import Figure
 from tests.servers import PostgresServer
 
+if TYPE_CHECKING:
+    from tests.bench.client import Client
+
 UNFLUSHED = 1_000
 PAGE_VIEW = "codex_tracking_pageview"
 VALUES = 200
 """Values per dimension and day."""
-PERIODS = {"today": 1, "7 days": 7, "30 days": 30, "90 days": 90, "12 months": 365, "all": 10_000}
+ROOT = "/cabinet/tracking/"
+FIRST_PAGE = "first page"
 MOST_QUERIES, MOST_FIRST_MS, MOST_MS = 12, 150.0, 500.0
+PERIODS = ("today", "yesterday", "24h", "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
+SPANS = ("today", "30d", "12m")
+"""Periods of the tables."""
+PAGE = "path=/articles/5/a-usual-slug/"
+TABLES = {
+    "paths": "details/path/?",
+    "paths by visitors": "details/path/?order=beside",
+    "paths by name": "details/path/?order=name",
+    "paths, page 5": "details/path/?page=5",
+    "paths with a common word": "details/path/?search=slug",
+    "sources": "details/source/?",
+    "entries": "details/entry/?",
+    "one page": f"page/?{PAGE}",
+    "API, paths": "api/breakdown/path/?",
+    "API, summary": "api/summary/?",
+    "API, series": "api/series/?",
+    "API, one page": f"api/page/?{PAGE}",
+}
+SLOW = {
+    "paths, page 20": "details/path/?page=20",
+    "paths with a rare word": "details/path/?search=77777",
+}
+"""What only all rows of the period can tell; without a target."""
+EXPORTS = {
+    "export of a day's paths": "api/export/path.csv?period=today",
+    "export of a month's sources": "api/export/source.csv?period=30d",
+}
 
 
 def measure(bench: Bench) -> list[Figure]:
     """Fill a database and read from it."""
+    from tests.site.settings import INSTALLED_APPS, MIDDLEWARE
+
     paths, days = bench.size(100_000, 2_000), bench.size(400, 30)
     database = bench.database("postgres")
-    env = bench.environment(database, tracking={"max_paths_per_day": 1_000_000})
+    site = {"INSTALLED_APPS": INSTALLED_APPS, "MIDDLEWARE": MIDDLEWARE, "ROOT_URLCONF": "tests.site.urls"}
+    # What is not flushed stays so.
+    tracking = {"max_paths_per_day": 1_000_000, "flush_interval": 86_400}
+    env = bench.environment(database, tracking=tracking, settings=site)
     bench.empty_redis()
     begin = time.monotonic()
     fill(bench.postgres, database["NAME"], paths, days)
-    filled = time.monotonic() - begin
-    found = bench.run("reads", days, bench.size(31, 5), env=env)
+    filled = round(time.monotonic() - begin)
+    found = bench.run("reads", bench.size(11, 2), env=env)
     size = f"{paths:,} paths a day, {days} days"
-    figures = [
-        Figure(f"top 10 of a day ({size})", found["top"], "ms", most=30, notes={"seconds to fill": round(filled)}),
+    return [
+        Figure(f"top 10 of a day ({size})", found["top"], "ms", most=30, notes={"seconds to fill": filled}),
         Figure(f"total of a day ({size})", found["total"], "ms", most=10),
         Figure(f"totals of 30 days ({size})", found["totals"], "ms", most=10),
+        *(_page(name, page) for name, page in found["pages"].items()),
+        Figure(f"{FIRST_PAGE}, queries", [found["pages"][FIRST_PAGE]["queries"]], "", most=MOST_QUERIES),
     ]
-    for name in PERIODS:
-        most = MOST_FIRST_MS if PERIODS[name] == 30 else MOST_MS
-        notes: dict[str, float | int | str] = {"queries": found["queries"][name], "first ms": found["first"][name]}
-        figures.append(Figure(f"dashboard, {name} ({size})", found["overview"][name], "ms", most=most, notes=notes))
-    queries = [float(number) for number in found["queries"].values()]
-    return [*figures, Figure("dashboard, queries at the most", [max(queries)], "", most=MOST_QUERIES)]
+
+
+def _page(name: str, page: dict[str, Any]) -> Figure:
+    most = None if name.startswith((*SLOW, *EXPORTS)) else MOST_FIRST_MS if name == FIRST_PAGE else MOST_MS
+    notes = {"queries": page["queries"], "first time, ms": page["cold"], "first byte, ms": page["first_ms"]}
+    return Figure(name, page["ms"], "ms", most=most, notes=notes)
 
 
 def fill(server: PostgresServer, name: str, paths: int, days: int) -> None:
@@ -75,11 +116,9 @@ def fill(server: PostgresServer, name: str, paths: int, days: int) -> None:
 
 
 def _fill_breakdowns(connection: Any, days: int) -> None:
-    from typing import get_args
-
     from codex_tracking.types import Dimension
 
-    for dimension in get_args(Dimension):
+    for dimension in set(get_args(Dimension)) - {"minute"}:
         few = {"hour": 24, "channel": 7, "device": 5}.get(dimension)
         value = "lpad((v - 1)::text, 2, '0')" if few else f"'{dimension}-' || (v + d % {VALUES})"
         connection.execute(
@@ -110,70 +149,88 @@ def _indexes(connection: Any, table: str) -> list[tuple[str, str]]:
 # --- in a process of its own ---
 
 
-async def read(days: int, repeat: int) -> None:
+async def read(repeat: int) -> None:
     """List the days' top pages, let some views arrive, and report how long each read takes."""
-    from datetime import timedelta
+    from asgiref.sync import sync_to_async
+    from django.core.management import call_command
 
     from codex_tracking.aggregate import site_today
     from codex_tracking.flush import sync_to_async_run
     from codex_tracking.models import DayTotals
     from codex_tracking.selector import TrackingSelector
     from codex_tracking.toplists import list_finished_days
-    from tests.bench.flushing import PATH, fill
+    from tests.bench.client import Client
 
+    await sync_to_async(call_command)("migrate", verbosity=0)
     today = site_today()
     while await DayTotals.objects.filter(listed=False, date__lt=today).aexists():
         await sync_to_async_run(list_finished_days, today.isoformat())
-    await fill(today.isoformat(), (PATH.format(7 * n + 1) for n in range(UNFLUSHED)))
-    found: dict[str, Any] = {"overview": {}, "first": {}, "queries": {}}
-    found["top"], _ = await timed(TrackingSelector.top_pages, repeat)
-    found["total"], _ = await timed(TrackingSelector.total_views, repeat)
-    found["totals"], _ = await timed(lambda: TrackingSelector.multi_day_totals(30), repeat)
-    for name, length in PERIODS.items():
-        start = (today - timedelta(days=min(length, days) - 1)).isoformat()
-        look = _overview(start)
-        await look()
-        found["queries"][name] = await queries_of(look)
-        found["overview"][name], found["first"][name] = await timed(look, repeat)
-    report(**found)
+    await arrive(today.isoformat())
+    client = Client()
+    await client.log_in()
+    report(
+        top=await timed(TrackingSelector.top_pages, repeat),
+        total=await timed(TrackingSelector.total_views, repeat),
+        totals=await timed(lambda: TrackingSelector.multi_day_totals(30), repeat),
+        pages={name: await _asked(client, address, repeat) for name, address in addresses(today).items()},
+    )
 
 
-def _overview(start: str) -> Callable[[], Awaitable[Any]]:
-    from codex_tracking.selector import TrackingSelector
+def addresses(today: Date) -> dict[str, str]:
+    """Return what is asked for: name -> address."""
+    custom = f"period=custom&start={today - timedelta(days=200)}&end={today - timedelta(days=100)}"
+    pages = {FIRST_PAGE: ""} | {f"period {name}": f"?period={name}" for name in PERIODS}
+    pages |= {"period custom, 101 days": f"?{custom}"}
+    pages |= {f"period {name}, a year ago": f"?period={name}&compare=year" for name in PERIODS if name != "all"}
+    for span in SPANS:
+        pages |= {f"{name}, {span}": f"{address}&period={span}" for name, address in (TABLES | SLOW).items()}
+    return {name: ROOT + address for name, address in (pages | EXPORTS).items()}
 
-    return lambda: TrackingSelector.overview(start)
+
+async def _asked(client: Client, address: str, repeat: int) -> dict[str, Any]:
+    cold = await client.get(address)
+    warm = [await client.get(address) for _ in range(repeat if cold.ms < 1000 else 2)]
+    return {
+        "ms": [answer.ms for answer in warm],
+        "cold": round(cold.ms, 1),
+        "first_ms": round(median(answer.first_ms for answer in warm), 1),
+        "queries": warm[-1].queries,
+    }
 
 
-async def timed(look: Callable[[], Awaitable[Any]], repeat: int) -> tuple[list[float], float]:
-    """Return the milliseconds of each call but the first, and those of the first."""
+async def arrive(day: str) -> None:
+    """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
+    from codex_tracking.manager import close_manager, get_tracking_manager
+    from codex_tracking.types import Batch, Dimension
+    from tests.bench.flushing import PATH
+
+    counts: dict[str, int] = {}
+    for number in range(UNFLUSHED):
+        counts |= {f"p:{PATH.format(7 * number + 1)}": 3, f"p+:{PATH.format(7 * number + 1)}": 1}
+    for dimension in set(get_args(Dimension)) - {"hour", "minute"}:
+        counts |= {f"{dimension}:{dimension}-{10 * number}": 2 for number in range(50)}
+        counts |= {f"{dimension}+:{dimension}-{10 * number}": 1 for number in range(50)}
+    manager = get_tracking_manager()
+    generation, counters = await manager.join(day), list(counts.items())
+    for seq, start in enumerate(range(0, len(counters), 500), 1):
+        batch = Batch(day, "bench", seq, int(time.time()), dict(counters[start : start + 500]))
+        answer = await manager.apply(batch, generation)
+        assert answer.status == "OK"
+    await close_manager()
+
+
+async def timed(look: Callable[[], Awaitable[Any]], repeat: int) -> list[float]:
+    """Return the milliseconds of each call but the first."""
     took = []
     for _ in range(repeat + 1):
         begin = time.perf_counter()
         await look()
         took.append((time.perf_counter() - begin) * 1000)
-    return took[1:], took[0]
-
-
-async def queries_of(look: Callable[[], Awaitable[Any]]) -> int:
-    """Return how many queries it takes."""
-    from asgiref.sync import sync_to_async
-    from django.db import connection
-
-    seen: list[str] = []
-
-    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append(sql)
-        return execute(sql, params, many, context)
-
-    # In the thread that reads, whose connection is its own.
-    await sync_to_async(lambda: connection.execute_wrappers.append(note))()
-    await look()
-    await sync_to_async(lambda: connection.execute_wrappers.pop())()
-    return len(seen)
+    return took[1:]
 
 
 if __name__ == "__main__":
     import django
 
     django.setup()
-    asyncio.run(read(*map(int, sys.argv[1:])))
+    asyncio.run(read(int(sys.argv[1])))
