@@ -38,6 +38,7 @@ from codex_tracking.reports import (
     rising,
     visitors_with,
     with_deltas,
+    without_rest,
 )
 from codex_tracking.types import Dimension
 
@@ -354,17 +355,8 @@ def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
     if shape.period.end != shape.now.date():
         return whole
     last = days.figures.get(before.end.isoformat(), Summary())
-    moment = fraction_of_day(shape.now) * 24
-    shares = [min(1.0, max(0.0, moment - hour)) for hour in range(24)]
-    ending = hours.get(before.end.isoformat(), [])
-    views = sum(figure.views * share for figure, share in zip(ending, shares, strict=False))
-    visits = sum(figure.beside * share for figure, share in zip(ending, shares, strict=False))
-    part = min(1.0, visits / last.visits if last.visits else moment / 24)
-    rest = {name: round(getattr(last, name) * (1 - part)) for name in ("visitors", "visits", "engaged", "seconds")}
-    return Summary(
-        views=whole.views - last.views + round(min(views, last.views)),
-        **{name: getattr(whole, name) - cut for name, cut in rest.items()},
-    )
+    by_hour = [(figure.views, figure.beside) for figure in hours.get(before.end.isoformat(), [])] or [(0, 0)] * 24
+    return without_rest(whole, last, by_hour, fraction_of_day(shape.now))
 
 
 def _series(shape: Shape, period: Period, days: Days, hours: Hours) -> dict[str, float]:

@@ -12,7 +12,7 @@ from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import reduce
 from heapq import nlargest, nsmallest
-from operator import or_
+from operator import mul, or_
 from typing import Any, Literal, NamedTuple
 
 from django.db import connections
@@ -486,30 +486,37 @@ def summary_of(period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> S
 def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
     """Return a past period's figures up to the same moment of its last day.
 
-    Hours of that day tell how many views and visits it had by then; within the hour, and for what is not kept by the
-    hour, the share of visits is taken.
-
     Args:
         period: days that are over.
         fraction_of_last_day: 0 to 1.
     """
-    whole = summary_of(period, {}, {})
     last_day = Period(period.end, period.end)
-    ending = summary_of(last_day, {}, {})
-    moment = fraction_of_last_day * 24
-    views = visits = 0.0
-    for figure in values_in("hour", last_day):
-        share = min(1.0, max(0.0, moment - int(figure["value"]) if figure["value"].isdigit() else 1.0))
-        views += figure["n"] * share
-        visits += figure["m"] * share
-    part = visits / ending.visits if ending.visits else fraction_of_last_day
-    return Summary(
-        views=whole.views - ending.views + round(min(views, ending.views)),
-        **{
-            name: getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * min(1.0, part))
-            for name in ("visitors", "visits", "engaged", "seconds")
-        },
+    hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", last_day)}
+    by_hour = [hours.get(f"{hour:02}", (0, 0)) for hour in range(24)]
+    whole, last = summary_of(period, {}, {}), summary_of(last_day, {}, {})
+    return without_rest(whole, last, by_hour, fraction_of_last_day)
+
+
+def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int]], fraction: float) -> Summary:
+    """Take what came after a moment of the last day away from a period.
+
+    Hours tell how many views and visits the day had by then; within the hour, and for what is not kept by the hour, the
+    share of visits is taken. Days from before this app counted have no hours, and get the share of time.
+
+    Args:
+        whole: the period's figures.
+        last: those of its last day.
+        by_hour: views and visits of that day's 24 hours.
+        fraction: of that day, 0 to 1.
+    """
+    shares = [min(1.0, max(0.0, fraction * 24 - hour)) for hour in range(24)]
+    views, visits = (
+        min(1.0, sum(map(mul, column, shares)) / all_day) if all_day and any(column) else fraction
+        for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
     )
+    parts = {"views": views, "visitors": visits, "visits": visits, "engaged": visits, "seconds": visits}
+    rest = {name: round(getattr(last, name) * (1 - part)) for name, part in parts.items()}
+    return Summary(**{name: getattr(whole, name) - cut for name, cut in rest.items()})
 
 
 def series_of(

@@ -284,6 +284,12 @@ def test_the_same_elapsed_part_ends_at_the_same_time_of_day(database: str) -> No
     assert reports.elapsed_summary(period, 1.0) == reports.summary_of(period, {}, {})
 
 
+def test_a_day_without_hours_counts_by_the_time_that_had_passed(database: str) -> None:
+    book(database, "2026-05-02", {"p:/": 40, "t:visits": 20, "t:seconds": 400})
+    quarter = reports.elapsed_summary(Period(Date(2026, 5, 2), Date(2026, 5, 2)), 0.25)
+    assert (quarter.views, quarter.visits, quarter.seconds) == (10, 5, 100)
+
+
 def test_the_last_day_of_a_page_counts_as_far_as_the_site_had_come(database: str) -> None:
     hours = {"hour:08": 30, "hour:20": 10}
     book(database, "2026-05-01", {"p:/a/": 100, "p+:/a/": 80, "entry+:/a/": 60})
