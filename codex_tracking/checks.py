@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
@@ -29,6 +30,9 @@ ANSWERS_ALONE = (
     "django.middleware.cache.CacheMiddleware",
 )
 """Middleware that answers without asking those behind it."""
+
+OLDEST_REDIS = (6, 2)
+"""The oldest Redis that is supported; Valkey began above it."""
 
 ENOUGH_VIEWS = 100
 NEARLY_ALL = 0.9
@@ -223,18 +227,22 @@ def _recent_traffic() -> tuple[int, dict[str, int]]:
 
 @register(Tags.database, deploy=True)
 def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask Redis, with ``check --deploy --database default``, whether it may throw counters away."""
+    """Ask Redis, with ``check --deploy --database default``, how old it is and whether it may throw counters away."""
     if get_tracking_settings().embedded or database() not in (databases or ()):
         return []
     from codex_tracking.manager import STORE_ERRORS
-    from codex_tracking.sync import eviction_policy
+    from codex_tracking.sync import eviction_policy, store_version
 
     try:
-        policy = eviction_policy()
+        policy, version = eviction_policy(), store_version()
     except STORE_ERRORS as error:
         message = f"Redis does not answer: {type(error).__name__}."
         hint = "Pages are answered and views wait in memory, but look at CODEX_TRACKING['redis_url']."
         return [Caution(message, hint=hint, id="codex_tracking.W009")]
+    return [*_evicting(policy), *_outdated(version)]
+
+
+def _evicting(policy: str) -> list[CheckMessage]:
     if not policy.startswith("allkeys-"):
         return []
     return [
@@ -244,3 +252,12 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
             id="codex_tracking.W010",
         )
     ]
+
+
+def _outdated(version: str) -> list[CheckMessage]:
+    numbers = re.findall(r"\d+", version)[:2]
+    # A server that does not tell its version is left alone.
+    if len(numbers) < 2 or (int(numbers[0]), int(numbers[1])) >= OLDEST_REDIS:
+        return []
+    message = f"Redis {version} is older than {'.'.join(map(str, OLDEST_REDIS))}, the oldest that is supported."
+    return [Caution(message, hint="Use Redis 6.2 or newer, or Valkey.", id="codex_tracking.W011")]

@@ -91,6 +91,15 @@ async def eviction_policy() -> str:
     return await get_tracking_manager().eviction_policy()
 
 
+async def store_version() -> str:
+    """Return the version of Redis, or of what stands in for it; empty where it does not tell.
+
+    Raises:
+        One of ``manager.STORE_ERRORS``: Redis is away.
+    """
+    return await get_tracking_manager().version()
+
+
 async def look_at_store() -> Store:
     """Return the state of Redis."""
     kind = "embedded" if get_tracking_settings().embedded else "redis"

@@ -40,6 +40,7 @@ from tests.servers import (
     Site,
     available,
     binary,
+    missing,
     require,
     server_command,
 )
@@ -112,7 +113,7 @@ def mariadb() -> Iterator[MariaDBServer]:
 def shared_redis() -> Iterator[RedisServer]:
     """Yield the run's Redis as the last test left it; tests take ``redis_server``."""
     if not available("redis"):
-        require("redis-server is not installed")
+        require(missing("redis"))
     with RedisServer() as server:
         yield server
 

@@ -11,14 +11,16 @@ class PinnedRouter:
     """Send the models of ``codex_tracking`` to ``alias``; everything else stays where it is."""
 
     alias: ClassVar[str] = "default"
+    replica: ClassVar[str] = ""
+    """Where they are read instead, when it is set."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        """Return the pinned alias for our models."""
-        return self.alias if model._meta.app_label == "codex_tracking" else None
+        """Return the replica for our models, or the pinned alias where there is none."""
+        return (self.replica or self.alias) if model._meta.app_label == "codex_tracking" else None
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
         """Return the pinned alias for our models."""
-        return self.db_for_read(model, **hints)
+        return self.alias if model._meta.app_label == "codex_tracking" else None
 
     def allow_relation(self, *objects: Model, **hints: Any) -> bool | None:
         """Have no opinion."""

@@ -15,7 +15,7 @@ from tests.conftest import Sites
 from tests.faults import OFTEN, assert_all_counted, figure
 from tests.load import Load, pages
 from tests.pipeline import Process, rows, today, view, views
-from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, require, wait_until
+from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, missing, require, wait_until
 
 pytestmark = pytest.mark.fault
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.fault
 def running_cluster() -> Iterator[RedisCluster]:
     """Yield a cluster of three masters, as the last test left it."""
     if not available("redis"):
-        require("redis-server is not installed")
+        require(missing("redis"))
     with RedisCluster() as cluster:
         yield cluster
 
@@ -43,7 +43,7 @@ def cluster(running_cluster: RedisCluster) -> RedisCluster:
 def sentinel() -> Iterator[RedisSentinel]:
     """Yield a master, its replica and three sentinels."""
     if not available("redis"):
-        require("redis-server is not installed")
+        require(missing("redis"))
     with RedisSentinel() as pair:
         yield pair
 

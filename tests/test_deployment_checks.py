@@ -12,6 +12,7 @@ from django.test import AsyncClient
 from django.utils import timezone
 from pytest_django import Settings
 
+from codex_tracking.manager import TrackingRedisManager
 from codex_tracking.models import Breakdown, DayTotals
 from codex_tracking.runner import get_runner
 from tests.servers import RedisServer
@@ -86,6 +87,38 @@ def test_a_redis_that_may_evict_counters_is_warned_of(
             assert "codex_tracking.W010" in ids(include_deployment_checks=True)
         finally:
             client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("6.0.16", True), ("5.0.7", True), ("6.2.0", False), ("7.0.15", False), ("10.0.1", False), ("", False)],
+)
+def test_a_redis_that_is_too_old_is_warned_of(
+    redis_server: RedisServer,
+    tracking_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    warned: bool,
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+
+    async def told(_: TrackingRedisManager) -> str:
+        return version
+
+    # Servers this old can't be had; only what this one tells of itself is another's.
+    monkeypatch.setattr(TrackingRedisManager, "version", told)
+
+    assert ("codex_tracking.W011" in ids(include_deployment_checks=True)) is warned
+
+
+@pytest.mark.django_db
+def test_the_redis_of_these_tests_is_new_enough(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+
+    assert "codex_tracking.W011" not in ids(include_deployment_checks=True)
 
 
 @pytest.mark.django_db

@@ -126,7 +126,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_the_quick_start_counts_the_first_view_in_a_new_project(project: Path) -> None:
-    served = block("sh", "manage.py").splitlines()[-1]
+    served = block("sh", "uvicorn mysite").strip()
     command = [sys.executable, "-m", *served.split(), "--port", "{port}"]
     with AppServer(command, environment(), project) as site:
         assert site.get("/admin/login/").status == 200

