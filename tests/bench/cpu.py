@@ -35,7 +35,7 @@ SETTLE_SECONDS = 1.3
 
 def measure(bench: Bench) -> list[Figure]:
     """Compare by turns, each in a new process."""
-    views, pairs = bench.size(10_000, 2_000), bench.size(9, 2)
+    views, pairs = bench.size(10_000, 2_000), bench.size(5, 2)
     database = bench.database("sqlite")
     figures = []
     for paths, visitors in ((1, 1), (10_000, 1), (10_000, 2_000)):
