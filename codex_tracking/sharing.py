@@ -67,7 +67,8 @@ def token_of(link: ShareLink) -> str:
 def find(token: str) -> ShareLink | None:
     """Return the link of a token, or None when it was never ours; says nothing about whether it is open.
 
-    A token with a wrong signature does not reach the database.
+    A token with a wrong signature does not reach the database. The primary is asked, so that no replica's lag keeps a
+    revoked link open.
     """
     if len(token) > LONGEST_TOKEN:
         return None
@@ -75,7 +76,7 @@ def find(token: str) -> ShareLink | None:
         key = signing.Signer(salt=SALT).unsign(token)
     except signing.BadSignature:
         return None
-    return ShareLink.objects.using(database()).filter(key=key).first()
+    return ShareLink.objects.using(database(write=True)).filter(key=key).first()
 
 
 def is_open(link: ShareLink, now: datetime) -> bool:
