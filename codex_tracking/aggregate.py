@@ -8,6 +8,7 @@ from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 from zlib import crc32
 
 from django.utils import timezone
@@ -27,6 +28,8 @@ MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
+MOST_CLIENTS = 4_096
+"""Clients that are known again, until the next push, without a look at their headers."""
 MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
@@ -56,6 +59,21 @@ UNREAD_FORWARDED = field("ledger", "unread_forwarded")
 VALUE_LIMIT = 200
 PAIR_LIMIT = 700
 """Characters of two values in one, as much as the column takes."""
+
+
+CLIENT = slice(Hit._fields.index("agent"), None)
+"""All of a hit that tells one client from another."""
+
+
+class Client(NamedTuple):
+    """What is worked out once for all hits of a client."""
+
+    bot: str | None
+    """The name of a bot; None for a person."""
+    fields: tuple[str, ...]
+    """Counter fields of browser, system, device, language and country."""
+    identity: str
+    """See ``visitors.identity``."""
 
 
 class Clock:
@@ -110,6 +128,14 @@ class Aggregator:
         self.fields = 0
         """Distinct counters waiting, all days together."""
         self.visitors = 0
+        self._clients: dict[tuple[object, ...], Client] = {}
+        """Of the hits since the last push, since addresses are kept no longer than that."""
+
+    def use(self, settings: TrackingSettings) -> None:
+        """Go on with these settings; a server reads them once, tests change them."""
+        if settings is not self.settings:
+            self.settings = settings
+            self._clients.clear()
 
     def add(self, hit: Hit) -> None:
         """Count one hit in memory; a few microseconds."""
@@ -120,11 +146,11 @@ class Aggregator:
         if not day.oldest or hit.at < day.oldest:
             day.oldest = int(hit.at)
         if hit.kind == "view":
-            crawler = bot(hit.agent, self.settings)
-            if crawler is None:
-                self._view(day, hit, hour)
+            client = self._client(hit)
+            if client.bot is None:
+                self._view(day, hit, hour, client)
             else:
-                self._count(day, ("excluded:bot", field("bot", clean(crawler, 80))))
+                self._count(day, ("excluded:bot", field("bot", clean(client.bot, 80))))
         elif hit.kind == "error":
             self._error(day, hit)
         elif hit.kind == "event":
@@ -132,31 +158,33 @@ class Aggregator:
         else:
             self._count(day, (field("excluded", hit.name),))
 
-    def _view(self, day: DayCounts, hit: Hit, hour: str) -> None:
+    def _view(self, day: DayCounts, hit: Hit, hour: str, client: Client) -> None:
         path = page(hit.path, hit.secrets)
         source = source_of(hit.referrer, hit.query, hit.host)
-        client = self._client(hit)
         minute = int(hit.at) // 60 if self.minutes else None
         self._count(day, (field(PATH, path),))
         self._count_together(day, place(hit.route, hit.view, hour, minute))
-        self._count_together(day, client)
+        self._count_together(day, client.fields)
         if source.channel != DIRECT:
             self._count(day, origin(source))
         if hit.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
         if source.source:
             self._count(day, (pair("page_source", path, source.source),))
-        self._touch(day, hit, path, source, hour, client)
+        if client.identity:
+            self._touch(day, int(hit.at), path, source, hour, client)
 
-    def _client(self, hit: Hit) -> tuple[str, ...]:
-        address = ""
-        if self.settings.geoip_path:
-            address = client_address(hit.address, hit.forwarded, self.settings.trusted_proxies)
-        country = country_of(hit.country, address, self.settings.geoip_path) if hit.country or address else ""
-        return technology(hit.agent, hit.hints, hit.language, country)
+    def _client(self, hit: Hit) -> Client:
+        traits: tuple[object, ...] = hit[CLIENT]  # type: ignore[assignment]
+        client = self._clients.get(traits)
+        if client is None:
+            if len(self._clients) >= MOST_CLIENTS:
+                self._clients.clear()
+            client = self._clients[traits] = client_of(hit, self.settings)
+        return client
 
     def _error(self, day: DayCounts, hit: Hit) -> None:
-        if bot(hit.agent, self.settings) is not None:
+        if self._client(hit).bot is not None:
             self._count(day, ("excluded:status",))
             return
         path = page(hit.path, hit.secrets)
@@ -172,22 +200,19 @@ class Aggregator:
         self._count(day, (field("event", name),))
         if value:
             self._count(day, (pair("event_value", name, value),))
-        visitor = identity(hit, self.settings.trusted_proxies)
+        visitor = self._client(hit).identity
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
 
-    def _touch(self, day: DayCounts, hit: Hit, path: str, source: Source, hour: str, client: tuple[str, ...]) -> None:
-        visitor = identity(hit, self.settings.trusted_proxies)
-        if not visitor:
-            return
-        touch = self._touch_of(day, visitor, int(hit.at))
+    def _touch(self, day: DayCounts, at: int, path: str, source: Source, hour: str, client: Client) -> None:
+        touch = self._touch_of(day, client.identity, at)
         if touch is None:
             return
         touch.views += 1
         if not touch.fields:
-            touch.fields = (first(field("entry", path)), *beginnings(hour, source, client))
+            touch.fields = (first(field("entry", path)), *beginnings(hour, source, client.fields))
         if len(touch.paths) < NAMES_PER_TOUCH:
             touch.paths[path] = None
 
@@ -296,6 +321,7 @@ class Aggregator:
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]
+            self._clients.clear()
         return batch
 
     def _take_counts(self, day: DayCounts) -> dict[str, int]:
@@ -337,6 +363,17 @@ class Aggregator:
         while day.ids and len(ids) < 2 * most:
             ids.append(day.ids.pop())
         return tuple(ids), f"[{','.join(visits)}]"
+
+
+def client_of(hit: Hit, settings: TrackingSettings) -> Client:
+    """Return what is to be known of a hit's client."""
+    address = client_address(hit.address, hit.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
+    country = country_of(hit.country, address, settings.geoip_path) if hit.country or address else ""
+    return Client(
+        bot(hit.agent, settings),
+        technology(hit.agent, hit.hints, hit.language, country),
+        identity(hit, settings.trusted_proxies),
+    )
 
 
 def pair(dimension: str, one: str, other: str) -> str:

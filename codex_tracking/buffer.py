@@ -44,8 +44,7 @@ class Buffer:
     def fold(self, most: int) -> int:
         """Count the oldest hits, ``most`` at the most, and return how many."""
         with self._lock:
-            # Tests change settings; a server reads them once.
-            self._aggregator.settings = get_tracking_settings()
+            self._aggregator.use(get_tracking_settings())
             for done in range(most):
                 try:
                     hit = self._hits.popleft()

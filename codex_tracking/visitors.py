@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
@@ -20,7 +19,6 @@ NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 
 
-@lru_cache(maxsize=8192)
 def client_address(address: str, forwarded: str, trusted_proxies: int) -> str:
     """Return the client's address; IPv6 as the first address of its /64, IPv4 in IPv6 unwrapped.
 

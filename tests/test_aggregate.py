@@ -282,6 +282,13 @@ def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) 
     assert batches(aggregator)[0].counts["p:/new/"] == 1
 
 
+def test_no_address_is_left_in_memory_when_all_is_pushed() -> None:
+    aggregator = counting([at(0, address="192.0.2.77"), event("signup", 1, address="192.0.2.78")])
+    assert "192.0.2.7" in str(vars(aggregator))
+    batches(aggregator)
+    assert "192.0.2.7" not in str(vars(aggregator))
+
+
 def test_visitors_above_the_bound_are_dropped_and_counted_and_their_views_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregate, "MOST_VISITORS", 3)
     (batch,) = batches(counting(at(0, address=f"192.0.2.{n}") for n in range(10)))
