@@ -39,7 +39,7 @@ REVOKE = "codex_tracking.change_sharelink"
 COOKIE = "codex_tracking_share"
 """Holds a share link's token after the link was opened."""
 
-INTERNAL = frozenset({"view", "error", "error_referrer", "event_value", "bot", "excluded", "ledger"})
+INTERNAL = frozenset({"minute", "view", "error", "error_referrer", "event_value", "bot", "excluded", "ledger"})
 """Dimensions that tell about the site's inside, or that a project may have put names into; no share link shows them."""
 
 User = AbstractBaseUser | AnonymousUser

@@ -57,8 +57,8 @@ DIRECT = "direct"
 UNREAD_FORWARDED = field("ledger", "unread_forwarded")
 """Counts views that came through a proxy nobody told us of; a system check looks at it."""
 VALUE_LIMIT = 200
-PAIR_LIMIT = 700
-"""Characters of two values in one, as much as the column takes."""
+PAIR_LIMIT, PAIR_BYTES = 700, 2_600
+"""Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
 
 
 CLIENT = slice(Hit._fields.index("agent"), None)
@@ -378,7 +378,10 @@ def client_of(hit: Hit, settings: TrackingSettings) -> Client:
 
 def pair(dimension: str, one: str, other: str) -> str:
     """Return the counter field of two values; no stored text has the tab between them."""
-    return field(dimension, f"{one}\t{other}"[:PAIR_LIMIT])
+    text = f"{one}\t{other}"[:PAIR_LIMIT]
+    if not text.isascii():
+        text = text.encode("utf-8", "ignore")[:PAIR_BYTES].decode("utf-8", "ignore")
+    return field(dimension, text)
 
 
 def as_json(visitor: str, touch: Touch) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter, deque
@@ -11,6 +12,8 @@ from codex_tracking.aggregate import Aggregator
 from codex_tracking.metrics import ledger
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.types import Batch, Hit
+
+logger = logging.getLogger(__name__)
 
 MOST_HITS = 5_000
 """Hits that may wait uncounted; beyond, the request that brings one more counts some, so that memory stays bounded."""
@@ -50,8 +53,13 @@ class Buffer:
                     hit = self._hits.popleft()
                 except IndexError:
                     return done
-                ledger.counts[hit.kind] += 1
-                self._aggregator.add(hit)
+                try:
+                    self._aggregator.add(hit)
+                    ledger.counts[hit.kind] += 1
+                except Exception:
+                    # A project may have put anything into the request; the other views go on.
+                    ledger.add("record_failures")
+                    logger.exception("a view was not counted")
         return most
 
     def days(self) -> list[str]:

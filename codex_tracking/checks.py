@@ -79,8 +79,10 @@ def _wrong(name: str, key: str, value: Any, expected: str) -> CheckMessage:
 def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Look at where the live counters are kept."""
     tracking = get_tracking_settings()
-    if not tracking.enabled or not tracking.embedded:
+    if not tracking.enabled:
         return []
+    if not tracking.embedded:
+        return _unusable(tracking.redis_url)
     if find_spec("fakeredis") is None or find_spec("lupa") is None:
         return [
             Error(
@@ -215,6 +217,17 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
             )
         )
     return found
+
+
+def _unusable(url: str) -> list[CheckMessage]:
+    from codex_tracking.manager import StoreUrlError, connect
+
+    try:
+        connect(url)
+    except StoreUrlError as error:
+        hint = "See 'Settings' in the README for the forms that a URL may have."
+        return [Error(str(error), hint=hint, id="codex_tracking.E007")]
+    return []
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:

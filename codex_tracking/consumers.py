@@ -19,6 +19,7 @@ from django.db import Error
 from django.http import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
+from django.utils.http import is_same_domain
 
 from codex_tracking.access import may_see
 from codex_tracking.live import Live, get_live
@@ -52,7 +53,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Let staff in who come from a page of this site; others get 403 instead of a websocket."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
-        user = await self._allowed() if same_site(headers) else ""
+        user = await self._allowed() if same_site(headers, self.scope.get("scheme") == "wss") else ""
         if not user:
             await self.close()
             return
@@ -137,11 +138,15 @@ def _password_unchanged(user: AbstractBaseUser, noted: str) -> bool:
     return any(constant_time_compare(noted, one) for one in known)
 
 
-def same_site(headers: Mapping[str, str]) -> bool:
+def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
     """Say whether a handshake comes from a page of the host that it goes to, or of ``CSRF_TRUSTED_ORIGINS``.
 
     Browsers send cookies with websockets of any site, so this alone keeps others from listening; ``ALLOWED_HOSTS`` may
     be ``["*"]``.
+
+    Args:
+        headers: of the handshake, names in lower case.
+        secure: whether it came over TLS, as far as the server knows.
 
     Source: RFC 6455, section 10.2.
     """
@@ -153,11 +158,22 @@ def same_site(headers: Mapping[str, str]) -> bool:
     domain, _ = split_domain_port(host)
     if not domain or not validate_host(domain, allowed):
         return False
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
+    if any(_is_trusted(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS):
         return True
     try:
         here, there = urlsplit(f"//{host}"), urlsplit(origin)
         default = {"http": 80, "https": 443}[there.scheme]
+        # Whoever sits between can put anything into a page that came without TLS.
+        if there.scheme == "http" and (secure or settings.SESSION_COOKIE_SECURE):
+            return False
         return here.hostname == there.hostname and (here.port or default) == (there.port or default)
     except (ValueError, KeyError):
         return False
+
+
+def _is_trusted(origin: str, trusted: str) -> bool:
+    scheme, _, domain = trusted.partition("://")
+    if not domain.startswith("*."):
+        return origin == trusted
+    begin, _, host = origin.partition("://")
+    return begin == scheme and is_same_domain(host, domain[1:])

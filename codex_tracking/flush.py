@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import date as Date
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections, transaction
+from django.db import DatabaseError, close_old_connections, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -129,9 +129,15 @@ class Flusher:
     async def flush_pending(self) -> int:
         """Flush today and the days around it, and forget past days that are empty; return paths written."""
         today = site_today().isoformat()
-        written = 0
+        written, failure = 0, cast("DatabaseError | None", None)
         for day in accepted_days(today):
-            written += await self.flush(day, retire=day < today)
+            try:
+                written += await self.flush(day, retire=day < today)
+            except DatabaseError as error:
+                # Whatever is wrong with one day, the others go on.
+                failure = failure or error
+        if failure:
+            raise failure
         if daily.due(today):
             await self.run(daily.run, today, self.manager.settings)
         await self.run(list_finished_days, today)

@@ -40,13 +40,15 @@ class TrackingLifespan:
             await send(answer)
             return
         runner.lifespans += 1
-        runner.start()
-        # Now, and not beside the first requests.
-        await runner.loaded()
-        await send(answer)
-        await receive()
-        answer = await inner.tell("lifespan.shutdown")
-        runner.lifespans -= 1
+        try:
+            runner.start()
+            # Now, and not beside the first requests.
+            await runner.loaded()
+            await send(answer)
+            await receive()
+            answer = await inner.tell("lifespan.shutdown")
+        finally:
+            runner.lifespans -= 1
         if runner.lifespans == 0:
             await runner.stop()
         await send(answer)

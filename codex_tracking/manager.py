@@ -36,6 +36,11 @@ VALUES_PER_DIMENSION = 5_000
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 
+
+class StoreUrlError(RedisError, ValueError):
+    """The store's URL cannot be used; to a reader, the store is away."""
+
+
 STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
 """What a store that is away, full, starting or not installed raises."""
 
@@ -287,10 +292,17 @@ def connect(url: str) -> Client:
 
     Raises:
         ImportError: the embedded store is not installed.
-        ValueError: the URL is malformed.
+        StoreUrlError: the URL is malformed.
     """
     if url.startswith(EMBEDDED):
         return _embedded()
+    try:
+        return _client(url)
+    except (TypeError, ValueError) as error:
+        raise StoreUrlError(f"CODEX_TRACKING['redis_url'] is malformed: {error}") from error
+
+
+def _client(url: str) -> Client:
     limits: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
     # A connection that died while idle fails the first command that uses it; that one attempt is safe.
     once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
@@ -303,6 +315,8 @@ def connect(url: str) -> Client:
     pool = redis_asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
     )
+    # Made for nothing but its errors: options that no connection has would show at the first command only.
+    pool.connection_class(**pool.connection_kwargs)
     return redis_asyncio.Redis.from_pool(pool)
 
 

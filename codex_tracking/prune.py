@@ -49,9 +49,16 @@ class Daily:
     def run(self, today: str, settings: TrackingSettings) -> None:
         """Forget what has its time, for a few seconds at the most; blocking."""
         forget_salts()
+        forget_minutes(Date.fromisoformat(today))
         left = settings.retention_days and prune(first_kept(settings.retention_days), MOST_PER_DAY)
         if not left:
             self._done = today
+
+
+def forget_minutes(today: Date) -> None:
+    """Delete the views by minute of the days before yesterday."""
+    rows = Breakdown.objects.using(database(write=True))
+    rows.filter(dimension="minute", date__lt=today - timedelta(days=1)).delete()
 
 
 def first_kept(days: int) -> Date:

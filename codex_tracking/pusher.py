@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
-from codex_tracking.aggregate import MOST_FIELDS, accepted_days, local_visits, site_today
+from codex_tracking.aggregate import MOST_FIELDS, MOST_VISITORS, accepted_days, local_visits, site_today
 from codex_tracking.buffer import Buffer
 from codex_tracking.flush import Flusher, views_of
 from codex_tracking.keys import field as counter_field
@@ -204,25 +204,33 @@ class Pusher:
 
 
 def shorten(retained: list[tuple[int, Batch]]) -> None:
-    """Join old batches of one seal while more counters are kept apart than a process may hold; sums stay exact.
+    """Join old batches of one seal while more is kept apart than a process may hold; sums stay exact.
 
     Two at a time and as few as it takes: all at once would hold up the event loop.
     """
-    apart = sum(len(batch.counts) for _, batch in retained if batch.span == 1)
+    fields = sum(len(batch.counts) for _, batch in retained if batch.span == 1)
+    visitors = sum(len(batch.ids) for _, batch in retained if batch.span == 1)
     at = 1
-    while apart > MOST_FIELDS and at < len(retained):
+    while (fields > MOST_FIELDS or visitors > MOST_VISITORS) and at < len(retained):
         (seal, before), (next_seal, batch) = retained[at - 1 : at + 1]
         if seal != next_seal:
             at += 1
             continue
-        apart -= len(batch.counts) + (len(before.counts) if before.span == 1 else 0)
+        for one in (batch, before):
+            if one.span == 1:
+                fields -= len(one.counts)
+                visitors -= len(one.ids)
         retained[at - 1 : at + 1] = [(seal, joined(before, batch))]
 
 
 def joined(before: Batch, batch: Batch) -> Batch:
     """Return one batch that stands for both, and takes over what the first one holds."""
     ids = before.ids if isinstance(before.ids, set) else set(before.ids)
-    ids.update(batch.ids)
+    fresh = [visitor for visitor in batch.ids if visitor not in ids]
+    room = MOST_VISITORS - len(ids)
+    ids.update(fresh[:room])
+    if len(fresh) > room:
+        ledger.dropped("visitor", len(fresh) - room)
     return replace(batch, counts=add_to(before.counts, batch.counts), ids=ids, span=before.span + batch.span)
 
 

@@ -91,7 +91,7 @@ def hit_of(request: HttpRequest, settings: TrackingSettings, kind: Kind = "view"
         hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", "")[:LONGEST_HEADER],
         get(settings.country_meta, "")[:LONGEST_HEADER] if settings.country_header else "",
-        get("REMOTE_ADDR", ""),
+        get("REMOTE_ADDR") or "",
         # The rightmost entries are the trusted ones.
         get("HTTP_X_FORWARDED_FOR", "")[-LONGEST_FORWARDED:],
         "" if anonymous else peek_user_pk(request),

@@ -8,11 +8,14 @@ import contextvars
 import logging
 import os
 import random
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOAD_SECONDS = 5.0
+"""How long a server's start waits for what the tasks load."""
 CHECK_SECONDS = 5.0
 """How often retained batches are asked after while there is no traffic."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
@@ -61,6 +66,18 @@ class DatabaseThread:
         return await asyncio.wrap_future(future)
 
 
+class _OwnLoop(asyncio.SelectorEventLoop):
+    """A loop of our own, which also works at exit, when no executor takes the look-up of a host's address any more."""
+
+    def __init__(self, thread: DatabaseThread) -> None:
+        super().__init__()
+        self._thread = thread
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
+        """Resolve in our own thread."""
+        return await self._thread.run(partial(socket.getaddrinfo, host, port, **hints))
+
+
 class Runner:
     """Keeps one pusher and one flusher going in whichever event loop serves this process."""
 
@@ -73,6 +90,7 @@ class Runner:
         self._pusher: Any = None
         self._database: DatabaseThread | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._refused = False
         self._drained = False
         """Whether the last drain has done what it could."""
         self.lifespans = 0
@@ -96,18 +114,25 @@ class Runner:
         with self._lock:
             if self.running:
                 return
-            loop = self._loop = self._own_loop = asyncio.new_event_loop()
+            if _threads_are_greenlets():
+                if not self._refused:
+                    self._refused = True
+                    logger.error(
+                        "nothing can be counted under gevent or eventlet, where no thread has a loop of its own"
+                    )
+                return
+            loop = self._loop = self._own_loop = _OwnLoop(self._prepare())
             self._task = None
             loop.call_soon(self._begin, loop)
-            self._prepare()
             threading.Thread(target=self._serve, args=(loop,), name="codex_tracking", daemon=True).start()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> DatabaseThread:
         """Have all that the last drain needs: a command may end before the tasks begin, and then no thread starts."""
         if self._database is None:
             self._database = DatabaseThread()
         atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
+        return self._database
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
@@ -137,9 +162,13 @@ class Runner:
         task.cancel()
 
     async def loaded(self) -> None:
-        """Wait until the tasks have loaded what they need, a few tenths of a second; for nothing else."""
-        if self._loaded is not None and self._loop is asyncio.get_running_loop():
-            await self._loaded.wait()
+        """Wait until the tasks have loaded what they need: some tenths of a second, ``LOAD_SECONDS`` at the most."""
+        task, loaded = self._task, self._loaded
+        if task is None or loaded is None or self._loop is not asyncio.get_running_loop():
+            return
+        waiting = asyncio.ensure_future(loaded.wait())
+        await asyncio.wait({waiting, task}, timeout=LOAD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
 
     async def stop(self) -> None:
         """Push and flush what is left, for ``shutdown_timeout`` seconds at most, and end the tasks."""
@@ -180,9 +209,11 @@ class Runner:
             return self._flusher()
         except (ImportError, ValueError) as error:
             logger.error("nothing can be counted: %s", error)
-            return None
+        except Exception:
+            logger.exception("nothing can be counted")
         finally:
             self._loaded.set()
+        return None
 
     def _flusher(self) -> Flusher:
         from codex_tracking.flush import Flusher
@@ -298,7 +329,9 @@ class Runner:
                 stopped = asyncio.run_coroutine_threadsafe(self.stop(), self._loop)
                 stopped.result(get_tracking_settings().shutdown_timeout + 2)
             else:
-                asyncio.run(self._last_drain())
+                database = self._database or DatabaseThread()
+                with asyncio.Runner(loop_factory=lambda: _OwnLoop(database)) as last:
+                    last.run(self._last_drain())
         except Exception:
             logger.exception("views were lost at exit")
 
@@ -310,6 +343,14 @@ class Runner:
                 await self._drain(self._flusher())
         finally:
             await close_manager()
+
+
+def _threads_are_greenlets() -> bool:
+    """Whether a new thread would share ours, so that our event loop would seem to be everybody's."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    return bool(gevent and gevent.is_module_patched("threading")) or bool(
+        eventlet and eventlet.is_monkey_patched("thread")
+    )
 
 
 def load() -> None:

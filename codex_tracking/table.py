@@ -122,7 +122,7 @@ def _tabs(dimension: str, query: Query, root: str, dimensions: Sequence[str]) ->
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_PAGES):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MOST_PAGES):
         raise QueryError("page", f"a number from 1 to {MOST_PAGES}", text)
     return int(text)
 

@@ -1,12 +1,8 @@
-"""What is done to finished days: their most viewed pages are listed, and their minutes forgotten.
-
-The lists are why a year's best pages can be found without adding up every path.
-"""
+"""The most viewed pages of each finished day, kept so that a year's can be found without adding up every path."""
 
 from __future__ import annotations
 
 from datetime import date as Date
-from datetime import timedelta
 
 from django.db import transaction
 
@@ -18,17 +14,14 @@ PAGES_PER_DAY = 500
 DAYS_AT_ONCE = 20
 """Days that one call lists; after a long import the next calls list the rest."""
 
-ONE_DAY = timedelta(days=1)
-
 
 def list_finished_days(today: str) -> None:
     """List the pages of days before ``today`` that have changed since they were listed; blocking."""
-    alias, present = database(write=True), Date.fromisoformat(today)
-    changed = DayTotals.objects.using(alias).filter(listed=False, date__lt=present)
+    alias = database(write=True)
+    changed = DayTotals.objects.using(alias).filter(listed=False, date__lt=Date.fromisoformat(today))
     for day in list(changed.order_by("-date").values_list("date", flat=True)[:DAYS_AT_ONCE]):
         with transaction.atomic(using=alias, durable=True):
             _list_day(day, alias)
-            _forget_minutes(min(day, present - 2 * ONE_DAY), alias)
 
 
 def _list_day(day: Date, alias: str) -> None:
@@ -42,8 +35,3 @@ def _list_day(day: Date, alias: str) -> None:
     )
     totals.listed = True
     totals.save(using=alias, update_fields=["listed"])
-
-
-def _forget_minutes(day: Date, alias: str) -> None:
-    """Delete the views by minute of a day and of the one before it, which were still shown when that one was listed."""
-    Breakdown.objects.using(alias).filter(date__in=[day - ONE_DAY, day], dimension="minute").delete()

@@ -274,6 +274,13 @@ def test_many_sets_of_counters_lose_no_view(monkeypatch: pytest.MonkeyPatch) -> 
     assert batch.counts["browser:Firefox"] == batch.counts["p:/"] == 100
 
 
+def test_two_long_values_fit_into_the_smallest_index_of_the_databases() -> None:
+    long = at(0, "/" + "\U0001d4b3" * 499, query="ref=" + "\U0001d4b3" * 199, anonymous=True)
+    (batch,) = batches(counting([long]))
+    (pair,) = [name.partition(":")[2] for name in batch.counts if name.startswith("page_source:")]
+    assert 2_500 < len(pair.encode()) <= 2_600
+
+
 def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregate, "MOST_FIELDS", 30)
     aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))

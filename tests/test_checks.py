@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.management import call_command
@@ -13,6 +14,7 @@ from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from codex_tracking.checks import MIDDLEWARE
+from codex_tracking.selector import TrackingSelector
 
 
 def found(number: str) -> list[CheckMessage]:
@@ -256,3 +258,24 @@ def test_a_plain_check_asks_no_database() -> None:
 def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "sqlite3", {})
     assert "codex_tracking.W006" in [message.id for message in run_checks()]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://host:26379",
+        "redis+sentinel://host:26379/master/x",
+        "redis://host:6379/0?socket_timeout=abc",
+        "redis://host:6379/0?no_such_option=1",
+    ],
+)
+def test_a_url_that_no_client_takes_is_an_error_and_readers_take_redis_for_away(settings: Settings, url: str) -> None:
+    settings.CODEX_TRACKING = {"redis_url": url}
+    assert "redis_url" in one("E007").msg
+    assert async_to_sync(TrackingSelector.visitors_now)() is None
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://u:p@h/0?socket_timeout=3", "redis+cluster://h:1,i:2"])
+def test_good_urls_pass(settings: Settings, url: str) -> None:
+    settings.CODEX_TRACKING = {"redis_url": url}
+    assert not found("E007")

@@ -202,6 +202,14 @@ def test_events_of_a_process_without_a_server_arrive_when_it_ends(
     assert site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'event'") == [("task", 3)]
 
 
+def test_a_process_that_ends_at_once_finds_redis_by_its_host_name(app_server: Sites, redis_server: RedisServer) -> None:
+    url = redis_server.url.replace("127.0.0.1", "localhost")
+    site = app_server(start=False, tracking={"redis_url": url})
+    run(site, "from codex_tracking.events import track\ntrack('task')")
+    site.flush()
+    assert site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'event'") == [("task", 1)]
+
+
 @pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
 def test_events_of_a_site_arrive_with_the_visits_that_they_belong_to(
     app_server: Sites, redis_server: RedisServer, server: str

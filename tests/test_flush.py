@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -18,9 +19,8 @@ from codex_tracking.aggregate import site_today
 from codex_tracking.flush import flush_page_views, flush_pending
 from codex_tracking.manager import STORE_ERRORS, get_tracking_manager
 from codex_tracking.metrics import ledger
-from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking.models import Breakdown, PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.toplists import list_finished_days
 from tests.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
 
@@ -388,16 +388,31 @@ async def test_rows_can_be_flushed_beside_breakdowns_without_views(database: str
     assert await Breakdown.objects.filter(dimension="event", value="signup", views=1).aexists()
 
 
-@pytest.mark.parametrize("listed", [(1, 2, 3, 4), (1,), (4,)], ids=["all days", "yesterday", "an old day"])
-def test_the_minutes_of_days_before_yesterday_are_forgotten(listed: tuple[int, ...]) -> None:
-    days = [site_today() - timedelta(days=back) for back in range(5)]
-    Breakdown.objects.bulk_create(Breakdown(date=day, dimension="minute", value="1", views=1) for day in days)
-    Breakdown.objects.bulk_create(Breakdown(date=day, dimension="hour", value="09", views=1) for day in days)
-    DayTotals.objects.bulk_create(DayTotals(date=days[back]) for back in listed)
+async def test_long_pairs_of_four_byte_letters_are_written(database: str, process: Process) -> None:
+    # Random letters, which no database can compress to fit into its index.
+    letters = "".join(chr(0x20000 + n * 7919 % 42_000) for n in range(700))
+    await process.push(view("/" + letters[:499], query="ref=" + letters[499:]), view("/after/"))
+    await process.flusher.flush_pending()
+    assert (await rows())["/after/"] == 1
+    assert len(await breakdown("page_source")) == 1
 
-    list_finished_days(site_today().isoformat())
 
-    minutes = Breakdown.objects.filter(dimension="minute").order_by("-date").values_list("date", flat=True)
-    kept = {(1, 2, 3, 4): days[:2], (1,): [*days[:2], days[4]], (4,): days[:4]}
-    assert list(minutes) == kept[listed]
-    assert Breakdown.objects.filter(dimension="hour").count() == 5
+async def test_a_day_that_cannot_be_written_stops_no_other_day(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = timezone.now().timestamp() - 86_400
+    await process.push(view("/bad/", at=yesterday), view("/good/"))
+    write = flush.write_seal
+
+    def refuse(day: str, *rest: Any) -> Any:
+        if day < today():
+            raise OperationalError("index row size")
+        return write(day, *rest)
+
+    monkeypatch.setattr(flush, "write_seal", refuse)
+    with pytest.raises(OperationalError, match="index row size"):
+        await process.flusher.flush_pending()
+    assert await rows() == {"/good/": 1}
+    monkeypatch.undo()
+    await process.flusher.flush_pending()
+    assert await rows((site_today() - timedelta(days=1)).isoformat()) == {"/bad/": 1}

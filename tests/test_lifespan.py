@@ -133,6 +133,16 @@ async def test_startup_begins_and_shutdown_drains(
     await server.task
 
 
+async def test_a_lifespan_that_is_cancelled_leaves_the_next_one_the_drain(
+    tracking_settings: Callable[..., None],
+) -> None:
+    server = Server(TrackingLifespan(Inner()))
+    await server.tell("startup")
+    server.task.cancel()
+    await asyncio.wait({server.task})
+    assert get_runner().lifespans == 0
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_two_lifespans_in_one_process_drain_with_the_last(
     redis_server: RedisServer, tracking_settings: Callable[..., None]

@@ -423,6 +423,9 @@ async def test_a_failing_look_is_told_once_and_tried_again(
         ("https://evil.example/example.com", "example.com", False),
         ("https://example.com@evil.example", "example.com", False),
         ("https://trusted.example", "example.com", True),
+        ("https://a.wild.example", "example.com", True),
+        ("http://a.wild.example", "example.com", False),
+        ("https://wild.example.evil.example", "example.com", False),
         ("file://", "example.com", False),
         ("null", "example.com", False),
         ("", "", False),
@@ -434,8 +437,17 @@ async def test_a_failing_look_is_told_once_and_tried_again(
 )
 def test_only_pages_of_the_same_host_get_in(settings: DjangoSettings, origin: str, host: str, good: bool) -> None:
     settings.ALLOWED_HOSTS = ["*"]
-    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example", "https://*.wild.example"]
     assert same_site({"origin": origin, "host": host}) is good
+
+
+def test_a_page_without_tls_does_not_get_in_where_the_site_has_it(settings: DjangoSettings) -> None:
+    headers = {"origin": "http://testserver", "host": "testserver"}
+    assert same_site(headers)
+    assert not same_site(headers, secure=True)
+    settings.SESSION_COOKIE_SECURE = True
+    assert not same_site(headers)
+    assert same_site({**headers, "origin": "https://testserver"}, secure=True)
 
 
 def test_a_host_that_django_does_not_serve_gets_in_nobody(settings: DjangoSettings) -> None:

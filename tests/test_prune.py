@@ -183,3 +183,13 @@ async def test_background_flush_prunes_once_a_day_when_asked(
     await sync_to_async(fill)("default", 41)
     await process.flusher.flush_pending()
     assert await PageView.objects.filter(date=day(41)).acount() == 12
+
+
+@pytest.mark.django_db(transaction=True)
+def test_views_by_minute_are_kept_for_two_days() -> None:
+    rows = [Breakdown(date=day(n), dimension=name, value="1", views=1) for n in range(5) for name in ("minute", "hour")]
+    Breakdown.objects.bulk_create(rows)
+    prune_module.Daily().run(day(0).isoformat(), get_tracking_settings())
+    minutes = Breakdown.objects.filter(dimension="minute").order_by("-date")
+    assert list(minutes.values_list("date", flat=True)) == [day(0), day(1)]
+    assert Breakdown.objects.filter(dimension="hour").count() == 5

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from codex_tracking import pusher
 from codex_tracking.flush import flush_page_views
 from codex_tracking.manager import STORE_ERRORS, close_manager, get_tracking_manager
 from codex_tracking.metrics import ledger
+from codex_tracking.types import Batch
 from tests.pipeline import Process, rows, today, totals, view, views
 from tests.servers import RedisServer
 
@@ -146,3 +148,13 @@ def test_a_pusher_goes_on_in_another_loop() -> None:
             await close_manager()
 
     assert [asyncio.run(push()), asyncio.run(push())] == [{"/a/": 2}, {"/a/": 4}]
+
+
+def test_visitors_of_retained_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "MOST_VISITORS", 10)
+    retained = [(0, Batch(today(), "s", n, 0, {"p:/": 1}, tuple(f"{n}-{i}" for i in range(4)))) for n in range(1, 9)]
+    pusher.shorten(retained)
+    assert sum(len(batch.ids) for _, batch in retained) <= 20
+    assert sum(batch.counts["p:/"] for _, batch in retained) == 8
+    assert sum(batch.span for _, batch in retained) == 8
+    assert ledger.snapshot()["dropped_visitor"] >= 12

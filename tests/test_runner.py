@@ -8,14 +8,17 @@ import gc
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from asgiref.sync import sync_to_async
 
+from codex_tracking import runner as runner_module
 from codex_tracking.buffer import get_buffer
 from codex_tracking.flush import fresh_connections
 from codex_tracking.manager import close_manager, get_tracking_manager
@@ -414,3 +417,46 @@ async def test_a_reset_ends_the_tasks_and_forgets_what_was_counted() -> None:
     assert ledger.snapshot() == {}
     assert await TrackingSelector.total_views() == 0
     await close_manager()
+
+
+async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise OSError("no disk")
+
+    monkeypatch.setattr(runner_module, "load", broken)
+    runner = Runner()
+    runner.start()
+    await runner.loaded()
+    assert runner.running
+    assert caplog.text.count("nothing can be counted") == 1
+    assert "no disk" in caplog.text
+    await runner.stop()
+
+
+async def test_a_start_waits_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "LOAD_SECONDS", 0.2)
+    free = threading.Event()
+    monkeypatch.setattr(runner_module, "load", lambda: free.wait(20))
+    runner = Runner()
+    runner.start()
+    try:
+        async with asyncio.timeout(10):
+            await runner.loaded()
+    finally:
+        free.set()
+        await runner.stop()
+
+
+def test_under_greenlets_nothing_is_started_and_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gevent = ModuleType("gevent.monkey")
+    gevent.is_module_patched = lambda name: name == "threading"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", gevent)
+    runner = Runner()
+    runner.start_thread()
+    runner.start_thread()
+    assert not runner.running
+    assert caplog.text.count("gevent") == 1

@@ -49,6 +49,13 @@ async def figures(process: Process) -> tuple[int, int, int]:
     return day.visits, day.engaged, day.seconds
 
 
+async def test_an_event_long_after_the_visit_does_not_stretch_it(store: str, process: Process) -> None:
+    await process.push(seen("/form/"))
+    await process.push(seen("/form/", 5 * 3600, kind="event", name="sent"))
+    assert await figures(process) == (1, 0, 0)
+    assert await breakdown("event", yesterday()) == {"sent": (1, 0)}
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["one push", "two pushes"])
 @pytest.mark.parametrize(
     ("pause", "expected"), [(1, (1, 1, 1)), (VISIT_GAP, (1, 1, VISIT_GAP)), (VISIT_GAP + 1, (2, 0, 0))]

@@ -76,6 +76,8 @@ for _, touch in ipairs(touches) do
     derive('t:visits', 1)
     for _, f in ipairs(fields) do derive(f, 1) end
   end
+  -- An event after the visit's end neither goes on with it nor begins one.
+  if before and first > before + VISIT_GAP then before = nil end
   if before then
     c('ZADD', NOW, latest, id)
     newest = math.max(newest, latest)
