@@ -111,3 +111,11 @@ def test_whatever_else_writes_asks_the_primary() -> None:
 
     assert PageView.objects.using(REPLICA).get().path == "/old/"
     assert PageView.objects.using(PRIMARY).get().path != "/old/"
+
+
+def test_a_share_link_that_was_just_revoked_is_looked_up_where_that_was_written() -> None:
+    link = sharing.create("The board", 7, "")
+
+    with no_query_of_ours(REPLICA):
+        found = sharing.find(sharing.token_of(link))
+    assert found == link
