@@ -173,3 +173,10 @@ def test_the_models_need_no_further_migration() -> None:
     loader = MigrationLoader(None)
     detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps))
     assert "codex_tracking" not in detector.changes(graph=loader.graph)
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_postgres_keeps_room_beside_its_counters(database: str) -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE 'fillfactor=85' = ANY(reloptions) ORDER BY 1")
+        assert [name for (name,) in cursor] == ["codex_tracking_breakdown", TABLE]
