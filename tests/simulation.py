@@ -44,8 +44,8 @@ TODAY = "2026-03-10"
 
 SCRIPTS = ("apply", "chunk", "done", "drop", "read", "retire", "salt", "seal")
 
-OTHER_FIGURES = ("ledger", "top_page")
-"""Dimensions that are no sums of batches."""
+OTHER_FIGURES = ("ledger", "top_page", "minute")
+"""Dimensions that are no sums of batches, or not for good."""
 
 Fault = Literal["", "lost", "unheard", "cut"]
 """What happens to an operation: nothing; it never arrives; it is done but its answer is lost; the same, and the task
@@ -367,7 +367,7 @@ class World:
         views: Counts = Counter()
         for counter, n in counts.items():
             dimension, _, value = counter.partition(":")
-            if dimension != "t" and not dimension.endswith("+"):
+            if dimension not in ("t", *OTHER_FIGURES) and not dimension.endswith("+"):
                 views[day, dimension, value] += n
         # A batch that was answered has grown by what its visits caused; the first copy is what was cut.
         self.batches.setdefault((day, stream, seq), views)
