@@ -125,7 +125,7 @@ def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
     if skipped is not None:
         nobody = Value(None, CharField())
         left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
-        special = special.union(left_out, all=True)
+        special = special.union(left_out, all=True).order_by()
     foreign: dict[str, dict[str, int]] = {}
     for row in special:
         day, views = row["date"].isoformat(), int(row["n"])

@@ -117,7 +117,7 @@ def counted() -> Counter[tuple[str, str]]:
 def everything() -> dict[str, Any]:
     """Return all rows that an import writes, but for what is random: the visitors' sketch."""
     figures = ("date", "views", "visits", "engaged", "seconds")
-    values = Breakdown.objects.exclude(dimension=TOP_PAGES)
+    values = Breakdown.objects.exclude(dimension__in=[TOP_PAGES, "minute"])
     return {
         "pages": sorted(PageView.objects.values_list("date", "path", "views", "visitors", "own")),
         "values": sorted(values.values_list("date", "dimension", "value", "views", "visits")),

@@ -109,7 +109,7 @@ async def test_a_store_that_cannot_be_used_is_said_and_nothing_raised(
     tracking_settings(redis_url="redis+sentinel://nowhere")
     status = await tracking_status()
     assert not status.store.reachable
-    assert status.store.error == "ValueError"
+    assert status.store.error == "StoreUrlError"
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
