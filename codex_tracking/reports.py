@@ -12,7 +12,7 @@ from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import reduce
 from heapq import nlargest, nsmallest
-from operator import mul, or_
+from operator import or_
 from typing import Any, Literal, NamedTuple
 
 from django.db import connections
@@ -491,17 +491,21 @@ def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
         fraction_of_last_day: 0 to 1.
     """
     last_day = Period(period.end, period.end)
-    hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", last_day)}
-    by_hour = [hours.get(f"{hour:02}", (0, 0)) for hour in range(24)]
     whole, last = summary_of(period, {}, {}), summary_of(last_day, {}, {})
-    return without_rest(whole, last, by_hour, fraction_of_last_day)
+    return without_rest(whole, last, hours_on(last_day), fraction_of_last_day)
+
+
+def hours_on(day: Period) -> list[tuple[int, int]]:
+    """Return the stored views and visits of a day's 24 hours."""
+    hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", day)}
+    return [hours.get(f"{hour:02}", (0, 0)) for hour in range(24)]
 
 
 def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int]], fraction: float) -> Summary:
     """Take what came after a moment of the last day away from a period.
 
-    Hours tell how many views and visits the day had by then; within the hour, and for what is not kept by the hour, the
-    share of visits is taken. Days from before this app counted have no hours, and get the share of time.
+    Hours tell how many views and visits the day had by then; for what is not kept by the hour, the share of visits is
+    taken.
 
     Args:
         whole: the period's figures.
@@ -509,14 +513,27 @@ def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int
         by_hour: views and visits of that day's 24 hours.
         fraction: of that day, 0 to 1.
     """
-    shares = [min(1.0, max(0.0, fraction * 24 - hour)) for hour in range(24)]
     views, visits = (
-        min(1.0, sum(map(mul, column, shares)) / all_day) if all_day and any(column) else fraction
+        share_by_then(column, all_day, fraction)
         for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
     )
     parts = {"views": views, "visitors": visits, "visits": visits, "engaged": visits, "seconds": visits}
     rest = {name: round(getattr(last, name) * (1 - part)) for name, part in parts.items()}
     return Summary(**{name: getattr(whole, name) - cut for name, cut in rest.items()})
+
+
+def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> float:
+    """Return how much of a day's figure there was at a moment, 0 to 1.
+
+    Args:
+        by_hour: what came in each of its 24 hours. Days from before this app counted have none: then time tells.
+        all_day: the day's figure.
+        fraction: of the day, 0 to 1.
+    """
+    if not all_day or not any(by_hour):
+        return fraction
+    shares = (min(1.0, max(0.0, fraction * 24 - hour)) for hour in range(24))
+    return min(1.0, sum(n * share for n, share in zip(by_hour, shares, strict=True)) / all_day)
 
 
 def series_of(
@@ -636,11 +653,8 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
     """
     last_day = Period(period.end, period.end)
     whole, ending = page_of(path, period, {}, 1), page_of(path, last_day, {}, 1)
-    hours = {int(row["value"]): row["n"] for row in values_in("hour", last_day) if row["value"].isdigit()}
-    site, moment = sum(hours.values()), fraction_of_last_day * 24
-    by_then = sum(n * min(1.0, max(0.0, moment - hour)) for hour, n in hours.items())
-    # Days from before this app counted have no hours.
-    part = by_then / site if site else fraction_of_last_day
+    site = [views for views, _ in hours_on(last_day)]
+    part = share_by_then(site, sum(site), fraction_of_last_day)
     views, visitors, entries = (
         getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * part)
         for name in ("views", "visitors", "entries")
