@@ -128,10 +128,13 @@ class Runner:
 
     def _prepare(self) -> DatabaseThread:
         """Have all that the last drain needs: a command may end before the tasks begin, and then no thread starts."""
-        if self._database is None:
-            self._database = DatabaseThread()
         atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
+        return self._thread()
+
+    def _thread(self) -> DatabaseThread:
+        if self._database is None:
+            self._database = DatabaseThread()
         return self._database
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -203,9 +206,8 @@ class Runner:
 
     async def _load(self) -> Flusher | None:
         assert self._loaded is not None
-        assert self._database is not None
         try:
-            await self._database.run(load)
+            await self._thread().run(load)
             return self._flusher()
         except (ImportError, ValueError) as error:
             logger.error("nothing can be counted: %s", error)
@@ -220,11 +222,9 @@ class Runner:
         from codex_tracking.manager import get_tracking_manager
         from codex_tracking.pusher import Pusher
 
-        if self._database is None:
-            self._database = DatabaseThread()
         if self._pusher is None:
             self._pusher = Pusher(get_buffer())
-        return Flusher(get_tracking_manager(), self._database.run)
+        return Flusher(get_tracking_manager(), self._thread().run)
 
     async def _push(self, flusher: Flusher) -> None:
         """Count what arrived every ``push_interval``, and send it; fold on while Redis is away."""
@@ -329,8 +329,7 @@ class Runner:
                 stopped = asyncio.run_coroutine_threadsafe(self.stop(), self._loop)
                 stopped.result(get_tracking_settings().shutdown_timeout + 2)
             else:
-                database = self._database or DatabaseThread()
-                with asyncio.Runner(loop_factory=lambda: _OwnLoop(database)) as last:
+                with asyncio.Runner(loop_factory=lambda: _OwnLoop(self._thread())) as last:
                     last.run(self._last_drain())
         except Exception:
             logger.exception("views were lost at exit")
