@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import date as Date
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections, connections, transaction
@@ -129,7 +129,8 @@ class Flusher:
     async def flush_pending(self) -> int:
         """Flush today and the days around it, and forget past days that are empty; return paths written."""
         today = site_today().isoformat()
-        written, failure = 0, cast("DatabaseError | None", None)
+        written = 0
+        failure: DatabaseError | None = None
         for day in accepted_days(today):
             try:
                 written += await self.flush(day, retire=day < today)
