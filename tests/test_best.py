@@ -113,12 +113,18 @@ async def test_the_best_of_several_days_are_found_in_their_lists(
         assert [(figure.value, figure.views) for figure in best] == [("/b/", 9), ("/c/", 9), ("/a/", 6)]
 
 
-@pytest.mark.usefixtures("_short")
-async def test_a_search_finds_pages_that_are_in_no_list(database: str, process: Process) -> None:
+async def eight_pages_on_two_days(process: Process) -> dict[str, int]:
+    """Let eight pages be viewed on each of two days, and return a day's views."""
     counts = {f"/page/{number}/": 10 - number for number in range(8)}
     for back in (1, 2):
         await traffic(process, counts, back)
     await flushed(process)
+    return counts
+
+
+@pytest.mark.usefixtures("_short")
+async def test_a_search_finds_pages_that_are_in_no_list(database: str, process: Process) -> None:
+    await eight_pages_on_two_days(process)
     for options in ({"search": "PAGE/7"}, {"search": "page/7", "order": "beside"}):
         found = await TrackingSelector.breakdown("path", day(2), day(0), **options)  # type: ignore[arg-type]
         assert [(figure.value, figure.views) for figure in found] == [("/page/7/", 6)]
@@ -128,10 +134,7 @@ async def test_a_search_finds_pages_that_are_in_no_list(database: str, process: 
 
 @pytest.mark.usefixtures("_short")
 async def test_pages_behind_the_lists_follow_one_another(database: str, process: Process) -> None:
-    counts = {f"/page/{number}/": 10 - number for number in range(8)}
-    for back in (1, 2):
-        await traffic(process, counts, back)
-    await flushed(process)
+    counts = await eight_pages_on_two_days(process)
     found = [await TrackingSelector.breakdown("path", day(2), day(0), limit=2, offset=at) for at in (0, 2, 4, 6)]
     assert [figure.value for page in found for figure in page] == list(counts)
 
