@@ -20,16 +20,14 @@ from codex_tracking.keys import PATH, TOTAL, field, first
 from codex_tracking.metrics import ledger
 from codex_tracking.paths import clean, hide_tokens, normalise
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.sources import Source, source_of
-from codex_tracking.types import OTHER, Batch, Hit, Touch
-from codex_tracking.visitors import client_address, identity, visitor_id
+from codex_tracking.sources import Source, campaign_of, source_of
+from codex_tracking.types import OTHER, Batch, Client, Hit, Kind, RawHit, Touch
+from codex_tracking.visitors import MOST_CLIENTS, client_address, forget_clients, identity, visitor_id
 
 MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
-MOST_CLIENTS = 4_096
-"""Clients that are known again, until the next push, without a look at their headers."""
 MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 BATCH_FIELDS = 500
@@ -51,21 +49,17 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 DAYS_BACK, DAYS_AHEAD = 8, 1
 """Days around today that are accepted."""
 
-UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 DIRECT = "direct"
 """The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
 UNREAD_FORWARDED = field("ledger", "unread_forwarded")
 """Counts views that came through a proxy nobody told us of; a system check looks at it."""
 VALUE_LIMIT = 200
+PAGE = field(PATH, "")
 PAIR_LIMIT, PAIR_BYTES = 700, 2_600
 """Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
 
 
-CLIENT = slice(Hit._fields.index("agent"), None)
-"""All of a hit that tells one client from another."""
-
-
-class Client(NamedTuple):
+class Profile(NamedTuple):
     """What is worked out once for all hits of a client."""
 
     bot: str | None
@@ -76,6 +70,17 @@ class Client(NamedTuple):
     """See ``visitors.identity``."""
 
 
+class Origin(NamedTuple):
+    """What is worked out once for all views that came from one place."""
+
+    source: str
+    referrer: str
+    counters: tuple[str, ...]
+    """Counter fields of a view; none for a direct one."""
+    fields: tuple[str, ...]
+    """Counter fields of a visit that begins so."""
+
+
 class Clock:
     """Tells the site's day and hour of a moment, asking the time zone once in a quarter of an hour."""
 
@@ -84,7 +89,7 @@ class Clock:
         self._end = 0.0
         self._now = ("", "")
 
-    def __call__(self, at: float) -> tuple[str, str]:
+    def read(self, at: float) -> tuple[str, str]:
         """Return ISO date and hour ("00" to "23") of ``at``, seconds since the epoch, in ``TIME_ZONE``."""
         if not self._begin <= at < self._end:
             local = datetime.fromtimestamp(at, timezone.get_default_timezone())
@@ -128,69 +133,78 @@ class Aggregator:
         self.fields = 0
         """Distinct counters waiting, all days together."""
         self.visitors = 0
-        self._clients: dict[tuple[object, ...], Client] = {}
+        self._profiles: dict[Client, Profile] = {}
         """Of the hits since the last push, since addresses are kept no longer than that."""
 
     def use(self, settings: TrackingSettings) -> None:
         """Go on with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
-            self._clients.clear()
+            self._profiles.clear()
 
-    def add(self, hit: Hit) -> None:
-        """Count one hit in memory; a few microseconds."""
-        date, hour = self.clock(hit.at)
+    def add(self, hit: RawHit) -> Kind:
+        """Count one hit in memory, and return its kind; a few microseconds."""
+        # One unpacking instead of many attributes, and few calls: most of our time is spent here.
+        at, kind, _, path, secrets, route, view, query, host, referrer, client = hit
+        date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
             day = self.days[date] = DayCounts()
-        if not day.oldest or hit.at < day.oldest:
-            day.oldest = int(hit.at)
-        if hit.kind == "view":
-            client = self._client(hit)
-            if client.bot is None:
-                self._view(day, hit, hour, client)
+        if not day.oldest or at < day.oldest:
+            day.oldest = int(at)
+        if kind != "view":
+            self._add_other(day, Hit._make(hit))
+            return kind
+        crawler, traits, visitor = self._profiles.get(client) or self._profile(client)
+        if crawler is not None:
+            self._count(day, ("excluded:bot", field("bot", clean(crawler, 80))))
+            return kind
+        second = int(at)
+        path = page(path, secrets) if secrets else page(path)
+        # Only what tells origins apart is looked up, so that the cache sees few keys.
+        if "?" in referrer:
+            referrer = referrer.partition("?")[0]
+        origin = origin_of(referrer, campaign_of(query) if "=" in query else "", host)
+        source, _, counters, _ = origin
+        self._count(day, (PAGE + path, pair("page_source", path, source)) if source else (PAGE + path,))
+        if client.forwarded and not self.settings.trusted_proxies:
+            self._count(day, (UNREAD_FORWARDED,))
+        sets = day.sets
+        for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
+            if together in sets:
+                sets[together] += 1
             else:
-                self._count(day, ("excluded:bot", field("bot", clean(client.bot, 80))))
-        elif hit.kind == "error":
+                if len(sets) >= MOST_SETS:
+                    self._add_sets(day)
+                sets[together] = 1
+        if visitor:
+            self._touch(day, visitor, second, path, hour, origin, traits)
+        return kind
+
+    def _add_other(self, day: DayCounts, hit: Hit) -> None:
+        if hit.kind == "error":
             self._error(day, hit)
         elif hit.kind == "event":
             self._event(day, hit)
         else:
             self._count(day, (field("excluded", hit.name),))
 
-    def _view(self, day: DayCounts, hit: Hit, hour: str, client: Client) -> None:
-        path = page(hit.path, hit.secrets)
-        source = source_of(hit.referrer, hit.query, hit.host)
-        minute = int(hit.at) // 60 if self.minutes else None
-        self._count(day, (field(PATH, path),))
-        self._count_together(day, place(hit.route, hit.view, hour, minute))
-        self._count_together(day, client.fields)
-        if source.channel != DIRECT:
-            self._count(day, origin(source))
-        if hit.forwarded and not self.settings.trusted_proxies:
-            self._count(day, (UNREAD_FORWARDED,))
-        if source.source:
-            self._count(day, (pair("page_source", path, source.source),))
-        if client.identity:
-            self._touch(day, int(hit.at), path, source, hour, client)
-
-    def _client(self, hit: Hit) -> Client:
-        traits: tuple[object, ...] = hit[CLIENT]  # type: ignore[assignment]
-        client = self._clients.get(traits)
-        if client is None:
-            if len(self._clients) >= MOST_CLIENTS:
-                self._clients.clear()
-            client = self._clients[traits] = client_of(hit, self.settings)
-        return client
+    def _profile(self, client: Client) -> Profile:
+        profile = self._profiles.get(client)
+        if profile is None:
+            if len(self._profiles) >= MOST_CLIENTS:
+                self._profiles.clear()
+            profile = self._profiles[client] = profile_of(client, self.settings)
+        return profile
 
     def _error(self, day: DayCounts, hit: Hit) -> None:
-        if self._client(hit).bot is not None:
+        if self._profile(hit.client).bot is not None:
             self._count(day, ("excluded:status",))
             return
         path = page(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = source_of(hit.referrer, "", hit.host).referrer
+        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.host).referrer
         self._count(day, ("excluded:status", field("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))
@@ -200,19 +214,21 @@ class Aggregator:
         self._count(day, (field("event", name),))
         if value:
             self._count(day, (pair("event_value", name, value),))
-        visitor = self._client(hit).identity
+        visitor = self._profile(hit.client).identity
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
 
-    def _touch(self, day: DayCounts, at: int, path: str, source: Source, hour: str, client: Client) -> None:
-        touch = self._touch_of(day, client.identity, at)
+    def _touch(
+        self, day: DayCounts, visitor: str, at: int, path: str, hour: str, origin: Origin, client: tuple[str, ...]
+    ) -> None:
+        touch = self._touch_of(day, visitor, at)
         if touch is None:
             return
         touch.views += 1
         if not touch.fields:
-            touch.fields = (first(field("entry", path)), *beginnings(hour, source, client.fields))
+            touch.fields = (first(field("entry", path)), *beginnings(hour, origin.fields, client))
         if len(touch.paths) < NAMES_PER_TOUCH:
             touch.paths[path] = None
 
@@ -241,25 +257,20 @@ class Aggregator:
         for counter in counters:
             if counter in counts:
                 counts[counter] += 1
+            elif self.fields < MOST_FIELDS:
+                self.fields += 1
+                counts[counter] = 1
             else:
                 self._begin(counts, counter, 1)
-
-    def _count_together(self, day: DayCounts, counters: tuple[str, ...]) -> None:
-        """Count a set whose counters visitors cannot make up, so that there are few."""
-        sets = day.sets
-        if counters in sets:
-            sets[counters] += 1
-        else:
-            if len(sets) >= MOST_SETS:
-                self._add_sets(day)
-            sets[counters] = 1
 
     def _add_sets(self, day: DayCounts) -> None:
         counts = day.counts
         for counters, n in day.sets.items():
             for counter in counters:
-                self.fields += counter not in counts
-                counts[counter] = counts.get(counter, 0) + n
+                if counter in counts:
+                    counts[counter] += n
+                else:
+                    self._begin(counts, counter, n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:
@@ -321,7 +332,8 @@ class Aggregator:
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]
-            self._clients.clear()
+            self._profiles.clear()
+            forget_clients()
         return batch
 
     def _take_counts(self, day: DayCounts) -> dict[str, int]:
@@ -365,22 +377,22 @@ class Aggregator:
         return tuple(ids), f"[{','.join(visits)}]"
 
 
-def client_of(hit: Hit, settings: TrackingSettings) -> Client:
-    """Return what is to be known of a hit's client."""
-    address = client_address(hit.address, hit.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
-    country = country_of(hit.country, address, settings.geoip_path) if hit.country or address else ""
-    return Client(
-        bot(hit.agent, settings),
-        technology(hit.agent, hit.hints, hit.language, country),
-        identity(hit, settings.trusted_proxies),
+def profile_of(client: Client, settings: TrackingSettings) -> Profile:
+    """Return what is to be known of a client."""
+    address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
+    country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
+    return Profile(
+        bot(client.agent, settings),
+        technology(client.agent, client.hints, client.language, country),
+        identity(client, settings.trusted_proxies),
     )
 
 
 def pair(dimension: str, one: str, other: str) -> str:
     """Return the counter field of two values; no stored text has the tab between them."""
-    text = f"{one}\t{other}"[:PAIR_LIMIT]
-    if not text.isascii():
-        text = text.encode("utf-8", "ignore")[:PAIR_BYTES].decode("utf-8", "ignore")
+    text = f"{one}\t{other}"
+    if len(text) > PAIR_LIMIT or not text.isascii():
+        text = text[:PAIR_LIMIT].encode("utf-8", "ignore")[:PAIR_BYTES].decode("utf-8", "ignore")
     return field(dimension, text)
 
 
@@ -433,7 +445,7 @@ def accepted_days(today: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=20_000)
-def page(path: str, secrets: tuple[str, ...]) -> str:
+def page(path: str, secrets: tuple[str, ...] = ()) -> str:
     """Return a path as it is stored."""
     return normalise(path, secrets)
 
@@ -459,16 +471,17 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
 
 
 @lru_cache(maxsize=4096)
-def origin(source: Source) -> tuple[str, ...]:
-    """Return the counter fields of where a view came from."""
-    named = [(name, getattr(source, name)) for name in ("source", "channel", "referrer", *UTM)]
-    return tuple(field(name, value) for name, value in named if value)
+def origin_of(referrer: str, campaign: str, host: str) -> Origin:
+    """Return where a view came from; see ``sources.source_of``."""
+    source = source_of(referrer, campaign, host)
+    known = tuple(field(name, value) for name, value in zip(Source._fields, source, strict=True) if value)
+    return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
 
 
 @lru_cache(maxsize=4096)
-def beginnings(hour: str, source: Source, client: tuple[str, ...]) -> tuple[str, ...]:
+def beginnings(hour: str, origin: tuple[str, ...], client: tuple[str, ...]) -> tuple[str, ...]:
     """Return the counter fields of a visit's beginning, without its entry page."""
-    return tuple(first(counter) for counter in (field("hour", hour), *origin(source), *client))
+    return tuple(first(counter) for counter in (field("hour", hour), *origin, *client))
 
 
 def warm(settings: TrackingSettings) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from codex_tracking.aggregate import Aggregator
 from codex_tracking.metrics import ledger
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.types import Batch, Hit
+from codex_tracking.types import Batch, RawHit
 
 logger = logging.getLogger(__name__)
 
 MOST_HITS = 5_000
 """Hits that may wait uncounted; beyond, the request that brings one more counts some, so that memory stays bounded."""
+LOOK_EVERY = 16
+"""Hits between two looks whether anybody counts them."""
 SOME_HITS = 50
 """A fifth of a millisecond, once in fifty requests."""
 
@@ -30,7 +32,7 @@ class Buffer:
 
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
-        self._hits: deque[Hit] = deque()
+        self._hits: deque[RawHit] = deque()
         self._lock = threading.Lock()
 
     @property
@@ -38,29 +40,32 @@ class Buffer:
         """Whether nothing waits here."""
         return not self._hits and not any(self._aggregator.days.values())
 
-    def put(self, hit: Hit) -> None:
-        """Take one hit."""
+    def put(self, hit: RawHit) -> bool:
+        """Take one hit.
+
+        Returns:
+            Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
+        """
         self._hits.append(hit)
-        if len(self._hits) > MOST_HITS:
+        waiting = len(self._hits)
+        if waiting > MOST_HITS:
             self.fold(SOME_HITS)
+        return waiting % LOOK_EVERY == 1
 
     def fold(self, most: int) -> int:
         """Count the oldest hits, ``most`` at the most, and return how many."""
+        take, add, kinds = self._hits.popleft, self._aggregator.add, ledger.counts
         with self._lock:
             self._aggregator.use(get_tracking_settings())
-            for done in range(most):
+            some = min(most, len(self._hits))
+            for _ in range(some):
                 try:
-                    hit = self._hits.popleft()
-                except IndexError:
-                    return done
-                try:
-                    self._aggregator.add(hit)
-                    ledger.counts[hit.kind] += 1
+                    kinds[add(take())] += 1
                 except Exception:
                     # A project may have put anything into the request; the other views go on.
                     ledger.add("record_failures")
                     logger.exception("a view was not counted")
-        return most
+        return some
 
     def days(self) -> list[str]:
         """Return the ISO dates of which something waits."""
@@ -100,7 +105,7 @@ class Buffer:
         """Return when the oldest hit that waits here happened, seconds since the epoch; 0 when none waits."""
         with self._lock:
             waiting = [
-                moment for moment in (self._aggregator.oldest(), self._hits[0].at if self._hits else 0) if moment
+                moment for moment in (self._aggregator.oldest(), self._hits[0][0] if self._hits else 0) if moment
             ]
             return min(waiting, default=0)
 

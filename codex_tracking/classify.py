@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.utils.functional import LazyObject, empty
 
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.types import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from django.contrib.auth.models import AbstractBaseUser
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
@@ -36,68 +34,25 @@ BARE_AGENT = "(bare)"
 """An agent such as ``Mozilla/5.0`` with at most one word after it: no browser sends that."""
 
 
-# --- the request: the hot path, so plain look-ups and guard clauses only ---
+# --- the request and its answer ---
 
 
-def exclusion(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> Reason | None:
-    """Say why this answered request is not a page view.
-
-    Returns:
-        The first reason that applies, or None for a page view. Bots are not looked for here: see ``bot``.
-    """
-    if not settings.enabled:
-        return "disabled"
-    if request.method != "GET":
-        return "method"
-    if request.path.startswith(settings.skip_prefixes):
-        return "prefix"
-    meta = request.META
-    status = response.status_code
-    if status == 200:
-        if not response.headers.get("Content-Type", "").startswith(HTML) and not _is_html(response):
-            return "content_type"
-    elif status == 304:
-        # It carries no content type, so what the browser asked for has to tell a page from a picture.
-        if "text/html" not in meta.get("HTTP_ACCEPT", "text/html"):
-            return "content_type"
-    elif not settings.track_redirects or (status != 301 and status != 302):
-        return "status"
-    get = meta.get
-    if (
-        get("HTTP_SEC_PURPOSE")
-        or get("HTTP_PURPOSE")
-        or get("HTTP_X_PURPOSE")
-        or get("HTTP_X_MOZ")
-        or get("HTTP_X_SEC_PURPOSE")
-    ) and _is_early(meta):
-        return "prefetch"
-    if (
-        get("HTTP_SEC_FETCH_DEST", "document") != "document"
-        or get("HTTP_HX_REQUEST")
-        or get("HTTP_X_REQUESTED_WITH")
-        or get("HTTP_TURBO_FRAME")
-        or get("HTTP_HX_HISTORY_RESTORE_REQUEST")
-    ) and _is_partial(meta):
-        return "partial"
-    if not settings.track_staff:
-        user = peek_user(request)
-        if user is not None and getattr(user, "is_staff", False):
-            return "staff"
-    if not settings.track_anonymous and not peek_user_pk(request):
-        return "anonymous"
-    return None
+def is_html(response: HttpResponseBase) -> bool:
+    """Whether an answer is a page."""
+    try:
+        kind = response.headers["Content-Type"]
+    except KeyError:
+        return False
+    return kind.startswith(HTML) or kind.lstrip().lower().startswith(HTML)
 
 
-def _is_html(response: HttpResponseBase) -> bool:
-    return response.headers.get("Content-Type", "").lstrip().lower().startswith(HTML)
-
-
-def _is_early(meta: Mapping[str, Any]) -> bool:
+def is_early(meta: Mapping[str, Any]) -> bool:
+    """Whether a browser asked ahead of time."""
     names = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ", "HTTP_X_SEC_PURPOSE")
     return any(meta.get(name, "").strip().lower().startswith(EARLY) for name in names)
 
 
-def _is_partial(meta: Mapping[str, Any]) -> bool:
+def is_partial(meta: Mapping[str, Any]) -> bool:
     """Whether a script asked for a part of a page, or for data, rather than a person for a page."""
     if "HTTP_TURBO_FRAME" in meta or "HTTP_HX_HISTORY_RESTORE_REQUEST" in meta:
         return True
@@ -125,39 +80,32 @@ def opted_out(request: HttpRequest, settings: TrackingSettings) -> bool:
 # --- who is logged in: only what the view has already loaded ---
 
 
-def peek_user(request: HttpRequest) -> AbstractBaseUser | None:
-    """Return the logged-in user if the view has loaded it; None also when nobody knows.
+def peek_user(request: HttpRequest) -> tuple[str, bool]:
+    """Return the primary key, as text, of the logged-in user if the view has loaded it, and whether that is staff.
 
     Never queries, never evaluates the lazy ``request.user``, never touches the session (which would set ``Vary``).
-    Source: the attributes where ``django.contrib.auth`` keeps what it loaded; private, so tests pin them.
+
+    Returns:
+        An empty key also when nobody knows; the key alone when the view has read the session and not the user.
+
+    Source: the attributes where ``django.contrib.auth`` and sessions keep what they loaded; private, so tests pin them.
     """
     state = request.__dict__
     user = state.get("user")
     # `type()` and not `isinstance()`: a lazy object answers `__class__` by loading.
-    if user is None or issubclass(type(user), LazyObject):
+    if user is not None and issubclass(type(user), LazyObject):
         loaded = state.get("_acached_user")
         if loaded is None:
             loaded = state.get("_cached_user")
-        if loaded is None and user is not None:
+        if loaded is None:
             # Past the lazy object's own look-up, which is ten times slower.
             loaded = object.__getattribute__(user, "_wrapped")
         user = loaded
-    if user is None or user is empty or not user.is_authenticated:
-        return None
-    return user  # type: ignore[no-any-return]
-
-
-def peek_user_pk(request: HttpRequest) -> str:
-    """Return the logged-in user's primary key as text if it is already in memory, else an empty string.
-
-    Source: ``peek_user``, else the session's data when the view has read the session.
-    """
-    user = peek_user(request)
-    if user is not None:
-        return str(user.pk)
-    session = request.__dict__.get("session")
+    if user is not None and user is not empty and user.is_authenticated:
+        return str(user.pk), getattr(user, "is_staff", False)
+    session = state.get("session")
     data = None if session is None else session.__dict__.get("_session_cache")
-    return str(data.get("_auth_user_id", "")) if data else ""
+    return str(data.get("_auth_user_id", "")) if data else "", False
 
 
 # --- bots: once per distinct user agent, behind a cache ---

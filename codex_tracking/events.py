@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from codex_tracking.buffer import get_buffer
+from codex_tracking.classify import peek_user
 from codex_tracking.metrics import ledger
 from codex_tracking.paths import clean
 from codex_tracking.recorder import bare_hit, hit_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from codex_tracking.settings import TrackingSettings
-    from codex_tracking.types import Hit
+    from codex_tracking.types import RawHit
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         if not label:
             logger.warning("an event without a name was not counted")
             return
-        get_buffer().put(_hit(f"{label}\t{detail}" if detail else label, request, settings))
-        if not get_runner().running:
+        hit = _hit(f"{label}\t{detail}" if detail else label, request, settings)
+        if get_buffer().put(hit) and not get_runner().running:
             start()
     except Exception:
         # Whatever a caller passes, its sign-up goes on.
@@ -63,12 +64,12 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         logger.exception("an event was not counted")
 
 
-def _hit(text: str, request: HttpRequest | None, settings: TrackingSettings) -> Hit:
+def _hit(text: str, request: HttpRequest | None, settings: TrackingSettings) -> RawHit:
     """Return the event; what is no request costs it its visit, not its count."""
     if request is None:
         return bare_hit("event", text)
     try:
-        return hit_of(request, settings, "event", text)
+        return hit_of(request, peek_user(request)[0], settings, "event", text)
     except Exception:
         logger.exception("an event was counted without its visit")
         return bare_hit("event", text)

@@ -151,7 +151,7 @@ class Importer:
             note(report, raw, f"cannot be classified ({type(error).__name__})")
             return ""
         chunk.readable = True
-        day, _ = self.clock(line.at)
+        day, _ = self.clock.read(line.at)
         self.newest = max(self.newest, line.at)
         if self._refuses(day):
             if report is not None:
@@ -177,7 +177,7 @@ class Importer:
         fresh = chunk.end > record.offset
         for date, day in chunk.aggregator.counted().items():
             self._visits(date).add(day)
-        known, (open_since, _) = self.visits, self.clock(self.newest - LATE_SECONDS)
+        known, (open_since, _) = self.visits, self.clock.read(self.newest - LATE_SECONDS)
         self.visits = {date: known[date] for date in known if date >= open_since}
         for past in [date for date in begins if date < open_since]:
             del begins[past]
@@ -293,7 +293,7 @@ class Clerk:
         response.status_code = line.status
         response.headers["Content-Type"] = "text/html" if page else "application/octet-stream"
         hit = answered(request, response, self.settings)
-        return None if hit is None else hit._replace(at=line.at)
+        return None if hit is None else Hit._make(hit)._replace(at=line.at)
 
     def _own_host(self, referrer: str) -> str:
         """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
@@ -13,8 +13,9 @@ from django.http.response import HttpResponseBase
 from codex_tracking.aggregate import site_today
 from codex_tracking.buffer import get_buffer
 from codex_tracking.metrics import ledger
-from codex_tracking.recorder import record_response
+from codex_tracking.recorder import answered
 from codex_tracking.runner import get_runner
+from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class PageTrackingMiddleware:
     async_capable = True
 
     def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
+        self.get_response: Any = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -43,12 +44,12 @@ class PageTrackingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._answer(request)
-        response = cast("HttpResponseBase", self.get_response(request))
+        response: HttpResponseBase = self.get_response(request)
         record(request, response, get_runner().start_thread)
         return response
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        response = await cast("Awaitable[HttpResponseBase]", self.get_response(request))
+        response: HttpResponseBase = await self.get_response(request)
         record(request, response, start_late)
         return response
 
@@ -62,7 +63,8 @@ def start_late() -> None:
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
     """Count an answer, and start the background tasks where no lifespan did; what fails here is logged, not raised."""
     try:
-        if record_response(request, response) and not get_runner().running:
+        hit = answered(request, response, get_tracking_settings())
+        if hit is not None and get_buffer().put(hit) and not get_runner().running:
             start()
     except Exception:
         ledger.add("record_failures")

@@ -103,6 +103,11 @@ class TrackingSettings:
         """The key of ``country_header`` in ``request.META``."""
         return "HTTP_" + self.country_header.upper().replace("-", "_")
 
+    @cached_property
+    def secret_names(self) -> frozenset[str]:
+        """The names in ``sensitive_kwargs``, quick to look up."""
+        return frozenset(self.sensitive_kwargs)
+
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrackingSettings)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -93,28 +93,11 @@ def source_of(referrer: str, query: str, host: str) -> Source:
     Returns:
         A ``Source``. Malformed, foreign-scheme and spam referrers count as none. Tags win over the referrer.
     """
-    campaign = _campaign(query) if "=" in query else ()
-    return _source(referrer[:HEADER_LIMIT].partition("?")[0], campaign, host)
-
-
-def is_spam(host: str) -> bool:
-    """Whether this host is known for sending made-up referrers."""
-    spam = _spam()
-    return any(parent in spam for parent in _parents(host.lower()))
-
-
-def _campaign(query: str) -> tuple[tuple[str, str], ...]:
-    """Return the query's campaign parameters, raw: few of all queries have any, so the cache sees few keys."""
-    return tuple(PARAMETER.findall(query[:QUERY_LIMIT]))
-
-
-@lru_cache(maxsize=4096)
-def _source(referrer: str, campaign: tuple[tuple[str, str], ...], host: str) -> Source:
     tags: dict[str, str] = {}
-    for name, value in campaign:
+    for name, value in PARAMETER.findall(query[:QUERY_LIMIT]):
         # The first one counts, as in every analytics tool.
         tags.setdefault(name.lower(), clean(unquote_plus(value), VALUE_LIMIT))
-    page = _page(referrer, host)
+    page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host)
     name, channel = _site(page) if page else ("", "direct")
     utm = tuple(tags.get(key, "") for key in UTM)
     tagged = utm[0] or tags.get("ref", "") or tags.get("source", "")
@@ -124,6 +107,17 @@ def _source(referrer: str, campaign: tuple[tuple[str, str], ...], host: str) -> 
     elif click:
         name = click
     return Source(name, _channel(channel, utm, bool(click)), page, *utm)
+
+
+def campaign_of(query: str) -> str:
+    """Return the part of a query string that ``source_of`` reads: few of all queries have any."""
+    return "&".join(f"{name}={value}" for name, value in PARAMETER.findall(query[:QUERY_LIMIT]))
+
+
+def is_spam(host: str) -> bool:
+    """Whether this host is known for sending made-up referrers."""
+    spam = _spam()
+    return any(parent in spam for parent in _parents(host.lower()))
 
 
 def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:

@@ -59,10 +59,28 @@ INVALID = "(invalid)"
 Kind = Literal["view", "error", "excluded", "event"]
 
 
+class Client(NamedTuple):
+    """All of a request that tells one visitor from another, and what the visitor came with; raw."""
+
+    agent: str
+    hints: tuple[str, str, str]
+    """``Sec-CH-UA``, ``Sec-CH-UA-Platform`` and ``Sec-CH-UA-Mobile``; empty strings where not sent."""
+    language: str
+    """``Accept-Language``."""
+    country: str
+    """What the header named by ``country_header`` said."""
+    address: str
+    forwarded: str
+    """``X-Forwarded-For``; believed only as far as ``trusted_proxies`` says."""
+    user: str
+    """The logged-in user's primary key, where the view had loaded it; else empty."""
+    anonymous: bool
+    """The visitor opted out: counted as a view, without identity."""
+
+
 class Hit(NamedTuple):
     """One request as the middleware saw it; nothing in it is worked out yet.
 
-    A named tuple, because a frozen dataclass takes five times as long to make and this is the hot path.
     Strings are cut to the limits of what may be read, but raw; they live in memory until the next push.
     """
 
@@ -79,20 +97,11 @@ class Hit(NamedTuple):
     query: str
     host: str
     referrer: str
-    agent: str
-    hints: tuple[str, str, str]
-    """``Sec-CH-UA``, ``Sec-CH-UA-Platform`` and ``Sec-CH-UA-Mobile``; empty strings where not sent."""
-    language: str
-    """``Accept-Language``."""
-    country: str
-    """What the header named by ``country_header`` said."""
-    address: str
-    forwarded: str
-    """``X-Forwarded-For``; believed only as far as ``trusted_proxies`` says."""
-    user: str
-    """The logged-in user's primary key, where the view had loaded it; else empty."""
-    anonymous: bool
-    """The visitor opted out: counted as a view, without identity."""
+    client: Client
+
+
+RawHit = tuple[float, Kind, str, str, tuple[str, ...], str, str, str, str, str, Client]
+"""The fields of a ``Hit`` as the hot path hands them on: a plain tuple takes half the time to make."""
 
 
 @dataclass(slots=True)

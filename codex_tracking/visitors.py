@@ -6,17 +6,50 @@ from base64 import urlsafe_b64encode
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
-from codex_tracking.types import Hit
+from codex_tracking.types import Client
 
 MAX_HOPS = 10
 """Entries of ``X-Forwarded-For`` that are looked at, from the right."""
 
+AGENT_LIMIT = 512
+HEADER_LIMIT = 200
+"""Characters of any other header that are kept."""
 FORWARDED_LIMIT = 512
 """Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
+MOST_CLIENTS = 4_096
+"""Clients that are known again until the next push."""
 
 ID_BYTES = 16
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
+
+
+known_clients: dict[tuple[object, ...], Client] = {}
+"""One object for all requests of a client, which saves memory and time while they wait; until ``forget_clients``."""
+
+
+def meet(traits: tuple[str, tuple[str, str, str], str, str, str, str, str, bool]) -> Client:
+    """Return the client of which these are the fields, cut to what may be read, and know it again."""
+    agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits
+    client = Client(
+        agent[:AGENT_LIMIT],
+        (brands[:HEADER_LIMIT], platform[:HEADER_LIMIT], mobile[:HEADER_LIMIT]),
+        language[:HEADER_LIMIT],
+        country[:HEADER_LIMIT],
+        address,
+        # The rightmost entries are the trusted ones.
+        forwarded[-FORWARDED_LIMIT:],
+        user,
+        anonymous,
+    )
+    if len(known_clients) >= MOST_CLIENTS:
+        forget_clients()
+    return known_clients.setdefault(client, client)
+
+
+def forget_clients() -> None:
+    """Let no address stay in memory longer than its views do."""
+    known_clients.clear()
 
 
 def client_address(address: str, forwarded: str, trusted_proxies: int) -> str:
@@ -57,17 +90,17 @@ def _tidy(text: str) -> str:
     return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
 
 
-def identity(hit: Hit, trusted_proxies: int) -> str:
+def identity(client: Client, trusted_proxies: int) -> str:
     """Return what tells this visitor from others today, in the clear: never store it, never log it.
 
     Returns:
         The user's key, else address and user agent; an empty string for visitors who opted out.
     """
-    if hit.anonymous:
+    if client.anonymous:
         return ""
-    if hit.user:
-        return "u\0" + hit.user
-    return client_address(hit.address, hit.forwarded, trusted_proxies) + "\0" + hit.agent
+    if client.user:
+        return "u\0" + client.user
+    return client_address(client.address, client.forwarded, trusted_proxies) + "\0" + client.agent
 
 
 def visitor_id(identity: str, salt: bytes) -> str:

@@ -18,7 +18,7 @@ from codex_tracking.manager import get_tracking_manager
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pusher import Pusher
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.types import Hit
+from codex_tracking.types import Client, Hit, RawHit
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -34,20 +34,23 @@ VIEW = Hit(
     query="",
     host="site.example",
     referrer="",
-    agent=FIREFOX,
-    hints=("", "", ""),
-    language="",
-    country="",
-    address="192.0.2.1",
-    forwarded="",
-    user="",
-    anonymous=False,
+    client=Client(
+        agent=FIREFOX,
+        hints=("", "", ""),
+        language="",
+        country="",
+        address="192.0.2.1",
+        forwarded="",
+        user="",
+        anonymous=False,
+    ),
 )
 
 
 def view(path: str = "/", **changes: Any) -> Hit:
     """Return a page view of now, by a person's browser."""
-    return VIEW._replace(path=path, **{"at": time.time(), **changes})
+    traits = {name: changes.pop(name) for name in Client._fields if name in changes}
+    return VIEW._replace(path=path, client=VIEW.client._replace(**traits), **{"at": time.time(), **changes})
 
 
 def views(path: str, n: int, **changes: Any) -> list[Hit]:
@@ -77,7 +80,7 @@ class Process:
         """A flusher on the running loop's client and the test's own database connection."""
         return Flusher(get_tracking_manager(), sync_to_async_run)
 
-    async def push(self, *hits: Hit) -> None:
+    async def push(self, *hits: RawHit) -> None:
         """Count hits and bring them to Redis."""
         for hit in hits:
             self.buffer.put(hit)

@@ -36,7 +36,7 @@ from codex_tracking.pusher import Pusher
 from codex_tracking.runner import Runner
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.types import Hit
+from codex_tracking.types import Client, Hit
 
 NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""
@@ -194,8 +194,8 @@ class Worker:
         at = self.world.now - timedelta(days=back)
         agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
         view = Hit(
-            at.timestamp(), "view", "", path, (), "", "", "", "example.org", "", agent, ("", "", ""), "", "", "", "",
-            visitor, not visitor,
+            at.timestamp(), "view", "", path, (), "", "", "", "example.org", "",
+            Client(agent, ("", "", ""), "", "", "", "", visitor, not visitor),
         )  # fmt: skip
         for _ in range(n):
             self.buffer.put(view)

@@ -227,15 +227,15 @@ def test_a_visitor_is_another_one_under_another_salt() -> None:
 def test_the_clock_tells_the_sites_time(moment: str, day: str, hour: str) -> None:
     second = datetime.fromisoformat(moment).timestamp()
     clock = Clock()
-    clock(second - 1)
-    assert clock(second) == (day, hour)
-    assert Clock()(second) == (day, hour)
+    clock.read(second - 1)
+    assert clock.read(second) == (day, hour)
+    assert Clock().read(second) == (day, hour)
 
 
 def test_the_clock_goes_back_too() -> None:
     clock = Clock()
-    assert clock(NOON)[1] == "13"
-    assert clock(NOON - 7_200)[1] == "11"
+    assert clock.read(NOON)[1] == "13"
+    assert clock.read(NOON - 7_200)[1] == "11"
 
 
 def test_hits_around_midnight_go_to_two_days() -> None:

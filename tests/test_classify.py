@@ -13,13 +13,15 @@ from django.contrib.auth.middleware import get_user
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tracking.classify import bot, bot_category, exclusion, is_error, opted_out, peek_user, peek_user_pk
+from codex_tracking.classify import bot, bot_category, is_error, opted_out, peek_user
 from codex_tracking.devices import device_of
+from codex_tracking.recorder import answered
 from codex_tracking.settings import TrackingSettings
 
 SETTINGS = TrackingSettings()
@@ -47,11 +49,25 @@ def page(**headers: str) -> HttpRequest:
     return RequestFactory().get("/page/", headers=headers)
 
 
+def reason(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> str | None:
+    """Say why an answered request is not counted."""
+    hit = answered(request, response, settings)
+    if hit is None:
+        return "disabled"
+    _, kind, name, *_ = hit
+    return {"view": None, "error": "status"}.get(kind, name)
+
+
+def pk_of(request: HttpRequest) -> str:
+    """Return the key of the user who sent it."""
+    return peek_user(request)[0]
+
+
 def answer(row: Row) -> str:
     """Say of one line what the code makes of it, in the table's words."""
     if row.kind == "request":
         request = RequestFactory().get("/", headers={"User-Agent": row.agent, **row.headers})
-        return exclusion(request, HttpResponse(), SETTINGS) or "counted"
+        return reason(request, HttpResponse(), SETTINGS) or "counted"
     name = bot(row.agent, SETTINGS)
     if row.kind == "bot" or name is not None:
         return name or "person"
@@ -92,40 +108,40 @@ def test_no_person_in_the_table_is_taken_for_a_bot() -> None:
 
 
 def test_a_page_for_a_person_counts() -> None:
-    assert exclusion(page(), HttpResponse("<p>"), SETTINGS) is None
+    assert reason(page(), HttpResponse("<p>"), SETTINGS) is None
 
 
 def test_streamed_pages_and_xhtml_count() -> None:
-    assert exclusion(page(), StreamingHttpResponse(iter([b"<p>"])), SETTINGS) is None
-    assert exclusion(page(), HttpResponse(content_type="application/xhtml+xml"), SETTINGS) is None
-    assert exclusion(page(), HttpResponse(content_type="Text/HTML"), SETTINGS) is None
+    assert reason(page(), StreamingHttpResponse(iter([b"<p>"])), SETTINGS) is None
+    assert reason(page(), HttpResponse(content_type="application/xhtml+xml"), SETTINGS) is None
+    assert reason(page(), HttpResponse(content_type="Text/HTML"), SETTINGS) is None
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "OPTIONS"])
 def test_only_get_counts(method: str) -> None:
-    assert exclusion(RequestFactory().generic(method, "/"), HttpResponse(), SETTINGS) == "method"
+    assert reason(RequestFactory().generic(method, "/"), HttpResponse(), SETTINGS) == "method"
 
 
 def test_nothing_counts_when_disabled() -> None:
-    assert exclusion(page(), HttpResponse(), TrackingSettings(enabled=False)) == "disabled"
+    assert reason(page(), HttpResponse(), TrackingSettings(enabled=False)) == "disabled"
 
 
 def test_skipped_prefixes_do_not_count() -> None:
     request = RequestFactory().get("/static/a.html")
-    assert exclusion(request, HttpResponse(), SETTINGS) == "prefix"
-    assert exclusion(request, HttpResponse(), TrackingSettings(skip_prefixes=())) is None
+    assert reason(request, HttpResponse(), SETTINGS) == "prefix"
+    assert reason(request, HttpResponse(), TrackingSettings(skip_prefixes=())) is None
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 303, 307, 400, 401, 403, 404, 410, 418, 500, 503])
 def test_other_statuses_do_not_count(status: int) -> None:
-    assert exclusion(page(), HttpResponse(status=status), SETTINGS) == "status"
+    assert reason(page(), HttpResponse(status=status), SETTINGS) == "status"
 
 
 def test_redirects_count_when_the_settings_say_so() -> None:
     redirects = TrackingSettings(track_redirects=True)
-    assert exclusion(page(), HttpResponse(status=302, content_type="text/plain"), redirects) is None
-    assert exclusion(page(), HttpResponse(status=301), redirects) is None
-    assert exclusion(page(), HttpResponse(status=303), redirects) == "status"
+    assert reason(page(), HttpResponse(status=302, content_type="text/plain"), redirects) is None
+    assert reason(page(), HttpResponse(status=301), redirects) is None
+    assert reason(page(), HttpResponse(status=303), redirects) == "status"
 
 
 def test_not_found_and_server_errors_are_errors() -> None:
@@ -133,37 +149,37 @@ def test_not_found_and_server_errors_are_errors() -> None:
 
 
 def test_only_html_counts() -> None:
-    assert exclusion(page(), JsonResponse({}), SETTINGS) == "content_type"
-    assert exclusion(page(), HttpResponse(content_type="text/vnd.turbo-stream.html"), SETTINGS) == "content_type"
+    assert reason(page(), JsonResponse({}), SETTINGS) == "content_type"
+    assert reason(page(), HttpResponse(content_type="text/vnd.turbo-stream.html"), SETTINGS) == "content_type"
     bare = HttpResponse()
     del bare.headers["Content-Type"]
-    assert exclusion(page(), bare, SETTINGS) == "content_type"
+    assert reason(page(), bare, SETTINGS) == "content_type"
 
 
 def test_an_unchanged_page_counts_and_an_unchanged_picture_does_not() -> None:
-    assert exclusion(page(), HttpResponseNotModified(), SETTINGS) is None
-    assert exclusion(page(Accept="text/html,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) is None
-    assert exclusion(page(Accept="image/webp,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) == "content_type"
+    assert reason(page(), HttpResponseNotModified(), SETTINGS) is None
+    assert reason(page(Accept="text/html,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) is None
+    assert reason(page(Accept="image/webp,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) == "content_type"
 
 
 def test_the_first_reason_wins() -> None:
     request = RequestFactory().post("/static/", headers={"Purpose": "prefetch"})
-    assert exclusion(request, JsonResponse({}, status=500), SETTINGS) == "method"
+    assert reason(request, JsonResponse({}, status=500), SETTINGS) == "method"
 
 
 def test_staff_does_not_count_unless_the_settings_say_so() -> None:
     request = page()
     request.user = User(pk=1, is_staff=True)
-    assert exclusion(request, HttpResponse(), SETTINGS) == "staff"
-    assert exclusion(request, HttpResponse(), TrackingSettings(track_staff=True)) is None
+    assert reason(request, HttpResponse(), SETTINGS) == "staff"
+    assert reason(request, HttpResponse(), TrackingSettings(track_staff=True)) is None
 
 
 def test_anonymous_visitors_do_not_count_when_the_settings_say_so() -> None:
     known_only = TrackingSettings(track_anonymous=False)
     request = page()
-    assert exclusion(request, HttpResponse(), known_only) == "anonymous"
+    assert reason(request, HttpResponse(), known_only) == "anonymous"
     request.user = User(pk=1)
-    assert exclusion(request, HttpResponse(), known_only) is None
+    assert reason(request, HttpResponse(), known_only) is None
 
 
 def test_opting_out_is_respected_as_far_as_the_settings_say() -> None:
@@ -186,7 +202,7 @@ def test_no_header_makes_it_raise(headers: dict[str, str], status: int, content_
     request.META.update({f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()})
     response = HttpResponse(status=status)
     response.headers._store["content-type"] = ("Content-Type", content_type)
-    exclusion(request, response, SETTINGS)
+    reason(request, response, SETTINGS)
     opted_out(request, SETTINGS)
 
 
@@ -200,8 +216,8 @@ def refuse() -> Any:
 def test_a_user_nobody_loaded_stays_unknown() -> None:
     request = page()
     request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
-    assert peek_user(request) is None
-    assert exclusion(request, HttpResponse(), SETTINGS) is None
+    assert peek_user(request) == ("", False)
+    assert reason(request, HttpResponse(), SETTINGS) is None
 
 
 def test_the_user_a_view_loaded_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +225,7 @@ def test_the_user_a_view_loaded_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
     request = page()
     request.user = SimpleLazyObject(lambda: get_user(request))  # type: ignore[assignment]
     assert request.user.is_authenticated
-    assert peek_user_pk(request) == "7"
+    assert pk_of(request) == "7"
 
 
 async def test_the_user_an_async_view_loaded_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,30 +238,30 @@ async def test_the_user_an_async_view_loaded_is_seen(monkeypatch: pytest.MonkeyP
     request = page()
     request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
     await middleware.auser(request)
-    assert peek_user_pk(request) == "8"
+    assert pk_of(request) == "8"
 
 
 def test_a_user_set_by_hand_is_seen() -> None:
     request = page()
     request.user = User(pk="9")
-    assert peek_user(request) is request.user
+    assert peek_user(request) == ("9", False)
     request.user = AnonymousUser()
-    assert peek_user(request) is None
+    assert peek_user(request) == ("", False)
 
 
 def test_logging_out_hides_the_user_that_was_loaded_before() -> None:
     request = page()
     request._cached_user = User(pk=1)  # type: ignore[attr-defined]
     request.user = AnonymousUser()
-    assert peek_user(request) is None
+    assert peek_user(request) == ("", False)
 
 
 def test_a_lazy_user_of_another_middleware_is_seen_once_it_is_loaded() -> None:
     request = page()
     request.user = SimpleLazyObject(lambda: User(pk=3))  # type: ignore[assignment]
-    assert peek_user_pk(request) == ""
+    assert pk_of(request) == ""
     assert request.user.is_authenticated
-    assert peek_user_pk(request) == "3"
+    assert pk_of(request) == "3"
 
 
 def test_the_session_tells_the_user_only_when_it_was_read() -> None:
@@ -253,11 +269,11 @@ def test_the_session_tells_the_user_only_when_it_was_read() -> None:
     store["_auth_user_id"] = "5"
     fresh = page()
     fresh.session = SessionStore(session_key=store._get_session_key())
-    assert peek_user_pk(fresh) == ""
+    assert pk_of(fresh) == ""
     assert not fresh.session.accessed
     fresh.session.get("anything")
     fresh.session.accessed = False
-    assert peek_user_pk(fresh) == "5"
+    assert pk_of(fresh) == "5"
     assert not fresh.session.accessed
 
 

@@ -72,8 +72,14 @@ def test_settings_are_those_of_the_site(tracking_settings: Callable[..., None]) 
     assert explain("/")["Counts"] == "no: disabled"
 
 
+def test_our_own_pages_are_no_page_views() -> None:
+    said = explain("/cabinet/tracking/", user="staff")
+    assert said["Counts"] == "no: own"
+    assert said["Because"] == REASONS["own"]
+
+
 def test_every_reason_has_its_words() -> None:
-    assert set(REASONS) == set(get_args(Reason))
+    assert set(REASONS) == {*get_args(Reason), "own"}
 
 
 def test_bot_is_named_with_its_kind() -> None:

@@ -115,11 +115,12 @@ def test_preloaded_workers_that_come_and_go_count_every_answer_once(
 FORK = """
 import os, time
 from codex_tracking.buffer import get_buffer
-from codex_tracking.recorder import bare_hit
+from codex_tracking.recorder import NOBODY, bare_hit
 from codex_tracking.runner import get_runner
 
 def put(path):
-    get_buffer().put(bare_hit("view", "")._replace(path=path, agent="Mozilla/5.0 (X11; Linux) Firefox/140.0"))
+    client = NOBODY._replace(agent="Mozilla/5.0 (X11; Linux) Firefox/140.0")
+    get_buffer().put(bare_hit("view", "")._replace(path=path, client=client))
 
 put("/before/")
 get_runner().start_thread()

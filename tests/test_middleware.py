@@ -252,7 +252,7 @@ def broken(*_: object) -> None:
 async def test_an_async_page_is_answered_when_recording_fails(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(middleware, "record_response", broken)
+    monkeypatch.setattr(middleware, "answered", broken)
     answer = await async_client.get("/", headers=BROWSER)
     assert answer.status_code == 200
     assert ledger.snapshot() == {"record_failures": 1}
@@ -264,7 +264,7 @@ async def test_an_async_page_is_answered_when_recording_fails(
 def test_a_sync_page_is_answered_when_recording_fails(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(middleware, "record_response", broken)
+    monkeypatch.setattr(middleware, "answered", broken)
     assert client.get("/", headers=BROWSER).status_code == 200
     assert ledger.snapshot() == {"record_failures": 1}
     assert "a view was not counted" in caplog.text
@@ -289,7 +289,7 @@ async def test_an_error_of_the_view_is_not_ours_to_catch() -> None:
 async def test_a_log_line_about_a_failure_names_no_visitor(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(middleware, "record_response", broken)
+    monkeypatch.setattr(middleware, "answered", broken)
     await async_client.get("/?email=me@example.org", headers=BROWSER)
     assert "me@example.org" not in caplog.text
     assert FIREFOX not in caplog.text

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_tracking.paths import UNFIT
-from codex_tracking.sources import _source, is_spam, source_of
+from codex_tracking.sources import campaign_of, is_spam, source_of
 
 HOST = "shop.example"
 ANY_TEXT = st.text(st.characters(), max_size=300)
@@ -152,11 +152,18 @@ def test_all_five_tags_are_decoded_and_limited() -> None:
     assert (found.utm_term, found.utm_content) == ("(invalid)", "(invalid)")
 
 
-def test_ordinary_queries_share_one_place_in_the_cache() -> None:
-    _source.cache_clear()
-    for number in range(50):
-        source_of(f"https://example.org/a?n={number}", f"page={number}", HOST)
-    assert _source.cache_info().currsize == 1
+@pytest.mark.parametrize(
+    "query", ["", "page=3", "utm_source=a&page=2&utm_medium=b%26c", "x?ref=a;b&UTM_Term=%E2%82%AC"]
+)
+def test_the_campaign_of_a_query_says_as_much_as_the_query(query: str) -> None:
+    assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
+    assert "page" not in campaign_of(query)
+
+
+@given(ANY_TEXT)
+def test_the_campaign_of_any_query_says_as_much_as_the_query(query: str) -> None:
+    query = f"ref={query}&utm_source={query}"
+    assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
 
 
 def test_spam_is_known_with_its_subdomains() -> None:

@@ -77,7 +77,7 @@ def test_clock_agrees_with_the_zone_at_any_moment_in_any_order(settings: Setting
     for _ in range(5_000):
         at += dice.choice((dice.uniform(0, 1), dice.uniform(-4_000, 8_000), dice.uniform(-86_400, 2 * 86_400)))
         local = datetime.fromtimestamp(at, ZoneInfo(zone))
-        assert clock(at) == (local.date().isoformat(), f"{local.hour:02}"), at
+        assert clock.read(at) == (local.date().isoformat(), f"{local.hour:02}"), at
 
 
 def test_midnight_is_the_sites(settings: Settings) -> None:

@@ -8,22 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tracking.types import Hit
-from codex_tracking.visitors import client_address, identity, visitor_id
+from codex_tracking.types import Client
+from codex_tracking.visitors import MOST_CLIENTS, client_address, identity, known_clients, meet, visitor_id
 
 
-def hit(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Hit:
-    return Hit(
-        at=0.0,
-        kind="view",
-        name="",
-        path="/",
-        secrets=(),
-        route="",
-        view="",
-        query="",
-        host="",
-        referrer="",
+def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
+    return Client(
         agent=agent,
         hints=("", "", ""),
         language="",
@@ -84,24 +74,24 @@ def test_what_the_client_writes_into_the_header_never_matters(client: str, made_
 
 
 def test_users_are_told_apart_by_key_and_others_by_address_and_agent() -> None:
-    assert identity(hit(user="7"), 0) == identity(hit(user="7", address="203.0.113.1", agent="Other"), 0)
-    assert identity(hit(), 0) != identity(hit(agent="Other"), 0)
-    assert identity(hit(), 0) != identity(hit(address="203.0.113.1"), 0)
+    assert identity(client(user="7"), 0) == identity(client(user="7", address="203.0.113.1", agent="Other"), 0)
+    assert identity(client(), 0) != identity(client(agent="Other"), 0)
+    assert identity(client(), 0) != identity(client(address="203.0.113.1"), 0)
 
 
 def test_no_user_key_passes_for_an_address_and_agent() -> None:
-    assert identity(hit(user="203.0.113.9\0Browser"), 0) != identity(hit(), 0)
+    assert identity(client(user="203.0.113.9\0Browser"), 0) != identity(client(), 0)
 
 
 def test_who_opted_out_has_no_identity() -> None:
-    assert identity(hit(user="7", anonymous=True), 0) == ""
+    assert identity(client(user="7", anonymous=True), 0) == ""
     assert visitor_id("", b"salt") == ""
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=60), st.text(st.characters(), max_size=60))
 def test_no_agent_or_address_passes_for_a_user(agent: str, address: str) -> None:
-    assert identity(hit(agent=agent, address=address), 0) != identity(hit(user="7"), 0)
+    assert identity(client(agent=agent, address=address), 0) != identity(client(user="7"), 0)
 
 
 @settings(deadline=None)
@@ -115,3 +105,29 @@ def test_every_identity_has_an_id_of_22_safe_characters(text: str, salt: bytes) 
 def test_another_salt_makes_another_id() -> None:
     first, second = os.urandom(16), os.urandom(16)
     assert visitor_id("u\x007", first) == visitor_id("u\x007", first) != visitor_id("u\x007", second)
+
+
+def test_a_client_is_one_object_until_too_many_are_known() -> None:
+    known_clients.clear()
+    ann = meet(client(user="ann"))
+    assert known_clients.get(client(user="ann")) is ann
+    for number in range(2 * MOST_CLIENTS):
+        assert meet(client(user=str(number))) == client(user=str(number))
+        assert len(known_clients) <= MOST_CLIENTS
+    known_clients.clear()
+
+
+def test_long_headers_are_cut_before_they_are_kept() -> None:
+    known_clients.clear()
+    long = client(agent=60_000 * "a")._replace(
+        hints=(60_000 * "b", 60_000 * "c", 60_000 * "d"),
+        language=60_000 * "e",
+        country=60_000 * "f",
+        forwarded=60_000 * "g" + ", 192.0.2.7",
+    )
+    found = meet(long)
+    assert meet(long) is found
+    assert list(known_clients) == [found]
+    assert sum(map(len, (found.agent, *found.hints, found.language, found.country, found.forwarded))) < 3_000
+    assert found.forwarded.endswith(", 192.0.2.7")
+    known_clients.clear()

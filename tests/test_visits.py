@@ -199,15 +199,15 @@ def truth(hits: list[Hit]) -> tuple[tuple[int, int, int], dict[str, int]]:
     last: dict[str, float] = {}
     length: Counter[str] = Counter()
     for hit in hits:
-        pause = hit.at - last[hit.address] if hit.address in last else VISIT_GAP + 1
+        pause = hit.at - last[hit.client.address] if hit.client.address in last else VISIT_GAP + 1
         if pause > VISIT_GAP:
-            visits, length[hit.address] = visits + 1, 0
+            visits, length[hit.client.address] = visits + 1, 0
         else:
             seconds += int(pause)
-        length[hit.address] += 1
-        engaged += length[hit.address] == 2
-        last[hit.address] = hit.at
-    pages = Counter(path for path, _ in {(hit.path, hit.address) for hit in hits})
+        length[hit.client.address] += 1
+        engaged += length[hit.client.address] == 2
+        last[hit.client.address] = hit.at
+    pages = Counter(path for path, _ in {(hit.path, hit.client.address) for hit in hits})
     return (visits, engaged, seconds), dict(pages)
 
 

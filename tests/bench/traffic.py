@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from codex_tracking.types import Hit
+from codex_tracking.types import Client, Hit
 
 AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.{}.0 Safari/537.36"
@@ -37,12 +37,14 @@ def hits(number: int, paths: int, visitors: int, agents: int = 50, first: int = 
             query="",
             host="site.example",
             referrer=REFERRERS[visitor % len(REFERRERS)],
-            agent=AGENT.format(120 + visitor % agents % 40, visitor % agents),
-            hints=("", "", ""),
-            language=LANGUAGES[visitor % len(LANGUAGES)],
-            country="",
-            address=f"10.{visitor >> 16 & 255}.{visitor >> 8 & 255}.{visitor & 255}",
-            forwarded="",
-            user="",
-            anonymous=False,
+            client=Client(
+                agent=AGENT.format(120 + visitor % agents % 40, visitor % agents),
+                hints=("", "", ""),
+                language=LANGUAGES[visitor % len(LANGUAGES)],
+                country="",
+                address=f"10.{visitor >> 16 & 255}.{visitor >> 8 & 255}.{visitor & 255}",
+                forwarded="",
+                user="",
+                anonymous=False,
+            ),
         )

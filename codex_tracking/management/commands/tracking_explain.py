@@ -45,6 +45,7 @@ REASONS = {
     "staff": "the user is a staff member, and track_staff is off",
     "anonymous": "the visitor is not logged in, and track_anonymous is off",
     "disabled": "CODEX_TRACKING['enabled'] is off",
+    "own": "the dashboard and its figures are no page of the site",
 }
 
 
@@ -75,7 +76,8 @@ class Command(BaseCommand):
         settings = get_tracking_settings()
         request = request_of(options)
         response = HttpResponse(status=options["status"], content_type=options["content_type"])
-        hit = answered(request, response, settings)
+        raw = answered(request, response, settings)
+        hit = Hit._make(raw) if raw is not None else None
         self.stdout.write("\n".join(explanation(request, hit, settings)))
 
 
@@ -109,7 +111,7 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
 def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSettings) -> list[str]:
     """Return the verdict and everything that it rests on, in words."""
     crawler = bot(request.META.get("HTTP_USER_AGENT", ""), settings)
-    reason = reason_of(hit, crawler)
+    reason = reason_of(hit, crawler, settings)
     lines = ["Counts            yes, as a page view" if reason is None else f"Counts            no: {reason}"]
     if reason is not None:
         lines.append(f"Because           {REASONS[reason]}")
@@ -125,17 +127,17 @@ def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSetting
         lines.append(f"Error             {hit.name} {page(hit.path, hit.secrets)}")
     if reason is not None:
         return lines
-    identity = "user" if hit.user else "address and user agent"
+    identity = "user" if hit.client.user else "address and user agent"
     who = "opted out: counted without identity" if opted_out(request, settings) else f"told apart by {identity}"
-    client = client_address(hit.address, hit.forwarded, settings.trusted_proxies)
+    client = client_address(hit.client.address, hit.client.forwarded, settings.trusted_proxies)
     lines += [f"Visitor           {who}", f"Client address    {client or 'unknown'}; never stored"]
     return lines + counted(hit, settings)
 
 
-def reason_of(hit: Hit | None, crawler: str | None) -> str | None:
+def reason_of(hit: Hit | None, crawler: str | None, settings: TrackingSettings) -> str | None:
     """Return why a hit is no page view, or None."""
     if hit is None:
-        return "disabled"
+        return "own" if settings.enabled else "disabled"
     if hit.kind == "error":
         return "status"
     if hit.kind == "excluded":
