@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 FOLD_STEP = 10
 """Hits counted between two looks at the clock: 0.05 ms, and a few where every user agent is new."""
+MOST_BATCHES = 128
+"""Batches of a day that are kept apart, since each push looks at all of them; about a minute's."""
 TURN_SECONDS = 0.002
 """How long hits are counted before the event loop gets its turn."""
 
@@ -211,7 +213,7 @@ def shorten(retained: list[tuple[int, Batch]]) -> None:
     fields = sum(len(batch.counts) for _, batch in retained if batch.span == 1)
     visitors = sum(len(batch.ids) for _, batch in retained if batch.span == 1)
     at = 1
-    while (fields > MOST_FIELDS or visitors > MOST_VISITORS) and at < len(retained):
+    while at < len(retained) and (fields > MOST_FIELDS or visitors > MOST_VISITORS or len(retained) > MOST_BATCHES):
         (seal, before), (next_seal, batch) = retained[at - 1 : at + 1]
         if seal != next_seal:
             at += 1

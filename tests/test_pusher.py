@@ -12,8 +12,11 @@ from codex_tracking import pusher
 from codex_tracking.flush import flush_page_views
 from codex_tracking.manager import STORE_ERRORS, close_manager, get_tracking_manager
 from codex_tracking.metrics import ledger
+from codex_tracking.recorder import hit_of
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.types import Batch
-from tests.pipeline import Process, rows, today, totals, view, views
+from codex_tracking.visitors import known_clients
+from tests.pipeline import Process, request_for, rows, today, totals, view, views
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,3 +161,23 @@ def test_visitors_of_retained_batches_are_bounded(monkeypatch: pytest.MonkeyPatc
     assert sum(batch.counts["p:/"] for _, batch in retained) == 8
     assert sum(batch.span for _, batch in retained) == 8
     assert ledger.snapshot()["dropped_visitor"] >= 12
+
+
+def test_small_batches_of_a_long_outage_are_joined_and_stay_exact() -> None:
+    retained: list[tuple[int, Batch]] = []
+    for n in range(1, 1_001):
+        retained.append((n > 500, Batch(today(), "s", n, 0, {"p:/": 1, f"p:/{n % 3}": 1}, (f"visitor-{n % 7}",))))
+        pusher.shorten(retained)
+    assert len(retained) <= pusher.MOST_BATCHES
+    assert sum(batch.counts["p:/"] for _, batch in retained) == 1_000
+    assert [(seal, sum(batch.span for at, batch in retained if at == seal)) for seal in (0, 1)] == [(0, 500), (1, 500)]
+    # The number of a joined batch is that of its last one.
+    assert [batch.seq for _, batch in retained] == sorted(batch.seq for _, batch in retained)
+    assert set().union(*(batch.ids for _, batch in retained)) == {f"visitor-{n}" for n in range(7)}
+
+
+async def test_no_client_is_known_after_the_push(process: Process, store: str) -> None:
+    await process.push(hit_of(request_for("/"), "", get_tracking_settings()))
+    assert not known_clients
+    process.buffer.put(hit_of(request_for("/"), "", get_tracking_settings()))
+    assert known_clients
