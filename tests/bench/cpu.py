@@ -1,6 +1,7 @@
-"""CPU time of a page view over a bare page, in Django's handler chain: middleware, push and flush, no HTTP server.
+"""CPU time of a page view over a bare page, in Django's handler chain: middleware, counting and push, no HTTP server.
 
-Sockets and the thread hops that Django makes for each ASGI request would drown a few microseconds in noise.
+Sockets and the thread hops that Django makes for each ASGI request would drown a few microseconds in noise. For the
+same reason one process serves both: a few hundred views without the middleware, as many with it, by turns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import sys
 import time
 from collections.abc import Iterator
+from statistics import median
 
 from tests.bench.bench import Bench
 from tests.bench.child import report
@@ -29,49 +31,63 @@ HEADERS = [
 AT_ONCE = 8
 TARGETS = {(1, 1): 10.0, (10_000, 1): 15.0}
 """Paths and visitors -> microseconds."""
-SETTLE_SECONDS = 1.3
-"""After the last view, so that its push is counted in."""
+TURN = 1_000
+"""Views between two pushes: half a second of a busy process."""
+WARM_UP = 5
+"""Turns that do not count."""
 
 
 def measure(bench: Bench) -> list[Figure]:
-    """Compare by turns, each in a new process."""
-    views, pairs = bench.size(10_000, 2_000), bench.size(5, 2)
+    """Compare by turns within one process."""
+    turns = bench.size(200, 20)
     database = bench.database("sqlite")
+    # Each turn pushes by itself.
+    env = bench.environment(database, tracking={"push_interval": 3600})
     figures = []
     for paths, visitors in ((1, 1), (10_000, 1), (10_000, 2_000)):
-        samples: list[float] = []
-        bare: list[float] = []
-        for _ in range(pairs):
-            bench.empty_redis()
-            both = [
-                float(bench.run("cpu", views, paths, visitors, env=bench.environment(database, tracked))["us"])
-                for tracked in (False, True)
-            ]
-            bare.append(both[0])
-            samples.append(both[1] - both[0])
+        bench.empty_redis()
+        found = bench.run("cpu", turns, paths, visitors, env=env)
         name = f"CPU per view over bare: {paths:,} paths, {visitors:,} visitors"
-        notes: dict[str, float | int | str] = {"bare us": sorted(bare)[len(bare) // 2], "views": views}
+        notes = {part: median(found[part]) for part in ("bare", "record", "count", "push")}
+        samples = [sum(parts) for parts in zip(found["record"], found["count"], found["push"], strict=True)]
         figures.append(Figure(name, samples, "us", most=TARGETS.get((paths, visitors)), notes=notes))
     return figures
 
 
-async def serve(views: int, paths: int, visitors: int) -> None:
-    """Answer so many views and report their CPU time."""
+async def serve(turns: int, paths: int, visitors: int) -> None:
+    """Answer and count by turns, and report the CPU time of each part in microseconds a view."""
     from django.conf import settings
     from django.core.handlers.asgi import ASGIHandler
 
-    from codex_tracking.runner import get_runner
+    from codex_tracking.aggregate import warm
+    from codex_tracking.buffer import get_buffer
+    from codex_tracking.flush import Flusher, sync_to_async_run
+    from codex_tracking.manager import get_tracking_manager
+    from codex_tracking.pusher import Pusher
+    from codex_tracking.settings import get_tracking_settings
 
-    handler = ASGIHandler()
-    if settings.MIDDLEWARE:
-        get_runner().start()
-        await asyncio.sleep(1)
-    await answer(handler, 500, paths, visitors)
-    begin = time.process_time()
-    await answer(handler, views, paths, visitors)
-    await asyncio.sleep(SETTLE_SECONDS)
-    report(us=(time.process_time() - begin) / views * 1e6)
-    await get_runner().stop()
+    tracked = ASGIHandler()
+    settings.MIDDLEWARE = []
+    bare = ASGIHandler()
+    warm(get_tracking_settings())
+    pusher = Pusher(get_buffer())
+    flusher = Flusher(get_tracking_manager(), sync_to_async_run)
+    found: dict[str, list[float]] = {"bare": [], "record": [], "count": [], "push": []}
+    for turn in range(turns + WARM_UP):
+        spent = {}
+        # Who is first changes, since the second finds a warmer machine.
+        for handler in (bare, tracked) if turn % 2 else (tracked, bare):
+            begin = time.process_time()
+            await answer(handler, TURN, paths, visitors)
+            spent[handler] = time.process_time() - begin
+        begin = time.process_time()
+        await pusher.fold()
+        counted = time.process_time()
+        await pusher.push(flusher)
+        parts = (spent[bare], spent[tracked] - spent[bare], counted - begin, time.process_time() - counted)
+        for samples, seconds in zip(found.values(), parts, strict=True):
+            samples.append(seconds / TURN * 1e6)
+    report(**{name: samples[WARM_UP:] for name, samples in found.items()})
 
 
 async def answer(handler: object, views: int, paths: int, visitors: int) -> None:
