@@ -354,27 +354,26 @@ class Aggregator:
 
     def _take_visitors(self, day: DayCounts, salt: bytes) -> tuple[tuple[str, ...], str]:
         """Return hashed visitors and their visits as JSON."""
-        ids: list[str] = []
-        visits: list[str] = []
-        size = 0
         most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
-        for visitor in list(islice(day.touches, most)):
-            hashed, touches = visitor_id(visitor, salt), day.touches[visitor]
-            while touches:
-                visit = compact(as_json(hashed, touches[0]))
-                size += len(visit.encode())
-                if visits and size > BATCH_BYTES:
-                    break
-                visits.append(visit)
-                del touches[0]
-            if touches:
+        hashed = {visitor: visitor_id(visitor, salt) for visitor in islice(day.touches, most)}
+        taken = [(visitor, touch) for visitor in hashed for touch in day.touches[visitor]]
+        # All at once, and fewer in the rare case that this is too much: one by one takes three times as long.
+        while True:
+            visits = compact([as_json(hashed[visitor], touch) for visitor, touch in taken])
+            if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
                 break
-            ids.append(hashed)
-            del day.touches[visitor]
+            taken = taken[: len(taken) // 2]
+        ids: list[str] = []
+        for visitor, _ in taken:
+            touches = day.touches[visitor]
+            del touches[0]
+            if not touches:
+                ids.append(hashed[visitor])
+                del day.touches[visitor]
         self.visitors -= len(ids)
         while day.ids and len(ids) < 2 * most:
             ids.append(day.ids.pop())
-        return tuple(ids), f"[{','.join(visits)}]"
+        return tuple(ids), visits
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:

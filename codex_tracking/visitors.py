@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from codex_tracking.types import Client
 
@@ -20,9 +20,10 @@ MOST_CLIENTS = 4_096
 """Clients that are known again until the next push."""
 
 ID_BYTES = 16
-NETWORK_BITS = 64
+NETWORK_BYTES = 8
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
-
+IPV4_MAPPED = bytes(10) + b"\xff\xff"
+"""How an IPv6 address begins that is an IPv4 address."""
 
 known_clients: dict[tuple[object, ...], Client] = {}
 """One object for all requests of a client, which saves memory and time while they wait; until ``forget_clients``."""
@@ -79,15 +80,15 @@ def _tidy(text: str) -> str:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    text = text.partition("%")[0]
+    # The system's functions take a tenth of the time of `ipaddress`, and each new visitor is looked at here.
     try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
+        packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):
         return ""
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
+    if len(packed) == 4 or packed.startswith(IPV4_MAPPED):
+        return inet_ntop(AF_INET, packed[-4:])
+    return inet_ntop(AF_INET6, packed[:NETWORK_BYTES].ljust(len(packed), b"\0"))
 
 
 def identity(client: Client, trusted_proxies: int) -> str:
