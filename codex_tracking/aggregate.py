@@ -164,8 +164,7 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        origin = origin_of(referrer, campaign_of(query) if "=" in query else "", host)
-        source, _, counters, _ = origin
+        source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", host)
         self._count(day, (PAGE + path, pair("page_source", path, source)) if source else (PAGE + path,))
         if client.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
@@ -178,7 +177,13 @@ class Aggregator:
                     self._add_sets(day)
                 sets[together] = 1
         if visitor:
-            self._touch(day, visitor, second, path, hour, origin, traits)
+            touch = self._touch_of(day, visitor, second)
+            if touch is not None:
+                touch.views += 1
+                if not touch.fields:
+                    touch.fields = (first(field("entry", path)), *beginnings(hour, fields, traits))
+                if len(touch.paths) < NAMES_PER_TOUCH:
+                    touch.paths[path] = None
         return kind
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
@@ -219,18 +224,6 @@ class Aggregator:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
-
-    def _touch(
-        self, day: DayCounts, visitor: str, at: int, path: str, hour: str, origin: Origin, client: tuple[str, ...]
-    ) -> None:
-        touch = self._touch_of(day, visitor, at)
-        if touch is None:
-            return
-        touch.views += 1
-        if not touch.fields:
-            touch.fields = (first(field("entry", path)), *beginnings(hour, origin.fields, client))
-        if len(touch.paths) < NAMES_PER_TOUCH:
-            touch.paths[path] = None
 
     def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
         touches = day.touches.get(visitor)

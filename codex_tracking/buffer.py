@@ -46,11 +46,13 @@ class Buffer:
         Returns:
             Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
         """
-        self._hits.append(hit)
-        waiting = len(self._hits)
-        if waiting > MOST_HITS:
+        hits = self._hits
+        hits.append(hit)
+        if len(hits) % LOOK_EVERY != 1:
+            return False
+        if len(hits) > MOST_HITS:
             self.fold(SOME_HITS)
-        return waiting % LOOK_EVERY == 1
+        return True
 
     def fold(self, most: int) -> int:
         """Count the oldest hits, ``most`` at the most, and return how many."""
