@@ -145,7 +145,7 @@ class Aggregator:
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
         # One unpacking instead of many attributes, and few calls: most of our time is spent here.
-        at, kind, _, path, secrets, route, view, query, host, referrer, client = hit
+        at, kind, _, path, secrets, route, view, query, referrer, client = hit
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -164,7 +164,7 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", host)
+        source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", client.host)
         self._count(day, (PAGE + path, pair("page_source", path, source)) if source else (PAGE + path,))
         if client.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
@@ -209,7 +209,7 @@ class Aggregator:
         path = page(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.host).referrer
+        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host).referrer
         self._count(day, ("excluded:status", field("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))

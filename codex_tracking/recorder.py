@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 LONGEST_PATH = 2_049
 """One more than is stored at all, so that longer ones still show as too long."""
 LONGEST_REFERRER = 2_048
-LONGEST_HOST = 200
 OURS = "codex_tracking"
 """The ``app_name`` of our own URLs."""
 NO_HINTS = ("", "", "")
-NOBODY = Client("", NO_HINTS, "", "", "", "", "", True)
+NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
 
 
 class TrackingRecorder:
@@ -94,7 +93,7 @@ def excluded(reason: Reason) -> RawHit:
 
 def bare_hit(kind: Kind, name: str) -> Hit:
     """Return a hit of which nothing but its name is kept."""
-    return Hit(time(), kind, name, "", (), "", "", "", "", "", NOBODY)
+    return Hit(time(), kind, name, "", (), "", "", "", "", NOBODY)
 
 
 def hit_of(request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> RawHit:
@@ -112,6 +111,7 @@ def hit_of(request: HttpRequest, user: str, settings: TrackingSettings, kind: Ki
     match = request.resolver_match
     anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
     traits = (
+        get("HTTP_HOST", ""),
         get("HTTP_USER_AGENT", ""),
         hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", ""),
@@ -130,7 +130,6 @@ def hit_of(request: HttpRequest, user: str, settings: TrackingSettings, kind: Ki
         match.route if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
-        get("HTTP_HOST", "")[:LONGEST_HOST],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
         known_clients.get(traits) or meet(traits),
     )

@@ -29,10 +29,11 @@ known_clients: dict[tuple[object, ...], Client] = {}
 """One object for all requests of a client, which saves memory and time while they wait; until ``forget_clients``."""
 
 
-def meet(traits: tuple[str, tuple[str, str, str], str, str, str, str, str, bool]) -> Client:
+def meet(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool]) -> Client:
     """Return the client of which these are the fields, cut to what may be read, and know it again."""
-    agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits
+    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits
     client = Client(
+        host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
         (brands[:HEADER_LIMIT], platform[:HEADER_LIMIT], mobile[:HEADER_LIMIT]),
         language[:HEADER_LIMIT],

@@ -14,6 +14,7 @@ from codex_tracking.visitors import MOST_CLIENTS, client_address, identity, know
 
 def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
     return Client(
+        host="site.example",
         agent=agent,
         hints=("", "", ""),
         language="",

@@ -35,9 +35,9 @@ def hits(number: int, paths: int, visitors: int, agents: int = 50, first: int = 
             route="articles/<int:number>/<slug:slug>/",
             view="article",
             query="",
-            host="site.example",
             referrer=REFERRERS[visitor % len(REFERRERS)],
             client=Client(
+                host="site.example",
                 agent=AGENT.format(120 + visitor % agents % 40, visitor % agents),
                 hints=("", "", ""),
                 language=LANGUAGES[visitor % len(LANGUAGES)],
