@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -348,9 +348,9 @@ class Aggregator:
     def _take_visitors(self, day: DayCounts, salt: bytes) -> tuple[tuple[str, ...], str]:
         """Return hashed visitors and their visits as JSON."""
         most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
-        hashed = {visitor: visitor_id(visitor, salt) for visitor in islice(day.touches, most)}
-        taken = [(visitor, touch) for visitor in hashed for touch in day.touches[visitor]]
-        # All at once, and fewer in the rare case that this is too much: one by one takes three times as long.
+        taken = list(some_touches(day, most))
+        hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
+        # All at once, and fewer where letters take many bytes: one by one takes three times as long.
         while True:
             visits = compact([as_json(hashed[visitor], touch) for visitor, touch in taken])
             if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
@@ -367,6 +367,17 @@ class Aggregator:
         while day.ids and len(ids) < 2 * most:
             ids.append(day.ids.pop())
         return tuple(ids), visits
+
+
+def some_touches(day: DayCounts, most: int) -> Iterator[tuple[str, Touch]]:
+    """Yield touches of so many visitors, or fewer where their text would not fit into a batch; one at least."""
+    size = 0
+    for visitor in islice(day.touches, most):
+        for touch in day.touches[visitor]:
+            size += sum(map(len, (*touch.paths, *touch.events, *touch.fields)))
+            if size > BATCH_BYTES:
+                return
+            yield visitor, touch
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:

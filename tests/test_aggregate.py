@@ -20,6 +20,7 @@ from codex_tracking.aggregate import (
     Aggregator,
     Clock,
     accepted_days,
+    compact,
     local_visits,
 )
 from codex_tracking.settings import EMBEDDED, TrackingSettings
@@ -347,6 +348,20 @@ def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> N
     assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 40
     assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 40 * 64
     assert len({visitor for batch in found for visitor in batch.ids}) == 40
+
+
+def test_no_more_text_is_made_at_once_than_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def note(visits: list[object]) -> str:
+        made.append(compact(visits))
+        return made[-1]
+
+    monkeypatch.setattr(aggregate, "compact", note)
+    batches(
+        counting([at(m, f"/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
+    )
+    assert BATCH_BYTES / 2 < max(len(text.encode()) for text in made) < 3 * BATCH_BYTES
 
 
 def test_one_visitor_with_many_visits_fits_into_batches_too() -> None:
