@@ -40,7 +40,7 @@ def measure(bench: Bench) -> list[Figure]:
         figures += _all_changed(bench, "postgres", rows, repeat=bench.size(5 if rows < 1_000_000 else 3, 1))
     figures += _all_changed(bench, "sqlite", sizes[0], repeat=bench.size(5, 1))
     for kind in ("postgres", "sqlite"):
-        figures.append(_few_changed(bench, kind, sizes[-1]))
+        figures += _few_changed(bench, kind, sizes[-1])
     return figures
 
 
@@ -65,24 +65,31 @@ def _all_changed(bench: Bench, kind: str, rows: int, repeat: int) -> list[Figure
     ]
 
 
-def _few_changed(bench: Bench, kind: str, rows: int) -> Figure:
-    """Compare a flush into a day of many rows with one into an empty day."""
+def _few_changed(bench: Bench, kind: str, rows: int) -> list[Figure]:
+    """Compare a flush into a day of many rows with one into a day of few, and the limit there with the limit here."""
     small, large = (bench.environment(bench.database(kind), tracking=MAX_PATHS) for _ in range(2))
     bench.empty_redis()
     bench.run("flushing", "ours", rows, env=large)
-    ratios, seconds = [], []
-    for number in range(bench.size(9, 2)):
-        both = []
-        for env in (small, large):
-            bench.empty_redis()
-            # In the small day they are new each time, in the large one they are spread all over it.
-            step = rows // CHANGED
-            run = bench.run("flushing", "few", CHANGED, step, number, env=env)
-            both.append(run["seconds"])
-        ratios.append(both[1] / both[0])
-        seconds.append(both[1])
-    name = f"flush of {CHANGED:,} changed paths in a day of {rows:,} over one of few ({kind})"
-    return Figure(name, ratios, "x", most=MOST_RATIO, notes={"ms": round(median(seconds) * 1000, 1)})
+    # In the small day they are new each time, in the large one they are spread all over it.
+    step = rows // CHANGED
+    figures = []
+    for method, first in (("few", 0), ("limit", step // 2)):
+        ratios, seconds = [], []
+        for number in range(bench.size(9, 2)):
+            both = []
+            for env in (small, large):
+                bench.empty_redis()
+                both.append(bench.run("flushing", method, CHANGED, step, first + number, env=env)["seconds"])
+            ratios.append(both[1] / both[0])
+            seconds.append(both[1])
+        name = f"flush of {CHANGED:,} changed paths in a day of {rows:,} over one of few ({kind})"
+        notes: dict[str, float | int | str] = {"ms": round(median(seconds) * 1000, 1)}
+        figures.append(
+            Figure(name, ratios, "x", most=MOST_RATIO, notes=notes)
+            if method == "few"
+            else Figure(f"{name}: of the limit itself", ratios, "x", notes=notes)
+        )
+    return figures
 
 
 # --- in a process of its own ---
