@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from ipaddress import IPv6Address, ip_address
 
 from codex_tracking.types import Client
 
@@ -20,10 +21,10 @@ MOST_CLIENTS = 4_096
 """Clients that are known again until the next push."""
 
 ID_BYTES = 16
-NETWORK_BYTES = 8
+NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
-IPV4_MAPPED = bytes(10) + b"\xff\xff"
-"""How an IPv6 address begins that is an IPv4 address."""
+IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
+"""An address as most are, found out in a tenth of the time that ``ipaddress`` takes for it."""
 
 known_clients: dict[tuple[object, ...], Client] = {}
 """One object for all requests of a client, which saves memory and time while they wait; until ``forget_clients``."""
@@ -76,20 +77,22 @@ def client_address(address: str, forwarded: str, trusted_proxies: int) -> str:
 
 
 def _tidy(text: str) -> str:
+    if IPV4.fullmatch(text):
+        return text
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    text = text.partition("%")[0]
-    # The system's functions take a tenth of the time of `ipaddress`, and each new visitor is looked at here.
     try:
-        packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
-    except (OSError, ValueError):
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
         return ""
-    if len(packed) == 4 or packed.startswith(IPV4_MAPPED):
-        return inet_ntop(AF_INET, packed[-4:])
-    return inet_ntop(AF_INET6, packed[:NETWORK_BYTES].ljust(len(packed), b"\0"))
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
 
 
 def identity(client: Client, trusted_proxies: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given, settings
@@ -55,6 +56,14 @@ def test_the_client_is_the_entry_that_the_outermost_trusted_proxy_wrote(
 def test_one_ipv6_subscriber_is_one_client_and_two_are_two() -> None:
     assert client_address("2001:db8:1:2::a", "", 0) == client_address("2001:db8:1:2:ffff::b", "", 0)
     assert client_address("2001:db8:1:2::a", "", 0) != client_address("2001:db8:1:3::a", "", 0)
+
+
+@given(st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){2,4}\.?", fullmatch=True) | st.ip_addresses(v=4).map(str))
+def test_what_passes_for_an_address_without_a_closer_look_is_one(text: str) -> None:
+    try:
+        assert client_address(text, "", 0) == str(IPv4Address(text))
+    except ValueError:
+        assert client_address(text, "", 0) == ""
 
 
 def test_a_unix_socket_has_no_address() -> None:
