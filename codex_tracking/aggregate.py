@@ -160,12 +160,12 @@ class Aggregator:
             self._count(day, ("excluded:bot", field("bot", clean(crawler, 80))))
             return kind
         second = int(at)
-        path = page(path, secrets) if secrets else page(path)
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
         source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", client.host)
-        self._count(day, (PAGE + path, pair("page_source", path, source)) if source else (PAGE + path,))
+        path, counted = page(path, secrets, source)
+        self._count(day, counted)
         if client.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
         sets = day.sets
@@ -206,7 +206,7 @@ class Aggregator:
         if self._profile(hit.client).bot is not None:
             self._count(day, ("excluded:status",))
             return
-        path = page(hit.path, hit.secrets)
+        path = normalise(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
         referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host).referrer
@@ -447,10 +447,11 @@ def accepted_days(today: str) -> tuple[str, ...]:
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-@lru_cache(maxsize=20_000)
-def page(path: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return a path as it is stored."""
-    return normalise(path, secrets)
+@lru_cache(maxsize=16_384)
+def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
+    """Return a path as it is stored, and the counter fields of its view."""
+    stored = normalise(path, secrets)
+    return stored, (PAGE + stored, pair("page_source", stored, source)) if source else (PAGE + stored,)
 
 
 @lru_cache(maxsize=4096)

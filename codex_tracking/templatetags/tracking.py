@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 from django import template
 from django.http import HttpRequest
 
-from codex_tracking.aggregate import page
 from codex_tracking.figures import Question, get_figures
 from codex_tracking.paths import normalise
 from codex_tracking.recorder import secrets_of
@@ -60,7 +59,7 @@ def _path(target: Any) -> str:
     """Return the stored path of a request, an object or an address; empty when it has none."""
     if isinstance(target, HttpRequest):
         match = target.resolver_match
-        return page(target.path, secrets_of(match.kwargs, get_tracking_settings()) if match else ())
+        return normalise(target.path, secrets_of(match.kwargs, get_tracking_settings()) if match else ())
     if hasattr(target, "get_absolute_url"):
         target = target.get_absolute_url()
     if not isinstance(target, str) or not target:

@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import Resolver404, resolve
 
-from codex_tracking.aggregate import Aggregator, page
+from codex_tracking.aggregate import Aggregator
 from codex_tracking.classify import bot, bot_category, opted_out
 from codex_tracking.keys import PATH
+from codex_tracking.paths import normalise
 from codex_tracking.recorder import answered
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.types import Hit
@@ -124,7 +125,7 @@ def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSetting
     if hit is None or hit.kind == "excluded":
         return lines
     if hit.kind == "error" and crawler is None:
-        lines.append(f"Error             {hit.name} {page(hit.path, hit.secrets)}")
+        lines.append(f"Error             {hit.name} {normalise(hit.path, hit.secrets)}")
     if reason is not None:
         return lines
     identity = "user" if hit.client.user else "address and user agent"
