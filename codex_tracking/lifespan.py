@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -12,6 +13,26 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+_frozen = False
+
+
+def freeze() -> None:
+    """Keep what is loaded by now, here and in the project, out of all garbage collections to come; once per process.
+
+    A full collection stops every request while it looks at each object, and ours would make it longer for all of them.
+    What is loaded before the first request stays as long as the process. Reference counts still free it.
+    """
+    from codex_tracking.settings import get_tracking_settings
+
+    global _frozen
+    # Who has turned the collector off collects when it suits them.
+    if _frozen or not gc.isenabled() or not get_tracking_settings().gc_freeze:
+        return
+    _frozen = True
+    gc.collect()
+    gc.freeze()
 
 
 class TrackingLifespan:
@@ -44,6 +65,7 @@ class TrackingLifespan:
             runner.start()
             # Now, and not beside the first requests.
             await runner.loaded()
+            freeze()
             await send(answer)
             await receive()
             answer = await inner.tell("lifespan.shutdown")

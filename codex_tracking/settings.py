@@ -60,6 +60,8 @@ class TrackingSettings:
     """Seconds between flushes to the database."""
     shutdown_timeout: float = 5.0
     """Seconds that a stopping server may spend on the last push and flush."""
+    gc_freeze: bool = True
+    """When a server has started, let no later garbage collection look at what was loaded until then."""
     max_paths_per_day: int = 50_000
     """Distinct paths kept per day; the rest is counted under ``(other)``."""
     trusted_proxies: int = 0

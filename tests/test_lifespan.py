@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.asgi import get_asgi_application
 
+from codex_tracking import lifespan
 from codex_tracking.buffer import get_buffer
 from codex_tracking.lifespan import TrackingLifespan
 from codex_tracking.runner import get_runner
@@ -141,6 +143,48 @@ async def test_a_lifespan_that_is_cancelled_leaves_the_next_one_the_drain(
     server.task.cancel()
     await asyncio.wait({server.task})
     assert get_runner().lifespans == 0
+
+
+@pytest.fixture
+def thawed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Begin as a new process does; returns how many objects no collection looks at."""
+    gc.unfreeze()
+    monkeypatch.setattr(lifespan, "_frozen", False)
+    yield gc.get_freeze_count()
+    gc.enable()
+    gc.unfreeze()
+
+
+async def started_and_stopped() -> None:
+    server = Server(TrackingLifespan(Inner()))
+    assert await server.tell("startup") == "lifespan.startup.complete"
+    assert await server.tell("shutdown") == "lifespan.shutdown.complete"
+    await server.task
+
+
+async def test_no_garbage_collection_looks_at_what_was_loaded_at_the_start(thawed: int) -> None:
+    await started_and_stopped()
+    assert gc.get_freeze_count() > thawed + 10_000
+
+
+async def test_what_a_second_lifespan_finds_stays_collectable(thawed: int) -> None:
+    await started_and_stopped()
+    frozen = gc.get_freeze_count()
+    later: list[list[int]] = [[] for _ in range(1_000)]
+    await started_and_stopped()
+    assert gc.get_freeze_count() < frozen + len(later)
+
+
+@pytest.mark.parametrize("who", ["setting", "application"])
+async def test_garbage_collection_is_left_alone_on_request(
+    who: str, thawed: int, tracking_settings: Callable[..., None]
+) -> None:
+    if who == "setting":
+        tracking_settings(gc_freeze=False)
+    else:
+        gc.disable()
+    await started_and_stopped()
+    assert gc.get_freeze_count() == thawed
 
 
 @pytest.mark.django_db(transaction=True)

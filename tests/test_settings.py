@@ -28,6 +28,7 @@ NEW_KEYS: dict[str, Any] = {
     "push_interval": 0.5,
     "flush_interval": 30.0,
     "shutdown_timeout": 5.0,
+    "gc_freeze": True,
     "max_paths_per_day": 50_000,
     "trusted_proxies": 0,
     "track_staff": False,

@@ -28,25 +28,34 @@ def measure(bench: Bench) -> list[Figure]:
     database = bench.database("sqlite")
     figures = []
     with bench.site(database, tracked=False) as bare, TemporaryDirectory() as folder:
-        for label, tracked in (("bare again", False), ("tracked", True)):
-            with bench.site(database, tracked=tracked) as site:
+        for label, tracked, tracking in (
+            ("bare again", False, None),
+            ("tracked", True, None),
+            ("tracked, gc_freeze off", True, {"gc_freeze": False}),
+        ):
+            with bench.site(database, tracked, tracking) as site:
                 for each in (bare, site):
                     asyncio.run(closed_loop(each.port, (page(number % 100) for number in range(300))))
-                figures += _compare(bench, bare, site, label, Path(folder))
+                if shutil.which("wrk"):
+                    figures.append(_throughput(bench, bare, site, label, Path(folder)))
+                if tracking is None:
+                    figures += _latency(bench, bare, site, label)
     return figures
 
 
-def _compare(bench: Bench, bare: Site, site: Site, label: str, folder: Path) -> list[Figure]:
-    seconds, tracked = bench.size(4, 1), label == "tracked"
+def _throughput(bench: Bench, bare: Site, site: Site, label: str, folder: Path) -> Figure:
+    ratios = []
+    # Many short rounds: what else the machine does lasts longer than one of them.
+    for number in range(bench.size(40, 2)):
+        pair = (bare, site) if number % 2 else (site, bare)
+        found = {each: saturate(each, 1, folder) for each in pair}
+        ratios.append(found[site] / found[bare])
+    return Figure(f"throughput of bare: {label}", ratios, "", least=LEAST if label == "tracked" else None)
+
+
+def _latency(bench: Bench, bare: Site, site: Site, label: str) -> list[Figure]:
+    seconds = bench.size(4, 1)
     figures = []
-    if shutil.which("wrk"):
-        ratios = []
-        # Many short rounds: what else the machine does lasts longer than one of them.
-        for number in range(bench.size(40, 2)):
-            pair = (bare, site) if number % 2 else (site, bare)
-            found = {each: saturate(each, 1, folder) for each in pair}
-            ratios.append(found[site] / found[bare])
-        figures.append(Figure(f"throughput of bare: {label}", ratios, "", least=LEAST if tracked else None))
     for share in (0.5, 0.99):
         ratios = []
         for _ in range(bench.size(7, 2)):
