@@ -27,8 +27,10 @@ from codex_tracking.types import Batch
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
 """How long one command may take; a timeout leaves open whether it was done, so all of ours may be repeated."""
-CONNECTIONS = 4
-"""Per event loop; the pusher alone uses one, dashboards share the rest."""
+CONNECTIONS = 1
+"""Per event loop: commands take turns, as they would in Redis; small plans have few connections for many workers."""
+SENTINEL_CONNECTIONS = 4
+"""The same to a sentinel's master, where a command that finds none free fails instead of waiting."""
 CHUNK_FIELDS = 1_000
 """Fields that one read of a seal asks for; about 1 ms of the loop."""
 VALUES_PER_DIMENSION = 5_000
@@ -338,7 +340,7 @@ def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
         raise ValueError(
             "redis+sentinel:// needs hosts and a service: redis+sentinel://host:26379,host:26379/mymaster/0"
         )
-    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": CONNECTIONS}
+    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": SENTINEL_CONNECTIONS}
     watch: Any = redis_asyncio.Sentinel
     sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **limits})
     return sentinels.master_for(service, **options, **_login(credentials), **limits)

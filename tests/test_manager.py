@@ -360,6 +360,18 @@ async def test_a_loop_has_one_client() -> None:
     assert not has_manager()
 
 
+async def test_many_commands_at_once_take_turns_on_one_connection(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    with redis_server.client() as watch:
+        before = watch.info("clients")["connected_clients"]
+        manager = get_tracking_manager()
+        await asyncio.gather(*(manager.read(DAY) for _ in range(200)))
+        assert watch.info("clients")["connected_clients"] == before + 1
+    await close_manager()
+
+
 async def test_closing_without_a_client_does_nothing() -> None:
     await close_manager()
 
