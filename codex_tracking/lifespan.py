@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 
+from codex_tracking.settings import get_tracking_settings
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -24,8 +26,6 @@ def freeze() -> None:
     A full collection stops every request while it looks at each object, and ours would make it longer for all of them.
     What is loaded before the first request stays as long as the process. Reference counts still free it.
     """
-    from codex_tracking.settings import get_tracking_settings
-
     global _frozen
     # Who has turned the collector off collects when it suits them.
     if _frozen or not gc.isenabled() or not get_tracking_settings().gc_freeze:
