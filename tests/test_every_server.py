@@ -1,6 +1,6 @@
 """Each server that people run starts, counts every answer, and stops by SIGTERM; and what its end under load costs.
 
-``TRACKING_TESTS_LONG=1 pytest tests/test_every_server.py --log-cli-level=INFO`` prints the figures of the README.
+``TRACKING_TESTS_LONG=1 pytest tests/test_every_server.py --log-cli-level=INFO`` prints the figures of the servers page.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What the README calls it."""
+        """What the servers page calls it."""
         worker = " UvicornWorker" if self.uvicorn_worker else ""
         return f"{self.server}{worker} x{self.workers}"
 

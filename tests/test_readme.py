@@ -1,38 +1,30 @@
-"""The README: its quick start works in a new project, its code runs, its settings table is that of the code.
-
-``python -m tests.test_readme`` writes the settings table anew.
-"""
+"""The README: it is short, it leads to every page, and its quick start works in a new project."""
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
 import os
 import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.http import HttpResponse
-from django.test import AsyncRequestFactory
-from pytest_django import Settings
 
-from codex_tracking.settings import TrackingSettings
 from tests.servers import AppServer, wait_until
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-TABLE = re.compile(r"(<!-- settings[^>]*-->\n).*?(<!-- /settings -->)", re.DOTALL)
+DOCS = sorted((ROOT / "examples" / "docs").glob("*.md"))
+LONGEST = 250
+"""Lines of the README; what does not fit belongs on a page of its own."""
 
 
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+def blocks(language: str, *pages: Path) -> list[str]:
+    """Return the code blocks in one language of some pages; of the README and all docs by default."""
+    texts = [page.read_text() for page in pages or (README, *DOCS)]
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [block for text in texts for block in pattern.findall(text)]
 
 
 def block(language: str, part: str) -> str:
@@ -41,38 +33,13 @@ def block(language: str, part: str) -> str:
     return found
 
 
-# --- the settings table ---
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= LONGEST
 
 
-def settings_table() -> str:
-    """Return the table of all settings: name, default, and the first sentence that the code says about each."""
-    (node,) = ast.parse(inspect.getsource(TrackingSettings)).body
-    assert isinstance(node, ast.ClassDef)
-    texts: dict[str, str] = {}
-    for field, text in zip(node.body, node.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split()).replace("``", "`")
-    fields = dataclasses.fields(TrackingSettings)
-    rows = [f"| `{field.name}` | {_default(field.default)} | {texts[field.name]} |" for field in fields]
-    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows, ""])
-
-
-def _default(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(f"`{part}`" for part in value) or "none"
-    return f"`{value!r}`".replace("'", '"') if value != "" else "empty"
-
-
-def write_settings_table() -> None:
-    """Bring the README's table in step with the code."""
-    README.write_text(TABLE.sub(lambda found: found[1] + settings_table() + found[2], README.read_text()))
-
-
-def test_the_settings_table_is_that_of_the_code() -> None:
-    found = TABLE.search(README.read_text())
-    assert found is not None
-    table = found[0].partition("\n")[2].removesuffix(found[2])
-    assert table == settings_table(), "run: python -m tests.test_readme"
+def test_the_readme_leads_to_each_page() -> None:
+    text = README.read_text()
+    assert [page.name for page in DOCS if f"(examples/docs/{page.name})" not in text] == []
 
 
 # --- the quick start ---
@@ -80,7 +47,7 @@ def test_the_settings_table_is_that_of_the_code() -> None:
 
 def apply_edits(project: Path) -> None:
     """Make the README's four edits in a project."""
-    edits = blocks("diff")
+    edits = blocks("diff", README)
     assert len(edits) == 4
     for text in edits:
         title, _, hunks = text.partition("\n")
@@ -119,7 +86,7 @@ def project(tmp_path: Path) -> Path:
     """Return a new project with the README's edits and its tables."""
     run(tmp_path, "-m", "django", "startproject", "mysite", ".", "--settings=django.conf.global_settings")
     apply_edits(tmp_path)
-    steps = block("sh", "manage.py").splitlines()
+    steps = block("sh", "createsuperuser").splitlines()
     assert steps[0] == "python manage.py migrate"
     run(tmp_path, *steps[0].split()[1:])
     return tmp_path
@@ -143,79 +110,5 @@ def test_the_quick_start_counts_the_first_view_in_a_new_project(project: Path) -
 def test_the_quick_start_leaves_no_error_and_no_missing_middleware(project: Path) -> None:
     said = run(project, "manage.py", "check", "--database", "default")
     warnings = set(re.findall(r"codex_tracking\.\w+", said)) - {"codex_tracking.middleware"}
-    # SQLite as startproject sets it up; the README says what to add.
+    # startproject configures SQLite without the options that embedded.md names.
     assert warnings <= {"codex_tracking.W006"}, said
-
-
-# --- the code ---
-
-
-@pytest.fixture
-def clean_registry() -> Iterator[None]:
-    """Take back what the README's examples declare."""
-    from codex_tracking.dashboard import DashboardProviders
-    from codex_tracking.registry import withdraw
-
-    yield
-    withdraw("shop")
-    DashboardProviders.remove("shop")
-
-
-def names_in(text: str) -> dict[str, Any]:
-    """Run a code block and return its names."""
-    names: dict[str, Any] = {}
-    exec(compile(text, "README.md", "exec"), names)
-    return names
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("clean_registry")
-@pytest.mark.parametrize("text", blocks("python"), ids=lambda text: text.strip().splitlines()[0][:60])
-def test_each_example_runs(text: str) -> None:
-    assert names_in(text)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("view", ["popular", "brochure"])
-async def test_each_view_of_the_examples_answers(view: str) -> None:
-    answer = await names_in(block("python", f"def {view}("))[view](AsyncRequestFactory().get("/"))
-    assert isinstance(answer, HttpResponse)
-    assert answer.status_code == 200
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_our_widgets_show_on_a_page_of_the_projects_own(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "office.html").write_text(block("html", "tracking_total_views"))
-    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
-
-    answer = await names_in(block("python", "def office("))["office"](AsyncRequestFactory().get("/"))
-
-    assert "Page views today" in answer.content.decode()
-    assert "Top pages" in answer.content.decode()
-
-
-@pytest.mark.usefixtures("clean_registry")
-async def test_a_declared_card_gets_what_its_provider_returns() -> None:
-    from codex_tracking.dashboard import DashboardProviders
-    from codex_tracking.registry import dashboard_widgets
-
-    names_in(block("python", "declare("))
-
-    assert "orders_today" in [card.context_key for card in dashboard_widgets()]
-    context = await DashboardProviders.get_context(AsyncRequestFactory().get("/"), without=["tracking_analytics"])
-    assert context["orders_today"].value == "17"
-
-
-def test_each_link_leads_somewhere() -> None:
-    text = README.read_text()
-    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("http"):
-            assert (ROOT / target).exists(), target
-
-
-if __name__ == "__main__":
-    write_settings_table()
