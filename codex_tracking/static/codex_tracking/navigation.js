@@ -1,0 +1,164 @@
+// Links, tabs, forms and menus that change the page without loading it. Without this script they are plain HTML.
+//
+// Events: `ct-shown` bubbles from every element that this script puts into the page; `ct-refresh` asks it to fetch the
+// current address again, with `detail.quiet` true to leave alone what somebody uses.
+(() => {
+  "use strict";
+
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const main = document.querySelector("#ct-main");
+
+  const fetched = async (url) => {
+    const answer = await fetch(url, { credentials: "same-origin", headers: { "X-Requested-With": "XMLHttpRequest" } });
+    // A user who was logged out meanwhile goes to the login page, as with a link that loads the page.
+    if (answer.redirected) throw new Error("redirected");
+    return answer;
+  };
+
+  const parsed = (text) => new DOMParser().parseFromString(text, "text/html");
+
+  const shown = (place) => {
+    all("[data-ct-fragment]", place).forEach(load);
+    place.dispatchEvent(new Event("ct-shown", { bubbles: true }));
+  };
+
+  // A fragment works on any page of the project: <div data-ct-fragment="address"></div>
+  const load = async (place) => {
+    const url = place.dataset.ctFragment;
+    delete place.dataset.ctFragment;
+    try {
+      const answer = await fetched(url);
+      if (!answer.ok) return;
+      const part = parsed(await answer.text()).body.firstElementChild;
+      place.replaceWith(part);
+      shown(part);
+    } catch { /* The link inside the element stays. */ }
+  };
+
+  const focused = () => document.activeElement?.dataset?.ctKey;
+  const refocus = (key) => key && all("[data-ct-key]").find((found) => found.dataset.ctKey === key)?.focus({ preventScroll: true });
+
+  const showParts = (next) => {
+    for (const part of all("[data-ct-part]", main)) {
+      const fresh = next.querySelector(`[data-ct-part="${CSS.escape(part.dataset.ctPart)}"]`);
+      // Replacing it would close an open menu, lose the focus or move what the pointer is on.
+      const busy = part.contains(document.activeElement) || part.matches(":hover") || part.querySelector("details[open]");
+      if (!fresh || busy) continue;
+      part.replaceWith(fresh);
+      shown(fresh);
+    }
+  };
+
+  const showPage = (page, key) => {
+    const said = document.querySelector("[data-ct-say]");
+    document.title = page.title;
+    main.replaceChildren(...page.querySelector("#ct-main").childNodes);
+    shown(main);
+    refocus(key);
+    const say = main.querySelector("[data-ct-say]") ?? said;
+    if (say) say.textContent = page.title;
+  };
+
+  let turn = 0;
+  let here = location.pathname;
+
+  const visit = async (url, { push = true, quiet = false } = {}) => {
+    // A refresh gives way to a click: only clicks take a new turn.
+    if (!quiet) turn += 1;
+    const mine = turn;
+    const key = focused();
+    if (quiet && main.hasAttribute("aria-busy")) return;
+    if (!quiet) main.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetched(url);
+      const text = await answer.text();
+      if (mine !== turn) return;
+      if (!answer.headers.get("content-type")?.startsWith("text/html") || !text.includes('id="ct-main"')) throw new Error("no page");
+      if (push) history.pushState({}, "", url);
+      if (quiet) showParts(parsed(text));
+      else showPage(parsed(text), key);
+      if (push && url.pathname !== here) scrollTo(0, 0);
+      here = url.pathname;
+    } catch {
+      if (!quiet && mine === turn) location.assign(url);
+    } finally {
+      if (!quiet && mine === turn) main.removeAttribute("aria-busy");
+    }
+  };
+
+  // A tab fetches its card alone; its address is that of the whole page, so that it can be reloaded and shared.
+  const turnTab = async (link) => {
+    const part = link.closest("[data-ct-part]");
+    const address = new URL(link.href);
+    const key = link.dataset.ctKey;
+    try {
+      const answer = await fetched(`${address.pathname}fragment/${part.dataset.ctPart}/${address.search}`);
+      if (!answer.ok) throw new Error(String(answer.status));
+      const fresh = parsed(await answer.text()).body.firstElementChild;
+      part.replaceWith(fresh);
+      shown(fresh);
+      if (main) history.pushState({}, "", address);
+      refocus(key);
+    } catch {
+      location.assign(address);
+    }
+  };
+
+  const plain = (link, event) =>
+    !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey &&
+    link && link.origin === location.origin && !link.target && !("ctLeave" in link.dataset);
+
+  // Downloads, the project's own pages and its cards (.ct-grid) are left to the browser.
+  const inside = (link) =>
+    main?.contains(link) && !link.closest(".ct-grid") && link.pathname.startsWith(main.dataset.ctRoot ?? "\n") &&
+    /^(|page\/|health\/|details\/\w+\/)$/.test(link.pathname.slice(main.dataset.ctRoot.length));
+
+  document.addEventListener("click", (event) => {
+    for (const menu of all("[data-ct-menu][open]")) if (!menu.contains(event.target)) menu.open = false;
+    const link = event.target.closest?.("a[href]");
+    if (!plain(link, event)) return;
+    if ("ctTab" in link.dataset) {
+      event.preventDefault();
+      turnTab(link);
+    } else if (inside(link)) {
+      event.preventDefault();
+      visit(new URL(link.href));
+    }
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!main?.contains(form) || form.method !== "get" || form.closest(".ct-grid")) return;
+    event.preventDefault();
+    const address = new URL(form.action);
+    address.search = String(new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")));
+    visit(address);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest?.("[data-ct-menu][open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-ct-copy]");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(button.dataset.ctCopy);
+      const say = main.querySelector("[data-ct-say]");
+      button.dataset.name ??= button.textContent;
+      button.textContent = button.dataset.done;
+      say.textContent = button.dataset.done;
+      setTimeout(() => { button.textContent = button.dataset.name; say.textContent = ""; }, 2_000);
+    } catch { /* The address stands beside the button. */ }
+  });
+
+  document.addEventListener("ct-refresh", (event) => visit(new URL(location.href), { push: false, ...event.detail }));
+  addEventListener("popstate", () => { if (main) visit(new URL(location.href), { push: false }); });
+
+  // Browsers have no clipboard on pages without encryption.
+  for (const button of all("[data-ct-copy]")) button.hidden = !navigator.clipboard;
+  all("[data-ct-fragment]").forEach(load);
+})();
