@@ -23,6 +23,8 @@ from codex_tracking.query import BY_HOUR, MENU, METRICS, TABS, Compare, Query, S
 from codex_tracking.reports import Page, Summary
 from codex_tracking.strip import Strip, strip_of
 
+LIVE = ("views", "visitors", "visits")
+"""Metrics that ``live.Snapshot`` tells, so that a page can add what is new."""
 HEAT_LEVELS = 5
 """Shades of the heat map, besides none."""
 
@@ -36,6 +38,8 @@ class Kpi:
     text: str
     value: str
     """With a decimal point, for the script that keeps it up to date; empty where there is no number."""
+    today: str
+    """Today's part of ``value``, a whole number; empty where the number does not grow."""
     change: str
     """Such as ``+12%``; empty where there is nothing to compare with."""
     arrow: str
@@ -126,7 +130,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
     compared = figures.previous is not None and bool(figures.previous.views)
     return Board(
         menu=menu_of(query, figures.before if compared else None),
-        kpis=kpis_of(query, figures.summary, figures.previous, root),
+        kpis=kpis_of(query, figures.summary, figures.previous, root, figures.today),
         chart=chart_of(query, figures.series, figures.previous_series, now),
         steps=steps_of(query, root),
         remark=_remark(query),
@@ -215,12 +219,16 @@ def days_text(period: Period) -> str:
 # --- headline numbers ---
 
 
-def kpis_of(query: Query, summary: Summary, previous: Summary | None, root: str) -> tuple[Kpi, ...]:
-    """Return the six headline numbers."""
-    return tuple(_kpi(metric, query, summary, previous, root) for metric in METRICS)
+def kpis_of(
+    query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None = None
+) -> tuple[Kpi, ...]:
+    """Return the six headline numbers; ``today`` is the part of ``summary`` that still grows."""
+    return tuple(_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
 
 
-def _kpi(metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str) -> Kpi:
+def _kpi(
+    metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
+) -> Kpi:
     known = query.name != "24h" or metric in (*BY_HOUR, "views_per_visit")
     value = float(getattr(summary, metric)) if known else None
     before = float(getattr(previous, metric)) if known and previous is not None else None
@@ -231,6 +239,7 @@ def _kpi(metric: Any, query: Query, summary: Summary, previous: Summary | None, 
         label=str(names.METRICS[metric]),
         text=names.written(metric, value),
         value="" if value is None else f"{value:.4f}",
+        today=str(getattr(today, metric)) if known and today is not None and metric in LIVE else "",
         change=change,
         arrow=arrow,
         good=_good(metric, arrow),
@@ -304,6 +313,7 @@ def _page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root
         label=str(names.METRICS[metric]),
         text=names.whole(value),
         value="",
+        today="",
         change=change,
         arrow=arrow,
         good=_good(metric, arrow),

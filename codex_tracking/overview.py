@@ -108,6 +108,8 @@ class Overview:
     live: bool = True
     minutes: tuple[int, ...] = ()
     """Views of the newest minutes, whatever the period; see ``minutes``."""
+    today: Summary | None = None
+    """Today's part of ``summary``; None when the period is over."""
 
 
 @dataclass(slots=True)
@@ -156,6 +158,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: dict[str, Uniques]) -> Ov
         flushed_at=days.flushed_at,
         unflushed=sum(n for delta in deltas.values() for counter, n in delta.items() if counter.startswith("p:")),
         minutes=minutes.with_deltas(shape.minutes, newest, all_deltas),
+        today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
     )
 
 

@@ -65,6 +65,17 @@ def test_each_headline_number_has_its_change_and_fewer_bounces_are_good() -> Non
     assert kpis["duration"].url == "/t/?period=7d&metric=duration"
 
 
+def test_headline_numbers_that_grow_hold_the_part_of_today() -> None:
+    shown = query(period="7d")
+    today = Summary(views=20, visitors=8, visits=10)
+    kpis = kpis_of(shown, Summary(views=200, visitors=80, visits=100), None, "/t/", today)
+    assert {kpi.metric: kpi.today for kpi in kpis if kpi.today} == {"views": "20", "visitors": "8", "visits": "10"}
+    hours = kpis_of(query(period="24h"), Summary(views=200, visits=100), None, "/t/", today)
+    assert {kpi.metric for kpi in hours if kpi.today} == {"views", "visits"}
+    over = kpis_of(query(period="yesterday"), Summary(views=200), None, "/t/", None)
+    assert not any(kpi.today for kpi in over)
+
+
 def test_what_is_not_kept_by_the_hour_cannot_be_graphed_by_it() -> None:
     shown = query(period="today")
     urls = {kpi.metric: kpi.url for kpi in kpis_of(shown, Summary(), None, "/t/")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from codex_tracking.query import TABS
 from tests.conftest import Sites
@@ -167,6 +169,56 @@ async def test_a_visit_shows_within_two_seconds_without_loading(
         await expect(views).to_have_text("6", timeout=2_000)
         await page.clock.fast_forward(20_000)
         await expect(page.locator("[data-ct-part=pages]")).to_contain_text("/page/9/")
+
+
+async def test_a_longer_period_grows_from_what_the_page_shows_not_from_the_first_message(
+    browser: Browser, app_server: Sites
+) -> None:
+    site = app_server(tracking={"live_path": ""})
+    seed(site, days=3)
+    async with opened(browser, site) as page:
+        views = page.locator('[data-ct-kpi="views"]')
+        old = await told(page)
+        messages: list[str | None] = []
+        go_on = asyncio.Event()
+        go_on.set()
+
+        async def answer(route: Route) -> None:
+            await go_on.wait()
+            messages.append(None if messages else old)
+            await (route.continue_() if messages[-1] is None else route.fulfill(body=old))
+
+        async def visit(times: int, views: int) -> None:
+            for _ in range(times):
+                assert site.get("/page/1/").status == 200
+            for _ in range(100):
+                if json.loads(await told(page))["views"] == views:
+                    return
+                await page.wait_for_timeout(100)
+            pytest.fail("the views were not counted")
+
+        await visit(4, views=1_009)
+        await page.goto("about:blank")
+        await page.route("**/api/live/", answer)
+        # The first message is older than the page.
+        await page.goto(URL + "?period=7d")
+        for _ in range(100):
+            if len(messages) >= 3:
+                break
+            await page.wait_for_timeout(100)
+        assert len(messages) >= 3
+        await expect(views).to_have_text("3,022")
+        # The first message is newer than the page.
+        go_on.clear()
+        await page.reload()
+        await visit(3, views=1_012)
+        go_on.set()
+        await expect(views).to_have_text("3,025", timeout=5_000)
+
+
+async def told(page: Page) -> str:
+    """Return what the page would be told about today."""
+    return await (await page.request.get(URL + "api/live/")).text()
 
 
 async def drawn(page: Page) -> list[int]:

@@ -14,7 +14,6 @@
   const SAY_EVERY = 30_000;
   const FRESH_EVERY = 15_000;
   const ASK_EVERY = 1_000;
-  let began = null;
   let socket = null;
   let asking = 0;
   let saidAt = 0;
@@ -68,13 +67,25 @@
     if (!document.hidden && live()) renew(true);
   };
 
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && live()?.dataset.ctLive) refresh(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && main.querySelector("[data-today]")) refresh(); });
 
   // The page says whether Redis answers; it is rendered again when that has changed.
   const differs = () => heard !== Boolean(live()?.querySelector("[data-ct-online-state]"));
   const settle = () => {
     settling = 0;
     if (live() && differs()) renew();
+  };
+
+  // Returns whether today has other views or visits than the page was rendered with.
+  const headlines = (news) => {
+    let grown = false;
+    for (const cell of main.querySelectorAll("[data-today]")) {
+      const { ctKpi: metric, value, today } = cell.dataset;
+      // The message may be older or newer than the page: what it adds is its difference to the page's own today.
+      write(cell, Number(value) + Math.max(news[metric] - Number(today), 0));
+      grown ||= metric !== "visitors" && news[metric] !== Number(today);
+    }
+    return grown;
   };
 
   const apply = (news) => {
@@ -89,18 +100,7 @@
     }
     heard = news.live;
     if (differs() && !settling) settling = setTimeout(settle, Math.max(freshAt + FRESH_EVERY - Date.now(), 0));
-    const mode = place.dataset.ctLive;
-    if (mode) {
-      began ??= news;
-      for (const metric of ["views", "visitors", "visits"]) {
-        const cell = main.querySelector(`[data-ct-kpi="${metric}"]`);
-        if (!cell || cell.dataset.value === "") continue;
-        // A longer period is its sum on the page and the growth of today since.
-        write(cell, mode === "today" ? news[metric] : Number(cell.dataset.value) + Math.max(news[metric] - began[metric], 0));
-      }
-      const grown = news.views !== began.views || news.visits !== began.visits;
-      if (grown && !later) later = setTimeout(refresh, Math.max(freshAt + FRESH_EVERY - Date.now(), 0));
-    }
+    if (headlines(news) && !later) later = setTimeout(refresh, Math.max(freshAt + FRESH_EVERY - Date.now(), 0));
     if (Date.now() - saidAt > SAY_EVERY && news.now !== null) {
       const state = place.querySelector("[data-ct-online-state]");
       const say = place.querySelector("[data-ct-say]");
@@ -159,7 +159,6 @@
 
   const watch = () => {
     const place = live();
-    began = null;
     clearTimeout(later);
     later = 0;
     if (!place) return;
@@ -169,11 +168,7 @@
     else if (place.dataset.poll) ask();
   };
 
-  document.addEventListener("ct-shown", (event) => {
-    if (event.target === main) watch();
-    // These sums already hold what the messages told until now.
-    if (event.target.dataset?.ctPart === "kpis") began = null;
-  });
+  document.addEventListener("ct-shown", (event) => { if (event.target === main) watch(); });
 
   watch();
 })();
