@@ -396,6 +396,57 @@ async def test_a_tab_turns_its_card_alone_and_stands_in_the_address(open_dashboa
         await expect(card).to_contain_text("Search engines")
 
 
+async def test_a_tab_stays_through_other_tabs_refreshes_links_and_forms(open_dashboard: Open) -> None:
+    async with open_dashboard() as page:
+        devices, sources = page.locator("[data-ct-part=devices]"), page.locator("[data-ct-part=sources]")
+        systems = devices.get_by_role("link", name="Systems", exact=True)
+        await systems.click()
+        await expect(systems).to_have_attribute("aria-current", "true")
+        await sources.get_by_role("link", name="Sources", exact=True).click()
+        await expect(sources).to_contain_text("Google")
+        await expect(page).to_have_url(re.compile(r"\?sources=source&devices=os$"))
+        # A refresh replaces every card that nobody uses.
+        await page.mouse.move(0, 0)
+        await page.evaluate(
+            "document.activeElement.blur(); document.querySelector('[data-ct-part=devices]').dataset.old = ''"
+        )
+        await page.evaluate("document.dispatchEvent(new CustomEvent('ct-refresh', { detail: { quiet: true } }))")
+        await expect(page.locator("[data-old]")).to_have_count(0)
+        await expect(systems).to_have_attribute("aria-current", "true")
+        await expect(sources).to_contain_text("Google")
+        # The first tab of a card stands in no address.
+        await sources.get_by_role("link", name="Channels", exact=True).click()
+        await expect(sources).to_contain_text("Search engines")
+        await page.get_by_role("link", name="Bounce rate").click()
+        await expect(page).to_have_url(re.compile(r"\?metric=bounce_rate&devices=os$"))
+        await sources.get_by_role("link", name="Sources", exact=True).click()
+        await expect(sources).to_contain_text("Google")
+        await page.locator("summary", has_text="Last 30 days").click()
+        await page.get_by_role("button", name="Show").click()
+        await expect(page).to_have_url(re.compile(r"sources=source.*period=custom"))
+        await expect(systems).to_have_attribute("aria-current", "true")
+        await expect(sources).to_contain_text("Google")
+
+
+async def test_the_last_tab_clicked_counts_whichever_answer_comes_first(open_dashboard: Open) -> None:
+    async with open_dashboard() as page:
+        card = page.locator("[data-ct-part=devices]")
+        slow = asyncio.Event()
+
+        async def wait(route: Route) -> None:
+            await slow.wait()
+            await route.continue_()
+
+        await page.route("**/fragment/devices/?devices=os", wait)
+        await card.get_by_role("link", name="Systems", exact=True).click()
+        async with page.expect_response(lambda answer: "devices=os" in answer.url):
+            await card.get_by_role("link", name="Browsers", exact=True).click()
+            await expect(card).to_contain_text("Firefox")
+            slow.set()
+        await expect(card.get_by_role("link", name="Browsers", exact=True)).to_have_attribute("aria-current", "true")
+        await expect(page).to_have_url(re.compile(r"/\?$"))
+
+
 async def test_details_are_searched_sorted_and_led_back_from(open_dashboard: Open) -> None:
     async with open_dashboard("?period=7d") as page:
         await page.locator("[data-ct-part=locations]").get_by_role("link", name="Details").click()

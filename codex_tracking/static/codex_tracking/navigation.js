@@ -72,7 +72,8 @@
     try {
       const answer = await fetched(url);
       const text = await answer.text();
-      if (mine !== turn) return;
+      // A tab changes the address without a turn; a refresh of the former address would turn it back.
+      if (mine !== turn || (quiet && url.href !== location.href)) return;
       if (!answer.headers.get("content-type")?.startsWith("text/html") || !text.includes('id="ct-main"')) throw new Error("no page");
       if (push) history.pushState({}, "", url);
       if (quiet) showParts(parsed(text));
@@ -86,19 +87,47 @@
     }
   };
 
+  // Every link and form was rendered with the tabs of that moment, and gets a tab that is chosen later.
+  const remember = (part, tab) => {
+    const name = part.dataset.ctPart;
+    const put = (parameters) => (tab === null ? parameters.delete(name) : parameters.set(name, tab));
+    for (const link of all("a[href]", main)) {
+      if (!inside(link) || link.closest(".ct-tabs") || part.contains(link)) continue;
+      const address = new URL(link.href);
+      put(address.searchParams);
+      link.href = address.href;
+    }
+    for (const form of all("form", main)) {
+      if (form.method !== "get" || form.closest(".ct-grid")) continue;
+      form.querySelector(`input[type=hidden][name="${CSS.escape(name)}"]`)?.remove();
+      if (tab === null) continue;
+      const field = document.createElement("input");
+      Object.assign(field, { type: "hidden", name, value: tab });
+      form.prepend(field);
+    }
+  };
+
   // A tab fetches its card alone; its address is that of the whole page, so that it can be reloaded and shared.
   const turnTab = async (link) => {
     const part = link.closest("[data-ct-part]");
+    const name = part.dataset.ctPart;
     const address = new URL(link.href);
     const key = link.dataset.ctKey;
+    // The last one clicked counts, whichever answer comes first.
+    part.dataset.ctWanted = key;
+    if (main) {
+      history.pushState({}, "", address);
+      remember(part, address.searchParams.get(name));
+    }
     try {
-      const answer = await fetched(`${address.pathname}fragment/${part.dataset.ctPart}/${address.search}`);
+      const answer = await fetched(`${address.pathname}fragment/${name}/${address.search}`);
       if (!answer.ok) throw new Error(String(answer.status));
       const fresh = parsed(await answer.text()).body.firstElementChild;
+      if (!part.isConnected || part.dataset.ctWanted !== key) return;
+      const held = part.contains(document.activeElement);
       part.replaceWith(fresh);
       shown(fresh);
-      if (main) history.pushState({}, "", address);
-      refocus(key);
+      if (held) refocus(key);
     } catch {
       location.assign(address);
     }
