@@ -647,6 +647,23 @@ async def test_nothing_moves_for_those_who_asked_for_it(open_dashboard: Open) ->
         assert await page.evaluate(moving) == 0
 
 
+async def test_the_live_dot_pulses_three_times_after_a_change_and_then_rests(
+    browser: Browser, app_server: Sites
+) -> None:
+    states = "document.querySelector('[data-ct-online-state]').getAnimations({ subtree: true }).map((a) => a.playState)"
+    site = app_server()
+    seed(site, days=1)
+    async with opened(browser, site) as page:
+        await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
+        running = "document.getAnimations().forEach((a) => { if (a.animationName === 'ct-pulse') a.finish(); })"
+        # An animation without an end cannot be finished.
+        await page.evaluate(running)
+        assert await page.evaluate(states) == ["finished"]
+        assert site.get("/page/1/", user_agent="Mozilla/5.0 (X11; One) Gecko Firefox/140.0").status == 200
+        await expect(page.locator("[data-ct-online]")).to_have_text("1", timeout=5_000)
+        assert await page.evaluate(states) == ["running"]
+
+
 # --- against everybody else ---
 
 

@@ -31,9 +31,11 @@
   };
 
   const write = (cell, value) => {
-    if (!cell || value === null || value === undefined) return;
+    if (!cell || value === null || value === undefined) return false;
     const text = whole.format(value);
-    if (cell.textContent !== text) cell.textContent = text;
+    if (cell.textContent === text) return false;
+    cell.textContent = text;
+    return true;
   };
 
   // Each bar stands for an age, so a new minute changes the heights and moves no bar.
@@ -91,7 +93,10 @@
   const apply = (news) => {
     const place = live();
     if (!place) return;
-    write(place.querySelector("[data-ct-online]"), news.now);
+    if (write(place.querySelector("[data-ct-online]"), news.now)) {
+      const state = place.querySelector("[data-ct-online-state]");
+      for (const pulse of state.getAnimations({ subtree: true })) pulse.play();
+    }
     strip(news);
     // After a site's first view the figures replace the page that says there are none.
     if (news.views > 0 && main.querySelector("[data-ct-empty]") && Date.now() - freshAt > ASK_EVERY) {
