@@ -664,6 +664,19 @@ async def test_the_live_dot_pulses_three_times_after_a_change_and_then_rests(
         assert await page.evaluate(states) == ["running"]
 
 
+async def test_forced_colours_leave_numbers_and_lines(open_dashboard: Open) -> None:
+    async with open_dashboard(forced_colors="active") as page:
+        await expect(page.locator("[data-ct-plot] canvas")).to_be_visible()
+        size = await page.locator("[data-ct-part=heat] td span").last.bounding_box()
+        assert size is not None
+        assert size["width"] > 4
+        strongest = page.locator("[data-ct-part=heat] td.ct-heat-5").first
+        assert await strongest.evaluate("(cell) => getComputedStyle(cell).backgroundColor") == "rgb(255, 255, 255)"
+        # Between the line and the axis the canvas is empty.
+        clear = "(canvas) => canvas.getContext('2d').getImageData(canvas.width / 3, canvas.height - 5, 1, 1).data[3]"
+        assert await page.locator("[data-ct-plot] canvas").evaluate(clear) == 0
+
+
 # --- against everybody else ---
 
 
