@@ -677,6 +677,19 @@ async def test_forced_colours_leave_numbers_and_lines(open_dashboard: Open) -> N
         assert await page.locator("[data-ct-plot] canvas").evaluate(clear) == 0
 
 
+async def test_paper_gets_the_whole_chart_and_no_controls(open_dashboard: Open) -> None:
+    async with open_dashboard() as page:
+        await expect(page.locator("[data-ct-plot] canvas")).to_be_visible()
+        await page.emulate_media(media="print")
+        await expect(page.locator("[data-ct-plot] canvas")).to_be_hidden()
+        await expect(page.locator(".ct-lines")).to_be_visible()
+        for control in (".ct-controls", ".ct-choices", ".ct-more"):
+            await expect(page.locator(control).first).to_be_hidden()
+        await expect(page.locator("[data-ct-part=pages] tbody .ct-share").first).to_be_visible()
+        shades = "(cell) => getComputedStyle(cell).printColorAdjust"
+        assert await page.locator("[data-ct-part=heat] td").last.evaluate(shades) == "exact"
+
+
 # --- against everybody else ---
 
 
