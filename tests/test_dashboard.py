@@ -690,6 +690,40 @@ async def test_paper_gets_the_whole_chart_and_no_controls(open_dashboard: Open) 
         assert await page.locator("[data-ct-part=heat] td").last.evaluate(shades) == "exact"
 
 
+async def test_the_keyboard_keeps_its_place(open_dashboard: Open) -> None:
+    async with open_dashboard("?period=yesterday") as page:
+        later = page.locator("[data-ct-key=later]")
+        await later.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("summary", has_text="Today")).to_be_visible()
+        await expect(later).to_be_focused()
+        await expect(later).to_have_attribute("aria-disabled", "true")
+        period, compare = page.locator("summary[data-ct-key=period]"), page.locator("summary[data-ct-key=compare]")
+        await period.focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(period).to_contain_text("Yesterday")
+        await expect(period).to_be_focused()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-ct-menu][open]")).to_have_count(1)
+        await page.keyboard.press("Shift+Tab")
+        await expect(period).to_be_focused()
+        await expect(compare).to_be_visible()
+        await expect(page.locator("[data-ct-menu][open]")).to_have_count(0)
+
+
+async def test_the_whole_cell_of_a_short_name_leads_to_it(open_dashboard: Open) -> None:
+    async with open_dashboard() as page:
+        cell = page.locator("[data-ct-part=pages] tbody th").first
+        box = await cell.bounding_box()
+        assert box is not None
+        await cell.click(position={"x": box["width"] - 10, "y": box["height"] / 2})
+        await expect(page.locator("h1")).to_have_text("/")
+
+
 # --- against everybody else ---
 
 

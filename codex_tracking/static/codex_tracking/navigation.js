@@ -35,7 +35,11 @@
     } catch { /* The link inside the element stays. */ }
   };
 
-  const focused = () => document.activeElement?.dataset?.ctKey;
+  // A menu is closed in the new page, so its button stands for what was chosen in it.
+  const focused = () => {
+    const held = document.activeElement;
+    return (held?.closest("[data-ct-menu]")?.querySelector("summary") ?? held)?.dataset?.ctKey;
+  };
   const refocus = (key) => key && all("[data-ct-key]").find((found) => found.dataset.ctKey === key)?.focus({ preventScroll: true });
 
   const showParts = (next) => {
@@ -162,6 +166,12 @@
     const address = new URL(form.action);
     address.search = String(new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")));
     visit(address);
+  });
+
+  // Tab out of a menu closes it; without a next element the focus has left the window, or a date picker is open.
+  document.addEventListener("focusout", (event) => {
+    const menu = event.target.closest?.("[data-ct-menu][open]");
+    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
   });
 
   document.addEventListener("keydown", (event) => {
