@@ -724,6 +724,24 @@ async def test_the_whole_cell_of_a_short_name_leads_to_it(open_dashboard: Open) 
         await expect(page.locator("h1")).to_have_text("/")
 
 
+@pytest.mark.parametrize("locale", ["de", "es", "ar"])
+async def test_live_numbers_are_written_as_the_server_writes_them(
+    browser: Browser, app_server: Sites, locale: str
+) -> None:
+    site = app_server(tracking={"live_path": ""}, settings={"LANGUAGE_CODE": locale})
+    seed(site, days=1)
+    async with opened(browser, site, "?period=today", locale=locale) as page:
+        views = page.locator('[data-ct-kpi="views"]')
+        await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
+        assert site.get("/page/1/").status == 200
+        await expect(views).to_have_text(re.compile("^1.?006$"), timeout=5_000)
+        shown = await views.inner_text()
+        await page.reload()
+        assert await views.inner_text() == shown
+        await page.wait_for_timeout(1_500)
+        assert await views.inner_text() == shown
+
+
 # --- against everybody else ---
 
 

@@ -4,12 +4,10 @@
 (() => {
   "use strict";
 
-  const root = document.documentElement;
   const main = document.querySelector("#ct-main");
   // The widgets and cards on a project's pages do not change by themselves.
   if (!main) return;
 
-  const whole = new Intl.NumberFormat(root.lang || undefined, { maximumFractionDigits: 0 });
   // Milliseconds.
   const SAY_EVERY = 30_000;
   const FRESH_EVERY = 15_000;
@@ -30,9 +28,20 @@
     document.dispatchEvent(new CustomEvent("ct-refresh", { detail: { quiet } }));
   };
 
+  // Intl puts separators elsewhere than Django in some languages, so a number of Django's is the pattern.
+  const whole = (value) => {
+    const digits = [...String(Math.round(value))].reverse();
+    let text = "";
+    for (const place of [...live().dataset.numbers].reverse()) {
+      if (digits.length === 0) break;
+      text = (/\d/.test(place) ? digits.shift() : place) + text;
+    }
+    return text;
+  };
+
   const write = (cell, value) => {
     if (!cell || value === null || value === undefined) return false;
-    const text = whole.format(value);
+    const text = whole(value);
     if (cell.textContent === text) return false;
     cell.textContent = text;
     return true;
@@ -56,10 +65,10 @@
       bar.setAttribute("y", (height - tall).toFixed(2));
       bar.setAttribute("height", tall.toFixed(2));
       bar.classList.toggle("ct-strip-none", count === 0);
-      group.querySelector("title").textContent = `${group.dataset.age}: ${whole.format(count)}`;
+      group.querySelector("title").textContent = `${group.dataset.age}: ${whole(count)}`;
     });
     const total = news.minutes.reduce((sum, count) => sum + count, 0);
-    const said = { total: whole.format(total), most: whole.format(most) };
+    const said = { total: whole(total), most: whole(most) };
     svg.setAttribute("aria-label", host.dataset.pattern.replace(/%\((total|most)\)s/g, (_, name) => said[name]));
   };
 
