@@ -25,8 +25,9 @@ class Mutant(NamedTuple):
     changes: dict[str, str]
     """Old text, which must occur exactly once -> new text."""
     scenario: str
-    """The test that must turn red."""
+    """The claim, or the test function, that must turn red."""
     arguments: dict[str, Any] = {}
+    """Of a test function."""
 
     @property
     def source(self) -> str:

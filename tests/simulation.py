@@ -257,6 +257,8 @@ class World:
         """Every batch as it went over the wire, oldest first."""
         self.seen: Counts = Counter()
         """The rows at the last look, below which none may fall."""
+        self._changes = -1
+        """The database's writes until then."""
         self.names = {manager_module.script(name): name for name in SCRIPTS}
         self._activities: list[Activity] = []
         self._stack = contextlib.AsyncExitStack()
@@ -334,13 +336,6 @@ class World:
         event = self.meanwhile.pop(name, None)
         if event is not None:
             await event()
-
-    async def break_off(self, coroutine: Coroutine[Any, Any, Any], name: str, fault: Fault) -> None:
-        """Run a coroutine to its end, with a fault at its first operation ``name``."""
-        activity = await (await self.start(coroutine)).until(name)
-        await activity.step(fault)
-        with contextlib.suppress(RedisConnectionError, OperationalError, asyncio.CancelledError):
-            await activity.finish()
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a transaction."""
@@ -448,6 +443,13 @@ class World:
     def closed(self) -> int:
         """Return how many generations were given up."""
         return Generation.objects.filter(closed=True).count()
+
+    def check_changes(self) -> None:
+        """Do ``check`` if something was written since the last time; looking is dear."""
+        changes = connection.connection.total_changes
+        if changes != self._changes:
+            self.check()
+            self._changes = changes
 
     def check(self) -> None:
         """Assert what holds at every moment."""

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, ClassVar
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -107,7 +107,6 @@ class Model(RuleBasedStateMachine):
         self.sketch_lost = False
         self.shifts: list[Shift] = []
         self.snapshots: list[dict[bytes, bytes]] = []
-        self.changes = -1
         self.count("runs")
         self.count("calm runs", self.calm)
 
@@ -264,11 +263,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_the_acked_batches(self) -> None:
-        # Looking is dear, so only when something was written.
-        changes = connection.connection.total_changes
-        if changes != self.changes:
-            self.world.check()
-            self.changes = changes
+        self.world.check_changes()
 
     def read(self, back: int, between: list[tuple[int, int]]) -> None:
         """Let others go on between the looks at Redis and at the database, and inside the latter."""
