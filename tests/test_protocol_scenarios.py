@@ -100,7 +100,7 @@ a flush may die before any of its operations:
     hit /a, push, flush until=any, crash, hit /late, push, flush, complete, flush writes=0
 a flush may go on after any operation that is [lost|unheard|cut]:
     hit /a, push, flush until=any, finish [lost|unheard|cut], flush, complete
-two flushes may meet at any of their operations ([0|3|6|9|12|15]):
+two flushes may meet at any operation of the one and after [0|3|6|9|12|15] of the other:
     hit /a, push, late flush until=any, other flush until=seal, other step n=[0|3|6|9|12|15], hit /b, push,
     late finish, other finish, flush, complete
 a wipe at any operation of a flush loses no visitor of written views:
