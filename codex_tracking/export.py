@@ -25,15 +25,13 @@ from codex_tracking.reports import (
     PATHS,
     Deltas,
     Figure,
+    Filter,
     Order,
-    begins,
-    changed_values,
+    figure_of,
+    merged_figures,
     series_of,
-    slices,
-    values_in,
 )
 from codex_tracking.selector import read, uniques_in
-from codex_tracking.settings import get_tracking_settings
 
 CHUNK_ROWS = 2_000
 """Rows that the database hands over at a time."""
@@ -71,28 +69,15 @@ def figures_of(
         within: only values that begin with this.
     """
     columns, rank = ORDERS[order]
-    skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
-    changed = {
-        value: Figure(value, *pair)
-        for value, pair in changed_values(dimension, period.days, deltas).items()
-        if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
-    }
-    rows = values_in(dimension, period)
-    if search:
-        rows = rows.filter(value__icontains=search)
-    if within:
-        rows = rows.filter(begins("value", within))
-    for names in slices(list(changed), 500):
-        for row in rows.filter(value__in=names):
-            figure = changed[row["value"]]
-            changed[row["value"]] = Figure(figure.value, row["n"] + figure.views, row["m"] + figure.beside)
-    stored = rows.order_by(*columns)
+    wanted = Filter(dimension, search, within)
+    stored, changed = wanted.stored(period, deltas), wanted.changed(period, deltas)
+    figures = merged_figures(list(changed), stored, changed)
     unchanged = (
-        Figure(row["value"], row["n"], row["m"])
-        for row in stored.iterator(chunk_size=CHUNK_ROWS)
+        figure_of(row)
+        for row in stored.order_by(*columns).iterator(chunk_size=CHUNK_ROWS)
         if row["value"] not in changed
     )
-    yield from heapq.merge(sorted(changed.values(), key=rank), unchanged, key=rank)
+    yield from heapq.merge(sorted(figures.values(), key=rank), unchanged, key=rank)
 
 
 def table_of(dimension: str, period: Period, **options: Any) -> Look:

@@ -5,7 +5,6 @@ A delta is what no flush has written yet: counter field -> increment. ``selector
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
@@ -299,7 +298,8 @@ def values_in(dimension: str, period: Period, changed_on: Sequence[str] = ()) ->
     return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"), foreign=Value(0))
 
 
-def _figure(row: dict[str, Any]) -> Figure:
+def figure_of(row: dict[str, Any]) -> Figure:
+    """Return a row of ``values_in`` that no delta concerns."""
     return Figure(row["value"], row["n"], row["m"])
 
 
@@ -346,8 +346,53 @@ def most_changed(changed: Mapping[str, Sequence[int]], order: Order) -> list[str
     return nlargest(CHANGED, changed, key=lambda value: changed[value][order == "beside"])
 
 
-Matching = Callable[[QuerySet[Any, Any]], QuerySet[Any, Any]]
-"""Leaves rows of ``value`` out that are not asked for."""
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The values of one dimension that are asked for, as a condition of rows and of deltas."""
+
+    dimension: str
+    """``path`` or one of ``types.Dimension``."""
+    search: str = ""
+    """Only values that contain this, whatever its case."""
+    within: str = ""
+    """Only values that begin with this."""
+
+    def matching(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+        """Leave out rows whose ``value`` is not asked for."""
+        if self.search:
+            rows = rows.annotate(folded=Lower("value")).filter(holds(self.search))
+        return rows.filter(begins("value", self.within)) if self.within else rows
+
+    def stored(self, period: Period, deltas: Deltas) -> QuerySet[Any, Any]:
+        """Return the matching rows of ``values_in``, in no order."""
+        return self.matching(values_in(self.dimension, period, [day for day in period.days if deltas.get(day)]))
+
+    def changed(self, period: Period, deltas: Deltas) -> dict[str, list[int]]:
+        """Return the matching values of ``changed_values``."""
+        folded = self.search.casefold()
+        skipped = get_tracking_settings().skip_prefixes if self.dimension == PATHS else ()
+        return {
+            value: pair
+            for value, pair in changed_values(self.dimension, period.days, deltas).items()
+            if folded in value.casefold() and value.startswith(self.within) and not value.startswith(skipped)
+        }
+
+
+def merged_figures(
+    values: Sequence[str], stored: QuerySet[Any, Any], changed: Mapping[str, Sequence[int]]
+) -> dict[str, Figure]:
+    """Return the figures of values that have changed: their rows, where there are any, with the changes.
+
+    Args:
+        values: some of ``changed``.
+        stored: see ``Filter.stored``.
+        changed: see ``Filter.changed``.
+    """
+    found = {value: Figure(value, *changed[value]) for value in values}
+    for names in slices(list(values), 500):
+        for row in stored.filter(value__in=names):
+            found[row["value"]] = with_delta(row, *changed[row["value"]])
+    return found
 
 
 def unlisted_days(period: Period) -> list[Date]:
@@ -356,7 +401,7 @@ def unlisted_days(period: Period) -> list[Date]:
     return list(days.order_by("date").values_list("date", flat=True))
 
 
-def best_pages(period: Period, count: int, order: Order, matching: Matching, unlisted: list[Date]) -> list[str]:
+def best_pages(period: Period, count: int, order: Order, wanted: Filter, unlisted: list[Date]) -> list[str]:
     """Return the paths among which a period's first ``count`` pages are, in one query.
 
     Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
@@ -366,13 +411,14 @@ def best_pages(period: Period, count: int, order: Order, matching: Matching, unl
         period: the days.
         count: how many, at most ``PAGES_PER_DAY``.
         order: ``views`` or ``beside``.
-        matching: leaves out what is not asked for.
+        wanted: leaves out what is not asked for.
         unlisted: days of the period without a list.
     """
     alias, span = database(), (period.start, period.end)
     listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
     column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
     rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
+    matching = wanted.matching
     parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
     if len(unlisted) > UNLISTED:
         parts.append(matching(rows.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
@@ -424,27 +470,16 @@ def breakdown_of(
         order: by views, by visits (of pages: visitors), or by name.
         unlisted: see ``unlisted_days``, which is asked when they are omitted.
     """
-
-    def matching(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-        if search:
-            rows = rows.annotate(folded=Lower("value")).filter(holds(search))
-        return rows.filter(begins("value", within)) if within else rows
-
-    changed = changed_values(dimension, period.days, deltas)
-    skipped = get_tracking_settings().skip_prefixes if dimension == PATHS else ()
-    changed = {
-        value: pair
-        for value, pair in changed.items()
-        if search.casefold() in value.casefold() and value.startswith(within) and not value.startswith(skipped)
-    }
+    wanted = Filter(dimension, search, within)
+    changed = wanted.changed(period, deltas)
+    stored = wanted.stored(period, deltas)
     most = offset + limit
-    stored = matching(values_in(dimension, period, [day for day in period.days if deltas.get(day)]))
     in_order = stored.order_by(*ORDERS[order].columns)
     best: list[str] = []
     # Deeper than a day's list, only all rows tell.
     if dimension == PATHS and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
         days = unlisted_days(period) if unlisted is None else unlisted
-        best = best_pages(period, most, order, matching, days)
+        best = best_pages(period, most, order, wanted, days)
     # Where few of the pages that are viewed most match, what is asked for may be among the others.
     if best and (len(best) >= most or not (search or within)):
         rows = list(in_order.filter(value__in=sorted({*best, *most_changed(changed, order)})))
@@ -452,13 +487,12 @@ def breakdown_of(
     else:
         rows = list(in_order[: most + SPARE])
         before_others = rows if len(rows) == most + SPARE else []
-    last = _figure(before_others[-1]) if before_others else None
-    found = {row["value"]: with_delta(row, *changed.pop(row["value"], (0, 0))) for row in rows}
-    risen = rising(changed, list(found.values()), last, most, order)
-    found |= {value: Figure(value, *changed[value]) for value in risen}
-    if last is not None:
-        for row in itertools.chain.from_iterable(stored.filter(value__in=names) for names in slices(risen, 500)):
-            found[row["value"]] = with_delta(row, *changed[row["value"]])
+    last = figure_of(before_others[-1]) if before_others else None
+    found = {row["value"]: with_delta(row, *changed.get(row["value"], (0, 0))) for row in rows}
+    others = {value: pair for value, pair in changed.items() if value not in found}
+    risen = rising(others, list(found.values()), last, most, order)
+    # Without other rows, what has changed besides is in the deltas alone.
+    found |= merged_figures(risen, stored if last is not None else stored.none(), changed)
     return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
 
 

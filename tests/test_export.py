@@ -6,14 +6,16 @@ import asyncio
 import csv
 import gc
 import io
+import itertools
 import json
+import random
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from threading import Event
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -24,7 +26,7 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from codex_tracking import export
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.periods import Period
-from codex_tracking.reports import Deltas, breakdown_of
+from codex_tracking.reports import Deltas, Order, breakdown_of
 from codex_tracking.selector import DIMENSIONS, read
 from codex_tracking.sync import flush_page_views
 from tests.pipeline import Process, today, until, view, views
@@ -132,6 +134,73 @@ async def test_a_file_has_the_rows_of_the_table_in_its_order(
     asked = await read(period.days, lambda deltas: breakdown_of("path", period, deltas, 100, order=order))
     assert found.value == asked.value
     assert len(found.value) == 10
+
+
+DIMENSION_COUNTERS = {"path": "p", "utm_campaign": "utm_campaign"}
+LETTERS = "abAB/üÜß%_\t"
+
+
+def random_day(seed: random.Random, dimension: str, day: date) -> dict[str, int]:
+    """Store random rows of a day, some of them written by hand, and return a random delta."""
+    values = ["".join(seed.choices(LETTERS, k=seed.randint(1, 3))) for _ in range(40)]
+    name = DIMENSION_COUNTERS[dimension]
+    for value in {value.rstrip() for value in values[:25]}:
+        n, beside = seed.randint(1, 12), seed.randint(0, 4)
+        if dimension == "path":
+            own = seed.choice([None, n, n])
+            PageView.objects.create(path=value, date=day, views=n, visitors=beside, own=own)
+        else:
+            Breakdown.objects.create(date=day, dimension=dimension, value=value, views=n, visits=beside)
+    DayTotals.objects.create(date=day)
+    changes = seed.sample(values, 15)
+    return {f"{name}:{value}": seed.randint(1, 12) for value in changes} | {
+        f"{name}+:{value}": seed.randint(1, 3) for value in changes[::2]
+    }
+
+
+@pytest.mark.parametrize("days", [1, 3])
+@pytest.mark.parametrize("dimension", DIMENSION_COUNTERS)
+def test_pages_of_a_table_put_together_are_the_file(
+    database: str, dimension: str, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "CHUNK_ROWS", 3)
+    seed = random.Random(f"{dimension} {days}")
+    last = date.fromisoformat(today())
+    period = Period(last - timedelta(days=days - 1), last)
+    deltas = {day: random_day(seed, dimension, date.fromisoformat(day)) for day in period.days}
+    filters = [("", ""), ("a", ""), ("A", ""), ("ü", ""), ("Ü", ""), ("%", ""), ("", "a"), ("ß", "a")]
+    for order, (search, within) in itertools.product(get_args(Order), filters):
+        whole = breakdown_of(dimension, period, deltas, 1_000, search, within, order=order)
+        file = list(export.figures_of(dimension, period, deltas, order, search, within))
+        pages = [
+            breakdown_of(dimension, period, deltas, 7, search, within, at, order) for at in range(0, len(whole) + 7, 7)
+        ]
+        assert file == whole
+        assert [figure for page in pages for figure in page] == whole
+        assert whole or search or within
+
+
+async def test_a_file_overrides_rows_made_by_hand_as_its_table_does(
+    database: str, staff: AsyncClient, process: Process
+) -> None:
+    await PageView.objects.acreate(path="/", date=today(), views=10)
+    await process.push(*views("/", 4))
+    for span in ("today", "7d"):
+        answer = await staff.get(f"/cabinet/tracking/api/breakdown/path/?period={span}")
+        assert answer.json()["rows"] == [{"value": "/", "views": 10, "visitors": 1}]
+        assert await table(staff, f"path.csv?period={span}") == [["path", "views", "visitors"], ["/", "10", "1"]]
+
+
+@pytest.mark.parametrize("search", ["über", "ÜBER", "Über"])
+async def test_a_search_finds_in_a_file_what_it_finds_in_its_table(
+    database: str, staff: AsyncClient, search: str
+) -> None:
+    for n, value in enumerate(("ÜBER", "über", "unter")):
+        await stored(value, n + 1)
+    answer = await staff.get(f"/cabinet/tracking/api/breakdown/utm_campaign/?period=today&search={search}")
+    assert [row["value"] for row in answer.json()["rows"]] == ["über", "ÜBER"]
+    rows = await table(staff, f"utm_campaign.csv?period=today&search={search}")
+    assert [row[0] for row in rows[1:]] == ["über", "ÜBER"]
 
 
 async def test_a_flush_in_between_is_never_counted_twice(process: Process) -> None:
