@@ -92,10 +92,10 @@ async def summary(call: Call) -> dict[str, Any]:
     uniques = await uniques_in(period)
     found = await read(period.days, lambda deltas: summary_of(period, deltas, uniques))
     answer = call.about(found.live) | {"summary": figures(found.value)}
-    if call.query.compare:
-        before = _compared(call.query)
+    before = call.query.before
+    if before is not None:
         days = {"start": period.start.isoformat(), "end": period.end.isoformat()}
-        year_ago = call.query.compare == "year"
+        year_ago = call.query.compared == "year"
         other = await TrackingSelector.previous_summary(*days.values(), year_ago=year_ago)
         answer["comparison"] = _days(before) | {"summary": figures(other)}
     return answer
@@ -116,9 +116,8 @@ async def series(call: Call) -> dict[str, Any]:
         raise QueryError("metric", f"{' or '.join(BY_HOUR)} by the hour", metric)
     points, live = await _points(call, query.period)
     answer = call.about(live) | {"metric": metric, "step": query.step, "points": points}
-    if query.compare:
-        before = _compared(query)
-        answer["comparison"] = _days(before) | {"points": (await _points(call, before))[0]}
+    if query.before is not None:
+        answer["comparison"] = _days(query.before) | {"points": (await _points(call, query.before))[0]}
     return answer
 
 
@@ -218,10 +217,6 @@ async def download(call: Call) -> HttpResponseBase:
     look = await export.look_of(table, call.period, **options)
     file = await export.spooled(call.period.days, look, kind)
     return export.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
-
-
-def _compared(query: Query) -> Period:
-    return query.period.year_ago() if query.compare == "year" else query.period.previous()
 
 
 def _days(period: Period) -> dict[str, Any]:

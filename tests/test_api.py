@@ -192,6 +192,16 @@ async def test_a_series_is_compared_bucket_by_bucket(staff: AsyncClient) -> None
     assert [point["value"] for point in found["comparison"]["points"]] == [0, 0, 0, 0, 0, 0, 3]
 
 
+@pytest.mark.parametrize("compare", ["previous", "year"])
+@pytest.mark.parametrize("endpoint", ["summary", "series"])
+async def test_all_time_is_compared_with_nothing(staff: AsyncClient, endpoint: str, compare: str) -> None:
+    await stored("/", 3, back=40)
+    found = await answer(staff, f"{endpoint}/?period=all&compare={compare}")
+    assert found["period"]["start"] == day(40).isoformat()
+    assert "comparison" not in found
+    assert "comparison" in await answer(staff, f"{endpoint}/?period=7d&compare={compare}")
+
+
 async def test_the_last_24_hours_end_with_this_one(staff: AsyncClient, process: Process) -> None:
     await process.push(view())
     found = await answer(staff, "series/?period=24h")
