@@ -16,20 +16,22 @@ from codex_tracking.access import Viewer
 from codex_tracking.live import get_live
 from codex_tracking.overview import days_of, total
 from codex_tracking.parameters import Parameter
-from codex_tracking.periods import Period
+from codex_tracking.periods import Period, days_in
 from codex_tracking.query import BY_HOUR, Query, QueryError
 from codex_tracking.reports import (
     PATHS,
     Deltas,
     Figure,
     Summary,
+    Visitors,
     breakdown_of,
     bucket_of,
     page_of,
+    previous_summary_of,
     series_of,
     summary_of,
 )
-from codex_tracking.selector import TrackingSelector, read, uniques_in
+from codex_tracking.selector import read
 from codex_tracking.status import tracking_status
 
 HOURS_OF_DAY = 24
@@ -88,15 +90,16 @@ class Endpoint:
 
 async def summary(call: Call) -> dict[str, Any]:
     """Return a period's figures, and those that they are compared with."""
-    period = call.period
-    uniques = await uniques_in(period)
-    found = await read(period.days, lambda deltas: summary_of(period, deltas, uniques))
-    answer = call.about(found.live) | {"summary": figures(found.value)}
-    before = call.query.before
+    period, before = call.period, call.query.before
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
+        other = previous_summary_of(period, before, deltas, call.now) if before is not None else None
+        return summary_of(period, deltas, uniques), other
+
+    found = await read(days_in(period, before), look)
+    own, other = found.value
+    answer = call.about(found.live) | {"summary": figures(own)}
     if before is not None:
-        days = {"start": period.start.isoformat(), "end": period.end.isoformat()}
-        year_ago = call.query.compared == "year"
-        other = await TrackingSelector.previous_summary(*days.values(), year_ago=year_ago)
         answer["comparison"] = _days(before) | {"summary": figures(other)}
     return answer
 
@@ -114,31 +117,29 @@ async def series(call: Call) -> dict[str, Any]:
         raise QueryError("step", f"one of {', '.join(query.steps)} for this period", wanted)
     if query.step == "hour" and metric not in BY_HOUR:
         raise QueryError("metric", f"{' or '.join(BY_HOUR)} by the hour", metric)
-    points, live = await _points(call, query.period)
-    answer = call.about(live) | {"metric": metric, "step": query.step, "points": points}
-    if query.before is not None:
-        answer["comparison"] = _days(query.before) | {"points": (await _points(call, query.before))[0]}
+    before = query.before
+
+    def look(deltas: Deltas, uniques: Visitors) -> list[list[dict[str, Any]]]:
+        return [_points(call, period, deltas, uniques) for period in (query.period, before) if period is not None]
+
+    found = await read(days_in(query.period, before), look)
+    points, *other = found.value
+    answer = call.about(found.live) | {"metric": metric, "step": query.step, "points": points}
+    if before is not None:
+        answer["comparison"] = _days(before) | {"points": other[0]}
     return answer
 
 
-async def _points(call: Call, period: Period) -> tuple[list[dict[str, Any]], bool]:
+def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> list[dict[str, Any]]:
     metric, step = call.values["metric"], call.query.step
-    uniques = await uniques_in(period) if metric == "visitors" else {}
-
-    def look(deltas: Deltas) -> Mapping[str, float]:
-        if step == "hour":
-            return series_of(metric, period, step, deltas, {})
-        buckets: dict[str, list[Summary]] = {}
-        for day, summary in days_of(period, deltas, uniques).figures.items():
-            buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)
-        return {bucket: round(getattr(total(days), metric), 4) for bucket, days in buckets.items()}
-
-    found = await read(period.days, look)
-    points = _named(found.value)
-    if call.query.name == "24h":
+    if step == "hour":
+        points = _named(series_of(metric, period, step, deltas, uniques))
         # Of two days, the hours up to this one of the second.
-        points = points[call.now.hour + 1 : call.now.hour + 1 + HOURS_OF_DAY]
-    return points, found.live
+        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.name == "24h" else points
+    buckets: dict[str, list[Summary]] = {}
+    for day, summary in days_of(period, deltas, uniques).figures.items():
+        buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)
+    return _named({bucket: round(getattr(total(days), metric), 4) for bucket, days in buckets.items()})
 
 
 def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -152,7 +153,7 @@ async def breakdown(call: Call) -> dict[str, Any]:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
     search = call.values.get("search", "").strip()
 
-    def look(deltas: Deltas) -> list[Figure]:
+    def look(deltas: Deltas, _: Visitors) -> list[Figure]:
         # One more than asked for tells whether there are more.
         return breakdown_of(dimension, call.period, deltas, limit + 1, search, offset=offset, order=order)
 
@@ -169,7 +170,7 @@ def _row(figure: Figure, dimension: str) -> dict[str, Any]:
 async def page(call: Call) -> dict[str, Any]:
     """Return one page's own figures."""
     path, limit, period = call.values["path"], call.values["limit"], call.period
-    found = await read(period.days, lambda deltas: page_of(path, period, deltas, limit))
+    found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
     own = found.value
     return call.about(found.live) | {
         "path": path,
@@ -214,7 +215,7 @@ async def download(call: Call) -> HttpResponseBase:
         if table != "page_source":
             raise QueryError("path", "left out, except for page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
-    look = await export.look_of(table, call.period, **options)
+    look = export.look_of(table, call.period, **options)
     file = await export.spooled(call.period.days, look, kind)
     return export.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
 

@@ -18,7 +18,6 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from codex_tracking import overview
-from codex_tracking.manager import Uniques
 from codex_tracking.periods import Period
 from codex_tracking.reports import (
     ORDERS,
@@ -27,11 +26,12 @@ from codex_tracking.reports import (
     Figure,
     Filter,
     Order,
+    Visitors,
     figure_of,
     merged_figures,
     series_of,
 )
-from codex_tracking.selector import read, uniques_in
+from codex_tracking.selector import read
 
 CHUNK_ROWS = 2_000
 """Rows that the database hands over at a time."""
@@ -40,7 +40,7 @@ MEMORY_BYTES = 1_000_000
 """What a file may take of memory; a longer one waits on disk."""
 
 Row = tuple[str | int, ...]
-Look = Callable[[Deltas], tuple[tuple[str, ...], Iterable[Row]]]
+Look = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[Row]]]
 
 PAIRS = {
     "page_source": ("page", "source"),
@@ -85,7 +85,7 @@ def table_of(dimension: str, period: Period, **options: Any) -> Look:
     names = PAIRS.get(dimension, (dimension,))
     beside = "visitors" if dimension == PATHS else "visits"
 
-    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
         figures = figures_of(dimension, period, deltas, **options)
         return (*names, "views", beside), ((*_parts(figure.value, len(names)), *figure[1:]) for figure in figures)
 
@@ -100,17 +100,17 @@ def _parts(value: str, count: int) -> tuple[str, ...]:
 def hours_of(period: Period) -> Look:
     """Return what reads the table of hours."""
 
-    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
         views, visits = (series_of(metric, period, "hour", deltas, {}) for metric in ("views", "visits"))
         return ("hour", "views", "visits"), ((hour, n, visits[hour]) for hour, n in views.items())
 
     return look
 
 
-def days_of(period: Period, uniques: dict[str, Uniques]) -> Look:
+def days_of(period: Period) -> Look:
     """Return what reads the table of days."""
 
-    def look(deltas: Deltas) -> tuple[tuple[str, ...], Iterable[Row]]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
         days = overview.days_of(period, deltas, uniques).figures
         names = ("views", "visitors", "visits", "engaged", "seconds")
         return ("day", *names), ((day, *(getattr(days[day], name) for name in names)) for day in period.days)
@@ -118,10 +118,10 @@ def days_of(period: Period, uniques: dict[str, Uniques]) -> Look:
     return look
 
 
-async def look_of(table: str, period: Period, **options: Any) -> Look:
+def look_of(table: str, period: Period, **options: Any) -> Look:
     """Return what reads a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
     if table == "days":
-        return days_of(period, await uniques_in(period))
+        return days_of(period)
     return hours_of(period) if table == "hours" else table_of(table, period, **options)
 
 
@@ -175,7 +175,7 @@ async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
     spools = Spools()
     file: IO[bytes] | None = None
     try:
-        file = cast(IO[bytes], (await read(days, lambda deltas: spools.save(FORMATS[kind][1](*look(deltas))))).value)
+        file = cast(IO[bytes], (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value)
         return file
     finally:
         # Reads that a flush disturbed were repeated, the last one may have failed, and who asked may be gone.

@@ -19,8 +19,8 @@ from django.db import connections
 from codex_tracking import minutes
 from codex_tracking.aggregate import site_now
 from codex_tracking.periods import Period
-from codex_tracking.reports import Deltas, Summary, summary_of
-from codex_tracking.selector import TrackingSelector, live_uniques, read
+from codex_tracking.reports import Deltas, Summary, Visitors, summary_of
+from codex_tracking.selector import TrackingSelector, read
 from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
@@ -62,9 +62,8 @@ async def look() -> Snapshot:
     today = moment.date()
     newest = minutes.newest(moment)
     days = minutes.days_of(newest, moment)
-    uniques = {today.isoformat(): await live_uniques(today.isoformat())}
 
-    def look_at(deltas: Deltas) -> tuple[Summary, tuple[int, ...]]:
+    def look_at(deltas: Deltas, uniques: Visitors) -> tuple[Summary, tuple[int, ...]]:
         return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
 
     found = await read(days, look_at)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -98,6 +98,20 @@ class Uniques(NamedTuple):
     estimate: int
     sketch: bytes | None
     """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
+
+
+class Held(NamedTuple):
+    """One day in Redis at one moment."""
+
+    live: Part
+    sealed: Part
+    uniques: Uniques | None
+    """None where nobody asked for them."""
+
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        """All that no flush has written yet."""
+        return self.live, self.sealed
 
 
 @cache
@@ -217,16 +231,37 @@ class TrackingRedisManager:
         keys = day_keys(self.settings.key_prefix, day)
         return bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
 
-    async def read(self, day: str) -> tuple[Part, Part]:
-        """Return the live and the sealed part, both at one moment."""
-        keys = day_keys(self.settings.key_prefix, day)
+    async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
+        """Return what Redis holds of some days, each day at one moment, in one round trip to each node.
+
+        Args:
+            days: ISO dates.
+            uniques_of: those of the days whose visitors are wanted.
+        """
+        wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
+        if not wanted:
+            return {}
+        # The days of a cluster are in several slots, which no transaction spans; a script reads each at one moment.
+        pipe = self.client.pipeline(transaction=self.settings.embedded)
+        for day, keys in wanted.items():
+            names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
+            if self.settings.embedded:
+                # Its scripts take five times as long for a large answer.
+                pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
+            else:
+                # Not EVALSHA, which a cluster's client refuses in a pipeline and any other precedes by a question.
+                pipe.eval(script("read"), len(names), *names)
+        answers = await pipe.execute()
         if self.settings.embedded:
-            # Its scripts take five times as long for a large answer; a cluster's client may know no transactions.
-            pipe = self.client.pipeline(transaction=True).hgetall(keys.live).hgetall(keys.sealed)
-            live, sealed = ([part for pair in found.items() for part in pair] for found in await pipe.execute())
-        else:
-            live, sealed = await self._run("read", [keys.live, keys.sealed], [])
-        return await parse(live), await parse(sealed)
+            answers = [
+                (_flat(live), _flat(sealed), None, count)
+                for live, sealed, count in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+            ]
+        held: dict[str, Held] = {}
+        for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
+            uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
+            held[day] = Held(await parse(live), await parse(sealed), uniques)
+        return held
 
     async def uniques(self, day: str) -> Uniques:
         """Return the day's visitors."""
@@ -271,6 +306,10 @@ class TrackingRedisManager:
     async def lease_holder(self) -> str:
         """Return who flushed last, while the lease lasts."""
         return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
+
+
+def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
+    return [part for pair in pairs.items() for part in pair]
 
 
 async def parse(flat: list[bytes]) -> Part:

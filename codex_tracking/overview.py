@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from codex_tracking import minutes
 from codex_tracking.keys import TOTAL
-from codex_tracking.manager import Uniques
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.periods import Period
 from codex_tracking.periods import hours_of as hours_of_clock
@@ -27,9 +26,11 @@ from codex_tracking.reports import (
     SPARE,
     Deltas,
     Figure,
+    Metric,
     Order,
     Step,
     Summary,
+    Visitors,
     all_changes,
     breakdown_of,
     bucket_of,
@@ -49,7 +50,7 @@ NOT_CARDS = ("hour", "minute", "page_source", "error_referrer", "event_value", "
 CARDS = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
 SHARES_OF = {"event_value": "event", "error_referrer": "error"}
 """Pairs, and the dimension of whose counts theirs are shares."""
-HOURLY = ("views", "visits")
+HOURLY: tuple[Metric, ...] = ("views", "visits")
 """Metrics that are kept by the hour."""
 DAYS_BY_DAY, DAYS_BY_WEEK = 92, 400
 """The longest periods whose graph has a point for each day, and for each week."""
@@ -69,6 +70,12 @@ class Shape(NamedTuple):
     """Of the cards."""
     minutes: range = range(0)
     """Since the epoch, the newest at the end."""
+
+    @property
+    def days(self) -> list[str]:
+        """The ISO dates whose deltas are needed."""
+        newest = minutes.days_of(self.minutes, self.now) if self.minutes else []
+        return list(dict.fromkeys([*self.period.days, *newest]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +138,17 @@ def step_of(period: Period) -> Step:
     return "week" if period.length <= DAYS_BY_WEEK else "month"
 
 
-def overview_of(shape: Shape, deltas: Deltas, uniques: dict[str, Uniques]) -> Overview:
+def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     """Return the first page's figures.
 
     Args:
         shape: what is asked for.
-        deltas: of the period, and of the days of the newest minutes.
+        deltas: of ``shape.days`` at least.
         uniques: ISO date -> visitors as Redis knows them.
     """
     period, before, all_deltas = shape.period, shape.before, deltas
     deltas = {day: deltas[day] for day in period.days}
+    uniques = {day: found for day, found in uniques.items() if day in deltas}
     days = days_of(_whole_span(shape), deltas, uniques)
     hours, newest = clock_of(shape, deltas)
     summary = total(days.figures[day] for day in period.days)
@@ -173,7 +181,7 @@ def total(days: Iterable[Summary]) -> Summary:
     return Summary(**{name: sum(getattr(figure, name) for figure in figures) for name in names})
 
 
-def days_of(span: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Days:
+def days_of(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
     """Return each day's figures."""
     stored: dict[str, dict[str, Any]] = {}
     rows = DayTotals.objects.using(database()).filter(date__range=(span.start, span.end)).order_by()

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
-from codex_tracking import names
+from codex_tracking import minutes, names
 from codex_tracking.access import Viewer
 from codex_tracking.aggregate import site_now
-from codex_tracking.board import Board, board_of, last_hours, menu_of, page_board_of
+from codex_tracking.board import Board, Hours, board_of, last_hours, menu_of, page_board_of
 from codex_tracking.cards import ROWS
 from codex_tracking.frame import place_of, respond, respond_with_part, wrong
-from codex_tracking.overview import Overview
+from codex_tracking.overview import HOURLY, Overview, Shape, overview_of
+from codex_tracking.periods import Period, days_in
 from codex_tracking.query import TABS, Query, QueryError, read_query
-from codex_tracking.reports import first_day
-from codex_tracking.selector import TrackingSelector, in_database
+from codex_tracking.reports import Deltas, Page, Visitors, first_day, page_of, previous_page_of, series_of
+from codex_tracking.selector import TrackingSelector, in_database, read
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.status import tracking_status
 from codex_tracking.table import Table, read_table
@@ -82,21 +84,13 @@ async def page(request: HttpRequest, viewer: Viewer) -> HttpResponse:
             raise QueryError("path", "a page's path such as /articles/", path)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    start, end = _span(query)
-    metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
-    found = await TrackingSelector.page(path, start, end, limit=ROWS)
-    series = await TrackingSelector.series(metric, start, end, query.step, path)
-    before, earlier, previous = query.before, None, {}
-    if before is not None:
-        days = before.start.isoformat(), before.end.isoformat()
-        earlier = await TrackingSelector.previous_page(path, start, end, year_ago=query.compared == "year")
-        previous = await TrackingSelector.series(metric, *days, query.step, path)
-    root = place_of(viewer).root
+    now = site_now()
+    found, earlier, series, previous = await load_page(path, query, now)
     context = {
         "path": path,
         "open_url": address_of_page(path),
         "query": query,
-        "board": page_board_of(query, found, earlier, series, previous, root, site_now()),
+        "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now),
     }
     return await respond(request, viewer, "codex_tracking/page.html", context)
 
@@ -135,24 +129,42 @@ async def load_board(query: Query, viewer: Viewer) -> Board:
 
 async def load_overview(query: Query, now: datetime) -> Overview:
     """Return the figures that a query asks for."""
-    start, end = _span(query)
     hourly = query.name == "24h"
-    compare = "" if hourly else query.compared
-    figures = await TrackingSelector.overview(
-        start,
-        end,
-        metric=query.graphed,
-        step=query.step,
-        compare=compare,
-        limit=ROWS,
-        dimensions=[query.tab(name) for name in TABS],
-    )
-    if not hourly:
-        return figures
-    start = (query.today - timedelta(days=2)).isoformat()
-    views = await TrackingSelector.series("views", start, end, "hour")
-    visits = await TrackingSelector.series("visits", start, end, "hour")
-    return last_hours(figures, query, {"views": views, "visits": visits}, now)
+    before = None if hourly else query.before
+    tabs = tuple(query.tab(name) for name in TABS)
+    shape = Shape(query.period, before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
+    # What the last 24 hours are compared with begins on the day before yesterday.
+    hours_of = Period(query.today - timedelta(days=2), query.period.end) if hourly else None
+
+    def look(deltas: Deltas, uniques: Visitors) -> Overview:
+        figures = overview_of(shape, deltas, uniques)
+        if hours_of is None:
+            return figures
+        hours: Hours = {name: series_of(name, hours_of, "hour", deltas, uniques) for name in HOURLY}
+        return last_hours(figures, query, hours, now)
+
+    found = await read(list(dict.fromkeys([*shape.days, *days_in(hours_of)])), look)
+    return replace(cast(Overview, found.value), live=found.live)
+
+
+PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int]]
+"""A page's figures and those compared with; bucket -> figure of the chart, and of the period compared with."""
+
+
+async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
+    """Return the figures of one page of the site, all of one moment."""
+    period, before = query.period, query.before
+    metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
+
+    def look(deltas: Deltas, uniques: Visitors) -> PageFigures:
+        found = page_of(path, period, deltas, ROWS)
+        series = series_of(metric, period, query.step, deltas, uniques, path)
+        if before is None:
+            return found, None, series, {}
+        earlier = previous_page_of(path, period, before, deltas, now)
+        return found, earlier, series, series_of(metric, before, query.step, deltas, uniques, path)
+
+    return cast(PageFigures, (await read(days_in(period, before), look)).value)
 
 
 def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:

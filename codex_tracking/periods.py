@@ -44,6 +44,11 @@ class Period:
         return self.start <= day <= self.end
 
 
+def days_in(*periods: Period | None) -> list[str]:
+    """Return the ISO dates of some periods, each once; None has no days."""
+    return list(dict.fromkeys(day for period in periods if period is not None for day in period.days))
+
+
 def hours_of(day: date, zone: tzinfo) -> list[int]:
     """Return the hours that a day's clock shows: all 24, but 23 where summer time begins."""
     return [hour for hour in range(24) if any(_exists(day, hour, minute, zone) for minute in (0, 59))]

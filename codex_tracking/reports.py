@@ -30,6 +30,8 @@ from codex_tracking.toplists import PAGES_PER_DAY, TOP_PAGES
 
 Deltas = dict[str, dict[str, int]]
 """ISO date -> counter field -> what no flush has written yet."""
+Visitors = dict[str, Uniques]
+"""ISO date -> the day's visitors as Redis knows them."""
 
 
 def path_deltas(delta: dict[str, int]) -> dict[str, int]:
@@ -496,7 +498,7 @@ def breakdown_of(
     return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
 
 
-def summary_of(period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> Summary:
+def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     """Return a period's figures.
 
     Args:
@@ -527,6 +529,27 @@ def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
     last_day = Period(period.end, period.end)
     whole, last = summary_of(period, {}, {}), summary_of(last_day, {}, {})
     return without_rest(whole, last, hours_on(last_day), fraction_of_last_day)
+
+
+def previous_summary_of(period: Period, before: Period, deltas: Deltas, now: datetime) -> Summary:
+    """Return the figures that a period is compared with: those of the same elapsed part of ``before``.
+
+    Args:
+        period: may be unfinished.
+        before: the days compared with.
+        deltas: of those days.
+        now: in the site's time zone.
+    """
+    if period.end < now.date():
+        return summary_of(before, deltas, {})
+    part = elapsed_part(before, period, now.date())
+    return Summary() if part is None else elapsed_summary(part, fraction_of_day(now))
+
+
+def elapsed_part(before: Period, period: Period, today: Date) -> Period | None:
+    """Return as many days of ``before`` as have begun of ``period``, which is not over; None when none has."""
+    end = before.end - (period.end - today)
+    return Period(before.start, end) if end >= before.start else None
 
 
 def hours_on(day: Period) -> list[tuple[int, int]]:
@@ -571,7 +594,7 @@ def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> floa
 
 
 def series_of(
-    metric: Metric, period: Period, step: Step, deltas: Deltas, uniques: dict[str, Uniques], path: str = ""
+    metric: Metric, period: Period, step: Step, deltas: Deltas, uniques: Visitors, path: str = ""
 ) -> dict[str, int]:
     """Return a metric over time: bucket -> figure, oldest first, empty buckets included.
 
@@ -621,7 +644,7 @@ def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
     return series
 
 
-def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: dict[str, Uniques]) -> dict[str, int]:
+def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -> dict[str, int]:
     if metric == "views":
         return totals_of(period.days, deltas)
     stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
@@ -694,6 +717,14 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
         for name in ("views", "visitors", "entries")
     )
     return Page(path, views, visitors, entries, {}, [])
+
+
+def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, now: datetime) -> Page:
+    """Return the figures that a page's period is compared with; see ``previous_summary_of``."""
+    if period.end < now.date():
+        return page_of(path, before, deltas, 1)
+    part = elapsed_part(before, period, now.date())
+    return Page(path, 0, 0, 0, {}, []) if part is None else elapsed_page(path, part, fraction_of_day(now))
 
 
 def fraction_of_day(now: datetime) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import date as Date
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
@@ -16,11 +15,11 @@ from asgiref.sync import sync_to_async
 from codex_tracking import minutes
 from codex_tracking.aggregate import accepted_days, site_now, site_today
 from codex_tracking.flush import parse_day
-from codex_tracking.manager import STORE_ERRORS, Part, Uniques, get_tracking_manager
+from codex_tracking.manager import STORE_ERRORS, Held, Uniques, get_tracking_manager
 from codex_tracking.models import Generation, database
 from codex_tracking.overview import CARDS, GraphMetric, Overview, Shape, overview_of, step_of
 from codex_tracking.paths import normalise
-from codex_tracking.periods import Period, parse
+from codex_tracking.periods import parse
 from codex_tracking.reports import (
     ORDERS,
     PATHS,
@@ -31,14 +30,14 @@ from codex_tracking.reports import (
     Page,
     Step,
     Summary,
+    Visitors,
     breakdown_of,
     counts_of,
-    elapsed_page,
-    elapsed_summary,
-    fraction_of_day,
     page_of,
     pages_of,
     pages_views,
+    previous_page_of,
+    previous_summary_of,
     ranked,
     rows_of,
     series_of,
@@ -56,13 +55,6 @@ logger = logging.getLogger(__name__)
 READS = 3
 """How often a read is repeated when a flush moved counters meanwhile; then the database alone answers."""
 T = TypeVar("T")
-
-
-class Held(NamedTuple):
-    """One day in Redis at one moment."""
-
-    live: Part
-    sealed: Part
 
 
 class Mark(NamedTuple):
@@ -107,7 +99,7 @@ class TrackingSelector:
         are left out.
         """
         day = parse_day(date_str)
-        reading = await read([day], lambda deltas: counts_of(day, deltas[day]))
+        reading = await read([day], lambda deltas, _: counts_of(day, deltas[day]))
         return ranked(reading.value)
 
     @staticmethod
@@ -127,7 +119,7 @@ class TrackingSelector:
         Source: as ``daily_counts``, without loading the whole day.
         """
         day = parse_day(date_str)
-        reading = await read([day], lambda deltas: top_of(day, deltas[day], limit))
+        reading = await read([day], lambda deltas, _: top_of(day, deltas[day], limit))
         return rows_of(reading.value)
 
     @staticmethod
@@ -161,7 +153,7 @@ class TrackingSelector:
         Source: as ``daily_counts``, of which it is the sum.
         """
         day = parse_day(date_str)
-        reading = await read([day], lambda deltas: totals_of([day], deltas))
+        reading = await read([day], lambda deltas, _: totals_of([day], deltas))
         return int(reading.value[day])
 
     @staticmethod
@@ -177,7 +169,7 @@ class TrackingSelector:
         Source: as ``total_views``.
         """
         dates = last_days(days)
-        reading = await read(dates, lambda deltas: totals_of(dates, deltas))
+        reading = await read(dates, lambda deltas, _: totals_of(dates, deltas))
         return [{"date": day, "views": reading.value[day]} for day in dates]
 
     @staticmethod
@@ -192,14 +184,13 @@ class TrackingSelector:
         """
         dates = last_days(days)
         today = dates[-1]
-        uniques = await live_uniques(today)
 
-        def look(deltas: Deltas) -> tuple[Any, ...]:
+        def look(deltas: Deltas, uniques: Visitors) -> tuple[Any, ...]:
             delta = deltas[today]
             return (
                 totals_of(dates, deltas),
                 pages_of(today, delta),
-                visitors_of(today, uniques),
+                visitors_of(today, uniques.get(today, NO_VISITORS)),
                 top_of(today, delta, TOP_PAGES),
             )
 
@@ -246,7 +237,7 @@ class TrackingSelector:
         period = parse(start, end, site_today())
         found = await read(
             period.days,
-            lambda deltas: breakdown_of(dimension, period, deltas, limit, search, offset=offset, order=order),
+            lambda deltas, _: breakdown_of(dimension, period, deltas, limit, search, offset=offset, order=order),
         )
         return list(found.value)
 
@@ -264,8 +255,7 @@ class TrackingSelector:
         Source: ``DayTotals`` rows plus what Redis holds and no flush has written yet.
         """
         period = parse(start, end, site_today())
-        uniques = await uniques_in(period)
-        found = await read(period.days, lambda deltas: summary_of(period, deltas, uniques))
+        found = await read(period.days, lambda deltas, uniques: summary_of(period, deltas, uniques))
         return cast(Summary, found.value)
 
     @staticmethod
@@ -285,10 +275,8 @@ class TrackingSelector:
         now = site_now()
         period = parse(start, end, now.date())
         before = period.year_ago() if year_ago else period.previous()
-        if period.end < now.date():
-            return cast(Summary, (await read(before.days, lambda deltas: summary_of(before, deltas, {}))).value)
-        part = elapsed_part(before, period, now.date())
-        return Summary() if part is None else await in_database(elapsed_summary, part, fraction_of_day(now))
+        found = await read(before.days, lambda deltas, _: previous_summary_of(period, before, deltas, now))
+        return cast(Summary, found.value)
 
     @staticmethod
     async def series(
@@ -322,8 +310,7 @@ class TrackingSelector:
         if path and metric == "visits":
             raise ValueError("a page has views and visitors; the visits that began on it are the dimension 'entry'")
         period = parse(start, end, site_today())
-        uniques = await uniques_in(period) if metric == "visitors" and not path else {}
-        found = await read(period.days, lambda deltas: series_of(metric, period, step, deltas, uniques, path))
+        found = await read(period.days, lambda deltas, uniques: series_of(metric, period, step, deltas, uniques, path))
         return dict(found.value)
 
     @staticmethod
@@ -340,7 +327,7 @@ class TrackingSelector:
             ValueError: a bad date.
         """
         period = parse(start, end, site_today())
-        found = await read(period.days, lambda deltas: page_of(path, period, deltas, limit))
+        found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
         return cast(Page, found.value)
 
     @staticmethod
@@ -364,12 +351,8 @@ class TrackingSelector:
         now = site_now()
         period = parse(start, end, now.date())
         before = period.year_ago() if year_ago else period.previous()
-        if period.end < now.date():
-            return cast(Page, (await read(before.days, lambda deltas: page_of(path, before, deltas, 1))).value)
-        part = elapsed_part(before, period, now.date())
-        if part is None:
-            return Page(path, 0, 0, 0, {}, [])
-        return await in_database(elapsed_page, path, part, fraction_of_day(now))
+        found = await read(before.days, lambda deltas, _: previous_page_of(path, period, before, deltas, now))
+        return cast(Page, found.value)
 
     @staticmethod
     async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
@@ -386,7 +369,7 @@ class TrackingSelector:
         dates = last_days(days)
         period = parse(dates[0], dates[-1], site_today())
 
-        def look(deltas: Deltas) -> list[T]:
+        def look(deltas: Deltas, _: Visitors) -> list[T]:
             found = list(objects)
             urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
             views = pages_views(urls, period, deltas)
@@ -412,7 +395,7 @@ class TrackingSelector:
         """
         dates, wanted = last_days(days), list(paths)
         period = parse(dates[0], dates[-1], site_today())
-        return dict((await read(dates, lambda deltas: pages_views(wanted, period, deltas))).value)
+        return dict((await read(dates, lambda deltas, _: pages_views(wanted, period, deltas))).value)
 
     @staticmethod
     async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
@@ -434,7 +417,7 @@ class TrackingSelector:
         dates = last_days(days)
         period = parse(dates[0], dates[-1], site_today())
         within = "" if under == "/" else under
-        look = await read(dates, lambda deltas: breakdown_of(PATHS, period, deltas, limit + NO_PAGES, within=within))
+        look = await read(dates, lambda deltas, _: breakdown_of(PATHS, period, deltas, limit + NO_PAGES, within=within))
         pages = [figure for figure in look.value if figure.views and figure.value.startswith("/")]
         return [{"path": page.value, "views": page.views} for page in pages[:limit]]
 
@@ -476,11 +459,8 @@ class TrackingSelector:
         now = site_now()
         period = parse(start, end, now.date())
         before = {"": None, "previous": period.previous(), "year": period.year_ago()}[compare]
-        uniques = await uniques_in(period)
-        newest = minutes.newest(now)
-        shape = Shape(period, before, metric, step or step_of(period), limit, now, shown, newest)
-        days = dict.fromkeys([*period.days, *minutes.days_of(newest, now)])
-        found = await read(list(days), lambda deltas: overview_of(shape, deltas, uniques))
+        shape = Shape(period, before, metric, step or step_of(period), limit, now, shown, minutes.newest(now))
+        found = await read(shape.days, lambda deltas, uniques: overview_of(shape, deltas, uniques))
         return dataclasses.replace(cast(Overview, found.value), live=found.live)
 
     @staticmethod
@@ -504,7 +484,7 @@ class TrackingSelector:
         now = site_now()
         newest = minutes.newest(now, count)
         days = minutes.days_of(newest, now)
-        found = await read(days, lambda deltas: minutes.views_in(newest, now, deltas))
+        found = await read(days, lambda deltas, _: minutes.views_in(newest, now, deltas))
         begins = [datetime.fromtimestamp(minute * 60, now.tzinfo) for minute in newest]
         return list(zip(begins, found.value, strict=True))
 
@@ -526,20 +506,8 @@ TOP_PAGES = 8
 NO_PAGES = 3
 """Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
 NOW_SECONDS = 300
+NO_VISITORS = Uniques(0, None)
 DIMENSIONS = (PATHS, *get_args(Dimension))
-
-
-def elapsed_part(before: Period, period: Period, today: Date) -> Period | None:
-    """Return as many days of ``before`` as have begun of ``period``, which is not over; None when none has."""
-    end = before.end - (period.end - today)
-    return Period(before.start, end) if end >= before.start else None
-
-
-async def uniques_in(period: Period) -> dict[str, Uniques]:
-    """Return those days' visitors that Redis may know better than the database: today's and yesterday's."""
-    today = site_today()
-    recent = [day for day in (today - timedelta(days=1), today) if period.contains(day)]
-    return {day.isoformat(): await live_uniques(day.isoformat()) for day in recent}
 
 
 def last_days(days: int | None) -> list[str]:
@@ -559,34 +527,36 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def read(days: list[str], look: Callable[[Deltas], Any]) -> Reading:
-    """Return what ``look`` makes of the database and of the deltas that it does not have.
+async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Reading:
+    """Return what ``look`` makes of the database and of what Redis holds besides, all of one moment.
 
-    Redis is read first; then, in one hop, the marks, the rows and the marks again. A flush in between shows in the
-    marks, and the read is repeated.
+    Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in
+    between shows in the marks, and the read is repeated.
 
     Args:
         days: ISO dates.
-        look: blocking; takes the deltas of all ``days``.
+        look: blocking; takes the deltas of all ``days``, and the visitors of those that are today or yesterday, which
+            Redis may know better than the database.
     """
+    recent = {(site_today() - timedelta(days=back)).isoformat() for back in (0, 1)}.intersection(days)
+    nothing: Deltas = {day: {} for day in days}
     for _ in range(READS):
         try:
-            held = await held_in_redis(days)
+            held = await held_in_redis(days, recent)
         except STORE_ERRORS as error:
             logger.debug("read without Redis: %s", type(error).__name__)
-            return Reading(await in_database(look, {day: {} for day in days}), live=False)
+            return Reading(await in_database(look, nothing, {}), live=False)
         try:
             return Reading(await in_database(look_between_marks, days, held, look), live=True)
         except MovedError:
             continue
-    return Reading(await in_database(look, {day: {} for day in days}), live=True)
+    return Reading(await in_database(look, nothing, {}), live=True)
 
 
-async def held_in_redis(days: Iterable[str]) -> dict[str, Held]:
-    """Return what Redis holds of those days that it can hold."""
-    manager = get_tracking_manager()
+async def held_in_redis(days: Iterable[str], uniques_of: Collection[str]) -> dict[str, Held]:
+    """Return what Redis holds of those days that it can hold, in one round trip."""
     known = accepted_days(site_today().isoformat())
-    return {day: Held(*await manager.read(day)) for day in days if day in known}
+    return await get_tracking_manager().read([day for day in days if day in known], uniques_of)
 
 
 async def live_uniques(day: str) -> Uniques:
@@ -597,16 +567,17 @@ async def live_uniques(day: str) -> Uniques:
         return Uniques(0, None)
 
 
-def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[Deltas], T]) -> T:
+def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[Deltas, Visitors], T]) -> T:
     """Look at the rows while the marks stand still.
 
     Raises:
         MovedError: they did not.
     """
-    tokens = {part.generation for parts in held.values() for part in parts if part.generation}
+    tokens = {part.generation for day in held.values() for part in day.parts if part.generation}
     before = marks(tokens)
     deltas = {day: delta_of(held[day], day, before) if day in held else {} for day in days}
-    found = look(deltas)
+    uniques = {day: each.uniques for day, each in held.items() if each.uniques is not None}
+    found = look(deltas, uniques)
     if tokens and marks(tokens) != before:
         raise MovedError
     return found
@@ -626,7 +597,7 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> dict[s
     Raises:
         MovedError: they continue something else, which a flush is just writing or has broken off.
     """
-    live, sealed = held
+    live, sealed = held.live, held.sealed
     parts: list[dict[str, int]] = []
     if sealed.generation:
         mark = known.get((day, sealed.generation), Mark("", False))

@@ -108,14 +108,12 @@ async def look_at_store() -> Store:
         begin = time.perf_counter()
         await manager.client.ping()
         latency = (time.perf_counter() - begin) * 1000
-        parts: dict[str, tuple[Part, Part]] = {
-            day: await manager.read(day) for day in accepted_days(site_today().isoformat())
-        }
+        held = await manager.read(accepted_days(site_today().isoformat()))
         holder, version = await manager.lease_holder(), await manager.version()
     except (*STORE_ERRORS, ValueError) as error:
         return Store(False, kind, error=type(error).__name__)
-    unflushed = {day: sum(map(views_in, pair)) for day, pair in parts.items()}
-    begun = [part.oldest for pair in parts.values() for part in pair if part.oldest and part.counts]
+    unflushed = {day: sum(map(views_in, each.parts)) for day, each in held.items()}
+    begun = [part.oldest for each in held.values() for part in each.parts if part.oldest and part.counts]
     waiting = {day: views for day, views in unflushed.items() if views}
     return Store(True, kind, version, round(latency, 2), holder, waiting, float(min(begun, default=0)))
 

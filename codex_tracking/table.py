@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 from codex_tracking import names
 from codex_tracking.cards import NAMED, Link, Row, details_url, measured, rows_of, units
 from codex_tracking.overview import BY_VISITS
 from codex_tracking.query import TABS, Query, QueryError
-from codex_tracking.reports import Figure
-from codex_tracking.selector import TrackingSelector
+from codex_tracking.reports import Deltas, Figure, Visitors, breakdown_of, summary_of
+from codex_tracking.selector import read
 
 SIZE = 50
 """Rows of a page."""
@@ -129,11 +129,11 @@ def _number(text: str) -> int:
 
 async def _figures(dimension: str, query: Query, order: Order, search: str, number: int) -> tuple[list[Figure], int]:
     """Return a page's figures and one more where there is one, and what the shares are of."""
-    start, end = query.period.start.isoformat(), query.period.end.isoformat()
-    offset = (number - 1) * SIZE
+    period, offset = query.period, (number - 1) * SIZE
     if dimension in NAMED:
         # Readers search and sort by names, which the database does not know.
-        every = await TrackingSelector.breakdown(dimension, start, end, limit=FEW)
+        read_all = await read(period.days, lambda deltas, _: breakdown_of(dimension, period, deltas, FEW))
+        every: list[Figure] = read_all.value
         total = sum(measured(dimension, figure) for figure in every)
         wanted = search.casefold()
         found = [figure for figure in every if wanted in names.name_of(dimension, figure.value).casefold()]
@@ -145,18 +145,16 @@ async def _figures(dimension: str, query: Query, order: Order, search: str, numb
         return sorted(found, key=keys[order])[offset : offset + SIZE + 1], total
     by_visits = dimension in BY_VISITS
     kept = {"count": "beside" if by_visits else "views", "beside": "views" if by_visits else "beside", "name": "value"}
-    found = await TrackingSelector.breakdown(
-        dimension,
-        start,
-        end,
-        limit=SIZE + 1,
-        search=search,
-        offset=offset,
-        order=kept[order],  # type: ignore[arg-type]
-    )
-    summary = await TrackingSelector.summary(start, end)
-    totals = {"path": summary.views, "entry": summary.visits}
-    return found, totals.get(dimension, 0)
+    order_kept: Any = kept[order]
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int]:
+        figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order_kept)
+        if dimension not in ("path", "entry"):
+            return figures, 0
+        summary = summary_of(period, deltas, uniques)
+        return figures, summary.views if dimension == "path" else summary.visits
+
+    return cast("tuple[list[Figure], int]", (await read(period.days, look)).value)
 
 
 def _columns(dimension: str, order: str, by_name: str, by_count: str, by_beside: str) -> tuple[Column, ...]:

@@ -160,6 +160,13 @@ class Wire:
 
         return call
 
+    def pipeline(self, transaction: bool) -> Any:
+        """Return the client's pipeline, which goes over this wire as one read."""
+        pipeline = self._client.pipeline(transaction=transaction)
+        execute = pipeline.execute
+        pipeline.execute = lambda: self._pass("read", execute)
+        return pipeline
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         command = getattr(self._client, name)
         return lambda *args, **options: self._pass(name, lambda: command(*args, **options))

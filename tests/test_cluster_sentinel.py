@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -74,6 +75,30 @@ async def test_cluster_takes_reads_and_flushes_views(
     await process.push(view("/b/"))
     assert await TrackingSelector.daily_counts() == {"/a/": 3, "/b/": 2}
     assert await TrackingSelector.total_views() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_cluster_reads_days_of_several_nodes_at_once(
+    cluster: RedisCluster, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=cluster.url)
+    process = Process()
+    for back in range(5):
+        at = time.time() - back * 86_400
+        await process.push(view("/a/", at=at), view("/a/", at=at, address="192.0.2.2"))
+    client: Any = cluster.client()
+    days = [(date.fromisoformat(today()) - timedelta(days=back)).isoformat() for back in range(5)]
+    assert len({client.get_node_from_key(day_keys("tracking", day).live).port for day in days}) > 1
+    client.close()
+
+    # Scripts are unknown to a node that was just restarted.
+    for node in cluster.nodes:
+        with node.client() as plain:
+            plain.script_flush()
+
+    assert await TrackingSelector.series("views", days[-1], days[0]) == dict.fromkeys(reversed(days), 2)
+    visitors = await TrackingSelector.series("visitors", days[1], days[0])
+    assert visitors == {days[1]: 2, days[0]: 2}
 
 
 def test_cluster_counts_every_answer_of_two_workers_once(app_server: Sites, cluster: RedisCluster) -> None:

@@ -26,7 +26,7 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from codex_tracking import export
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.periods import Period
-from codex_tracking.reports import Deltas, Order, breakdown_of
+from codex_tracking.reports import Deltas, Order, Visitors, breakdown_of
 from codex_tracking.selector import DIMENSIONS, read
 from codex_tracking.sync import flush_page_views
 from tests.pipeline import Process, today, until, view, views
@@ -130,8 +130,8 @@ async def test_a_file_has_the_rows_of_the_table_in_its_order(
     await process.push(*views("/3/", 4), *views("/new/", 2), view("/0/", address="192.0.2.99"))
     day = date.fromisoformat(today())
     period = Period(day - timedelta(days=3), day)
-    found = await read(period.days, lambda deltas: list(export.figures_of("path", period, deltas, order)))
-    asked = await read(period.days, lambda deltas: breakdown_of("path", period, deltas, 100, order=order))
+    found = await read(period.days, lambda deltas, _: list(export.figures_of("path", period, deltas, order)))
+    asked = await read(period.days, lambda deltas, _: breakdown_of("path", period, deltas, 100, order=order))
     assert found.value == asked.value
     assert len(found.value) == 10
 
@@ -210,13 +210,13 @@ async def test_a_flush_in_between_is_never_counted_twice(process: Process) -> No
     looks = 0
     inner = export.table_of("path", period)
 
-    def look(deltas: Deltas) -> Any:
+    def look(deltas: Deltas, uniques: Visitors) -> Any:
         nonlocal looks
         looks += 1
         if looks == 1:
             # Redis was read, the rows were not.
             assert flush_page_views() == 1
-        return inner(deltas)
+        return inner(deltas, uniques)
 
     file = await export.spooled(period.days, look, "json")
     with file:
@@ -338,7 +338,7 @@ async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.M
         yield ("x" * 2 * export.MEMORY_BYTES,)
 
     files = made(monkeypatch, lambda: wait("before"))
-    asking = asyncio.create_task(export.spooled([today()], lambda deltas: (("name",), rows()), "csv"))
+    asking = asyncio.create_task(export.spooled([today()], lambda deltas, _: (("name",), rows()), "csv"))
     assert await asyncio.to_thread(reading.wait, 10)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -357,5 +357,5 @@ async def test_an_export_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPat
         raise OperationalError("away")
 
     with pytest.raises(OperationalError):
-        await export.spooled([today()], lambda deltas: (("name",), rows()), "csv")
+        await export.spooled([today()], lambda deltas, _: (("name",), rows()), "csv")
     assert [file.closed for file in files] == [True]

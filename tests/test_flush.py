@@ -159,8 +159,8 @@ async def test_without_the_database_it_raises_and_redis_keeps_everything(
         with pytest.raises(OperationalError):
             await flush_page_views()
         await process.push(view("/a/"))
-        held = await get_tracking_manager().read(today())
-        assert sum(part.counts.get("p:/a/", 0) for part in held) == 3
+        held = (await get_tracking_manager().read([today()]))[today()]
+        assert sum(part.counts.get("p:/a/", 0) for part in held.parts) == 3
     finally:
         postgres.start()
     await sync_to_async(close_old_connections)()

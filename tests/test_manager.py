@@ -50,7 +50,7 @@ def visits(*touches: tuple[str, int, int, int]) -> str:
 
 async def live(manager: TrackingRedisManager) -> dict[str, int]:
     """Return the live counters."""
-    return (await manager.read(DAY))[0].counts
+    return (await manager.read([DAY]))[DAY].live.counts
 
 
 # --- apply ---
@@ -185,6 +185,36 @@ async def test_a_day_without_visitors_has_none(manager: TrackingRedisManager) ->
     assert await manager.uniques(DAY) == (0, None)
 
 
+async def test_several_days_are_read_at_once_and_visitors_where_they_are_asked_for(
+    manager: TrackingRedisManager, store: str
+) -> None:
+    days = ["2026-03-01", "2026-03-02", DAY]
+    for n, day in enumerate(days[1:], 1):
+        await manager.apply(Batch(day, STREAM, 1, 1_000, {"p:/": n}, ids=("a", "b")), await manager.join(day))
+    held = await manager.read(days, days[:2])
+    assert {day: each.live.counts for day, each in held.items()} == {days[0]: {}, days[1]: {"p:/": 1}, DAY: {"p:/": 2}}
+    estimates = [each.uniques.estimate if each.uniques else None for each in held.values()]
+    assert estimates == [0, 2, None]
+    found = held[days[1]].uniques
+    assert found is not None
+    assert (found.sketch is None) == (store == "embedded")
+    assert await manager.read([]) == {}
+
+
+@pytest.mark.parametrize("store", ["redis"], indirect=True)
+@pytest.mark.parametrize("broken", [b"no sketch", {"a": "hash"}], ids=["corrupt", "foreign"])
+async def test_broken_visitors_break_no_counters(
+    manager: TrackingRedisManager, redis_server: RedisServer, broken: Any
+) -> None:
+    await manager.apply(batch(), await manager.join(DAY))
+    with redis_server.client() as client:
+        client.delete(KEYS.uniques)
+        client.hset(KEYS.uniques, mapping=broken) if isinstance(broken, dict) else client.set(KEYS.uniques, broken)
+    held = (await manager.read([DAY], [DAY]))[DAY]
+    assert held.live.counts == {"p:/": 1}
+    assert held.uniques == (0, None if isinstance(broken, dict) else broken)
+
+
 async def test_the_first_salt_that_anybody_proposes_is_everybodys(manager: TrackingRedisManager) -> None:
     assert [await manager.salt(DAY, salt) for salt in (b"one", b"other")] == [b"one", b"one"]
     assert await manager.salt("2026-03-04", b"other") == b"other"
@@ -199,7 +229,7 @@ async def test_a_seal_freezes_what_was_counted_and_counting_goes_on(manager: Tra
     seal = await manager.seal(DAY)
     assert (seal.status, seal.generation, seal.previous) == ("NEW", generation, "")
     assert (await manager.apply(batch(2), generation)).seal == 2
-    live_part, sealed = await manager.read(DAY)
+    live_part, sealed, _ = (await manager.read([DAY]))[DAY]
     assert (sealed.id, sealed.counts) == (seal.id, {"p:/": 1})
     assert (live_part.previous, live_part.counts) == (seal.id, {"p:/": 1})
 
@@ -367,7 +397,7 @@ async def test_many_commands_at_once_take_turns_on_one_connection(
     with redis_server.client() as watch:
         before = watch.info("clients")["connected_clients"]
         manager = get_tracking_manager()
-        await asyncio.gather(*(manager.read(DAY) for _ in range(200)))
+        await asyncio.gather(*(manager.read([DAY]) for _ in range(200)))
         assert watch.info("clients")["connected_clients"] == before + 1
     await close_manager()
 

@@ -313,7 +313,7 @@ async def test_pages_are_answered_as_fast_as_ever_while_redis_is_silent(
     redis_server.resume()
 
     async def arrived() -> bool:
-        return (await get_tracking_manager().read(today()))[0].counts.get("p:/") == 31
+        return (await get_tracking_manager().read([today()]))[today()].live.counts.get("p:/") == 31
 
     await until(arrived)
 

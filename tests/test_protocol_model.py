@@ -278,7 +278,7 @@ class Model(RuleBasedStateMachine):
                 await self.world.flush(day)
                 self.world.down = down
 
-        def look(deltas: dict[str, dict[str, int]]) -> tuple[dict[str, int], int]:
+        def look(deltas: dict[str, dict[str, int]], _: object) -> tuple[dict[str, int], int]:
             asyncio.run_coroutine_threadsafe(others(), self.loop).result()
             counts = reports.counts_of(day, deltas[day])
             asyncio.run_coroutine_threadsafe(others(), self.loop).result()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 async def live() -> dict[str, int]:
     """Return the live views per path."""
-    counts = (await get_tracking_manager().read(today()))[0].counts
+    counts = (await get_tracking_manager().read([today()]))[today()].live.counts
     return {counter[2:]: n for counter, n in counts.items() if counter.startswith("p:")}
 
 
@@ -135,7 +135,7 @@ async def test_hits_too_far_from_today_are_dropped_counted_and_logged(
     await process.push(*views("/a/", 3, at=time.time() - 20 * 86_400), view("/b/"))
     assert await live() == {"/b/": 1}
     assert ledger.snapshot()["dropped_day"] == 3
-    counts = (await get_tracking_manager().read(today()))[0].counts
+    counts = (await get_tracking_manager().read([today()]))[today()].live.counts
     assert counts["ledger:dropped_day"] == 3
     assert "dropped 3 views" in caplog.text
 

@@ -182,7 +182,7 @@ def test_loops_after_each_other_go_on_with_what_the_last_one_left(
         count(2)
 
         async def pushed() -> bool:
-            return (await get_tracking_manager().read(today()))[0].counts.get("p:/a/") == n
+            return (await get_tracking_manager().read([today()]))[today()].live.counts.get("p:/a/") == n
 
         await until(pushed)
 
@@ -214,7 +214,7 @@ def test_what_redis_loses_between_two_loops_is_made_up_for(
         count(2)
 
         async def pushed() -> bool:
-            return get_buffer().empty and bool((await get_tracking_manager().read(today()))[0].counts)
+            return get_buffer().empty and bool((await get_tracking_manager().read([today()]))[today()].live.counts)
 
         await until(pushed)
 
@@ -345,8 +345,8 @@ async def test_an_outage_of_the_database_is_said_once_and_redis_keeps_everything
         await until(failing)
         assert len(lines(caplog)) == 1
         assert lines(caplog)[0].startswith("Redis keeps the views")
-        held = await get_tracking_manager().read(today())
-        assert sum(part.counts.get("p:/a/", 0) for part in held) == 3
+        held = (await get_tracking_manager().read([today()]))[today()]
+        assert sum(part.counts.get("p:/a/", 0) for part in held.parts) == 3
     finally:
         postgres.start()
     await sync_to_async(fresh_connections)(lambda: None)

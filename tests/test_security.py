@@ -101,7 +101,7 @@ def everything() -> list[Any]:
 @blocking
 async def in_store() -> Any:
     """Return what the live counters hold."""
-    return await get_tracking_manager().read(today())
+    return await get_tracking_manager().read([today()])
 
 
 @blocking
