@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from timeit import timeit
 from typing import Any, NamedTuple
 
 import pytest
@@ -321,10 +323,9 @@ Maker = Callable[[int], str]
 
 @pytest.mark.parametrize("make", [lambda n: "bot" * n, lambda n: "(" * n, lambda n: "a." * n, lambda n: "http" * n])
 def test_a_hostile_agent_costs_little(make: Maker) -> None:
-    from timeit import timeit
-
     agents = iter([make(10_000) + str(number) for number in range(20)])
-    assert timeit(lambda: bot(next(agents), SETTINGS), number=20) / 20 < 0.005
+    # CPU seconds: other tests run at the same time.
+    assert timeit(lambda: bot(next(agents), SETTINGS), number=20, timer=time.process_time) / 20 < 0.005
 
 
 def test_of_a_crawlers_mail_address_only_the_domain_is_kept() -> None:
