@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def runtime(tree: ast.AST) -> Iterator[ast.AST]:
         yield from runtime(node)
 
 
+@cache
 def imported(module: str) -> set[str]:
     """Return the full names of what a module imports, also later inside functions."""
     found: set[str] = set()
@@ -67,6 +69,7 @@ def imported(module: str) -> set[str]:
     return found
 
 
+@cache
 def ours(module: str) -> set[str]:
     """Return which of our modules a module imports."""
     names = {name.removeprefix("codex_tracking.") for name in imported(module) if name.startswith("codex_tracking.")}
