@@ -34,11 +34,14 @@ _given: set[int] = set()
 def free_port() -> int:
     """Return a loopback port that nothing uses and this function never returned before.
 
-    Below 32768, so that no outgoing connection takes it between this call and the server's bind.
+    Below 32768, so that no outgoing connection takes it between this call and the server's bind. Each
+    worker of pytest-xdist has ports of its own, because some servers bind long after this call.
     """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         # At random, because several test runs may look at the same time.
-        port = random.randrange(20_000, 32_768)
+        port = random.randrange(20_000 + worker, 32_768, workers)
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
