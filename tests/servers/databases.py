@@ -76,10 +76,10 @@ class PostgresServer(DatabaseServer):
         address: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "connect_timeout": 3}
         return psycopg.connect(dbname=database, autocommit=True, **address)
 
-    def create_database(self, name: str) -> dict[str, Any]:
-        """Make an empty database and return Django's ``DATABASES`` entry for it."""
+    def create_database(self, name: str, template: str = "template1") -> dict[str, Any]:
+        """Copy a database, an empty one when ``template`` is omitted; return Django's ``DATABASES`` entry."""
         with self.connect() as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return self.django_database(name)
 
     def django_database(self, name: str) -> dict[str, Any]:
