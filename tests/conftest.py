@@ -14,15 +14,19 @@ Whatever is missing is skipped by ``require(reason)``, which fails when ``CI=tru
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from asgiref.sync import SyncToAsync
 from django.core.cache import cache
+from django.core.management.commands import flush
 from django.db import connections
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
@@ -46,6 +50,12 @@ from tests.servers import (
 )
 from tests.site.settings import sqlite
 
+SERVER_FIXTURES = {"app_server", "browser", "mariadb", "postgres"}
+"""Fixtures that start more than a Redis; their tests have the mark ``servers``."""
+
+PERMANENT_TABLES = {"django_content_type", "auth_permission"}
+"""Tables that keep their rows from test to test."""
+
 
 @pytest.fixture(autouse=True)
 def _fresh_tracking() -> Iterator[None]:
@@ -56,12 +66,22 @@ def _fresh_tracking() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask pytest-django for the databases that each test's parameters name."""
+    """Ask pytest-django for the databases that each test's parameters name, and mark the tests that need servers."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         alias = callspec.params.get("database") if callspec else None
         if alias == "default" or alias in databases.SERVERS:
             item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
+        fixtures = SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or alias in databases.KINDS or _named_databases(item) - {"default"}:
+            item.add_marker("servers")
+    # A long test that begins last leaves the other workers idle.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _named_databases(item: pytest.Item) -> set[str]:
+    """Return the aliases in a test's ``django_db`` marks."""
+    return {alias for mark in item.iter_markers("django_db") for alias in mark.kwargs.get("databases") or ()}
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +94,23 @@ def django_db_keepdb() -> bool:
 def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     """Start the servers of the databases that the collected tests name, before pytest-django makes their tables."""
     databases.prepare()
-    marks = [mark for item in request.session.items for mark in item.iter_markers("django_db")]
-    named = {alias for mark in marks for alias in mark.kwargs.get("databases") or ()}
+    named = {alias for item in request.session.items for alias in _named_databases(item)}
     for alias in databases.SERVERS:
         if alias in named:
             _running(alias)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_permissions() -> Iterator[None]:
+    """Keep content types and permissions when a test's rows are deleted: making them takes longer than most tests."""
+
+    def sql_flush(style: Any, connection: Any, **options: Any) -> list[str]:
+        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        statements: list[str] = connection.ops.sql_flush(style, set(tables) - PERMANENT_TABLES, **options)
+        return statements
+
+    with patch.object(flush, "sql_flush", sql_flush), patch.object(flush, "emit_post_migrate_signal"):
+        yield
 
 
 @pytest.fixture(params=databases.ALIASES)
@@ -189,7 +221,7 @@ class Sites:
             env: further variables.
             start: False leaves the site ready for ``manage()`` and ``start()``.
         """
-        entry = self._entry(database)
+        entry = self._database(database)
         url = redis.url if isinstance(redis, RedisServer) else redis or "memory://"
         variables = {
             "TEST_DATABASE": json.dumps(entry),
@@ -199,7 +231,8 @@ class Sites:
         }
         site = Site(server_command(server, "{port}", workers), variables | (env or {}), entry)
         self.started.append(site)
-        site.manage("migrate", "--verbosity=0")
+        if settings and "INSTALLED_APPS" in settings:
+            site.manage("migrate", "--verbosity=0")
         return site.start() if start else site
 
     def close(self) -> None:
@@ -208,11 +241,15 @@ class Sites:
             site.stop()
             site.close()
 
-    def _entry(self, database: str) -> dict[str, Any]:
+    def _database(self, kind: str) -> dict[str, Any]:
+        """Return a migrated database, a copy where the kind allows it: migrating takes seconds."""
         name = f"site_{next(self.numbers)}"
-        if database == "sqlite":
-            return sqlite(str(self.folder / f"{name}.sqlite3"))
-        return _running(database).create_database(name)
+        if kind == "sqlite":
+            return sqlite(str(shutil.copy(_template(kind)["NAME"], self.folder / f"{name}.sqlite3")))
+        server = _running(kind)
+        if isinstance(server, PostgresServer):
+            return server.create_database(name, _template(kind)["NAME"])
+        return _migrated(server.create_database(name))
 
 
 @pytest.fixture
@@ -232,6 +269,21 @@ async def browser() -> AsyncIterator[Browser]:
         chromium = await playwright.chromium.launch(executable_path=binary("chromium"), args=["--no-sandbox"])
         yield chromium
         await chromium.close()
+
+
+@functools.cache
+def _template(kind: str) -> dict[str, Any]:
+    """Make the migrated database that the sites' databases are copies of."""
+    if kind != "sqlite":
+        return _migrated(_running(kind).create_database("site_template"))
+    databases.prepare()
+    return _migrated(sqlite(str(databases.FOLDER / "site_template.sqlite3")))
+
+
+def _migrated(entry: dict[str, Any]) -> dict[str, Any]:
+    """Make the test site's tables."""
+    Site([], {"TEST_DATABASE": json.dumps(entry)}, entry).manage("migrate", "--verbosity=0")
+    return entry
 
 
 def _running(alias: str) -> DatabaseServer:

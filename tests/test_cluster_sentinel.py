@@ -18,7 +18,7 @@ from tests.load import Load, pages
 from tests.pipeline import Process, rows, today, view, views
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, missing, require, wait_until
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.redis_client]
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from codex_tracking.types import Batch
 from tests.pipeline import until
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.redis_client
+
 DAY = "2026-03-03"
 KEYS = day_keys("tracking", DAY)
 STREAM = "boot.1"

@@ -480,6 +480,8 @@ DATABASE_MUTANTS = [
 ]
 
 
+pytestmark = pytest.mark.slow
+
 TRIES = 5
 
 

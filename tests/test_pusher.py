@@ -19,7 +19,7 @@ from codex_tracking.visitors import known_clients
 from tests.pipeline import Process, request_for, rows, today, totals, view, views
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis_client]
 
 
 async def live() -> dict[str, int]:
