@@ -73,8 +73,11 @@ FULL = next((python for python, _ in MATRIX if shutil.which(f"python{python}")),
 OLDEST_REDIS = "redis==5.2.*"
 """The oldest client that ``pyproject.toml`` allows."""
 
-ASK_REDIS = ("tests/test_manager.py", "tests/test_pusher.py", "tests/test_cluster_sentinel.py")
-"""Tests of all that the client is used for; they run a second time, with the oldest one."""
+PYTEST = ("python", "-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+"""One worker for each core; each has databases and a Redis of its own."""
+
+UNIT = "not browser and not fault and not slow and not servers"
+"""The tests that need no more than a Redis."""
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["lint", "types", "tests"]
@@ -106,18 +109,28 @@ def tests(session: nox.Session, django: str) -> None:
     """Run the tests against the built wheel; ``-- arguments`` go to pytest."""
     package = wheel(session)
     session.install(f"{package}[test]", f"django~={django}.0")
-    # An environment that is used again has the oldest client.
-    session.install("--upgrade", "redis[hiredis]")
     place = checkout_without_package(Path(session.virtualenv.location))
     session.chdir(place)
     session.run("python", "-m", "tests.servers")
-    partly = () if session.python == FULL else ("-m", "not browser and not fault and not slow")
+    partly = "" if session.python == FULL else "not browser and not fault and not slow"
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
-    # Tests that kill servers meet a busy machine's time limits now and then; a rerun shows in the summary.
-    session.run("python", "-m", "pytest", "--reruns", "2", *partly, *session.posargs, env=environment)
+    # Tests that kill servers exceed their time limits on a busy machine now and then; the summary lists each rerun.
+    pytest = (*PYTEST, "--reruns", "2")
     if not session.posargs:
         session.install(OLDEST_REDIS)
-        session.run("python", "-m", "pytest", "--reruns", "2", *partly, *ASK_REDIS, env=environment)
+        oldest = f"redis_client and {partly}" if partly else "redis_client"
+        session.run(*pytest, "-m", oldest, env=environment)
+    session.install("--upgrade", "redis[hiredis]")
+    # The last summary is the one of all tests.
+    session.run(*pytest, "-m", partly, *session.posargs, env=environment)
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """Run the tests that need no server but Redis, in about a minute; ``-- arguments`` go to pytest."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.servers", "redis")
+    session.run(*PYTEST, "-m", UNIT, *session.posargs)
 
 
 @nox.session
