@@ -125,7 +125,7 @@ def tests(session: nox.Session, django: str) -> None:
     session.run(*pytest, "-m", partly, *session.posargs, env=environment)
 
 
-@nox.session(default=False)
+@nox.session
 def quick(session: nox.Session) -> None:
     """Run the tests that need no server but Redis, in about a minute; ``-- arguments`` go to pytest."""
     session.install("-e", ".[test]")

@@ -252,6 +252,7 @@ def test_blocking_servers_stream_too(client: Client) -> None:
 
 
 @pytest.mark.parametrize("database", ["default", "postgres"], indirect=True)
+@pytest.mark.slow
 async def test_a_long_table_takes_little_memory(database: str, tmp_path: Path) -> None:
     count = 30_000
     await PageView.objects.abulk_create(

@@ -231,6 +231,7 @@ def test_counters_that_wait_in_memory_are_capped_and_sums_stay_exact() -> None:
     assert any(batch.counts.get("p:(other)", 0) >= 10_000 for batch in batches)
 
 
+@pytest.mark.slow
 def test_visitors_that_wait_in_memory_are_capped_and_the_rest_is_in_the_ledger() -> None:
     process = Process()
     for number in range(100_500):
@@ -308,6 +309,7 @@ def test_forged_forwarded_addresses_make_no_visitors(
 
 @pytest.mark.fault
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 async def test_flood_of_random_paths_needs_bounded_memory_and_rows_and_its_sum_is_exact(
     real_redis: RedisServer,
 ) -> None:

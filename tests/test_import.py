@@ -125,6 +125,7 @@ def everything() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_sums_are_those_of_an_independent_count(database: str, tmp_path: Path) -> None:
     lines, truth = traffic(20_000)
     said = run(save(tmp_path / "access.log", lines))
