@@ -223,7 +223,7 @@ class Steps:
         """A read repeats itself when a flush comes just before its rows."""
         loop, looks = asyncio.get_running_loop(), itertools.count()
 
-        def look(deltas: dict[str, dict[str, int]]) -> dict[str, int]:
+        def look(deltas: dict[str, dict[str, int]], _: object) -> dict[str, int]:
             if next(looks) == 0:
                 asyncio.run_coroutine_threadsafe(self.world.flush(), loop).result(10)
             return reports.counts_of(TODAY, deltas[TODAY])
