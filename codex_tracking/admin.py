@@ -12,8 +12,8 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from codex_tracking import sharing
 from codex_tracking.models import Breakdown, DayTotals, PageView, ShareLink
+from codex_tracking.web.access import links
 
 if TYPE_CHECKING:
     PageViewModelAdmin = admin.ModelAdmin[PageView]
@@ -109,4 +109,4 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
         """Close links for ever."""
         for primary_key in queryset.values_list("pk", flat=True):
-            sharing.revoke(primary_key)
+            links.revoke(primary_key)

@@ -21,6 +21,6 @@ class TrackingConfig(AppConfig):
 
         wanted = get_tracking_settings().metrics
         if wanted:
-            from codex_tracking.instruments import register
+            from codex_tracking.pipeline.metrics import register
 
             register(wanted)

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from django.db.models import Sum
 from django.utils.module_loading import import_string
 
-from codex_tracking.aggregate import site_today
+from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import FIELDS, get_tracking_settings, problem, project_url, raw_settings
 
@@ -220,7 +220,7 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
 
 
 def _unusable(url: str) -> list[CheckMessage]:
-    from codex_tracking.manager import StoreUrlError, connect
+    from codex_tracking.store.client import StoreUrlError, connect
 
     try:
         connect(url)
@@ -243,7 +243,7 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
     """Ask Redis, with ``check --deploy --database default``, how old it is and whether it may throw counters away."""
     if get_tracking_settings().embedded or database() not in (databases or ()):
         return []
-    from codex_tracking.manager import STORE_ERRORS
+    from codex_tracking.store.client import STORE_ERRORS
     from codex_tracking.sync import eviction_policy, store_version
 
     try:

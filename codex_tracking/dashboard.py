@@ -16,6 +16,9 @@ from django.utils.translation import get_language
 
 logger = logging.getLogger(__name__)
 
+PROVIDER = "tracking_analytics"
+"""The name of this app's own provider."""
+
 Provider = Callable[[HttpRequest], Awaitable[dict[str, Any]] | dict[str, Any]]
 ProviderT = TypeVar("ProviderT", bound=Provider)
 

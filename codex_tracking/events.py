@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from codex_tracking.buffer import get_buffer
-from codex_tracking.classify import peek_user
-from codex_tracking.metrics import ledger
-from codex_tracking.paths import clean
-from codex_tracking.recorder import bare_hit, hit_of
-from codex_tracking.runner import get_runner
+from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.capture import bare_hit, hit_of
+from codex_tracking.hits.rules import peek_user
+from codex_tracking.hits.text import clean
+from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from codex_tracking.hits.hit import RawHit
     from codex_tracking.settings import TrackingSettings
-    from codex_tracking.types import RawHit
 
 logger = logging.getLogger(__name__)
 

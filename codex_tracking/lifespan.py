@@ -52,7 +52,7 @@ class TrackingLifespan:
             await self.app(scope, receive, send)
             return
         # Not at the top: asgi.py imports this module before Django sets up logging, which may disable loggers it finds.
-        from codex_tracking.runner import get_runner
+        from codex_tracking.pipeline.runner import get_runner
 
         inner, runner = _Inner(self.app, scope), get_runner()
         await receive()

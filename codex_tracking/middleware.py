@@ -10,11 +10,11 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from codex_tracking.aggregate import site_today
-from codex_tracking.buffer import get_buffer
-from codex_tracking.metrics import ledger
-from codex_tracking.recorder import answered
-from codex_tracking.runner import get_runner
+from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.days import site_today
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.capture import answered
+from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)

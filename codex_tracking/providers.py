@@ -6,10 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from codex_tracking.dashboard import DashboardProviders
-
-PROVIDER = "tracking_analytics"
-"""The provider's name."""
+from codex_tracking.dashboard import PROVIDER, DashboardProviders
 
 
 @DashboardProviders.extend(cache_key=PROVIDER)

@@ -15,8 +15,8 @@ from typing import Any
 
 from django.urls import path
 
-from codex_tracking.consumers import LiveConsumer
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.web.api.socket import LiveConsumer
 
 PATH = get_tracking_settings().live_path.lstrip("/")
 

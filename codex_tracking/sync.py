@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from asgiref.sync import async_to_sync
-
-from codex_tracking import flush, status
-from codex_tracking.manager import close_manager, has_manager
-from codex_tracking.overview import Overview
-from codex_tracking.reports import Figure, Page, Summary
+from codex_tracking import flush
+from codex_tracking.pipeline import status
 from codex_tracking.selector import TrackingSelector as Reads
+from codex_tracking.stats.overview import Overview
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.summary import Summary
+from codex_tracking.store.loops import blocking
 from codex_tracking.widgets import TrackingAnalyticsContext
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
-    """Return the blocking twin of a coroutine function; database work stays in the calling thread.
-
-    Raises:
-        RuntimeError: called in a thread whose event loop runs; await the coroutine there.
-    """
-
-    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        # Under ASGI a sync view's coroutines run on the server's loop, whose client is not ours to close.
-        borrowed = has_manager()
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            if not borrowed:
-                # The loop ends with this call, and a client must not outlive its loop.
-                await close_manager()
-
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    return async_to_sync(call)
-
 
 flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
 flush_pending: Callable[[], int] = blocking(flush.flush_pending)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import get_args
 
-from codex_tracking.buffer import get_buffer, reset_buffer
-from codex_tracking.keys import PATH, field
-from codex_tracking.metrics import ledger
-from codex_tracking.paths import normalise
-from codex_tracking.runner import Runner, get_runner, reset_runner
+from codex_tracking.counters.buffer import get_buffer, reset_buffer
+from codex_tracking.counters.fields import PATH, field
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.hit import Reason
+from codex_tracking.hits.text import normalise
+from codex_tracking.pipeline.runner import Runner, get_runner, reset_runner
 from codex_tracking.settings import EMBEDDED, force
-from codex_tracking.types import Reason
 
 BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -91,8 +91,8 @@ def assert_excluded(reason: Reason, n: int = 1) -> None:
 
 def reset_tracking() -> None:
     """Forget all that this process has counted and not yet written, so that no test sees another's views."""
-    from codex_tracking.figures import reset_figures
-    from codex_tracking.manager import clear_embedded
+    from codex_tracking.stats.cache import reset_figures
+    from codex_tracking.store.client import clear_embedded
 
     get_runner().abandon()
     reset_runner()

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from codex_tracking.counter import counter_json, counter_svg
-from codex_tracking.views import details_view, fragment_view, health_view, page_view, tracking_analytics_view
+from codex_tracking.web.api.counter import counter_json, counter_svg
+from codex_tracking.web.dashboard.share import open_link, revoke_link, share_links
+from codex_tracking.web.dashboard.views import (
+    details_view,
+    fragment_view,
+    health_view,
+    page_view,
+    tracking_analytics_view,
+)
 
 app_name = "codex_tracking"
 
@@ -15,8 +22,10 @@ urlpatterns = [
     path("details/<slug:dimension>/", details_view, name="details"),
     path("fragment/<slug:part>/", fragment_view, name="fragment"),
     path("health/", health_view, name="health"),
-    path("api/", include("codex_tracking.api_urls")),
-    path("share/", include("codex_tracking.share_urls")),
+    path("api/", include("codex_tracking.web.api.urls")),
+    path("share/", share_links, name="share-links"),
+    path("share/<int:primary_key>/revoke/", revoke_link, name="share-revoke"),
+    path("share/<str:token>/", open_link, name="share-open"),
     path("counter.svg", counter_svg, name="counter-svg"),
     path("counter.json", counter_json, name="counter-json"),
 ]

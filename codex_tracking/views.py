@@ -1,109 +1,13 @@
-"""The dashboard's views: each lets in who may see it, hands over to ``pages`` and protects the answer."""
+"""The dashboard's views, for projects that mount them one by one; ``codex_tracking.urls`` has all addresses."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any
-from urllib.parse import urlsplit
+from codex_tracking.web.dashboard.views import (
+    details_view,
+    fragment_view,
+    health_view,
+    page_view,
+    tracking_analytics_view,
+)
 
-from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.db import Error as DatabaseError
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
-from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
-from django.views.decorators.http import require_safe
-
-from codex_tracking import access, pages
-from codex_tracking.access import Viewer
-from codex_tracking.headers import protect
-
-logger = logging.getLogger(__name__)
-
-Page = Callable[..., Coroutine[Any, Any, HttpResponse]]
-
-
-def for_viewers(view: Page) -> Page:
-    """Let only those see a page who may; send visitors to the login page, and answer 403 to all others.
-
-    Without the database the page says so with status 503.
-    """
-
-    @require_safe
-    @wraps(view)
-    async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
-        viewer: Viewer | None = None
-        try:
-            viewer = await access.viewer(request)
-            response = await _refused(request) if viewer is None else await view(request, viewer, **arguments)
-        except DatabaseError:
-            logger.exception("The dashboard cannot read the database.")
-            response = await sync_to_async(_unavailable)()
-        return protect(access.private(response, viewer))
-
-    return guarded
-
-
-@for_viewers
-async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Show the dashboard.
-
-    Without Redis it shows what the database has, and says so.
-    """
-    return await pages.dashboard(request, viewer)
-
-
-@for_viewers
-async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> HttpResponse:
-    """Show the whole table of a dimension."""
-    return await pages.details(request, viewer, dimension)
-
-
-@for_viewers
-async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Show one page's own dashboard."""
-    return await pages.page(request, viewer)
-
-
-@for_viewers
-async def health_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Show how the pipeline is."""
-    return await pages.health(request, viewer)
-
-
-@for_viewers
-async def fragment_view(request: HttpRequest, viewer: Viewer, part: str) -> HttpResponse:
-    """Answer one part of the dashboard as a piece of HTML."""
-    return await pages.fragment(request, viewer, part)
-
-
-async def _refused(request: HttpRequest) -> HttpResponse:
-    user = await request.auser()
-    # A login page fits into no card of another page.
-    if not user.is_anonymous or request.headers.get("X-Requested-With") == "XMLHttpRequest":
-        raise PermissionDenied
-    return redirect_to_login(request.get_full_path(), login_url())
-
-
-def login_url() -> str:
-    """Return the project's login page; the admin's when ``LOGIN_URL`` leads nowhere."""
-    try:
-        url = resolve_url(settings.LOGIN_URL)
-        if not urlsplit(url).netloc:
-            resolve("/" + urlsplit(url).path.removeprefix(get_script_prefix()))
-    except (NoReverseMatch, Resolver404):
-        try:
-            return reverse("admin:login")
-        except NoReverseMatch:
-            return str(settings.LOGIN_URL)
-    return url
-
-
-def _unavailable() -> HttpResponse:
-    # Without the request, so that no context processor asks the database again.
-    return HttpResponse(render_to_string("codex_tracking/unavailable.html"), status=503)
+__all__ = ["details_view", "fragment_view", "health_view", "page_view", "tracking_analytics_view"]

@@ -31,11 +31,11 @@ from django.db import connections
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
 
-from codex_tracking.manager import close_manager
+from codex_tracking.store.loops import close_manager
 from codex_tracking.testing import reset_tracking
-from tests import databases
-from tests.pipeline import Process
-from tests.routers import PinnedRouter
+from tests.kit import databases
+from tests.kit.pipeline import Process
+from tests.kit.routers import PinnedRouter
 from tests.servers import (
     DatabaseServer,
     MariaDBServer,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.databases import entries
+from tests.kit.databases import entries
 from tests.site.settings import *  # noqa: F403
 
 DATABASES = entries()
-DATABASE_ROUTERS = ["tests.routers.PinnedRouter"]
+DATABASE_ROUTERS = ["tests.kit.routers.PinnedRouter"]
 CODEX_TRACKING = {"redis_url": "memory://"}

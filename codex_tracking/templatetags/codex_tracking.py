@@ -25,10 +25,10 @@ from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from codex_tracking.access import Viewer, may_see
-from codex_tracking.chart import LineChart, line_chart
-from codex_tracking.pages import load_board, part_of, query_of
-from codex_tracking.sync import blocking
+from codex_tracking.store.loops import blocking
+from codex_tracking.web.access.viewer import Viewer, may_see
+from codex_tracking.web.dashboard.plot import LineChart, line_chart
+from codex_tracking.web.dashboard.views import load_board, part_of, query_of
 
 logger = logging.getLogger(__name__)
 

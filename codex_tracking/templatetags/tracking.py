@@ -16,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 from django import template
 from django.http import HttpRequest
 
-from codex_tracking.figures import Question, get_figures
-from codex_tracking.paths import normalise
-from codex_tracking.recorder import secrets_of
+from codex_tracking.hits.capture import secrets_of
+from codex_tracking.hits.text import normalise
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.cache import Question, get_figures
 
 register = template.Library()
 

@@ -59,12 +59,13 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
     from django.conf import settings
     from django.core.handlers.asgi import ASGIHandler
 
-    from codex_tracking.aggregate import warm
-    from codex_tracking.buffer import get_buffer
-    from codex_tracking.flush import Flusher, sync_to_async_run
-    from codex_tracking.manager import get_tracking_manager
-    from codex_tracking.pusher import Pusher
+    from codex_tracking.counters.buffer import get_buffer
+    from codex_tracking.counters.dimensions import warm
+    from codex_tracking.flush import sync_to_async_run
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.store.loops import get_tracking_manager
 
     tracked = ASGIHandler()
     settings.MIDDLEWARE = []

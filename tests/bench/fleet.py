@@ -71,9 +71,9 @@ def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
 
 async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
     """Be sixteen processes; the first real one flushes besides."""
-    from codex_tracking.flush import Flusher
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.runner import DatabaseThread
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.pipeline.threads import DatabaseThread
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
     await flusher.manager.client.ping()
@@ -97,9 +97,9 @@ async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
 
 async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: list[float]) -> int:
     """Count and push views until ``end``; return how many."""
-    from codex_tracking.aggregate import Aggregator
-    from codex_tracking.buffer import Buffer
-    from codex_tracking.pusher import Pusher
+    from codex_tracking.counters.aggregator import Aggregator
+    from codex_tracking.counters.buffer import Buffer
+    from codex_tracking.pipeline.pusher import Pusher
 
     pusher, dice, views = Pusher(Buffer(Aggregator(flusher.manager.settings))), random.Random(worker), 0
     await asyncio.sleep(dice.random() * PUSH_SECONDS)

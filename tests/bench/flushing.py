@@ -97,7 +97,7 @@ def _few_changed(bench: Bench, kind: str, rows: int) -> list[Figure]:
 
 def main(method: str, rows: int, step: int = 1, first: int = 0) -> None:
     """Fill Redis, write all of it to the database in one of two ways, and report seconds, CPU time and memory."""
-    from codex_tracking.aggregate import site_today
+    from codex_tracking.counters.days import site_today
 
     day = site_today().isoformat()
     asyncio.run(fill(day, (PATH.format(first + step * n) for n in range(rows))))
@@ -115,8 +115,8 @@ def main(method: str, rows: int, step: int = 1, first: int = 0) -> None:
 
 async def fill(day: str, paths: Iterator[str]) -> None:
     """Bring these paths to Redis, each viewed a few times by one visitor."""
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.types import Batch
+    from codex_tracking.counters.batch import Batch
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     manager = get_tracking_manager()
     generation, seq = await manager.join(day), 0
@@ -131,9 +131,9 @@ async def fill(day: str, paths: Iterator[str]) -> None:
 
 async def flush(day: str) -> int:
     """Flush as the runner does."""
-    from codex_tracking.flush import Flusher
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.runner import DatabaseThread
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.pipeline.threads import DatabaseThread
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     try:
         return await Flusher(get_tracking_manager(), DatabaseThread().run).flush(day)
@@ -146,8 +146,8 @@ def limit(day: str) -> int:
     from django.conf import settings
     from django.db import connection
 
-    from codex_tracking.keys import day_keys
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.store.keys import day_keys
 
     key = day_keys(get_tracking_settings().key_prefix, day).live
     connection.ensure_connection()

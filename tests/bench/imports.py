@@ -46,7 +46,7 @@ def main() -> None:
     ms = (time.process_time() - begin) * 1000
     modules, loaded = len(sys.modules) - before, [name for name in UNWANTED if name in sys.modules]
     begin = time.process_time()
-    from codex_tracking.aggregate import warm
+    from codex_tracking.counters.dimensions import warm
     from codex_tracking.settings import get_tracking_settings
 
     warm(get_tracking_settings())

@@ -15,7 +15,7 @@ from tests.bench.figure import Figure
 from tests.bench.traffic import hits
 
 if TYPE_CHECKING:
-    from codex_tracking.pusher import Pusher
+    from codex_tracking.pipeline.pusher import Pusher
 
 MOST_MS = 10.0
 TICK = 0.001
@@ -61,14 +61,15 @@ async def scenario(name: str, size: int) -> None:
     if name.startswith("start"):
         await watched(start, 1)
         return
-    from codex_tracking.aggregate import Aggregator, warm
-    from codex_tracking.buffer import Buffer
-    from codex_tracking.flush import Flusher
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.pusher import Pusher
-    from codex_tracking.runner import DatabaseThread
+    from codex_tracking.counters.aggregator import Aggregator
+    from codex_tracking.counters.buffer import Buffer
+    from codex_tracking.counters.dimensions import warm
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.pipeline.pusher import Pusher
+    from codex_tracking.pipeline.threads import DatabaseThread
     from codex_tracking.selector import TrackingSelector
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     settings = get_tracking_settings()
     pusher = Pusher(Buffer(Aggregator(settings)))
@@ -122,8 +123,8 @@ async def scenario(name: str, size: int) -> None:
 
 async def start() -> None:
     """Start the tasks in a process that has loaded nothing of them yet, and push for the first time."""
-    from codex_tracking.buffer import get_buffer
-    from codex_tracking.runner import get_runner
+    from codex_tracking.counters.buffer import get_buffer
+    from codex_tracking.pipeline.runner import get_runner
 
     get_runner().start()
     await get_runner().loaded()

@@ -41,12 +41,14 @@ def measure(bench: Bench) -> list[Figure]:
 
 async def fill(name: str, paths: int, visitors: int) -> None:
     """Count so many paths, push them if wanted, and report what the process grew by."""
-    from codex_tracking.aggregate import Aggregator, warm
-    from codex_tracking.buffer import Buffer
-    from codex_tracking.flush import Flusher, sync_to_async_run
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.pusher import Pusher
+    from codex_tracking.counters.aggregator import Aggregator
+    from codex_tracking.counters.buffer import Buffer
+    from codex_tracking.counters.dimensions import warm
+    from codex_tracking.flush import sync_to_async_run
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     warm(get_tracking_settings())
     pusher = Pusher(Buffer(Aggregator(get_tracking_settings())))

@@ -116,7 +116,7 @@ def fill(server: PostgresServer, name: str, paths: int, days: int) -> None:
 
 
 def _fill_breakdowns(connection: Any, days: int) -> None:
-    from codex_tracking.types import Dimension
+    from codex_tracking.counters.fields import Dimension
 
     for dimension in set(get_args(Dimension)) - {"minute"}:
         few = {"hour": 24, "channel": 7, "device": 5}.get(dimension)
@@ -154,11 +154,11 @@ async def read(repeat: int) -> None:
     from asgiref.sync import sync_to_async
     from django.core.management import call_command
 
-    from codex_tracking.aggregate import site_today
+    from codex_tracking.counters.days import site_today
     from codex_tracking.flush import sync_to_async_run
     from codex_tracking.models import DayTotals
     from codex_tracking.selector import TrackingSelector
-    from codex_tracking.toplists import list_finished_days
+    from codex_tracking.tables.toplists import list_finished_days
     from tests.bench.client import Client
 
     await sync_to_async(call_command)("migrate", verbosity=0)
@@ -200,8 +200,9 @@ async def _asked(client: Client, address: str, repeat: int) -> dict[str, Any]:
 
 async def arrive(day: str) -> None:
     """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
-    from codex_tracking.manager import close_manager, get_tracking_manager
-    from codex_tracking.types import Batch, Dimension
+    from codex_tracking.counters.batch import Batch
+    from codex_tracking.counters.fields import Dimension
+    from codex_tracking.store.loops import close_manager, get_tracking_manager
     from tests.bench.flushing import PATH
 
     counts: dict[str, int] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from codex_tracking.manager import STORE_ERRORS
+from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.sync import flush_page_views, flush_pending
 
 

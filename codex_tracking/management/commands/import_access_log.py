@@ -12,10 +12,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from codex_tracking.history import BusyError, Importer, Report, begin_of
-from codex_tracking.logfile import LogFile
-from codex_tracking.prune import forget_salts
+from codex_tracking.access_log.file import LogFile
+from codex_tracking.access_log.importer import Importer, begin_of
+from codex_tracking.access_log.records import BusyError
+from codex_tracking.access_log.report import Report
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.tables.prune import forget_salts
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.2

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from codex_tracking.prune import count, first_kept, forget_salts, prune
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.tables.prune import count, first_kept, forget_salts, prune
 
 
 class Command(BaseCommand):

@@ -12,14 +12,15 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import Resolver404, resolve
 
-from codex_tracking.aggregate import Aggregator
-from codex_tracking.classify import bot, bot_category, opted_out
-from codex_tracking.keys import PATH
-from codex_tracking.paths import normalise
-from codex_tracking.recorder import answered
+from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.counters.fields import PATH
+from codex_tracking.hits.bots import bot, bot_category
+from codex_tracking.hits.capture import answered
+from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.rules import opted_out
+from codex_tracking.hits.text import normalise
+from codex_tracking.hits.visitors import client_address
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
-from codex_tracking.types import Hit
-from codex_tracking.visitors import client_address
 
 BROWSER = {
     "User-Agent": (

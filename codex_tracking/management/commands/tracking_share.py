@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from codex_tracking import sharing
+from codex_tracking.web.access import links
 
 OPEN = "codex_tracking:share-open"
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help="Whom the link is for.")
-        parser.add_argument("--days", type=int, default=sharing.DAYS, help="Days that it lasts (default %(default)s).")
+        parser.add_argument("--days", type=int, default=links.DAYS, help="Days that it lasts (default %(default)s).")
         parser.add_argument("--site", default="", metavar="https://example.com", help="What the address begins with.")
         parser.add_argument("--revoke", type=int, metavar="NUMBER", help="Close the link of this number for ever.")
 
@@ -36,20 +36,20 @@ class Command(BaseCommand):
     def _create(self, options: dict[str, Any]) -> None:
         try:
             reverse(OPEN, args=["token"])
-            link = sharing.create(options["name"], options["days"], "manage.py")
+            link = links.create(options["name"], options["days"], "manage.py")
         except NoReverseMatch as error:
             raise CommandError("The dashboard has no address: include codex_tracking.urls in your URLs.") from error
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(options["site"].rstrip("/") + reverse(OPEN, args=[sharing.token_of(link)]))
+        self.stdout.write(options["site"].rstrip("/") + reverse(OPEN, args=[links.token_of(link)]))
 
     def _revoke(self, number: int) -> None:
-        if not sharing.revoke(number):
+        if not links.revoke(number):
             raise CommandError(f"There is no open link {number}; list them without arguments.")
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] revoked link {number}"))
 
     def _list(self) -> None:
         now = timezone.now()
-        for link in sharing.links():
-            state = f"open until {link.expires_at:%Y-%m-%d %H:%M} UTC" if sharing.is_open(link, now) else "closed"
+        for link in links.links():
+            state = f"open until {link.expires_at:%Y-%m-%d %H:%M} UTC" if links.is_open(link, now) else "closed"
             self.stdout.write(f"{link.pk:>4}  {link.name}  {state}")

@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand
 
 import codex_tracking
 from codex_tracking.models import database
-from codex_tracking.status import Status
+from codex_tracking.pipeline.status import Status
 from codex_tracking.sync import tracking_status
 
 

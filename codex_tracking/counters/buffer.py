@@ -1,0 +1,133 @@
+"""The buffer between requests and pushes: hits in order of arrival, and the aggregator that counts them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.hit import RawHit
+from codex_tracking.settings import get_tracking_settings
+
+logger = logging.getLogger(__name__)
+
+MOST_HITS = 5_000
+"""Hits that may wait uncounted; beyond, the request that brings one more counts some, so that memory stays bounded."""
+LOOK_EVERY = 16
+"""Hits between two looks whether anybody counts them."""
+SOME_HITS = 50
+"""A fifth of a millisecond, once in fifty requests."""
+
+
+class Buffer:
+    """Takes hits from any thread without waiting.
+
+    Args:
+        aggregator: what counts them; touched under this buffer's lock only.
+    """
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+        self._hits: deque[RawHit] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self._hits and not any(self._aggregator.days.values())
+
+    def put(self, hit: RawHit) -> bool:
+        """Take one hit.
+
+        Returns:
+            Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
+        """
+        hits = self._hits
+        hits.append(hit)
+        if len(hits) % LOOK_EVERY != 1:
+            return False
+        if len(hits) > MOST_HITS:
+            self.fold(SOME_HITS)
+        return True
+
+    def fold(self, most: int) -> int:
+        """Count the oldest hits, ``most`` at the most, and return how many."""
+        take, add, kinds = self._hits.popleft, self._aggregator.add, ledger.counts
+        with self._lock:
+            self._aggregator.use(get_tracking_settings())
+            some = min(most, len(self._hits))
+            for _ in range(some):
+                try:
+                    kinds[add(take())] += 1
+                except Exception:
+                    # A project may have put anything into the request; the other views go on.
+                    ledger.add("record_failures")
+                    logger.exception("a view was not counted")
+        return some
+
+    def days(self) -> list[str]:
+        """Return the ISO dates of which something waits."""
+        with self._lock:
+            return [date for date, day in self._aggregator.days.items() if day]
+
+    def counts(self) -> dict[str, int]:
+        """Return all counters that wait, those of all days added up; for tests."""
+        self.fold(len(self._hits))
+        with self._lock:
+            total: Counter[str] = Counter()
+            for day in self._aggregator.counted().values():
+                total.update(day.counts)
+            return dict(total)
+
+    def cut(self, day: str, stream: str, seq: int, salt: bytes) -> Batch | None:
+        """Take what one batch may hold; see ``Aggregator.cut``."""
+        with self._lock:
+            return self._aggregator.cut(day, stream, seq, salt)
+
+    def requeue(self, day: str, ids: Iterable[str]) -> None:
+        """Take hashed visitors back; see ``Aggregator.requeue``."""
+        with self._lock:
+            self._aggregator.requeue(day, ids)
+
+    def note(self, day: str, name: str, n: int) -> None:
+        """Add to a day's ledger; see ``Aggregator.note``."""
+        with self._lock:
+            self._aggregator.note(day, name, n)
+
+    def discard(self, day: str) -> int:
+        """Give a day up; see ``Aggregator.discard``."""
+        with self._lock:
+            return self._aggregator.discard(day)
+
+    def oldest(self) -> float:
+        """Return when the oldest hit that waits here happened, seconds since the epoch; 0 when none waits."""
+        with self._lock:
+            waiting = [
+                moment for moment in (self._aggregator.oldest(), self._hits[0][0] if self._hits else 0) if moment
+            ]
+            return min(waiting, default=0)
+
+
+_buffer: Buffer | None = None
+
+
+def get_buffer() -> Buffer:
+    """Return this process's buffer."""
+    global _buffer
+    if _buffer is None:
+        _buffer = Buffer(Aggregator(get_tracking_settings()))
+    return _buffer
+
+
+def reset_buffer() -> None:
+    """Begin with an empty buffer: what a forked child inherits is its parent's to count."""
+    global _buffer
+    _buffer = None
+
+
+os.register_at_fork(after_in_child=reset_buffer)

@@ -1,0 +1,61 @@
+"""The site's clock and calendar: the day and hour of a moment, and the days that are accepted."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+WINDOW = 900
+"""Seconds for which day and hour are looked up once; every zone's offset is a multiple of it."""
+DAYS_BACK, DAYS_AHEAD = 8, 1
+"""Days around today that are accepted."""
+
+
+class Clock:
+    """Tells the site's day and hour of a moment, asking the time zone once in a quarter of an hour."""
+
+    def __init__(self) -> None:
+        self._begin = 0.0
+        self._end = 0.0
+        self._now = ("", "")
+
+    def read(self, at: float) -> tuple[str, str]:
+        """Return ISO date and hour ("00" to "23") of ``at``, seconds since the epoch, in ``TIME_ZONE``."""
+        if not self._begin <= at < self._end:
+            local = datetime.fromtimestamp(at, timezone.get_default_timezone())
+            self._begin = at - at % WINDOW
+            self._end = self._begin + WINDOW
+            self._now = (local.date().isoformat(), f"{local.hour:02}")
+        return self._now
+
+
+def site_now() -> datetime:
+    """Return the present in ``TIME_ZONE``, whatever time zone a view has activated for its visitor."""
+    return datetime.now(timezone.get_default_timezone())
+
+
+def site_today() -> Date:
+    """Return the site's day."""
+    return site_now().date()
+
+
+def accepted_days(today: str) -> tuple[str, ...]:
+    """Return the ISO dates that are counted and flushed when it is ``today``, oldest first."""
+    middle = datetime.fromisoformat(today).date()
+    return tuple((middle + timedelta(offset)).isoformat() for offset in range(-DAYS_BACK, DAYS_AHEAD + 1))
+
+
+def parse_day(date_str: str | None) -> str:
+    """Return ``date_str``, or today's date.
+
+    Raises:
+        ValueError: ``date_str`` is not an ISO date.
+    """
+    if date_str is None:
+        return site_today().isoformat()
+    try:
+        return Date.fromisoformat(date_str).isoformat()
+    except (TypeError, ValueError):
+        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {date_str!r}") from None

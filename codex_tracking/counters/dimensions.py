@@ -1,0 +1,105 @@
+"""The counter fields of one hit, worked out once for each distinct value."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from codex_tracking.counters.fields import PATH, field, first, pair
+from codex_tracking.hits.bots import bot
+from codex_tracking.hits.countries import country_of
+from codex_tracking.hits.devices import device_of
+from codex_tracking.hits.hit import Client
+from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.sources import Source, source_of
+from codex_tracking.hits.text import clean, normalise
+from codex_tracking.hits.visitors import client_address, identity
+from codex_tracking.settings import TrackingSettings
+
+DIRECT = "direct"
+"""The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
+VALUE_LIMIT = 200
+PAGE = field(PATH, "")
+
+
+class Profile(NamedTuple):
+    """What is worked out once for all hits of a client."""
+
+    bot: str | None
+    """The name of a bot; None for a person."""
+    fields: tuple[str, ...]
+    """Counter fields of browser, system, device, language and country."""
+    identity: str
+    """See ``visitors.identity``."""
+
+
+class Origin(NamedTuple):
+    """What is worked out once for all views that came from one place."""
+
+    source: str
+    referrer: str
+    counters: tuple[str, ...]
+    """Counter fields of a view; none for a direct one."""
+    fields: tuple[str, ...]
+    """Counter fields of a visit that begins so."""
+
+
+def profile_of(client: Client, settings: TrackingSettings) -> Profile:
+    """Return what is to be known of a client."""
+    address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
+    country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
+    return Profile(
+        bot(client.agent, settings),
+        technology(client.agent, client.hints, client.language, country),
+        identity(client, settings.trusted_proxies),
+    )
+
+
+# --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
+
+
+@lru_cache(maxsize=16_384)
+def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
+    """Return a path as it is stored, and the counter fields of its view."""
+    stored = normalise(path, secrets)
+    return stored, (PAGE + stored, pair("page_source", stored, source)) if source else (PAGE + stored,)
+
+
+@lru_cache(maxsize=4096)
+def place(route: str, view: str, hour: str, minute: int | None) -> tuple[str, ...]:
+    """Return the counter fields of what answered, and when; the minute is one since the epoch."""
+    known = (
+        field("minute", str(minute)) if minute is not None else "",
+        field("route", clean(route, 500)) if route else "",
+        field("view", clean(view, VALUE_LIMIT)) if view else "",
+    )
+    return (field("hour", hour), *filter(None, known))
+
+
+@lru_cache(maxsize=8192)
+def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[str, ...]:
+    """Return the counter fields of what the visitor came with."""
+    device, tongue = device_of(agent, hints), language_of(language)
+    values = (("browser", device.browser), ("os", device.os), ("device", device.device))
+    known = [(name, clean(value, 80)) for name, value in (*values, ("language", tongue), ("country", country)) if value]
+    return tuple(field(name, value) for name, value in known)
+
+
+@lru_cache(maxsize=4096)
+def origin_of(referrer: str, campaign: str, host: str) -> Origin:
+    """Return where a view came from; see ``sources.source_of``."""
+    source = source_of(referrer, campaign, host)
+    known = tuple(field(name, value) for name, value in zip(Source._fields, source, strict=True) if value)
+    return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
+
+
+@lru_cache(maxsize=4096)
+def beginnings(hour: str, origin: tuple[str, ...], client: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the counter fields of a visit's beginning, without its entry page."""
+    return tuple(first(counter) for counter in (field("hour", hour), *origin, *client))
+
+
+def warm(settings: TrackingSettings) -> None:
+    """Load what the first view of a browser would load: bot patterns and device tables, some 200 ms."""
+    bot("Mozilla/5.0 (warm)", settings)
+    device_of("Mozilla/5.0 (warm)", ("", "", ""))

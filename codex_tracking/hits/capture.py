@@ -1,0 +1,140 @@
+"""The hit of a request: a few look-ups on the request's own path, without I/O."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from codex_tracking.hits.hit import Client, Hit, Kind, RawHit, Reason
+from codex_tracking.hits.rules import is_early, is_error, is_html, is_partial, opted_out, peek_user
+from codex_tracking.hits.visitors import known_clients, meet
+from codex_tracking.settings import TrackingSettings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+LONGEST_PATH = 2_049
+"""One more than is stored at all, so that longer ones still show as too long."""
+LONGEST_REFERRER = 2_048
+OURS = "codex_tracking"
+"""The ``app_name`` of our own URLs."""
+NO_HINTS = ("", "", "")
+NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
+
+
+def answered(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> RawHit | None:
+    """Return what an answered request counts as: a view, an error, or excluded for the first reason that applies.
+
+    Bots are told from people later. All in one, with plain look-ups and guard clauses: every visitor waits for it.
+
+    Returns:
+        None when counting is off, or when this library itself answered.
+    """
+    match = request.resolver_match
+    # The dashboard polls, and who looks at figures is no visitor.
+    if not settings.enabled or (match is not None and OURS in match.app_names):
+        return None
+    if request.method != "GET":
+        return excluded("method")
+    if request.path.startswith(settings.skip_prefixes):
+        return excluded("prefix")
+    meta = request.META
+    status = response.status_code
+    if status == 200:
+        if not is_html(response):
+            return excluded("content_type")
+    elif status == 304:
+        # It carries no content type, so what the browser asked for has to tell a page from a picture.
+        if "text/html" not in meta.get("HTTP_ACCEPT", "text/html"):
+            return excluded("content_type")
+    elif is_error(status):
+        return hit_of(request, peek_user(request)[0], settings, "error", str(status))
+    elif not settings.track_redirects or (status != 301 and status != 302):
+        return excluded("status")
+    if (
+        "HTTP_SEC_PURPOSE" in meta
+        or "HTTP_PURPOSE" in meta
+        or "HTTP_X_PURPOSE" in meta
+        or "HTTP_X_MOZ" in meta
+        or "HTTP_X_SEC_PURPOSE" in meta
+    ) and is_early(meta):
+        return excluded("prefetch")
+    if (
+        meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
+        or "HTTP_HX_REQUEST" in meta
+        or "HTTP_X_REQUESTED_WITH" in meta
+        or "HTTP_TURBO_FRAME" in meta
+        or "HTTP_HX_HISTORY_RESTORE_REQUEST" in meta
+    ) and is_partial(meta):
+        return excluded("partial")
+    user, is_staff = peek_user(request)
+    if is_staff and not settings.track_staff:
+        return excluded("staff")
+    if not user and not settings.track_anonymous:
+        return excluded("anonymous")
+    return hit_of(request, user, settings)
+
+
+def excluded(reason: Reason) -> RawHit:
+    """Return a hit that is counted under this reason and nothing else."""
+    return bare_hit("excluded", reason)
+
+
+def bare_hit(kind: Kind, name: str) -> Hit:
+    """Return a hit of which nothing but its name is kept."""
+    return Hit(time(), kind, name, "", (), "", "", "", "", NOBODY)
+
+
+def hit_of(request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> RawHit:
+    """Return what is kept of a request, cut but raw.
+
+    Args:
+        request: answered or not.
+        user: the primary key from ``peek_user``.
+        settings: what to hide, and which headers to read.
+        kind: what it counts as.
+        name: the status of an error, the text of an event.
+    """
+    meta = request.META
+    get = meta.get
+    match = request.resolver_match
+    anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
+    traits = (
+        get("HTTP_HOST", ""),
+        get("HTTP_USER_AGENT", ""),
+        hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
+        get("HTTP_ACCEPT_LANGUAGE", ""),
+        get(settings.country_meta, "") if settings.country_header else "",
+        get("REMOTE_ADDR") or "",
+        get("HTTP_X_FORWARDED_FOR", ""),
+        "" if anonymous else user,
+        anonymous,
+    )
+    return (
+        time(),
+        kind,
+        name,
+        request.path[:LONGEST_PATH],
+        () if match is None or settings.secret_names.isdisjoint(match.kwargs) else secrets_of(match.kwargs, settings),
+        match.route if match is not None else "",
+        match.view_name if match is not None else "",
+        get("QUERY_STRING", "")[:LONGEST_REFERRER],
+        get("HTTP_REFERER", "")[:LONGEST_REFERRER],
+        known_clients.get(traits) or meet(traits),
+    )
+
+
+def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:
+    """Return the client hints that name browser, system and kind of device."""
+    get = meta.get
+    return (get("HTTP_SEC_CH_UA", ""), get("HTTP_SEC_CH_UA_PLATFORM", ""), get("HTTP_SEC_CH_UA_MOBILE", ""))
+
+
+def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> tuple[str, ...]:
+    """Return names and values, flat, of those URL arguments whose values must not be stored."""
+    found: tuple[str, ...] = ()
+    for name in kwargs:
+        if name in settings.secret_names:
+            found += (name, str(kwargs[name]))
+    return found

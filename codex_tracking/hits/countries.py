@@ -1,0 +1,71 @@
+"""The visitor's country: the CDN's header, else a MaxMind database."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maxminddb import Reader
+
+logger = logging.getLogger(__name__)
+
+NOWHERE = frozenset({"XX", "T1", "ZZ", "A1", "A2", "AP", "EU", "O1"})
+"""What CDNs and databases send for unknown, Tor, proxies, satellites and whole continents."""
+
+
+def country_of(header_value: str, address: str, geoip_path: str) -> str:
+    """Return the ISO 3166 alpha-2 code of a visitor's country, or an empty string.
+
+    Args:
+        header_value: of the header that ``country_header`` names; a CDN's ``XX`` or ``T1`` is an answer: unknown.
+        address: the client's, from ``visitors.client_address``.
+        geoip_path: a MaxMind database (country or city), or empty.
+    """
+    if header_value:
+        code = header_value.strip().upper()
+        if code in NOWHERE or _is_code(code):
+            return _known(code)
+    return _look_up(address, geoip_path) if geoip_path and address else ""
+
+
+def _is_code(code: str) -> bool:
+    return len(code) == 2 and code.isascii() and code.isalpha()
+
+
+def _known(code: object) -> str:
+    return code if isinstance(code, str) and _is_code(code) and code not in NOWHERE else ""
+
+
+@lru_cache(maxsize=4)
+def _reader(path: str) -> Reader | None:
+    """Open a database once; a missing or broken one says so once and stays closed until the process ends."""
+    try:
+        import maxminddb
+
+        return maxminddb.open_database(path)
+    except ImportError:
+        logger.warning("CODEX_TRACKING['geoip_path'] is set, but maxminddb is not installed: no countries.")
+    except Exception as error:
+        logger.warning("Cannot open the GeoIP database %s (%s): no countries.", path, type(error).__name__)
+    return None
+
+
+@lru_cache(maxsize=8192)
+def _look_up(address: str, path: str) -> str:
+    reader = _reader(path)
+    if reader is None:
+        return ""
+    try:
+        record = reader.get(address)
+    except Exception:  # not an address, IPv6 in an IPv4 database, a corrupt page: none of it is the visitor's fault
+        return ""
+    if not isinstance(record, dict):
+        return ""
+    for name in ("country", "registered_country"):
+        country = record.get(name)
+        code = _known(country.get("iso_code") if isinstance(country, dict) else country)
+        if code:
+            return code
+    return ""

@@ -1,0 +1,114 @@
+"""Redis to database: each seal becomes rows, once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from django.db import DatabaseError
+
+from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.pipeline.partitions import Piles
+from codex_tracking.store.protocol import Seal, TrackingRedisManager
+from codex_tracking.tables.prune import Daily
+from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, write_seal
+from codex_tracking.tables.toplists import list_finished_days
+
+ATTEMPTS = 5
+Run = Callable[..., Awaitable[Any]]
+"""Runs a blocking function with its arguments in a thread that may use the database."""
+daily = Daily()
+"""Old detail goes with the first flush of a day."""
+
+
+class Flusher:
+    """Moves sealed parts into the database; any number may run at once, die anywhere and be repeated.
+
+    Args:
+        manager: of the running event loop.
+        run: runs the transactions.
+    """
+
+    def __init__(self, manager: TrackingRedisManager, run: Run) -> None:
+        self.manager = manager
+        self.run = run
+
+    async def flush_pending(self) -> int:
+        """Flush today and the days around it, and forget past days that are empty; return paths written."""
+        today = site_today().isoformat()
+        written = 0
+        failure: DatabaseError | None = None
+        for day in accepted_days(today):
+            try:
+                written += await self.flush(day, retire=day < today)
+            except DatabaseError as error:
+                # Whatever is wrong with one day, the others go on.
+                failure = failure or error
+        if failure:
+            raise failure
+        if daily.due(today):
+            await self.run(daily.run, today, self.manager.settings)
+        await self.run(list_finished_days, today)
+        return written
+
+    async def flush(self, day: str, retire: bool = False) -> int:
+        """Write what one day holds, and return the number of path counters written.
+
+        Args:
+            day: ISO date.
+            retire: forget the day in Redis when nothing of it is waiting.
+        """
+        paths = 0
+        for _ in range(ATTEMPTS):
+            seal = await self.manager.seal(day)
+            if seal.status == "NONE":
+                if retire and await self.manager.retire(day):
+                    await self.run(forget_generations, day)
+                break
+            outcome = await self._write(day, seal)
+            if outcome is None:
+                continue
+            paths += outcome.paths
+            if outcome.verdict == "done":
+                await self.manager.done(day, seal.id)
+            elif outcome.verdict == "drop":
+                await self.manager.drop(day, seal.generation)
+            if seal.status == "NEW" and outcome.verdict == "done":
+                break
+        return paths
+
+    async def _write(self, day: str, seal: Seal) -> Outcome | None:
+        """Bring one seal into the database; None when Redis moved on meanwhile."""
+        sealed = None
+        if seal.status != "IDLE":
+            sealed = await self._read(day, seal.id)
+            if sealed is None:
+                return None
+        outcome: Outcome = await self.run(write_seal, day, seal, sealed, self.manager.settings)
+        if outcome.verdict != "changed":
+            return outcome
+        if not await self.manager.standing(day, seal):
+            return None
+        # Redis still has this seal and the database still expects another one: the chain is broken for good.
+        last: str = await self.run(last_seal, day, seal.generation)
+        return Outcome("drop") if last == outcome.last else None
+
+    async def _read(self, day: str, seal: str) -> Sealed | None:
+        # Before the chunks: if Redis is wiped in between, the chunks say so, and the visitors are asked for again.
+        uniques = await self.manager.uniques(day)
+        piles, size = Piles(), 0
+        async for chunk in self.manager.chunks(day, seal):
+            if chunk is None:
+                return None
+            piles.add(chunk)
+            size = chunk.size
+        if await piles.distinct() != size:
+            # A restarted or promoted Redis went on with the scan, and orders its hashes in its own way.
+            return None
+        acked = {name[3:].decode(): int(last) for name, last in piles.header.items() if name.startswith(b"#w:")}
+        return Sealed(acked, piles.counters, uniques)
+
+    async def settle(self, day: str, generation: str, stream: str, batches: Iterable[Batch]) -> None:
+        """Close a generation and write a worker's own batches that its flushes did not bring; safe to repeat."""
+        await self.run(settle, day, generation, stream, list(batches), self.manager.settings)

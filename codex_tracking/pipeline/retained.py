@@ -1,0 +1,42 @@
+"""Batches that Redis has and the database may not have yet, joined when there are many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch, add_to
+from codex_tracking.counters.ledger import ledger
+
+MOST_BATCHES = 128
+"""Batches of a day that are kept apart, since each push looks at all of them; about a minute's."""
+
+
+def shorten(retained: list[tuple[int, Batch]]) -> None:
+    """Join old batches of one seal while more is kept apart than a process may hold; sums stay exact.
+
+    Two at a time and as few as it takes: all at once would hold up the event loop.
+    """
+    fields = sum(len(batch.counts) for _, batch in retained if batch.span == 1)
+    visitors = sum(len(batch.ids) for _, batch in retained if batch.span == 1)
+    at = 1
+    while at < len(retained) and (fields > MOST_FIELDS or visitors > MOST_VISITORS or len(retained) > MOST_BATCHES):
+        (seal, before), (next_seal, batch) = retained[at - 1 : at + 1]
+        if seal != next_seal:
+            at += 1
+            continue
+        for one in (batch, before):
+            if one.span == 1:
+                fields -= len(one.counts)
+                visitors -= len(one.ids)
+        retained[at - 1 : at + 1] = [(seal, joined(before, batch))]
+
+
+def joined(before: Batch, batch: Batch) -> Batch:
+    """Return one batch that stands for both, and takes over what the first one holds."""
+    ids = before.ids if isinstance(before.ids, set) else set(before.ids)
+    fresh = [visitor for visitor in batch.ids if visitor not in ids]
+    room = MOST_VISITORS - len(ids)
+    ids.update(fresh[:room])
+    if len(fresh) > room:
+        ledger.dropped("visitor", len(fresh) - room)
+    return replace(batch, counts=add_to(before.counts, batch.counts), ids=ids, span=before.span + batch.span)

@@ -1,0 +1,138 @@
+"""The state of the pipeline: what waits where, since when, and what was left out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import Error
+from django.db.models import Max, Sum
+
+from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.fields import PATH
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.models import Breakdown, DayTotals, database
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.store.client import STORE_ERRORS
+from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.protocol import Part
+
+
+@dataclass(frozen=True)
+class Store:
+    """The live counters' side."""
+
+    reachable: bool
+    kind: str
+    """``redis`` or ``embedded``."""
+    version: str = ""
+    latency_ms: float = 0.0
+    lease_holder: str = ""
+    """Host and process id of who flushed last."""
+    unflushed_views: dict[str, int] = field(default_factory=dict)
+    """ISO date -> views that no flush has written yet."""
+    oldest_unflushed: float = 0.0
+    """When the oldest of them happened, seconds since the epoch; 0 when there is none."""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole pipeline at one moment."""
+
+    store: Store
+    database_reachable: bool
+    last_flush: float
+    """Seconds since the epoch; 0 when there was none."""
+    views_today: int
+    """In the database."""
+    excluded: dict[str, int]
+    """Reason -> requests of today that were no page views, as far as they are flushed."""
+    left_out: dict[str, int]
+    """Ledger of today, as far as it is flushed: what was dropped, by reason, and failures."""
+    process: dict[str, int]
+    """Ledger of this process since it began."""
+    oldest_unpushed: float
+    """When the oldest hit in this process' memory happened, seconds since the epoch; 0 when none waits."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether both ends answer and nothing has waited for longer than three flushes."""
+        waited = time.time() - self.store.oldest_unflushed if self.store.oldest_unflushed else 0.0
+        in_time = waited < max(60.0, 3 * get_tracking_settings().flush_interval)
+        return self.store.reachable and self.database_reachable and in_time
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {"healthy": self.healthy, **asdict(self)}
+
+
+async def tracking_status() -> Status:
+    """Return how the pipeline is; never raises for what is away, but says so.
+
+    Source: Redis, the database, and the ledger of this process.
+    """
+    store = await look_at_store()
+    try:
+        last_flush, views, excluded, left_out = await sync_to_async(look_at_database)()
+        reachable = True
+    except Error:
+        last_flush, views, excluded, left_out, reachable = 0.0, 0, {}, {}, False
+    return Status(store, reachable, last_flush, views, excluded, left_out, ledger.snapshot(), get_buffer().oldest())
+
+
+async def eviction_policy() -> str:
+    """Return what Redis does when its memory is full; empty where it does not tell.
+
+    Raises:
+        One of ``manager.STORE_ERRORS``: Redis is away.
+    """
+    return await get_tracking_manager().eviction_policy()
+
+
+async def store_version() -> str:
+    """Return the version of Redis, or of what stands in for it; empty where it does not tell.
+
+    Raises:
+        One of ``manager.STORE_ERRORS``: Redis is away.
+    """
+    return await get_tracking_manager().version()
+
+
+async def look_at_store() -> Store:
+    """Return the state of Redis."""
+    kind = "embedded" if get_tracking_settings().embedded else "redis"
+    try:
+        manager = get_tracking_manager()
+        begin = time.perf_counter()
+        await manager.client.ping()
+        latency = (time.perf_counter() - begin) * 1000
+        held = await manager.read(accepted_days(site_today().isoformat()))
+        holder, version = await manager.lease_holder(), await manager.version()
+    except (*STORE_ERRORS, ValueError) as error:
+        return Store(False, kind, error=type(error).__name__)
+    unflushed = {day: sum(map(views_in, each.parts)) for day, each in held.items()}
+    begun = [part.oldest for each in held.values() for part in each.parts if part.oldest and part.counts]
+    waiting = {day: views for day, views in unflushed.items() if views}
+    return Store(True, kind, version, round(latency, 2), holder, waiting, float(min(begun, default=0)))
+
+
+def views_in(part: Part) -> int:
+    """Return the views among a part's counters."""
+    return sum(n for counter, n in part.counts.items() if counter.startswith(f"{PATH}:"))
+
+
+def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:
+    """Return last flush, today's views, exclusions and ledger; blocking."""
+    alias, today = database(), site_today()
+    days = DayTotals.objects.using(alias)
+    newest = days.aggregate(newest=Max("flushed_at"))["newest"]
+    views = days.filter(date=today).aggregate(views=Sum("views"))["views"] or 0
+    rows = Breakdown.objects.using(alias).filter(date=today).order_by("value")
+    excluded, left_out = (
+        dict(rows.filter(dimension=dimension).values_list("value", "views")) for dimension in ("excluded", "ledger")
+    )
+    return newest.timestamp() if newest else 0.0, views, excluded, left_out

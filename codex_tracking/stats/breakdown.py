@@ -1,0 +1,230 @@
+"""The values of one dimension: the largest, a search, or all of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import date as Date
+from heapq import nsmallest
+from typing import Any
+
+from django.db import connections
+from django.db.models import F, QuerySet, Sum
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.counters.fields import DIMENSIONS, PATHS
+from codex_tracking.models import Breakdown, DayTotals, PageView, database
+from codex_tracking.stats.deltas import Deltas
+from codex_tracking.stats.filters import shown
+from codex_tracking.stats.periods import Period, last_days, parse
+from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed, rising
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.values import Filter, figure_of, merged_figures, with_delta
+from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
+
+
+async def breakdown(
+    dimension: str,
+    start: str | None = None,
+    end: str | None = None,
+    limit: int = 10,
+    search: str = "",
+    offset: int = 0,
+    order: Order = "views",
+) -> list[Figure]:
+    """Return the largest values of one dimension.
+
+    Args:
+        dimension: ``path``, or one of ``types.Dimension`` such as ``source``, ``browser`` or ``country``.
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        limit: how many, at least 1.
+        search: only values that contain this text, whatever its case.
+        offset: how many to leave out first, for paging.
+        order: ``views`` or ``beside``, largest first, or ``value``, by name.
+
+    Returns:
+        ``[Figure(value, views, beside), ...]``; ``beside`` is visits, for pages visitors.
+
+    Raises:
+        ValueError: an unknown dimension, a bad date or limit.
+
+    Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
+    """
+    if dimension not in DIMENSIONS:
+        raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {dimension!r}")
+    if limit < 1 or offset < 0:
+        raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+    period = parse(start, end, site_today())
+    found = await read(
+        period.days,
+        lambda deltas, _: breakdown_of(dimension, period, deltas, limit, search, offset=offset, order=order),
+    )
+    return list(found.value)
+
+
+async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
+    """Return the most viewed pages of the last days.
+
+    Args:
+        limit: how many, at least 1.
+        days: how many, today included.
+        under: only paths that begin like this.
+
+    Returns:
+        ``[{"path": ..., "views": ...}, ...]``; rows that are no pages, such as ``(other)``, are left out.
+
+    Raises:
+        ValueError: ``limit`` or ``days`` is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit!r}")
+    dates = last_days(days)
+    period = parse(dates[0], dates[-1], site_today())
+    within = "" if under == "/" else under
+    look = await read(dates, lambda deltas, _: breakdown_of(PATHS, period, deltas, limit + NO_PAGES, within=within))
+    pages = [figure for figure in look.value if figure.views and figure.value.startswith("/")]
+    return [{"path": page.value, "views": page.views} for page in pages[:limit]]
+
+
+NO_PAGES = 3
+"""Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
+UNLISTED = 31
+"""Days without a list whose best are found day by day; more of them (after an import) are added up path by path."""
+
+
+def unlisted_days(period: Period) -> list[Date]:
+    """Return the days whose most viewed pages are not listed as they are now: today, and what was just flushed."""
+    days = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end), listed=False)
+    return list(days.order_by("date").values_list("date", flat=True))
+
+
+def best_pages(period: Period, count: int, order: Order, wanted: Filter, unlisted: list[Date]) -> list[str]:
+    """Return the paths among which a period's first ``count`` pages are, in one query.
+
+    Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
+    was on no day's list is missed; it can be among the period's best only if it came just behind them on most days.
+
+    Args:
+        period: the days.
+        count: how many, at most ``PAGES_PER_DAY``.
+        order: ``views`` or ``beside``.
+        wanted: leaves out what is not asked for.
+        unlisted: days of the period without a list.
+    """
+    alias, span = database(), (period.start, period.end)
+    listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
+    column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
+    rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
+    matching = wanted.matching
+    parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
+    if len(unlisted) > UNLISTED:
+        parts.append(matching(rows.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
+    else:
+        by_day = (matching(rows.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
+        parts += [day.order_by("-n", "value")[:PAGES_PER_DAY] for day in by_day]
+    # One by one, so that each has its index; days that nobody counted but somebody wrote by hand have no totals.
+    parts.append(matching(rows.filter(own__isnull=True).values(value=F("path")).annotate(n=Sum(column))))
+    return _largest_of(parts, alias, count + SPARE)
+
+
+def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list[str]:
+    """Return the largest values of several queries together, whose sums the ORM does not add up."""
+    queries = [part.query.get_compiler(alias).as_sql() for part in parts]
+    names = connections[alias].ops.quote_name
+    together = " UNION ALL ".join(
+        f"SELECT {names('value')}, {names('n')} FROM ({sql}) AS part{number}" for number, (sql, _) in enumerate(queries)
+    )
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names('value')} FROM ({together}) AS parts GROUP BY {names('value')} "
+            f"ORDER BY SUM({names('n')}) DESC, {names('value')} LIMIT {count:d}",
+            [param for _, params in queries for param in params],
+        )
+        return [value for (value,) in cursor.fetchall()]
+
+
+def breakdown_of(
+    dimension: str,
+    period: Period,
+    deltas: Deltas,
+    limit: int,
+    search: str = "",
+    within: str = "",
+    offset: int = 0,
+    order: Order = "views",
+    unlisted: list[Date] | None = None,
+) -> list[Figure]:
+    """Return the largest values of a dimension: the database's best, and all that have changed since.
+
+    Args:
+        dimension: ``path`` or one of ``types.Dimension``.
+        period: the days.
+        deltas: of those days.
+        limit: how many.
+        search: only values that contain this, whatever its case.
+        within: only values that begin with this; of pairs such as page and source, the first part and a tab.
+        offset: how many to leave out first.
+        order: by views, by visits (of pages: visitors), or by name.
+        unlisted: see ``unlisted_days``, which is asked when they are omitted.
+    """
+    wanted = Filter(dimension, search, within)
+    changed = wanted.changed(period, deltas)
+    stored = wanted.stored(period, deltas)
+    most = offset + limit
+    in_order = stored.order_by(*ORDERS[order].columns)
+    best: list[str] = []
+    # Deeper than a day's list, only all rows tell.
+    if dimension == PATHS and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
+        days = unlisted_days(period) if unlisted is None else unlisted
+        best = best_pages(period, most, order, wanted, days)
+    # Where few of the pages that are viewed most match, what is asked for may be among the others.
+    if best and (len(best) >= most or not (search or within)):
+        rows = list(in_order.filter(value__in=sorted({*best, *most_changed(changed, order)})))
+        before_others = rows[: len(best)]
+    else:
+        rows = list(in_order[: most + SPARE])
+        before_others = rows if len(rows) == most + SPARE else []
+    last = figure_of(before_others[-1]) if before_others else None
+    found = {row["value"]: with_delta(row, *changed.get(row["value"], (0, 0))) for row in rows}
+    others = {value: pair for value, pair in changed.items() if value not in found}
+    risen = rising(others, list(found.values()), last, most, order)
+    # Without other rows, what has changed besides is in the deltas alone.
+    found |= merged_figures(risen, stored if last is not None else stored.none(), changed)
+    return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
+
+
+CHUNK_ROWS = 2_000
+"""Rows that the database hands over at a time."""
+
+
+def figures_of(
+    dimension: str,
+    period: Period,
+    deltas: Deltas,
+    order: Order = "views",
+    search: str = "",
+    within: str = "",
+) -> Iterator[Figure]:
+    """Yield all of a dimension's values in order, without loading those that no delta concerns; blocking.
+
+    Args:
+        dimension: ``path`` or one of ``types.Dimension``.
+        period: the days.
+        deltas: of those days.
+        order: largest first by views or the figure beside them, or by value.
+        search: only values that contain this, whatever its case.
+        within: only values that begin with this.
+    """
+    columns, rank = ORDERS[order]
+    wanted = Filter(dimension, search, within)
+    stored, changed = wanted.stored(period, deltas), wanted.changed(period, deltas)
+    figures = merged_figures(list(changed), stored, changed)
+    unchanged = (
+        figure_of(row)
+        for row in stored.order_by(*columns).iterator(chunk_size=CHUNK_ROWS)
+        if row["value"] not in changed
+    )
+    yield from heapq.merge(sorted(figures.values(), key=rank), unchanged, key=rank)

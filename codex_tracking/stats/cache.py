@@ -1,0 +1,171 @@
+"""Figures for templates, cached in this process, since a template cannot wait.
+
+Where an event loop runs (an async view that renders), a tag shows the cached figure, and one thread refreshes all
+figures that are due; the next page shows them. Without an event loop (a sync view, a task) the tag fetches what it
+lacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from django.db import connections
+
+from codex_tracking.stats.breakdown import popular_pages
+from codex_tracking.stats.pages import page_views
+from codex_tracking.store.loops import blocking
+
+logger = logging.getLogger(__name__)
+
+FRESH_SECONDS = 60.0
+"""How old a figure may be before it is asked for again."""
+GATHER_SECONDS = 0.02
+"""How long questions are gathered before they are answered together."""
+MOST_QUESTIONS = 1_000
+"""Figures that are kept; those that nobody has asked for longest go."""
+
+PAGE_VIEWS = blocking(page_views)
+POPULAR_PAGES = blocking(popular_pages)
+
+
+class Question(NamedTuple):
+    """What a template shows."""
+
+    kind: Literal["page", "popular"]
+    days: int
+    path: str = ""
+    """Of ``page``."""
+    limit: int = 0
+    under: str = ""
+    """Of ``popular``."""
+
+
+@dataclass(slots=True)
+class Known:
+    """An answer and its age."""
+
+    answer: Any = None
+    at: float = 0.0
+    """``time.monotonic()``; 0 when nobody knows it yet."""
+    asked: bool = True
+    """Since it was fetched last."""
+
+
+class Figures:
+    """Answers to the questions that this process's templates ask.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: OrderedDict[Question, Known] = OrderedDict()
+        self._lock = threading.Lock()
+        self._busy = False
+
+    def get(self, question: Question) -> Any:
+        """Return the answer as far as it is known, None while it is not; never raises, never waits in an event loop."""
+        with self._lock:
+            known = self._known.get(question)
+            if known is None:
+                known = self._known[question] = Known()
+                if len(self._known) > MOST_QUESTIONS:
+                    self._known.popitem(last=False)
+            known.asked = True
+            self._known.move_to_end(question)
+            if not self._due(known):
+                return known.answer
+        if not _in_event_loop():
+            self._refresh()
+        elif self._begin():
+            threading.Thread(target=self._in_background, name="codex_tracking.figures", daemon=True).start()
+        return known.answer
+
+    def _due(self, known: Known) -> bool:
+        return not known.at or self._clock() > known.at + FRESH_SECONDS
+
+    def _begin(self) -> bool:
+        with self._lock:
+            begun, self._busy = not self._busy, True
+        return begun
+
+    def _in_background(self) -> None:
+        try:
+            while self._goes_on():
+                # The page that began this is still being rendered, and may ask for more.
+                time.sleep(GATHER_SECONDS)
+                self._refresh()
+        finally:
+            connections.close_all()
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._busy = bool(self._waiting())
+        return self._busy
+
+    def _waiting(self) -> list[Question]:
+        """Return the questions that are due and were asked lately."""
+        return [question for question, known in self._known.items() if known.asked and self._due(known)]
+
+    def _refresh(self) -> None:
+        """Answer all questions that wait, at once."""
+        with self._lock:
+            due = self._waiting()
+        try:
+            answers = answer(due)
+        except Exception as error:  # the database is away; the page shows what it showed before
+            logger.warning("page views for templates cannot be read: %s", type(error).__name__)
+            answers = {}
+        with self._lock:
+            for question in due:
+                known = self._known.get(question)
+                if known is not None:
+                    # What failed is asked again when its time has come, not by every page.
+                    known.answer, known.at, known.asked = answers.get(question, known.answer), self._clock(), False
+
+
+def answer(questions: list[Question]) -> dict[Question, Any]:
+    """Return the answers: one read for all pages of a span, one for each list; blocking."""
+    answers: dict[Question, Any] = {}
+    for days in {question.days for question in questions if question.kind == "page"}:
+        pages = [question for question in questions if question.kind == "page" and question.days == days]
+        views = PAGE_VIEWS([question.path for question in pages], days)
+        answers |= {question: views.get(question.path, 0) for question in pages}
+    for question in questions:
+        if question.kind == "popular":
+            answers[question] = POPULAR_PAGES(question.limit, question.days, question.under)
+    return answers
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_figures = Figures()
+
+
+def get_figures() -> Figures:
+    """Return this process's figures."""
+    return _figures
+
+
+def reset_figures() -> None:
+    """Begin knowing nothing: after a fork, and between tests."""
+    global _figures
+    _figures = Figures()
+
+
+os.register_at_fork(after_in_child=reset_figures)

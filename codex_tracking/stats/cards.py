@@ -1,0 +1,135 @@
+"""The largest values of every dimension at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date as Date
+from functools import reduce
+from heapq import nsmallest
+from operator import or_
+from typing import get_args
+
+from django.db import connections
+from django.db.models import Q, Sum
+
+from codex_tracking.counters.fields import PATHS, Dimension
+from codex_tracking.models import Breakdown, database
+from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.deltas import Deltas, all_changes
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
+
+NOT_CARDS = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
+"""Dimensions that have no card: pairs, and what has a place of its own."""
+CARDS = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
+SHARES_OF = {"event_value": "event", "error_referrer": "error"}
+"""Pairs, and the dimension of whose counts theirs are shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The largest values of one dimension."""
+
+    dimension: str
+    rows: list[Figure]
+    total: int
+    """Views of all its values (visits, where it counts only those), for shares."""
+    more: bool
+    """Whether there are more values than rows."""
+
+
+def cards_of(
+    period: Period, limit: int, dimensions: Sequence[str], deltas: Deltas, unlisted: list[Date]
+) -> dict[str, Card]:
+    """Return the cards: a query for the largest of every dimension, two for pages.
+
+    A third looks up what is not among the largest and has changed so much that it may be now.
+    """
+    changed, fetched = all_changes(period.days, deltas), limit + SPARE
+    names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {PATHS}
+    stored, totals = _largest(period, fetched, sorted(names))
+    figures: dict[str, dict[str, Figure]] = {}
+    unread: dict[str, list[str]] = {}
+    for name in names:
+        rows, new = stored.get(name, []), changed.get(name, {})
+        figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
+        new = {value: pair for value, pair in new.items() if value not in figures[name]}
+        last = rows[-1] if len(rows) == fetched else None
+        risen = rising(new, list(figures[name].values()), last, limit + 1, _order(name))
+        figures[name] |= {value: Figure(value, *new[value]) for value in risen}
+        if last is not None and risen:
+            unread[name] = risen
+    for name, row in _stored_sums(period, unread):
+        figures[name][row.value] = _plus(row, changed[name][row.value])
+    for name, (views, visits) in totals.items():
+        more = changed.get(name, {}).values()
+        totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
+    cards = {name: _card(name, figures[name], totals, limit) for name in dimensions if name != PATHS}
+    return cards | ({PATHS: _pages(period, deltas, limit, unlisted)} if PATHS in dimensions else {})
+
+
+def _plus(row: Figure, pair: Sequence[int]) -> Figure:
+    return Figure(row.value, row.views + pair[0], row.beside + pair[1])
+
+
+def _order(name: str) -> Order:
+    """Return how a card is ordered: sources, like entries, are counted by the visit; all else by the view."""
+    return "beside" if name in BY_VISITS else "views"
+
+
+def _card(name: str, figures: dict[str, Figure], totals: dict[str, tuple[int, int]], limit: int) -> Card:
+    best = nsmallest(limit, figures.values(), key=ORDERS[_order(name)].key)
+    return Card(name, best, totals[SHARES_OF.get(name, name)][name in BY_VISITS], len(figures) > limit)
+
+
+# The ORM has no sums over sums, which save a query for the shares. One dimension after the other, because PostgreSQL
+# would sort all rows of many to group them, which takes three times as long.
+LARGEST = """
+    SELECT * FROM (
+        SELECT %s AS dimension, value, SUM(views) AS n, SUM(visits) AS m,
+            SUM(SUM(views)) OVER () AS all_n, SUM(SUM(visits)) OVER () AS all_m
+        FROM codex_tracking_breakdown WHERE dimension = %s AND date BETWEEN %s AND %s
+        GROUP BY value ORDER BY {order}, value LIMIT %s
+    ) AS largest{number}
+"""
+ORDER_BY = {"views": "n DESC, m DESC", "beside": "m DESC, n DESC"}
+
+BY_VISITS = ("entry", "source", "channel", "referrer")
+"""Dimensions whose cards count visits, not views."""
+
+
+def _largest(
+    period: Period, count: int, names: Sequence[str]
+) -> tuple[dict[str, list[Figure]], dict[str, tuple[int, int]]]:
+    """Return the stored best of every dimension, and the sums of all its values."""
+    found: dict[str, list[Figure]] = {}
+    totals = dict.fromkeys(names, (0, 0))
+    if not names:
+        return found, totals
+    parts = [LARGEST.format(order=ORDER_BY[_order(name)], number=number) for number, name in enumerate(names)]
+    params = [param for name in names for param in (name, name, period.start, period.end, count)]
+    with connections[database()].cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), params)
+        for dimension, value, n, m, all_n, all_m in cursor.fetchall():
+            found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
+            totals[dimension] = (int(all_n), int(all_m))
+    order = {name: ORDERS[_order(name)].key for name in found}
+    return {name: sorted(rows, key=order[name]) for name, rows in found.items()}, totals
+
+
+def _stored_sums(period: Period, values: dict[str, list[str]]) -> list[tuple[str, Figure]]:
+    """Return what the rows have of some values of some dimensions."""
+    if not values:
+        return []
+    wanted = reduce(or_, (Q(dimension=name, value__in=some) for name, some in values.items()))
+    rows = Breakdown.objects.using(database()).filter(wanted, date__range=(period.start, period.end)).order_by()
+    return [
+        (row["dimension"], Figure(row["value"], row["n"], row["m"]))
+        for row in rows.values("dimension", "value").annotate(n=Sum("views"), m=Sum("visits"))
+    ]
+
+
+def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date]) -> Card:
+    rows = breakdown_of(PATHS, period, deltas, limit + 1, unlisted=unlisted)
+    return Card(PATHS, rows[:limit], 0, len(rows) > limit)

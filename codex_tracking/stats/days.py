@@ -1,0 +1,245 @@
+"""Figures of single days: views per path, views, visitors."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from heapq import nsmallest
+from typing import Any
+
+from django.db.models import CharField, F, Min, Sum, Value
+
+from codex_tracking.counters.days import parse_day
+from codex_tracking.models import DayTotals, PageView, database
+from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
+from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
+from codex_tracking.stats.periods import last_days
+from codex_tracking.stats.ranking import SPARE, Figure, rising
+from codex_tracking.stats.reading import in_database, live_uniques, read
+from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.sketch import estimate, merged
+from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
+
+
+async def daily_counts(date_str: str | None = None) -> dict[str, int]:
+    """Return one day's views per path.
+
+    Args:
+        date_str: ISO date in the site's time zone; today when omitted.
+
+    Returns:
+        ``{path: views}``, most viewed first, ``{}`` if none. Trails live traffic by about ``push_interval``.
+
+    Raises:
+        ValueError: ``date_str`` is not an ISO date.
+
+    Source: ``PageView`` rows plus what Redis holds and no flush has written yet; paths under ``skip_prefixes``
+    are left out.
+    """
+    day = parse_day(date_str)
+    reading = await read([day], lambda deltas, _: counts_of(day, deltas[day]))
+    return ranked(reading.value)
+
+
+async def top_pages(date_str: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+    """Return one day's most viewed pages.
+
+    Args:
+        date_str: ISO date in the site's time zone; today when omitted.
+        limit: how many, at least 0.
+
+    Returns:
+        ``[{"path": ..., "views": ...}, ...]``, by views, then by path.
+
+    Raises:
+        ValueError: ``date_str`` is not an ISO date.
+
+    Source: as ``daily_counts``, without loading the whole day.
+    """
+    day = parse_day(date_str)
+    reading = await read([day], lambda deltas, _: top_of(day, deltas[day], limit))
+    return rows_of(reading.value)
+
+
+async def unique_visitors(date_str: str | None = None) -> int:
+    """Return one day's visitors.
+
+    Args:
+        date_str: ISO date in the site's time zone; today when omitted.
+
+    Returns:
+        An estimate, standard error 0.81 %.
+
+    Raises:
+        ValueError: ``date_str`` is not an ISO date.
+
+    Source: the sketch in ``DayTotals`` merged with the HyperLogLog in Redis.
+    """
+    day = parse_day(date_str)
+    return await in_database(visitors_of, day, await live_uniques(day))
+
+
+async def total_views(date_str: str | None = None) -> int:
+    """Return one day's views of all pages.
+
+    Args:
+        date_str: ISO date in the site's time zone; today when omitted.
+
+    Raises:
+        ValueError: ``date_str`` is not an ISO date.
+
+    Source: as ``daily_counts``, of which it is the sum.
+    """
+    day = parse_day(date_str)
+    reading = await read([day], lambda deltas, _: totals_of([day], deltas))
+    return int(reading.value[day])
+
+
+async def multi_day_totals(days: int | None = None) -> list[dict[str, Any]]:
+    """Return the views of the last days, today included.
+
+    Args:
+        days: how many; ``analytics_days`` when omitted.
+
+    Returns:
+        ``[{"date": "2026-01-31", "views": 12}, ...]``, oldest first, one for each day.
+
+    Source: as ``total_views``.
+    """
+    dates = last_days(days)
+    reading = await read(dates, lambda deltas, _: totals_of(dates, deltas))
+    return [{"date": day, "views": reading.value[day]} for day in dates]
+
+
+async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsContext:
+    """Return the six widget payloads of the dashboard.
+
+    Args:
+        days: days on the chart; ``analytics_days`` when omitted.
+
+    Returns:
+        The payloads; ``live`` is False when Redis was away and they come from the database alone.
+    """
+    dates = last_days(days)
+    today = dates[-1]
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[Any, ...]:
+        delta = deltas[today]
+        return (
+            totals_of(dates, deltas),
+            pages_of(today, delta),
+            visitors_of(today, uniques.get(today, NO_VISITORS)),
+            top_of(today, delta, TOP_PAGES),
+        )
+
+    reading = await read(dates, look)
+    totals, pages, visitors, top = reading.value
+    chart = [{"date": day, "views": totals[day]} for day in dates]
+    return analytics_context(chart, pages, visitors, rows_of(top), live=reading.live)
+
+
+TOP_PAGES = 8
+
+
+def counts_of(day: str, delta: dict[str, int]) -> dict[str, int]:
+    """Return one day's views per path."""
+    counts = path_deltas(delta)
+    for path, views, own in rows_on(day).values_list("path", "views", "own"):
+        counts[path] = override(views, own, counts.get(path, 0))
+    return {path: views for path, views in counts.items() if views > 0}
+
+
+def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
+    """Return the most viewed paths: the database's best, and all that have changed since."""
+    if limit < 0:
+        raise ValueError(f"limit must be at least 0, not {limit!r}")
+    changed = {path: (views, 0) for path, views in path_deltas(delta).items()}
+    rows = rows_on(day).order_by("-views", "path").values_list("path", "views", "own")
+    best = list(rows.filter(views__gt=0)[: limit + SPARE])
+    counts = {path: override(views, own, changed.pop(path, (0, 0))[0]) for path, views, own in best}
+    known = [Figure(path, views, 0) for path, views in counts.items()]
+    last = Figure(best[-1][0], best[-1][1], 0) if len(best) == limit + SPARE else None
+    risen = rising(changed, known, last, limit, "views")
+    counts |= {path: changed[path][0] for path in risen}
+    for names in slices(risen if last else [], 500):
+        for path, views, own in rows.filter(path__in=names):
+            counts[path] = override(views, own, changed[path][0])
+    # Sorting all of a busy site's would keep every other thread waiting.
+    return dict(nsmallest(limit, counts.items(), key=_rank))
+
+
+def pages_of(day: str, delta: dict[str, int]) -> int:
+    """Return how many paths were viewed."""
+    changed = path_deltas(delta)
+    rows = rows_on(day)
+    known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
+    return rows.filter(views__gt=0).count() + len(changed) - known
+
+
+def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
+    """Return the views of each day."""
+    stored = DayTotals.objects.using(database()).filter(date__range=(days[0], days[-1]))
+    return with_deltas(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
+
+
+def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
+    """Return the views of each day, given those in ``DayTotals``."""
+    alias = database()
+    span = (days[0], days[-1])
+    totals = dict.fromkeys(days, 0) | stored
+    in_span = PageView.objects.using(alias).filter(date__range=span).order_by()
+    special = shown(in_span.filter(own__isnull=True)).values("date", name=F("path"), n=F("views"))
+    skipped = skipped_paths()
+    if skipped is not None:
+        nobody = Value(None, CharField())
+        left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
+        special = special.union(left_out, all=True).order_by()
+    foreign: dict[str, dict[str, int]] = {}
+    for row in special:
+        day, views = row["date"].isoformat(), int(row["n"])
+        if row["name"] is None:
+            totals[day] -= views
+        else:
+            foreign.setdefault(day, {})[row["name"]] = views
+    for day in days:
+        changed, strange = path_deltas(deltas.get(day, {})), foreign.get(day, {})
+        totals[day] += sum(views for path, views in changed.items() if path not in strange)
+        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
+    return totals
+
+
+def first_day() -> Date | None:
+    """Return the first day of which there are figures; blocking."""
+    alias = database()
+    days = [
+        PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
+        DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
+    ]
+    return min((day for day in days if day), default=None)
+
+
+def visitors_of(day: str, uniques: Uniques) -> int:
+    """Return one day's visitors."""
+    totals = DayTotals.objects.using(database()).filter(date=day).first() or DayTotals()
+    return visitors_with(day, totals.visitors, totals.sketch, uniques)
+
+
+def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, uniques: Uniques) -> int:
+    """Return one day's visitors, given those in ``DayTotals``."""
+    if uniques.sketch is None or stored is None:
+        return max(visitors, uniques.estimate)
+    sketch = merged(stored, uniques.sketch, day)
+    return max(visitors, estimate(sketch) if sketch else 0)
+
+
+def ranked(counts: dict[str, int]) -> dict[str, int]:
+    """Return counts, largest first, then by name."""
+    return dict(sorted(counts.items(), key=_rank))
+
+
+def _rank(count: tuple[str, int]) -> tuple[int, str]:
+    return -count[1], count[0]
+
+
+def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """Return counts as the ancestor's rows."""
+    return [{"path": path, "views": views} for path, views in counts.items()]

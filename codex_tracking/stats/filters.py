@@ -1,0 +1,57 @@
+"""Conditions that leave rows out: skipped paths, prefixes, searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+
+from django.db import connections
+from django.db.models import Q, QuerySet
+
+from codex_tracking.models import PageView, database
+from codex_tracking.settings import get_tracking_settings
+
+
+def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
+    """Leave out paths under ``skip_prefixes``, which rows from before a change of the setting may have."""
+    skipped = skipped_paths()
+    return rows if skipped is None else rows.exclude(skipped)
+
+
+def skipped_paths() -> Q | None:
+    """Return the condition of paths under ``skip_prefixes``, in a form that an index answers."""
+    prefixes = get_tracking_settings().skip_prefixes
+    if not prefixes:
+        return None
+    return reduce(or_, (begins("path", prefix) for prefix in prefixes))
+
+
+def begins(column: str, prefix: str) -> Q:
+    """Return the condition that a column begins with ``prefix``, in a form that an index answers."""
+    if connections[database()].vendor == "sqlite":
+        # Its LIKE ignores case, so no index serves it; its order is that of bytes, so a range does.
+        return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)})
+    return Q(**{f"{column}__startswith": prefix})
+
+
+def rows_on(day: str) -> QuerySet[PageView]:
+    """Return one day's rows, in no order."""
+    return shown(PageView.objects.using(database()).filter(date=day).order_by())
+
+
+def slices(names: list[str], size: int) -> Iterable[list[str]]:
+    """Yield a list in pieces that fit a statement's parameters."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
+
+
+def holds(search: str) -> Q:
+    """Return the condition that the column ``folded`` contains a text, whatever the case of its letters."""
+    # SQLite folds A to Z alone, and leaves all other letters as they were written.
+    spellings = {_ascii_lower(text) for text in (search.lower(), search.upper(), search.capitalize())}
+    return reduce(or_, (Q(folded__contains=text) for text in sorted(spellings)))
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)

@@ -1,0 +1,172 @@
+"""Today's live figures: one look a second in each process, shared by all viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import connections
+
+from codex_tracking.counters.days import site_now
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats import minutes
+from codex_tracking.stats import minutes as minutes_module
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.summary import Summary, summary_of
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+"""How often is looked, and how often a viewer hears of it at most."""
+PAUSES = 10
+"""A look that takes long (a busy site has many counters) is followed by a pause that many times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Today's figures at one moment."""
+
+    now: int | None
+    """Visitors of the last five minutes; None while Redis is away."""
+    views: int
+    visitors: int
+    visits: int
+    minute: int
+    """The unfinished minute, since the epoch."""
+    minutes: tuple[int, ...]
+    """Views of the last 30 minutes, this one at the end."""
+    live: bool
+    """False while Redis is away and the figures are the database's."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is sent to browsers."""
+        return asdict(self)
+
+
+async def look() -> Snapshot:
+    """Return today's figures.
+
+    Raises:
+        django.db.Error: the database is away.
+    """
+    moment = site_now()
+    today = moment.date()
+    newest = minutes.newest(moment)
+    days = minutes.days_of(newest, moment)
+
+    def look_at(deltas: Deltas, uniques: Visitors) -> tuple[Summary, tuple[int, ...]]:
+        return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
+
+    found = await read(days, look_at)
+    summary, views = found.value
+    now = await minutes_module.visitors_now()
+    return Snapshot(now, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
+
+
+class Live:
+    """The shared look of one event loop: it begins with the first viewer and ends with the last."""
+
+    def __init__(self) -> None:
+        self.sockets: Counter[str] = Counter()
+        """User -> open websockets."""
+        self.viewers = 0
+        self.looks = 0
+        """How often was looked."""
+        self._task: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._last: Snapshot | None = None
+        self._looked_at = 0.0
+        self._failing = False
+
+    async def latest(self) -> Snapshot:
+        """Return figures that are at most a second old; however many ask, one of them looks.
+
+        Raises:
+            django.db.Error: the database is away.
+        """
+        async with self._lock:
+            last = self._last
+            # A timer may fire a little early, and must not miss its turn for that.
+            if last is not None and time.monotonic() - self._looked_at < 0.9 * EVERY_SECONDS:
+                return last
+            self.looks += 1
+            found = await look()
+            self._looked_at = time.monotonic()
+            self._last = found
+            # Who waits compares for himself: what is new to one was sent to another.
+            self._news.set()
+            self._news = asyncio.Event()
+            return found
+
+    async def changes(self) -> AsyncGenerator[Snapshot, None]:
+        """Yield the figures at once, and again when they have changed, at most once a second; close it to stop."""
+        self.viewers += 1
+        try:
+            self._begin()
+            sent: Snapshot | None = None
+            while True:
+                if self._last is None or self._last == sent:
+                    await self._news.wait()
+                    continue
+                sent = self._last
+                yield sent
+                await asyncio.sleep(EVERY_SECONDS)
+        finally:
+            self.viewers -= 1
+
+    def _begin(self) -> None:
+        if self._task is not None:
+            return
+        # What somebody saw a while ago is no news.
+        self._last = None
+        # An empty context: the viewer that starts us has a thread and a time zone of its own, and may leave first.
+        self._task = asyncio.create_task(self._watch(), name="codex_tracking.live", context=contextvars.Context())
+
+    async def _watch(self) -> None:
+        # A thread of our own, so that no look waits for the project's blocking code or holds it up.
+        async with ThreadSensitiveContext():
+            try:
+                while self.viewers:
+                    begin = time.monotonic()
+                    await self._look()
+                    await asyncio.sleep(max(EVERY_SECONDS, PAUSES * (time.monotonic() - begin)))
+            finally:
+                # Before the next await, so that a viewer who comes now starts a task that serves him.
+                self._task = None
+                await sync_to_async(connections.close_all)()
+
+    async def _look(self) -> None:
+        try:
+            await self.latest()
+            self._failing = False
+        except Exception as error:
+            if not self._failing:
+                logger.warning("the live figures stand still: %s: %s", type(error).__name__, error)
+                self._failing = True
+            # No request ends here, which would replace connections that died.
+            await sync_to_async(connections.close_all)()
+
+
+_lives: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
+
+
+def get_live() -> Live:
+    """Return the running event loop's shared look."""
+    return _lives.setdefault(asyncio.get_running_loop(), Live())
+
+
+def socket_path() -> str:
+    """Return where ``codex_tracking.routing`` answers websockets; empty where pages have to ask the JSON API."""
+    return get_tracking_settings().live_path if find_spec("channels") is not None else ""

@@ -1,0 +1,178 @@
+"""Figures of single pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+from django.db.models import Sum
+
+from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.fields import FIRST, PATHS
+from codex_tracking.hits.text import normalise
+from codex_tracking.models import Breakdown, database
+from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
+from codex_tracking.stats.filters import slices
+from codex_tracking.stats.periods import Period, last_days, parse
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.reading import T, read
+from codex_tracking.stats.series import page_by_day
+from codex_tracking.stats.summary import elapsed_part, fraction_of_day, hours_on, share_by_then
+from codex_tracking.stats.values import values_in, with_delta
+
+
+async def page(path: str, start: str | None = None, end: str | None = None, limit: int = 10) -> Page:
+    """Return one page's own views, visitors, entries, days and sources.
+
+    Args:
+        path: as stored, such as ``/articles/hello/``.
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        limit: how many sources.
+
+    Raises:
+        ValueError: a bad date.
+    """
+    period = parse(start, end, site_today())
+    found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
+    return cast(Page, found.value)
+
+
+async def previous_page(path: str, start: str | None = None, end: str | None = None, *, year_ago: bool = False) -> Page:
+    """Return the figures that ``page`` is compared with: the same elapsed part of the period before.
+
+    Args:
+        path: as stored, such as ``/articles/hello/``.
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        year_ago: compare with the same dates a year earlier instead.
+
+    Returns:
+        Views, visitors and entries; where the period is not over, without series and sources.
+
+    Raises:
+        ValueError: a bad date.
+    """
+    now = site_now()
+    period = parse(start, end, now.date())
+    before = period.year_ago() if year_ago else period.previous()
+    found = await read(before.days, lambda deltas, _: previous_page_of(path, period, before, deltas, now))
+    return cast(Page, found.value)
+
+
+async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
+    """Return model instances with their page's views as ``page_views``: one query for all of them.
+
+    Args:
+        objects: a queryset or instances that have ``get_absolute_url``.
+        days: how many, today included.
+
+    Raises:
+        ValueError: ``days`` is below 1.
+        AttributeError: an object has no ``get_absolute_url``.
+    """
+    dates = last_days(days)
+    period = parse(dates[0], dates[-1], site_today())
+
+    def look(deltas: Deltas, _: Visitors) -> list[T]:
+        found = list(objects)
+        urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
+        views = pages_views(urls, period, deltas)
+        for item, url in zip(found, urls, strict=True):
+            item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
+        return found
+
+    return list((await read(dates, look)).value)
+
+
+async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:
+    """Return the views of some pages: one query for all of them.
+
+    Args:
+        paths: as stored, such as ``/articles/hello/``.
+        days: how many, today included.
+
+    Returns:
+        ``{path: views}`` without pages that have none.
+
+    Raises:
+        ValueError: ``days`` is below 1.
+    """
+    dates, wanted = last_days(days), list(paths)
+    period = parse(dates[0], dates[-1], site_today())
+    return dict((await read(dates, lambda deltas, _: pages_views(wanted, period, deltas))).value)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page's own figures."""
+
+    path: str
+    views: int
+    visitors: int
+    """Each day's visitors added up."""
+    entries: int
+    """Visits that began here."""
+    series: dict[str, int]
+    """ISO date -> views."""
+    sources: list[Figure]
+    """Where the page's visitors came from."""
+
+
+def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
+    """Return one page's own figures."""
+    series = page_by_day("views", period, deltas, path)
+    visitors = page_by_day("visitors", period, deltas, path)
+    entry = Breakdown.objects.using(database()).filter(
+        date__range=(period.start, period.end), dimension="entry", value=path
+    )
+    entries = (entry.aggregate(n=Sum("visits"))["n"] or 0) + sum(
+        deltas.get(day, {}).get(f"entry{FIRST}:{path}", 0) for day in period.days
+    )
+    pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
+    sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
+    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources)
+
+
+def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page:
+    """Return a page's figures of a past period up to the same moment of its last day; without its series and sources.
+
+    Pages are not kept by the hour: of its last day it gets the share of views that the whole site had by then.
+
+    Args:
+        path: of the page.
+        period: days that are over.
+        fraction_of_last_day: 0 to 1.
+    """
+    last_day = Period(period.end, period.end)
+    whole, ending = page_of(path, period, {}, 1), page_of(path, last_day, {}, 1)
+    site = [views for views, _ in hours_on(last_day)]
+    part = share_by_then(site, sum(site), fraction_of_last_day)
+    views, visitors, entries = (
+        getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * part)
+        for name in ("views", "visitors", "entries")
+    )
+    return Page(path, views, visitors, entries, {}, [])
+
+
+def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, now: datetime) -> Page:
+    """Return the figures that a page's period is compared with; see ``previous_summary_of``."""
+    if period.end < now.date():
+        return page_of(path, before, deltas, 1)
+    part = elapsed_part(before, period, now.date())
+    return Page(path, 0, 0, 0, {}, []) if part is None else elapsed_page(path, part, fraction_of_day(now))
+
+
+def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
+    """Return the views of some paths, each day's added up; paths without views are left out."""
+    changed = {path: views for path, (views, _) in changed_values(PATHS, period.days, deltas).items()}
+    counts = {path: changed[path] for path in paths if path in changed}
+    stored = values_in(PATHS, period, [day for day in period.days if deltas.get(day)])
+    for names in slices(list(dict.fromkeys(paths)), 500):
+        for row in stored.filter(value__in=names):
+            counts[row["value"]] = with_delta(row, changed.get(row["value"], 0), 0).views
+    return counts

@@ -1,0 +1,144 @@
+"""One read of both sources: the database, and what Redis holds that no flush has written yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.models import Generation, database
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.store.client import STORE_ERRORS
+from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.protocol import Held, Uniques
+
+logger = logging.getLogger(__name__)
+
+READS = 3
+"""How often a read is repeated when a flush moved counters meanwhile; then the database alone answers."""
+T = TypeVar("T")
+
+
+class Mark(NamedTuple):
+    """How far the database is with a generation."""
+
+    last: str
+    closed: bool
+
+
+class MovedError(Exception):
+    """A flush moved counters from Redis to the database between two looks."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An answer, and whether Redis had a part in it."""
+
+    value: Any
+    live: bool
+
+
+# --- both sources at one moment ---
+
+
+async def in_database(function: Callable[..., T], *args: Any) -> T:
+    """Run all of a read's queries in one thread hop."""
+    return await sync_to_async(function)(*args)
+
+
+async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Reading:
+    """Return what ``look`` makes of the database and of what Redis holds besides, all of one moment.
+
+    Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in
+    between shows in the marks, and the read is repeated.
+
+    Args:
+        days: ISO dates.
+        look: blocking; takes the deltas of all ``days``, and the visitors of those that are today or yesterday, which
+            Redis may know better than the database.
+    """
+    recent = {(site_today() - timedelta(days=back)).isoformat() for back in (0, 1)}.intersection(days)
+    nothing: Deltas = {day: {} for day in days}
+    for _ in range(READS):
+        try:
+            held = await held_in_redis(days, recent)
+        except STORE_ERRORS as error:
+            logger.debug("read without Redis: %s", type(error).__name__)
+            return Reading(await in_database(look, nothing, {}), live=False)
+        try:
+            return Reading(await in_database(look_between_marks, days, held, look), live=True)
+        except MovedError:
+            continue
+    return Reading(await in_database(look, nothing, {}), live=True)
+
+
+async def held_in_redis(days: Iterable[str], uniques_of: Collection[str]) -> dict[str, Held]:
+    """Return what Redis holds of those days that it can hold, in one round trip."""
+    known = accepted_days(site_today().isoformat())
+    return await get_tracking_manager().read([day for day in days if day in known], uniques_of)
+
+
+async def live_uniques(day: str) -> Uniques:
+    """Return the day's visitors as Redis knows them; none while it is away."""
+    try:
+        return await get_tracking_manager().uniques(day)
+    except STORE_ERRORS:
+        return Uniques(0, None)
+
+
+def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[Deltas, Visitors], T]) -> T:
+    """Look at the rows while the marks stand still.
+
+    Raises:
+        MovedError: they did not.
+    """
+    tokens = {part.generation for day in held.values() for part in day.parts if part.generation}
+    before = marks(tokens)
+    deltas = {day: delta_of(held[day], day, before) if day in held else {} for day in days}
+    uniques = {day: each.uniques for day, each in held.items() if each.uniques is not None}
+    found = look(deltas, uniques)
+    if tokens and marks(tokens) != before:
+        raise MovedError
+    return found
+
+
+def marks(tokens: set[str]) -> dict[tuple[str, str], Mark]:
+    """Return how far the database is with these generations, by date and token."""
+    if not tokens:
+        return {}
+    rows = Generation.objects.using(database()).filter(token__in=tokens).values_list("date", "token", "last", "closed")
+    return {(day.isoformat(), token): Mark(last, closed) for day, token, last, closed in rows}
+
+
+def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> dict[str, int]:
+    """Return the counters that continue exactly where the database is.
+
+    Raises:
+        MovedError: they continue something else, which a flush is just writing or has broken off.
+    """
+    live, sealed = held.live, held.sealed
+    parts: list[dict[str, int]] = []
+    if sealed.generation:
+        mark = known.get((day, sealed.generation), Mark("", False))
+        if not mark.closed:
+            if mark.last == sealed.previous:
+                parts.append(sealed.counts)
+            elif mark.last != sealed.id:
+                raise MovedError
+    if live.generation:
+        mark = known.get((day, live.generation), Mark("", False))
+        if not mark.closed:
+            follows = bool(parts) and live.generation == sealed.generation and live.previous == sealed.id
+            if mark.last != live.previous and not follows:
+                raise MovedError
+            parts.append(live.counts)
+    total: dict[str, int] = {}
+    for counts in parts:
+        for counter, n in counts.items():
+            total[counter] = total.get(counter, 0) + n
+    return total

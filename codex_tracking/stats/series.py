@@ -1,0 +1,129 @@
+"""A metric over time."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from datetime import timedelta
+from typing import Literal, get_args
+
+from django.utils import timezone
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.counters.fields import FIRST, PATH, TOTAL
+from codex_tracking.models import Breakdown, DayTotals, PageView, database
+from codex_tracking.stats.days import totals_of, visitors_of
+from codex_tracking.stats.deltas import Deltas, Visitors, override
+from codex_tracking.stats.periods import Period, Step, hours_of, parse
+from codex_tracking.stats.reading import read
+
+
+async def series(
+    metric: Metric = "views",
+    start: str | None = None,
+    end: str | None = None,
+    step: Step = "day",
+    path: str = "",
+) -> dict[str, int]:
+    """Return a figure over time.
+
+    Args:
+        metric: ``views``, ``visitors`` or ``visits``; of a page ``views`` or ``visitors``, by the hour no visitors.
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        step: ``hour``, ``day``, ``week`` (from Monday) or ``month``.
+        path: one page instead of the whole site; by the day and beyond.
+
+    Returns:
+        ``{bucket: figure}``, oldest first, empty buckets included; hours are named ``2026-01-31T09`` in the site's
+        time zone, all others by their first day.
+
+    Raises:
+        ValueError: an unknown metric or step, or a bad date.
+    """
+    for name, value, known in (("metric", metric, get_args(Metric)), ("step", step, get_args(Step))):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    if step == "hour" and (path or metric == "visitors"):
+        raise ValueError("only views and visits of the whole site are kept by the hour")
+    if path and metric == "visits":
+        raise ValueError("a page has views and visitors; the visits that began on it are the dimension 'entry'")
+    period = parse(start, end, site_today())
+    found = await read(period.days, lambda deltas, uniques: series_of(metric, period, step, deltas, uniques, path))
+    return dict(found.value)
+
+
+Metric = Literal["views", "visitors", "visits"]
+
+
+def series_of(
+    metric: Metric, period: Period, step: Step, deltas: Deltas, uniques: Visitors, path: str = ""
+) -> dict[str, int]:
+    """Return a metric over time: bucket -> figure, oldest first, empty buckets included.
+
+    Args:
+        metric: visitors are kept by the day, so by the hour there are none.
+        period: the days.
+        step: hours are named ``2026-01-31T09``, all others by their first day.
+        deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
+        path: of this page alone; empty for the whole site. A page has views and visitors, by the day and beyond.
+    """
+    if step == "hour":
+        return _by_hour(metric, period, deltas)
+    by_day = page_by_day(metric, period, deltas, path) if path else _by_day(metric, period, deltas, uniques)
+    buckets: dict[str, int] = {}
+    for day in period.days:
+        name = bucket_of(Date.fromisoformat(day), step, period)
+        buckets[name] = buckets.get(name, 0) + by_day.get(day, 0)
+    return buckets
+
+
+def bucket_of(day: Date, step: Step, period: Period) -> str:
+    """Return the ISO date that names a day's bucket: its week's Monday or month's first, not before the period."""
+    if step == "week":
+        day -= timedelta(days=day.weekday())
+    elif step == "month":
+        day = day.replace(day=1)
+    return max(day, period.start).isoformat()
+
+
+def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
+    zone = timezone.get_default_timezone()
+    series = {f"{day}T{hour:02}": 0 for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)}
+    rows = Breakdown.objects.using(database()).filter(
+        date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
+    )
+    for date, hour, views, visits in rows.order_by().values_list("date", "value", "views", "visits"):
+        bucket = f"{date.isoformat()}T{hour}"
+        # Days counted under another TIME_ZONE may have hours that this one's clock skips.
+        series[bucket] = series.get(bucket, 0) + {"views": views, "visits": visits}.get(metric, 0)
+    name = {"views": "hour:", "visits": f"hour{FIRST}:"}.get(metric)
+    for day in period.days:
+        for counter, n in deltas.get(day, {}).items():
+            bucket = f"{day}T{counter.rpartition(':')[2]}"
+            if name is not None and counter.startswith(name) and bucket in series:
+                series[bucket] += n
+    return series
+
+
+def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -> dict[str, int]:
+    if metric == "views":
+        return totals_of(period.days, deltas)
+    stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
+    series = {day.isoformat(): n for day, n in stored.values_list("date", metric)}
+    if metric == "visits":
+        for day in period.days:
+            series[day] = series.get(day, 0) + deltas.get(day, {}).get(f"{TOTAL}:visits", 0)
+    else:
+        for day, found in uniques.items():
+            series[day] = visitors_of(day, found)
+    return series
+
+
+def page_by_day(metric: Metric, period: Period, deltas: Deltas, path: str) -> dict[str, int]:
+    column, counter = ("visitors", f"{PATH}{FIRST}:{path}") if metric == "visitors" else ("views", f"{PATH}:{path}")
+    rows = PageView.objects.using(database()).filter(path=path, date__range=(period.start, period.end)).order_by()
+    series = {day: deltas.get(day, {}).get(counter, 0) for day in period.days}
+    for day, n, own in rows.values_list("date", column, "own"):
+        series[day.isoformat()] = override(n, own, series[day.isoformat()])
+    return series

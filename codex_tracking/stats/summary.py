@@ -1,0 +1,233 @@
+"""The summary of a period: views, visitors, visits, engaged visits, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date as Date
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from django.db.models import BinaryField, Case, F, Sum, Value, When
+
+from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.fields import TOTAL
+from codex_tracking.models import DayTotals, database
+from codex_tracking.stats.days import totals_of, visitors_of, visitors_with, with_deltas
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.periods import Period, parse
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.values import values_in
+
+
+async def summary(start: str | None = None, end: str | None = None) -> Summary:
+    """Return a period's views, visitors, visits, bounce rate and duration.
+
+    Args:
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+
+    Raises:
+        ValueError: a bad date.
+
+    Source: ``DayTotals`` rows plus what Redis holds and no flush has written yet.
+    """
+    period = parse(start, end, site_today())
+    found = await read(period.days, lambda deltas, uniques: summary_of(period, deltas, uniques))
+    return cast(Summary, found.value)
+
+
+async def previous_summary(start: str | None = None, end: str | None = None, *, year_ago: bool = False) -> Summary:
+    """Return the figures that ``summary`` is compared with: the same elapsed part of the period before.
+
+    Args:
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        year_ago: compare with the same dates a year earlier instead.
+
+    Raises:
+        ValueError: a bad date.
+
+    Source: ``DayTotals`` rows; where the period ends today, its counterpart ends at the same time of day.
+    """
+    now = site_now()
+    period = parse(start, end, now.date())
+    before = period.year_ago() if year_ago else period.previous()
+    found = await read(before.days, lambda deltas, _: previous_summary_of(period, before, deltas, now))
+    return cast(Summary, found.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A period's figures."""
+
+    views: int = 0
+    visitors: int = 0
+    """Each day's visitors added up: who came on two days counts twice, because identities do not outlive a day."""
+    visits: int = 0
+    engaged: int = 0
+    """Visits with a second page view or an event."""
+    seconds: int = 0
+    """Duration of all visits."""
+
+    @property
+    def bounce_rate(self) -> float:
+        """Share of visits with one page view and no event, 0 to 1."""
+        return 1 - self.engaged / self.visits if self.visits else 0.0
+
+    @property
+    def views_per_visit(self) -> float:
+        """Page views a visit."""
+        return self.views / self.visits if self.visits else 0.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds between the first and the last view of a visit, on average; bounces count as 0."""
+        return self.seconds / self.visits if self.visits else 0.0
+
+
+def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
+    """Return a period's figures.
+
+    Args:
+        period: the days.
+        deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
+    """
+    stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
+    kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
+    sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
+    for day in period.days:
+        for name in ("visits", "engaged", "seconds"):
+            sums[name] += deltas.get(day, {}).get(f"{TOTAL}:{name}", 0)
+    live = {day: found for day, found in uniques.items() if period.contains(Date.fromisoformat(day))}
+    known = {day.date.isoformat(): day.visitors for day in stored.filter(date__in=list(live))} if live else {}
+    for day, found in live.items():
+        sums["visitors"] += visitors_of(day, found) - known.get(day, 0)
+    return Summary(views=sum(totals_of(period.days, deltas).values()), **sums)
+
+
+def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
+    """Return a past period's figures up to the same moment of its last day.
+
+    Args:
+        period: days that are over.
+        fraction_of_last_day: 0 to 1.
+    """
+    last_day = Period(period.end, period.end)
+    whole, last = summary_of(period, {}, {}), summary_of(last_day, {}, {})
+    return without_rest(whole, last, hours_on(last_day), fraction_of_last_day)
+
+
+def previous_summary_of(period: Period, before: Period, deltas: Deltas, now: datetime) -> Summary:
+    """Return the figures that a period is compared with: those of the same elapsed part of ``before``.
+
+    Args:
+        period: may be unfinished.
+        before: the days compared with.
+        deltas: of those days.
+        now: in the site's time zone.
+    """
+    if period.end < now.date():
+        return summary_of(before, deltas, {})
+    part = elapsed_part(before, period, now.date())
+    return Summary() if part is None else elapsed_summary(part, fraction_of_day(now))
+
+
+def elapsed_part(before: Period, period: Period, today: Date) -> Period | None:
+    """Return as many days of ``before`` as have begun of ``period``, which is not over; None when none has."""
+    end = before.end - (period.end - today)
+    return Period(before.start, end) if end >= before.start else None
+
+
+def hours_on(day: Period) -> list[tuple[int, int]]:
+    """Return the stored views and visits of a day's 24 hours."""
+    hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", day)}
+    return [hours.get(f"{hour:02}", (0, 0)) for hour in range(24)]
+
+
+def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int]], fraction: float) -> Summary:
+    """Take what came after a moment of the last day away from a period.
+
+    Hours tell how many views and visits the day had by then; for what is not kept by the hour, the share of visits is
+    taken.
+
+    Args:
+        whole: the period's figures.
+        last: those of its last day.
+        by_hour: views and visits of that day's 24 hours.
+        fraction: of that day, 0 to 1.
+    """
+    views, visits = (
+        share_by_then(column, all_day, fraction)
+        for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
+    )
+    parts = {"views": views, "visitors": visits, "visits": visits, "engaged": visits, "seconds": visits}
+    rest = {name: round(getattr(last, name) * (1 - part)) for name, part in parts.items()}
+    return Summary(**{name: getattr(whole, name) - cut for name, cut in rest.items()})
+
+
+def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> float:
+    """Return how much of a day's figure there was at a moment, 0 to 1.
+
+    Args:
+        by_hour: what came in each of its 24 hours. Days from before this app counted have none: then time tells.
+        all_day: the day's figure.
+        fraction: of the day, 0 to 1.
+    """
+    if not all_day or not any(by_hour):
+        return fraction
+    shares = (min(1.0, max(0.0, fraction * 24 - hour)) for hour in range(24))
+    return min(1.0, sum(n * share for n, share in zip(by_hour, shares, strict=True)) / all_day)
+
+
+def fraction_of_day(now: datetime) -> float:
+    """Return how much of its day is over at ``now``, 0 to 1."""
+    return (now.hour * 3600 + now.minute * 60 + now.second) / 86_400
+
+
+@dataclass(slots=True)
+class Days:
+    """One row of figures a day."""
+
+    figures: dict[str, Summary] = field(default_factory=dict)
+    flushed_at: datetime | None = None
+    unlisted: list[Date] = field(default_factory=list)
+    """See ``reports.unlisted_days``."""
+
+
+def total(days: Iterable[Summary]) -> Summary:
+    """Return the sum of days."""
+    figures = list(days)
+    names = ("views", "visitors", "visits", "engaged", "seconds")
+    return Summary(**{name: sum(getattr(figure, name) for figure in figures) for name in names})
+
+
+def days_of(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
+    """Return each day's figures."""
+    stored: dict[str, dict[str, Any]] = {}
+    rows = DayTotals.objects.using(database()).filter(date__range=(span.start, span.end)).order_by()
+    # A sketch is 12 kB, so only those are read that Redis may add to.
+    nothing = Value(None, BinaryField())
+    sketch = Case(When(date__in=list(uniques), then=F("sketch")), default=nothing) if uniques else nothing
+    columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed")
+    for row in rows.values(*columns, live_sketch=sketch):
+        stored[row["date"].isoformat()] = row
+    views = with_deltas(span.days, deltas, {day: row["views"] for day, row in stored.items()})
+    figures: dict[str, Summary] = {}
+    for day in span.days:
+        known, delta = stored.get(day, {}), deltas.get(day, {})
+        names = ("visits", "engaged", "seconds")
+        sums = {name: known.get(name, 0) + delta.get(f"{TOTAL}:{name}", 0) for name in names}
+        visitors = known.get("visitors", 0)
+        if day in uniques:
+            visitors = visitors_with(day, visitors, known.get("live_sketch"), uniques[day])
+        figures[day] = Summary(views=views[day], visitors=visitors, **sums)
+    flushes = [row["flushed_at"] for row in stored.values() if row["flushed_at"]]
+    return Days(figures, max(flushes, default=None), [row["date"] for row in stored.values() if not row["listed"]])
+
+
+Metric = Literal["visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration"]
+METRICS: tuple[Metric, ...] = ("visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration")
+BY_HOUR: tuple[Metric, ...] = ("visits", "views")
+"""What is kept by the hour."""

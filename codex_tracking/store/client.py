@@ -1,0 +1,136 @@
+"""The Redis client: one function that makes it from a URL, for every kind of server."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis.asyncio as redis_asyncio
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
+
+from codex_tracking.settings import EMBEDDED
+
+CONNECT_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
+"""How long one command may take; a timeout leaves open whether it was done, so all of ours may be repeated."""
+CONNECTIONS = 1
+"""Per event loop: commands take turns, as they would in Redis; small plans have few connections for many workers."""
+SENTINEL_CONNECTIONS = 4
+"""The same to a sentinel's master, where a command that finds none free fails instead of waiting."""
+
+
+class StoreUrlError(RedisError, ValueError):
+    """The store's URL cannot be used; to a reader, the store is away."""
+
+
+STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
+"""What a store that is away, full, starting or not installed raises."""
+
+Client = Any
+"""``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
+
+
+def connect(url: str) -> Client:
+    """Return a client for ``url`` that waits at most a second and never repeats a command whose fate is open.
+
+    Raises:
+        ImportError: the embedded store is not installed.
+        StoreUrlError: the URL is malformed.
+    """
+    if url.startswith(EMBEDDED):
+        return _embedded()
+    try:
+        return _client(url)
+    except (TypeError, ValueError) as error:
+        raise StoreUrlError(f"CODEX_TRACKING['redis_url'] is malformed: {error}") from error
+
+
+def _client(url: str) -> Client:
+    limits: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+    # A connection that died while idle fails the first command that uses it; that one attempt is safe.
+    once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    if url.startswith("redis+cluster://"):
+        return _cluster(url, limits, once)
+    if url.startswith("redis+sentinel://"):
+        return _sentinel(url, limits, once)
+    # Before redis 6 the list alone decided what is tried again, whatever the retry object says.
+    limits["retry_on_error"] = [RedisConnectionError]
+    pool = redis_asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
+    )
+    # Made for nothing but its errors: options that no connection has would show at the first command only.
+    pool.connection_class(**pool.connection_kwargs)
+    return redis_asyncio.Redis.from_pool(pool)
+
+
+def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
+    """Return a client for the cluster that some of these nodes belong to: ``redis+cluster://host:port,host:port``."""
+    credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
+    nodes = [ClusterNode(*address) for address in _addresses(hosts, 6379)]
+    # A day is in one slot: the nodes of all others may be away.
+    options: dict[str, Any] = {"require_full_coverage": False, "retry": retry, **_login(credentials), **limits}
+    return redis_asyncio.RedisCluster(startup_nodes=nodes, **options)
+
+
+def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
+    """Return a client for the master that the sentinels name: ``redis+sentinel://host:port,host:port/service/db``."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not hosts or not service:
+        raise ValueError(
+            "redis+sentinel:// needs hosts and a service: redis+sentinel://host:26379,host:26379/mymaster/0"
+        )
+    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": SENTINEL_CONNECTIONS}
+    watch: Any = redis_asyncio.Sentinel
+    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **limits})
+    return sentinels.master_for(service, **options, **_login(credentials), **limits)
+
+
+def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:
+    """Return hosts and ports of ``host:port,host``."""
+    parts = [urlsplit(f"//{address}") for address in hosts.split(",")]
+    return [(part.hostname or "", part.port or port) for part in parts]
+
+
+def _login(credentials: str) -> dict[str, str]:
+    """Return what ``name:password`` says, or ``:password``, or nothing."""
+    username, _, password = (unquote(part) for part in credentials.partition(":"))
+    return {name: value for name, value in (("username", username), ("password", password)) if value}
+
+
+_embedded_servers: dict[int, Any] = {}
+"""Process id -> the store's server; a forked child begins with an empty one."""
+
+
+def import_embedded() -> Any:
+    """Return the module of the embedded store; takes some tenths of a second for the first time.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import fakeredis
+        import lupa  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Without a Redis URL the counters live in an embedded store, which is not installed: "
+            "pip install 'codex-tracking[embedded]', or set CODEX_TRACKING['redis_url']."
+        ) from error
+    return fakeredis
+
+
+def _embedded() -> Client:
+    fakeredis = import_embedded()
+    server = _embedded_servers.setdefault(os.getpid(), fakeredis.FakeServer())
+    return fakeredis.FakeAsyncRedis(server=server)
+
+
+def clear_embedded() -> None:
+    """Empty the embedded store; clients made from now on see an empty one."""
+    _embedded_servers.clear()

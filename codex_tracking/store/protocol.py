@@ -1,0 +1,302 @@
+"""The counting protocol's scripts as methods of one class."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.store.client import Client
+from codex_tracking.store.keys import day_keys, lease_key
+
+CHUNK_FIELDS = 1_000
+"""Fields that one read of a seal asks for; about 1 ms of the loop."""
+VISITORS_WITH_STATE = 100_000
+"""Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
+
+
+class Answer(NamedTuple):
+    """What Redis said to a batch."""
+
+    status: Literal["OK", "DUP", "GAP", "GEN"]
+    generation: str
+    seal: int
+    """Number of the part that the batch is in."""
+    durable: int
+    """Number of the newest part that the database has."""
+    derived: dict[str, int]
+    """Counter field -> increment that the batch's visits caused."""
+
+
+class Seal(NamedTuple):
+    """One frozen part of a day."""
+
+    status: Literal["NEW", "OLD", "IDLE", "NONE"]
+    generation: str = ""
+    id: str = ""
+    previous: str = ""
+
+
+class Chunk(NamedTuple):
+    """A piece of a seal."""
+
+    fields: list[bytes]
+    """Fields and values, flat."""
+    size: int
+    """How many fields the whole seal has."""
+
+
+class Part(NamedTuple):
+    """Header and counters of one hash; ``generation`` is empty when there is none."""
+
+    generation: str
+    id: str
+    previous: str
+    oldest: int
+    """When its first view happened, seconds since the epoch; 0 when nobody said."""
+    counts: dict[str, int]
+
+
+class Uniques(NamedTuple):
+    """A day's visitors as Redis knows them."""
+
+    estimate: int
+    sketch: bytes | None
+    """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
+
+
+class Held(NamedTuple):
+    """One day in Redis at one moment."""
+
+    live: Part
+    sealed: Part
+    uniques: Uniques | None
+    """None where nobody asked for them."""
+
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        """All that no flush has written yet."""
+        return self.live, self.sealed
+
+
+@cache
+def script(name: str) -> str:
+    """Return the text of ``lua/<name>.lua``."""
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+class TrackingRedisManager:
+    """The live counters of one site, through one client.
+
+    Every method raises one of ``STORE_ERRORS`` when the store is away, and may then be called again.
+
+    Args:
+        client: from ``connect``; belongs to the running event loop.
+        settings: whose ``key_prefix`` and caps hold.
+    """
+
+    def __init__(self, client: Client, settings: TrackingSettings) -> None:
+        self.client = client
+        self.settings = settings
+        self._scripts: dict[str, Any] = {}
+
+    async def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        if name not in self._scripts:
+            self._scripts[name] = self.client.register_script(script(name))
+        answer = await self._scripts[name](keys=keys, args=args)
+        if self.settings.embedded:
+            # That store answers without letting go of the event loop.
+            await asyncio.sleep(0)
+        return answer
+
+    async def apply(self, batch: Batch, generation: str) -> Answer:
+        """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
+        settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
+        args: list[Any] = [
+            batch.stream,
+            batch.seq,
+            generation,
+            secrets.token_hex(8),
+            batch.oldest,
+            settings.max_paths_per_day,
+            VALUES_PER_DIMENSION,
+            VISITORS_WITH_STATE,
+            settings.ttl_seconds,
+            0 if settings.embedded else 1,
+            batch.visits,
+            # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
+            json.dumps(batch.counts, ensure_ascii=False),
+            *batch.ids,
+        ]
+        status, token, seal, durable, *derived = await self._run(
+            "apply", [keys.live, keys.uniques, keys.visits, keys.now], args
+        )
+        pairs = zip(derived[::2], derived[1::2], strict=True)
+        return Answer(
+            status.decode(), token.decode(), int(seal), int(durable), {name.decode(): int(n) for name, n in pairs}
+        )
+
+    async def join(self, day: str) -> str:
+        """Return the day's generation, beginning one when Redis knows none."""
+        return (await self.apply(Batch(day, "", 0, 0, {}), "")).generation
+
+    async def salt(self, day: str, proposed: bytes) -> bytes:
+        """Return what the day's visitors are hashed with: the first salt that anybody proposed."""
+        key = day_keys(self.settings.key_prefix, day).salt
+        salt: bytes = await self._run("salt", [key], [proposed, self.settings.ttl_seconds])
+        return salt
+
+    async def watch(self, day: str, stream: str) -> tuple[str, int, int]:
+        """Return generation, durable seal number and the last batch of ``stream`` that the live hash knows."""
+        key = day_keys(self.settings.key_prefix, day).live
+        token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
+        return (token or b"").decode(), int(durable or 0), int(last or 0)
+
+    async def seal(self, day: str) -> Seal:
+        """Freeze what the day has counted, or return the part that is frozen already."""
+        keys = day_keys(self.settings.key_prefix, day)
+        answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
+        return Seal(*(part.decode() for part in answer))
+
+    async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
+        """Yield the seal in pieces; None when it is gone, which ends it.
+
+        A field may come twice if Redis resizes the hash meanwhile, or not at all if another Redis takes over.
+        """
+        key, cursor = day_keys(self.settings.key_prefix, day).sealed, b"0"
+        while True:
+            answer = await self._run("chunk", [key], [seal, cursor, CHUNK_FIELDS])
+            if not answer:
+                yield None
+                return
+            cursor, fields, size = answer
+            yield Chunk(fields, size)
+            if int(cursor) == 0:
+                return
+
+    async def standing(self, day: str, seal: Seal) -> bool:
+        """Say whether ``seal`` is still what Redis has."""
+        keys = day_keys(self.settings.key_prefix, day)
+        idle = seal.status == "IDLE"
+        now = await self.client.hget(keys.live if idle else keys.sealed, "#p" if idle else "#id")
+        return now is not None and now.decode() == seal.id
+
+    async def done(self, day: str, seal: str) -> None:
+        """Forget a seal that the database has."""
+        keys = day_keys(self.settings.key_prefix, day)
+        await self._run("done", [keys.live, keys.sealed], [seal])
+
+    async def drop(self, day: str, generation: str) -> None:
+        """Forget a closed or broken generation."""
+        keys = day_keys(self.settings.key_prefix, day)
+        await self._run("drop", [keys.live, keys.sealed], [generation])
+
+    async def retire(self, day: str) -> bool:
+        """Forget the day if it holds nothing unflushed, and say whether there was anything to forget."""
+        keys = day_keys(self.settings.key_prefix, day)
+        return bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
+
+    async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
+        """Return what Redis holds of some days, each day at one moment, in one round trip to each node.
+
+        Args:
+            days: ISO dates.
+            uniques_of: those of the days whose visitors are wanted.
+        """
+        wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
+        if not wanted:
+            return {}
+        # The days of a cluster are in several slots, which no transaction spans; a script reads each at one moment.
+        pipe = self.client.pipeline(transaction=self.settings.embedded)
+        for day, keys in wanted.items():
+            names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
+            if self.settings.embedded:
+                # Its scripts take five times as long for a large answer.
+                pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
+            else:
+                # Not EVALSHA, which a cluster's client refuses in a pipeline and any other precedes by a question.
+                pipe.eval(script("read"), len(names), *names)
+        answers = await pipe.execute()
+        if self.settings.embedded:
+            answers = [
+                (_flat(live), _flat(sealed), None, count)
+                for live, sealed, count in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+            ]
+        held: dict[str, Held] = {}
+        for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
+            uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
+            held[day] = Held(await parse(live), await parse(sealed), uniques)
+        return held
+
+    async def uniques(self, day: str) -> Uniques:
+        """Return the day's visitors."""
+        key = day_keys(self.settings.key_prefix, day).uniques
+        if self.settings.embedded:
+            return Uniques(int(await self.client.pfcount(key)), None)
+        sketch = await self.client.get(key)
+        try:
+            return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
+        except ResponseError:
+            # It is corrupt: whoever merges it will refuse it, too.
+            return Uniques(0, sketch)
+
+    async def visitors_since(self, day: str, second: int) -> int:
+        """Return how many visitors were seen on ``day`` at ``second`` or later."""
+        return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
+
+    async def version(self) -> str:
+        """Return the server's version; empty where it does not tell, as the embedded store."""
+        try:
+            server = await self.client.info("server")
+        except ResponseError:
+            return ""
+        # A cluster answers per node.
+        server = server if "redis_version" in server else next(iter(server.values()), {})
+        return str(server.get("valkey_version") or server.get("redis_version", ""))
+
+    async def eviction_policy(self) -> str:
+        """Return the server's ``maxmemory-policy``; empty where it does not tell."""
+        try:
+            answer = await self.client.config_get("maxmemory-policy")
+        except ResponseError:
+            return ""
+        answer = answer if "maxmemory-policy" in answer else next(iter(answer.values()), {})
+        return str(answer.get("maxmemory-policy", ""))
+
+    async def lease(self, holder: str, seconds: float) -> bool:
+        """Say whether ``holder`` may flush now; others wait up to ``seconds``. Saves work, guards nothing."""
+        key = lease_key(self.settings.key_prefix)
+        return bool(await self.client.set(key, holder, nx=True, px=max(1, int(seconds * 1000))))
+
+    async def lease_holder(self) -> str:
+        """Return who flushed last, while the lease lasts."""
+        return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
+
+
+def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
+    return [part for pair in pairs.items() for part in pair]
+
+
+async def parse(flat: list[bytes]) -> Part:
+    """Return one hash as HGETALL gives it, header and counters apart; in steps, since it may be a busy site's."""
+    header: dict[bytes, bytes] = {}
+    counts: dict[str, int] = {}
+    for start in range(0, len(flat), 2 * CHUNK_FIELDS):
+        piece = flat[start : start + 2 * CHUNK_FIELDS]
+        for name, value in zip(piece[::2], piece[1::2], strict=True):
+            if name.startswith(b"#"):
+                header[name] = value
+            else:
+                counts[name.decode("utf-8", "replace")] = int(value)
+        await asyncio.sleep(0)
+    token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
+    return Part(token, seal, previous, int(float(header.get(b"#o", b"0"))), counts)

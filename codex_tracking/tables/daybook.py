@@ -1,0 +1,135 @@
+"""One day's rows inside a transaction."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+from typing import Any
+
+from django.db import connections
+from django.db.models import F
+from django.utils import timezone
+
+from codex_tracking.counters.fields import FIRST, OTHER, PATH, TOTAL, VALUES_PER_DIMENSION
+from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.sketch import estimate, merged
+from codex_tracking.tables import upsert
+
+TOTALS = ("visits", "engaged", "seconds")
+
+
+class DayBook:
+    """One day's rows inside a transaction, which begins by locking the day.
+
+    Args:
+        day: ISO date.
+        alias: the database.
+        settings: whose caps hold.
+    """
+
+    def __init__(self, day: str, alias: str, settings: TrackingSettings) -> None:
+        self.day = Date.fromisoformat(day)
+        self.alias = alias
+        self.connection = connections[alias]
+        self.settings = settings
+        self.totals = DayTotals.objects.lock(self.day, alias)
+        self.foreign = dict(
+            PageView.objects.using(alias)
+            .filter(date=self.day, own__isnull=True)
+            .order_by()
+            .values_list("path", "views")
+        )
+        self.adopted: dict[str, int] = {}
+        """Path of a row that was foreign -> how many of its views the counts have not reached yet."""
+        self.paths = 0
+        self.views = 0
+
+    def generation(self, token: str) -> Generation:
+        """Return the row of a generation, made when it is new."""
+        generation, _ = Generation.objects.using(self.alias).get_or_create(date=self.day, token=token)
+        return generation
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add counters to the day's rows, above a dimension's cap to its ``(other)`` row."""
+        dimensions: dict[str, dict[str, list[int]]] = {}
+        for counter, n in counts.items():
+            dimension, _, value = counter.partition(":")
+            name = dimension.removesuffix(FIRST)
+            row = dimensions.setdefault(name, {}).setdefault(value, [0, 0])
+            row[name != dimension] += n
+        for value, (n, _) in dimensions.pop(TOTAL, {}).items():
+            if value in TOTALS:
+                setattr(self.totals, value, getattr(self.totals, value) + n)
+        for dimension, values in dimensions.items():
+            rows = [upsert.Row(value, *pair) for value, pair in self._fit(dimension, values).items()]
+            if dimension == PATH:
+                self._add_paths(rows)
+            else:
+                upsert.add_breakdowns(self.connection, self.day, dimension, rows)
+
+    def _add_paths(self, rows: list[upsert.Row]) -> None:
+        self.views += sum(row.views for row in rows)
+        self.paths += sum(row.views > 0 for row in rows)
+        if self.foreign or self.adopted:
+            rows = [self._compete(row) for row in rows]
+        self.totals.views += sum(row.views for row in rows)
+        upsert.add_page_views(self.connection, self.day, rows)
+
+    def _compete(self, row: upsert.Row) -> upsert.Row:
+        """Let all that one transaction adds to a foreign path replace the row's views, if it is more."""
+        if row.value in self.foreign:
+            views = self.foreign.pop(row.value)
+            self.adopted[row.value] = max(0, views - row.views)
+            return row._replace(views=max(views, row.views))
+        missing = self.adopted.get(row.value, 0)
+        if missing:
+            self.adopted[row.value] = max(0, missing - row.views)
+        return row._replace(views=max(0, row.views - missing))
+
+    def _fit(self, dimension: str, values: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Fold what would exceed the dimension's cap into ``(other)``."""
+        cap = self.settings.max_paths_per_day if dimension == PATH else VALUES_PER_DIMENSION
+        bound = self.totals.rows.get(dimension, 0) + len(values)
+        if bound <= cap:
+            self.totals.rows[dimension] = bound
+            return values
+        # The bound took known values for new ones; only here is it worth asking which are.
+        held = self._values(dimension)
+        known = set()
+        names = sorted(values)
+        for start in range(0, len(names), 500):
+            known.update(held.filter(value__in=names[start : start + 500]).values_list("value", flat=True))
+        fresh = sorted(values.keys() - known - {OTHER}, key=lambda name: (-values[name][0], name))
+        count = held.count()
+        room = max(0, cap - count)
+        self.totals.rows[dimension] = count + min(room, len(fresh))
+        if len(fresh) <= room:
+            return values
+        other = values.setdefault(OTHER, [0, 0])
+        for name in fresh[room:]:
+            views, beside = values.pop(name)
+            other[0] += views
+            other[1] += beside
+        return values
+
+    def _values(self, dimension: str) -> Any:
+        if dimension == PATH:
+            return PageView.objects.using(self.alias).filter(date=self.day).order_by().annotate(value=F("path"))
+        return Breakdown.objects.using(self.alias).filter(date=self.day, dimension=dimension).order_by()
+
+    def add_visitors(self, uniques: Uniques) -> None:
+        """Merge the day's visitors as Redis knows them with those that the database remembers."""
+        totals = self.totals
+        sketch = merged(totals.sketch, uniques.sketch, str(self.day))
+        visitors = uniques.estimate
+        if sketch is not None:
+            totals.sketch = sketch
+            visitors = estimate(sketch)
+        totals.visitors = max(totals.visitors, visitors)
+
+    def save(self) -> None:
+        """Write the day's totals."""
+        self.totals.flushed_at = timezone.now()
+        self.totals.listed = False
+        self.totals.save(using=self.alias, force_update=True)

@@ -1,0 +1,37 @@
+"""The most viewed pages of each finished day, so that a year's are found without adding up every path."""
+
+from __future__ import annotations
+
+from datetime import date as Date
+
+from django.db import transaction
+
+from codex_tracking.models import Breakdown, DayTotals, PageView, database
+
+TOP_PAGES = "top_page"
+"""The dimension that they are kept under."""
+PAGES_PER_DAY = 500
+DAYS_AT_ONCE = 20
+"""Days that one call lists; after a long import the next calls list the rest."""
+
+
+def list_finished_days(today: str) -> None:
+    """List the pages of days before ``today`` that have changed since they were listed; blocking."""
+    alias = database(write=True)
+    changed = DayTotals.objects.using(alias).filter(listed=False, date__lt=Date.fromisoformat(today))
+    for day in list(changed.order_by("-date").values_list("date", flat=True)[:DAYS_AT_ONCE]):
+        with transaction.atomic(using=alias, durable=True):
+            _list_day(day, alias)
+
+
+def _list_day(day: Date, alias: str) -> None:
+    totals = DayTotals.objects.lock(day, alias)
+    listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
+    listed.delete()
+    best = PageView.objects.using(alias).filter(date=day, views__gt=0).order_by("-views", "path")[:PAGES_PER_DAY]
+    Breakdown.objects.using(alias).bulk_create(
+        Breakdown(date=day, dimension=TOP_PAGES, value=page.path, views=page.views, visits=page.visitors)
+        for page in best
+    )
+    totals.listed = True
+    totals.save(using=alias, update_fields=["listed"])

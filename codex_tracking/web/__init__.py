@@ -1,0 +1,1 @@
+"""Everything that speaks HTTP: the dashboard, the API, and who may see them."""

@@ -1,0 +1,1 @@
+"""Who may see figures: staff, API tokens, share links."""

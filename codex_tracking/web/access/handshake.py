@@ -1,0 +1,79 @@
+"""Checks of a websocket handshake: origin and session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
+from django.contrib.auth.models import AbstractBaseUser
+from django.http.request import split_domain_port, validate_host
+from django.utils.crypto import constant_time_compare
+from django.utils.http import is_same_domain
+
+from codex_tracking.web.access.viewer import may_see
+
+
+def allowed_user(session_key: str) -> str:
+    """Return the primary key of a session's user who may see the figures, as text; empty when there is none. Blocking.
+
+    As ``django.contrib.auth.get_user`` does, but it reads the session only: that one also renews or ends it.
+    """
+    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    key, backend = session.get(SESSION_KEY), session.get(BACKEND_SESSION_KEY)
+    if key is None or backend not in settings.AUTHENTICATION_BACKENDS:
+        return ""
+    user = load_backend(backend).get_user(get_user_model()._meta.pk.to_python(key))
+    if user is None or not _password_unchanged(user, session.get(HASH_SESSION_KEY) or "") or not may_see(user):
+        return ""
+    return str(user.pk)
+
+
+def _password_unchanged(user: AbstractBaseUser, noted: str) -> bool:
+    if not hasattr(user, "get_session_auth_hash"):
+        return True
+    known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(noted, one) for one in known)
+
+
+def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
+    """Say whether a handshake comes from a page of the host that it goes to, or of ``CSRF_TRUSTED_ORIGINS``.
+
+    Browsers send cookies with websockets of any site, so this alone keeps others from listening; ``ALLOWED_HOSTS`` may
+    be ``["*"]``.
+
+    Args:
+        headers: of the handshake, names in lower case.
+        secure: whether it came over TLS, as far as the server knows.
+
+    Source: RFC 6455, section 10.2.
+    """
+    origin = headers.get("origin", "")
+    host = headers.get("host", "")
+    if settings.USE_X_FORWARDED_HOST and "x-forwarded-host" in headers:
+        host = headers["x-forwarded-host"]
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    domain, _ = split_domain_port(host)
+    if not domain or not validate_host(domain, allowed):
+        return False
+    if any(_is_trusted(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS):
+        return True
+    try:
+        here, there = urlsplit(f"//{host}"), urlsplit(origin)
+        default = {"http": 80, "https": 443}[there.scheme]
+        # Whoever sits between can put anything into a page that came without TLS.
+        if there.scheme == "http" and (secure or settings.SESSION_COOKIE_SECURE):
+            return False
+        return here.hostname == there.hostname and (here.port or default) == (there.port or default)
+    except (ValueError, KeyError):
+        return False
+
+
+def _is_trusted(origin: str, trusted: str) -> bool:
+    scheme, _, domain = trusted.partition("://")
+    if not domain.startswith("*."):
+        return origin == trusted
+    begin, _, host = origin.partition("://")
+    return begin == scheme and is_same_domain(host, domain[1:])

@@ -1,0 +1,37 @@
+"""Response headers that protect private pages."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from django.http.response import HttpResponseBase
+from django.templatetags.static import static
+
+from codex_tracking.web.access.viewer import Viewer
+
+
+def private(response: Answer, seen: Viewer | None) -> Answer:
+    """Forbid caches to keep an answer, and other sites to learn a share link's address; returns the answer."""
+    response["Cache-Control"] = "private, no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    if seen is None or seen.is_guest:
+        response["Referrer-Policy"] = "no-referrer"
+        response["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+Answer = TypeVar("Answer", bound=HttpResponseBase)
+
+
+def protect(response: Answer) -> Answer:
+    """Forbid framing a page elsewhere, and all scripts and styles that are not files of this site; returns the page."""
+    files = urlsplit(static("codex_tracking/dashboard.css"))
+    origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
+    response["Content-Security-Policy"] = (
+        f"default-src 'self'; script-src 'self'{origin}; style-src 'self'{origin}; img-src 'self' data:{origin}; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+    )
+    response["X-Frame-Options"] = "SAMEORIGIN"
+    response.setdefault("Referrer-Policy", "same-origin")
+    return response

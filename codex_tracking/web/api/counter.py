@@ -1,0 +1,113 @@
+"""The public counter: how often one page was viewed, for everybody, where the project wants it."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from django.db import Error
+from django.db.models import Sum
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.html import format_html
+from django.views.decorators.http import require_safe
+
+from codex_tracking.models import PageView, database
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.reading import in_database
+from codex_tracking.web.api import parameters
+from codex_tracking.web.query import QueryError
+
+SECONDS = 60
+"""How long an answer is good, here and in other people's caches."""
+MOST = 1_000
+"""Pages whose count is remembered; about 200 kB."""
+WIDTH, HEIGHT = 8, 20
+"""Pixels of a character, and of the badge."""
+
+_known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+"""Database and path -> until when, and views; the oldest goes first."""
+
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" aria-label="{text}">'
+    '<title>{text}</title><rect width="100%" height="100%" rx="4" fill="#1f3a5f"/>'
+    '<text x="50%" y="14" fill="#fff" text-anchor="middle" font-family="system-ui,sans-serif" font-size="12">{text}'
+    "</text></svg>"
+)
+
+
+@require_safe
+async def counter_json(request: HttpRequest) -> HttpResponse:
+    """Answer ``{"path": "/", "views": 5}``; any site may read it."""
+    try:
+        path = _path(request)
+        answer = JsonResponse({"path": path, "views": await views_of(path)})
+    except QueryError as error:
+        return JsonResponse({"error": str(error), "expected": error.expected}, status=400)
+    except Error:
+        return JsonResponse({"error": "The database does not answer.", "expected": "another try later"}, status=503)
+    answer["Access-Control-Allow-Origin"] = "*"
+    return _public(answer)
+
+
+@require_safe
+async def counter_svg(request: HttpRequest) -> HttpResponse:
+    """Answer a badge such as "5 views"."""
+    try:
+        views = await views_of(_path(request))
+    except QueryError as error:
+        return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
+    except Error:
+        return HttpResponse(status=503)
+    # Not in the reader's language or with the reader's digits: one picture serves all of them.
+    text = f"{views:,} {'view' if views == 1 else 'views'}"
+    svg = format_html(SVG, text=text, width=WIDTH * len(text) + 12, height=HEIGHT)
+    answer = HttpResponse(svg, content_type="image/svg+xml")
+    answer["Content-Security-Policy"] = "default-src 'none'"
+    return _public(answer)
+
+
+def _path(request: HttpRequest) -> str:
+    """Return the page that is asked for.
+
+    Raises:
+        Http404: there is no public counter.
+        QueryError: a bad path.
+    """
+    if not get_tracking_settings().public_counter:
+        raise Http404
+    path: str = parameters.read([parameters.PAGE], request.GET, {})["path"]
+    if not path.startswith(get_tracking_settings().public_counter_prefixes):
+        raise Http404
+    return path
+
+
+async def views_of(path: str) -> int:
+    """Return a page's views, a minute old at most.
+
+    Source: ``PageView`` rows alone, so that strangers cost one indexed query a page and minute, and Redis nothing.
+    """
+    alias, now = database(), time.monotonic()
+    until, views = _known.get((alias, path), (0.0, 0))
+    if now < until:
+        return views
+    views = await in_database(stored_views, path)
+    _known[alias, path] = (now + SECONDS, views)
+    _known.move_to_end((alias, path))
+    if len(_known) > MOST:
+        _known.popitem(last=False)
+    return views
+
+
+def stored_views(path: str) -> int:
+    """Return a page's views of all days; blocking. Paths under ``skip_prefixes`` have none."""
+    if path.startswith(get_tracking_settings().skip_prefixes):
+        return 0
+    rows = PageView.objects.using(database()).filter(path=path).order_by()
+    return int(rows.aggregate(views=Sum("views"))["views"] or 0)
+
+
+def _public(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = f"public, max-age={SECONDS}"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response

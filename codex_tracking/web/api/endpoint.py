@@ -1,0 +1,64 @@
+"""The description of an endpoint, and one call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from codex_tracking.stats.periods import Period
+from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.api.parameters import Parameter
+from codex_tracking.web.query import Query, QueryError
+
+
+class UnknownError(Exception):
+    """There is nothing at this address for this viewer."""
+
+    def __init__(self, error: QueryError) -> None:
+        super().__init__(str(error))
+        self.expected = error.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, understood."""
+
+    request: HttpRequest
+    viewer: Viewer
+    now: datetime
+    """In the site's time zone."""
+    values: Mapping[str, Any]
+    """Parameter -> value."""
+    query: Query
+    """The period and the comparison."""
+
+    @property
+    def period(self) -> Period:
+        """The days that are asked for."""
+        return self.query.period
+
+    def about(self, live: bool) -> dict[str, Any]:
+        """Return what every answer says about itself."""
+        said = {"name": self.query.name, "start": self.period.start.isoformat(), "end": self.period.end.isoformat()}
+        return {"at": self.now.isoformat(timespec="seconds"), "live": live, "period": said}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of the API."""
+
+    path: str
+    """Relative to the API, with parameters in braces."""
+    name: str
+    summary: str
+    answer: Callable[[Call], Awaitable[dict[str, Any] | HttpResponseBase]]
+    schema: str
+    """The answer's name in the OpenAPI document."""
+    parameters: tuple[Parameter, ...] = ()
+    for_guests: bool = True
+    """Whether share links may read it."""

@@ -1,0 +1,199 @@
+"""What each address of the JSON API answers, in one table that the views and the OpenAPI document are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date as Date
+from typing import Any
+
+from django.http.response import HttpResponseBase
+
+from codex_tracking.counters.fields import PATHS
+from codex_tracking.pipeline.status import tracking_status
+from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.live import get_live
+from codex_tracking.stats.pages import page_of
+from codex_tracking.stats.periods import Period, days_in
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.series import bucket_of, series_of
+from codex_tracking.stats.summary import BY_HOUR, Summary, days_of, previous_summary_of, summary_of, total
+from codex_tracking.web.api import files, openapi, parameters, tables
+from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
+from codex_tracking.web.query import QueryError
+
+HOURS_OF_DAY = 24
+
+
+# --- answers ---
+
+
+async def summary(call: Call) -> dict[str, Any]:
+    """Return a period's figures, and those that they are compared with."""
+    period, before = call.period, call.query.before
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
+        other = previous_summary_of(period, before, deltas, call.now) if before is not None else None
+        return summary_of(period, deltas, uniques), other
+
+    found = await read(days_in(period, before), look)
+    own, other = found.value
+    answer = call.about(found.live) | {"summary": figures(own)}
+    if before is not None:
+        answer["comparison"] = _days(before) | {"summary": figures(other)}
+    return answer
+
+
+def figures(found: Summary) -> dict[str, int | float]:
+    """Return a summary with the rates that follow from it."""
+    rates = {name: getattr(found, name) for name in ("views_per_visit", "bounce_rate", "duration")}
+    return asdict(found) | {name: round(rate, 4) for name, rate in rates.items()}
+
+
+async def series(call: Call) -> dict[str, Any]:
+    """Return a figure over time."""
+    metric, wanted, query = call.values["metric"], call.values.get("step"), call.query
+    if wanted is not None and wanted not in query.steps:
+        raise QueryError("step", f"one of {', '.join(query.steps)} for this period", wanted)
+    if query.step == "hour" and metric not in BY_HOUR:
+        raise QueryError("metric", f"{' or '.join(BY_HOUR)} by the hour", metric)
+    before = query.before
+
+    def look(deltas: Deltas, uniques: Visitors) -> list[list[dict[str, Any]]]:
+        return [_points(call, period, deltas, uniques) for period in (query.period, before) if period is not None]
+
+    found = await read(days_in(query.period, before), look)
+    points, *other = found.value
+    answer = call.about(found.live) | {"metric": metric, "step": query.step, "points": points}
+    if before is not None:
+        answer["comparison"] = _days(before) | {"points": other[0]}
+    return answer
+
+
+def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> list[dict[str, Any]]:
+    metric, step = call.values["metric"], call.query.step
+    if step == "hour":
+        points = _named(series_of(metric, period, step, deltas, uniques))
+        # Of two days, the hours up to this one of the second.
+        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.name == "24h" else points
+    buckets: dict[str, list[Summary]] = {}
+    for day, summary in days_of(period, deltas, uniques).figures.items():
+        buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)
+    return _named({bucket: round(getattr(total(days), metric), 4) for bucket, days in buckets.items()})
+
+
+def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{"from": bucket, "value": n} for bucket, n in series.items()]
+
+
+async def breakdown(call: Call) -> dict[str, Any]:
+    """Return a dimension's values."""
+    dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
+    if dimension not in call.viewer.dimensions:
+        raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
+    search = call.values.get("search", "").strip()
+
+    def look(deltas: Deltas, _: Visitors) -> list[Figure]:
+        # One more than asked for tells whether there are more.
+        return breakdown_of(dimension, call.period, deltas, limit + 1, search, offset=offset, order=order)
+
+    found = await read(call.period.days, look)
+    rows = [_row(figure, dimension) for figure in found.value[:limit]]
+    return call.about(found.live) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
+
+
+def _row(figure: Figure, dimension: str) -> dict[str, Any]:
+    beside = "visitors" if dimension == PATHS else "visits"
+    return {"value": figure.value, "views": figure.views, beside: figure.beside}
+
+
+async def page(call: Call) -> dict[str, Any]:
+    """Return one page's own figures."""
+    path, limit, period = call.values["path"], call.values["limit"], call.period
+    found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
+    own = found.value
+    return call.about(found.live) | {
+        "path": path,
+        "views": own.views,
+        "visitors": own.visitors,
+        "entries": own.entries,
+        "points": _named(own.series),
+        "sources": [_row(figure, "page_source") for figure in own.sources],
+    }
+
+
+async def live(call: Call) -> dict[str, Any]:
+    """Return today's figures; all who ask within a second share one look."""
+    return (await get_live().latest()).as_dict()
+
+
+async def status(call: Call) -> dict[str, Any]:
+    """Return how the pipeline is."""
+    return (await tracking_status()).as_dict()
+
+
+async def dimensions(call: Call) -> dict[str, Any]:
+    """Return the names of what can be asked for."""
+    seen = call.viewer.dimensions
+    known = [{"name": name, "beside": "visitors" if name == PATHS else "visits"} for name in seen]
+    return {"dimensions": known, "tables": [*seen, "days", "hours"]}
+
+
+async def document(call: Call) -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    return openapi.document(ENDPOINTS)
+
+
+async def download(call: Call) -> HttpResponseBase:
+    """Return a whole table as a file."""
+    table, kind = call.values["table"], call.values["format"]
+    allowed = (*call.viewer.dimensions, "days", "hours")
+    if table not in allowed:
+        raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
+    options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
+    if "path" in call.values:
+        if table != "page_source":
+            raise QueryError("path", "left out, except for page_source", call.values["path"])
+        options["within"] = f"{call.values['path']}\t"
+    look = tables.look_of(table, call.period, **options)
+    file = await files.spooled(call.period.days, look, kind)
+    return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
+
+
+def _days(period: Period) -> dict[str, Any]:
+    return {"period": {"start": period.start.isoformat(), "end": period.end.isoformat()}}
+
+
+ROWS = (parameters.LIMIT, parameters.OFFSET, parameters.SEARCH, parameters.ORDER)
+GRAPH = (parameters.PERIOD_OR_HOURS, parameters.START, parameters.END, parameters.COMPARE)
+FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER)
+
+ENDPOINTS = (
+    Endpoint("summary/", "summary", "Figures of a period", summary, "Summary", (*parameters.DAYS, parameters.COMPARE)),
+    Endpoint("series/", "series", "A figure over time", series, "Series", (*GRAPH, parameters.METRIC, parameters.STEP)),
+    Endpoint(
+        "breakdown/{dimension}/",
+        "breakdown",
+        "Values of a dimension",
+        breakdown,
+        "Breakdown",
+        (parameters.DIMENSION, *parameters.DAYS, *ROWS),
+    ),
+    Endpoint(
+        "page/", "page", "One page's own figures", page, "Page", (parameters.PAGE, *parameters.DAYS, parameters.LIMIT)
+    ),
+    Endpoint("live/", "live", "Today's figures, at most a second old", live, "Live"),
+    Endpoint("dimensions/", "dimensions", "What can be asked for", dimensions, "Dimensions"),
+    Endpoint("status/", "status", "How the pipeline is", status, "Status", for_guests=False),
+    Endpoint(
+        "export/{table}.{format}",
+        "export",
+        "A whole table as a file",
+        download,
+        "File",
+        (parameters.TABLE, parameters.FORMAT, *parameters.DAYS, *FILE),
+    ),
+    Endpoint("openapi.json", "openapi", "This document", document, "Document"),
+)

@@ -1,0 +1,189 @@
+"""The cards: ten rows of one dimension with bar, count and share, and the tabs that choose the dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from codex_tracking.stats.cards import BY_VISITS, Card
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.query import CAMPAIGNS, TABS, Query
+
+ROWS = 10
+"""Rows of a card."""
+
+NAMED = frozenset({"country", "language", "channel", "device", "excluded"})
+"""Dimensions whose values have names, by which they are searched and sorted; there are few of each."""
+
+UNITS = {
+    "path": ("views", "visitors"),
+    "entry": ("entries", ""),
+    "channel": ("visits", ""),
+    "source": ("visits", "views"),
+    "referrer": ("visits", "views"),
+    "event": ("times", "visits"),
+    "event_value": ("times", ""),
+    "error": ("requests", ""),
+    "error_referrer": ("requests", ""),
+    "excluded": ("requests", ""),
+    "bot": ("requests", ""),
+}
+"""What a dimension's counts are called: the one that is measured, and the one beside it; views and visits else."""
+
+PAGES = frozenset({"path", "entry"})
+"""Dimensions whose values are pages with a dashboard of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link among others."""
+
+    label: str
+    url: str
+    here: bool = False
+    key: str = ""
+    """Finds the link again when the page around it was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value."""
+
+    label: str
+    value: str
+    """As stored."""
+    count: str
+    share: str
+    beside: str
+    bar: int
+    """Percent of the largest row."""
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """One card, ready to be shown."""
+
+    name: str
+    title: str
+    dimension: str
+    heading: str
+    unit: str
+    rows: tuple[Row, ...]
+    tabs: tuple[Link, ...]
+    subtabs: tuple[Link, ...]
+    details: str
+    """Address of the whole table."""
+    more: bool
+
+
+def units(dimension: str) -> tuple[str, str]:
+    """Return what the measured count and the one beside it are called; the latter is empty where there is none."""
+    first, second = UNITS.get(dimension, ("views", "visits"))
+    return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
+
+
+def measured(dimension: str, figure: Figure) -> int:
+    """Return the count by which a dimension's values are compared."""
+    return figure.beside if dimension in BY_VISITS else figure.views
+
+
+def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
+    """Return figures as rows.
+
+    Args:
+        figures: the largest first, as far as they are ordered by their count.
+        total: what the shares are of; 0 for no shares.
+        root: where the dashboard is.
+    """
+    largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
+    second = units(dimension)[1]
+    return tuple(
+        Row(
+            label=labels.name_of(dimension, figure.value),
+            value=figure.value,
+            count=numbers.whole(count),
+            share=numbers.percent(min(count / total, 1.0), 1 if count / total < 0.0995 else 0) if total else "",
+            beside=numbers.whole(figure.views if dimension in BY_VISITS else figure.beside) if second else "",
+            bar=max(1, count * 100 // largest) if count else 0,
+            url=page_url(figure.value, query, root) if dimension in PAGES and figure.value.startswith("/") else "",
+        )
+        for figure, count in ((figure, measured(dimension, figure)) for figure in figures)
+    )
+
+
+def page_url(path: str, query: Query, root: str) -> str:
+    """Return the address of one page's own dashboard."""
+    return f"{root}page/{query.url(path=path)}"
+
+
+def details_url(dimension: str, query: Query, root: str) -> str:
+    """Return the address of a dimension's whole table."""
+    return f"{root}details/{quote(dimension)}/{query.url()}"
+
+
+def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[str]) -> CardView:
+    """Return a card with the tab that the query chooses.
+
+    Args:
+        name: a key of ``TABS``.
+        figures: of that tab's dimension.
+        root: where the dashboard is.
+        dimensions: those among which the viewer may choose.
+    """
+    dimension = query.tab(name)
+    return CardView(
+        name=name,
+        title=str(labels.CARDS[name]),
+        dimension=dimension,
+        heading=str(labels.DIMENSIONS[dimension]),
+        unit=units(dimension)[0],
+        rows=rows_of(dimension, figures.rows[:ROWS], figures.total, query, root),
+        tabs=_tabs(name, dimension, query, root, dimensions),
+        subtabs=_subtabs(name, dimension, query, root),
+        details=details_url(dimension, query, root),
+        more=figures.more,
+    )
+
+
+def sources_of_page(found: Page, query: Query, root: str) -> CardView:
+    """Return the card of where one page's visitors came from."""
+    return CardView(
+        name="page-sources",
+        title=str(labels.DIMENSIONS["source"]),
+        dimension="page_source",
+        heading=str(labels.DIMENSIONS["source"]),
+        unit=units("page_source")[0],
+        rows=rows_of("page_source", found.sources[:ROWS], found.views, query, root),
+        tabs=(),
+        subtabs=(),
+        details="",
+        more=False,
+    )
+
+
+def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequence[str]) -> tuple[Link, ...]:
+    offered = [each for each in TABS[name] if each in dimensions and each not in CAMPAIGNS[1:]]
+    if len(offered) < 2:
+        return ()
+    return tuple(
+        Link(
+            str(labels.DIMENSIONS[each]) if each in CAMPAIGNS else labels.tab_name(each),
+            root + query.showing(name, each).url(),
+            each == dimension or (each in CAMPAIGNS and dimension in CAMPAIGNS),
+            f"{name}-{each}",
+        )
+        for each in offered
+    )
+
+
+def _subtabs(name: str, dimension: str, query: Query, root: str) -> tuple[Link, ...]:
+    if dimension not in CAMPAIGNS:
+        return ()
+    return tuple(
+        Link(labels.tab_name(each), root + query.showing(name, each).url(), each == dimension, f"{name}-sub-{each}")
+        for each in CAMPAIGNS
+    )

@@ -1,0 +1,77 @@
+"""Views by weekday and hour, as levels of colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.dates import WEEKDAYS
+from django.utils.formats import get_format
+from django.utils.translation import gettext as _
+
+from codex_tracking.web.dashboard import numbers
+from codex_tracking.web.dashboard.chart import hour_name
+
+HEAT_LEVELS = 5
+"""Shades of the heat map, besides none."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatCell:
+    """One hour of one weekday."""
+
+    count: str
+    level: int
+    """0 to 5."""
+    name: str
+    """Day, hour and count, as a tooltip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Views by weekday and hour."""
+
+    hours: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
+    busiest: str
+    """The hour with most views, as a sentence; empty when there are none."""
+
+
+# --- the heat map ---
+
+
+def heat_of(counts: Sequence[Sequence[int]]) -> Heat:
+    """Return views by weekday and hour, the reader's first day of the week on top.
+
+    Args:
+        counts: seven weekdays from Monday, 24 hours each.
+    """
+    largest = max((count for day in counts for count in day), default=0)
+    begin = (int(get_format("FIRST_DAY_OF_WEEK")) - 1) % 7
+    days = [(begin + offset) % 7 for offset in range(7)]
+    busiest = ""
+    if largest:
+        day, hour = next((day, hour) for day in days for hour in range(24) if counts[day][hour] == largest)
+        busiest = _("Most views: %(day)s, %(hour)s (%(count)s)") % {
+            "day": WEEKDAYS[day],
+            "hour": hour_name(hour),
+            "count": numbers.whole(largest),
+        }
+    return Heat(
+        hours=tuple(hour_name(hour) for hour in range(24)),
+        rows=tuple((str(WEEKDAYS[day]), _heat_cells(day, counts[day], largest)) for day in days),
+        busiest=busiest,
+    )
+
+
+def _heat_cells(day: int, counts: Sequence[int], largest: int) -> tuple[HeatCell, ...]:
+    return tuple(
+        HeatCell(
+            count=numbers.whole(count),
+            # By the root, so that one busy hour does not make all others look alike.
+            level=math.ceil(math.sqrt(count / (largest or 1)) * HEAT_LEVELS),
+            name=f"{WEEKDAYS[day]}, {hour_name(hour)}: {numbers.whole(count)}",
+        )
+        for hour, count in enumerate(counts)
+    )

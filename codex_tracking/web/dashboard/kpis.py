@@ -1,0 +1,109 @@
+"""The key figures with their change against the period before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.summary import BY_HOUR, METRICS, Summary
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.cards import page_url
+from codex_tracking.web.query import Query
+
+LIVE = ("views", "visitors", "visits")
+"""Metrics that ``live.Snapshot`` tells, so that a page can add what is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """One headline number."""
+
+    metric: str
+    label: str
+    text: str
+    value: str
+    """With a decimal point, for the script that keeps it up to date; empty where there is no number."""
+    today: str
+    """Today's part of ``value``, a whole number; empty where the number does not grow."""
+    change: str
+    """Such as ``+12%``; empty where there is nothing to compare with."""
+    arrow: str
+    """``up``, ``down`` or ``same``."""
+    good: str
+    """``good``, ``bad`` or ``same``: fewer bounces are good."""
+    url: str
+    """Graphs it; empty where that cannot be done."""
+    here: bool
+    key: str
+
+
+# --- headline numbers ---
+
+
+def kpis_of(
+    query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None = None
+) -> tuple[Kpi, ...]:
+    """Return the six headline numbers; ``today`` is the part of ``summary`` that still grows."""
+    return tuple(_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
+
+
+def _kpi(
+    metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
+) -> Kpi:
+    known = query.name != "24h" or metric in (*BY_HOUR, "views_per_visit")
+    value = float(getattr(summary, metric)) if known else None
+    before = float(getattr(previous, metric)) if known and previous is not None else None
+    change, arrow = change_of(value, before)
+    graphable = query.step != "hour" or metric in BY_HOUR
+    return Kpi(
+        metric=metric,
+        label=str(labels.METRICS[metric]),
+        text=numbers.written(metric, value),
+        value="" if value is None else f"{value:.4f}",
+        today=str(getattr(today, metric)) if known and today is not None and metric in LIVE else "",
+        change=change,
+        arrow=arrow,
+        good=_good(metric, arrow),
+        url=root + replace(query, metric=metric).url() if graphable else "",
+        here=metric == query.graphed,
+        key=f"kpi-{metric}",
+    )
+
+
+def change_of(value: float | None, before: float | None) -> tuple[str, str]:
+    """Return a change in words, and whether it goes ``up``, ``down`` or stays the ``same``; empty without a before."""
+    if value is None or not before:
+        return "", "same"
+    change = value / before - 1
+    shown = round(change * 100)
+    if not shown:
+        return numbers.percent(0), "same"
+    sign = "+" if shown > 0 else "−"
+    return sign + numbers.percent(abs(shown) / 100), "up" if shown > 0 else "down"
+
+
+def _good(metric: str, arrow: str) -> str:
+    if arrow == "same":
+        return "same"
+    return "good" if (arrow == "up") != (metric == "bounce_rate") else "bad"
+
+
+def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root: str) -> Kpi:
+    value = float(getattr(found, metric))
+    before = float(getattr(earlier, metric)) if earlier is not None else None
+    change, arrow = change_of(value, before)
+    graphed = query if metric == "entries" else replace(query, metric="visitors" if metric == "visitors" else "views")
+    return Kpi(
+        metric=metric,
+        label=str(labels.METRICS[metric]),
+        text=numbers.whole(value),
+        value="",
+        today="",
+        change=change,
+        arrow=arrow,
+        good=_good(metric, arrow),
+        url="" if metric == "entries" else page_url(found.path, graphed, root),
+        here=metric == query.metric,
+        key=f"kpi-{metric}",
+    )

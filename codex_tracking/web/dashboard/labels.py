@@ -1,0 +1,187 @@
+"""Names of dimensions, values, metrics, periods and steps, translated."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+NAMES = Path(__file__).parent / "data" / "names.json"
+
+Text = str | Promise
+
+DIMENSIONS: dict[str, Text] = {
+    "path": gettext_lazy("Pages"),
+    "route": gettext_lazy("Routes"),
+    "view": gettext_lazy("Views of the project"),
+    "entry": gettext_lazy("Entry pages"),
+    "channel": gettext_lazy("Channels"),
+    "source": gettext_lazy("Sources"),
+    "referrer": gettext_lazy("Referrers"),
+    "utm_campaign": gettext_lazy("Campaigns"),
+    "utm_source": gettext_lazy("Campaign sources"),
+    "utm_medium": gettext_lazy("Campaign mediums"),
+    "utm_term": gettext_lazy("Campaign terms"),
+    "utm_content": gettext_lazy("Campaign contents"),
+    "country": gettext_lazy("Countries"),
+    "browser": gettext_lazy("Browsers"),
+    "os": gettext_lazy("Operating systems"),
+    "device": gettext_lazy("Devices"),
+    "language": gettext_lazy("Languages"),
+    "event": gettext_lazy("Events"),
+    "event_value": gettext_lazy("Event values"),
+    "error": gettext_lazy("Errors"),
+    "error_referrer": gettext_lazy("Pages that link to errors"),
+    "excluded": gettext_lazy("Left out"),
+    "bot": gettext_lazy("Bots"),
+    "hour": gettext_lazy("Hours"),
+}
+"""Heading of each dimension that is shown."""
+
+SHORT: dict[str, Text] = {
+    "entry": gettext_lazy("Entries"),
+    "os": gettext_lazy("Systems"),
+    "device": gettext_lazy("Types"),
+    "event_value": gettext_lazy("Values"),
+    "error_referrer": gettext_lazy("Linked from"),
+    "excluded": gettext_lazy("Reasons"),
+    "browser": gettext_lazy("Browsers"),
+    "utm_source": gettext_lazy("Source"),
+    "utm_medium": gettext_lazy("Medium"),
+    "utm_campaign": gettext_lazy("Campaign"),
+    "utm_term": gettext_lazy("Term"),
+    "utm_content": gettext_lazy("Content"),
+}
+"""Names of tabs, where they are shorter than the heading."""
+
+CARDS: dict[str, Text] = {
+    "pages": gettext_lazy("Pages"),
+    "sources": gettext_lazy("Sources"),
+    "locations": gettext_lazy("Locations"),
+    "devices": gettext_lazy("Devices"),
+    "languages": gettext_lazy("Languages"),
+    "events": gettext_lazy("Events"),
+    "errors": gettext_lazy("Errors"),
+    "excluded": gettext_lazy("Left out and bots"),
+}
+
+METRICS: dict[str, Text] = {
+    "visitors": gettext_lazy("Visitors"),
+    "visits": gettext_lazy("Visits"),
+    "views": gettext_lazy("Views"),
+    "views_per_visit": gettext_lazy("Views per visit"),
+    "bounce_rate": gettext_lazy("Bounce rate"),
+    "duration": gettext_lazy("Visit duration"),
+    "entries": gettext_lazy("Entries"),
+    "requests": gettext_lazy("Requests"),
+    "times": gettext_lazy("Times"),
+}
+
+PERIODS: dict[str, Text] = {
+    "today": gettext_lazy("Today"),
+    "yesterday": gettext_lazy("Yesterday"),
+    "24h": gettext_lazy("Last 24 hours"),
+    "month": gettext_lazy("Month to date"),
+    "last_month": gettext_lazy("Last month"),
+    "year": gettext_lazy("Year to date"),
+    "12m": gettext_lazy("Last 12 months"),
+    "all": gettext_lazy("All time"),
+}
+
+STEPS: dict[str, Text] = {
+    "hour": gettext_lazy("Hours"),
+    "day": gettext_lazy("Days"),
+    "week": gettext_lazy("Weeks"),
+    "month": gettext_lazy("Months"),
+}
+
+COMPARISONS: dict[str, Text] = {
+    "previous": gettext_lazy("Previous period"),
+    "year": gettext_lazy("A year ago"),
+    "": gettext_lazy("No comparison"),
+}
+
+VALUES: dict[str, dict[str, Text]] = {
+    "channel": {
+        "direct": gettext_lazy("Direct"),
+        "search": gettext_lazy("Search engines"),
+        "social": gettext_lazy("Social media"),
+        "ai": gettext_lazy("AI assistants"),
+        "email": gettext_lazy("E-mail"),
+        "campaign": gettext_lazy("Campaigns"),
+        "referral": gettext_lazy("Other sites"),
+    },
+    "device": {
+        "desktop": gettext_lazy("Desktop"),
+        "mobile": gettext_lazy("Phone"),
+        "tablet": gettext_lazy("Tablet"),
+        "tv": gettext_lazy("Television"),
+        "console": gettext_lazy("Game console"),
+        "other": gettext_lazy("Other"),
+    },
+    "excluded": {
+        "method": gettext_lazy("Not a page request (such as POST)"),
+        "status": gettext_lazy("Errors and redirects"),
+        "content_type": gettext_lazy("Not HTML"),
+        "prefix": gettext_lazy("Skipped paths"),
+        "prefetch": gettext_lazy("Loaded ahead by the browser"),
+        "partial": gettext_lazy("Parts of pages"),
+        "bot": gettext_lazy("Bots"),
+        "staff": gettext_lazy("Staff"),
+        "anonymous": gettext_lazy("Visitors who are not logged in"),
+        "disabled": gettext_lazy("Counting was switched off"),
+    },
+}
+"""Names of values of which there are few."""
+
+ANYWHERE: dict[str, Text] = {
+    "(other)": gettext_lazy("(all others)"),
+    "(invalid)": gettext_lazy("(unreadable)"),
+    "(long)": gettext_lazy("(long)"),
+}
+"""Names of values that stand for many."""
+
+
+def name_of(dimension: str, value: str) -> str:
+    """Return what a stored value is called; the value itself where it has no other name."""
+    if value in ANYWHERE:
+        return str(ANYWHERE[value])
+    if dimension in ("country", "language"):
+        return _cldr(dimension).get(value, value)
+    if dimension in ("event_value", "error_referrer"):
+        first, _tab, second = value.partition("\t")
+        return f"{first} ← {second}" if dimension == "error_referrer" else f"{first}: {second}"
+    if dimension in ("browser", "os") and value == "Other":
+        return _("Other")
+    return str(VALUES.get(dimension, {}).get(value, value))
+
+
+def period_name(name: str) -> str:
+    """Return the name of a period that has one: of ``PERIODS``, or ``<n>d``."""
+    if name in PERIODS:
+        return str(PERIODS[name])
+    days = int(name.removesuffix("d"))
+    return ngettext("Last %(days)s day", "Last %(days)s days", days) % {"days": number_format(days)}
+
+
+def tab_name(dimension: str) -> str:
+    """Return the name of a dimension's tab."""
+    return str(SHORT.get(dimension, DIMENSIONS[dimension]))
+
+
+def _cldr(kind: str) -> dict[str, str]:
+    names = _names()
+    language = (get_language() or "en").partition("-")[0]
+    return names.get(language, names["en"])[kind]
+
+
+@cache
+def _names() -> dict[str, dict[str, dict[str, str]]]:
+    """Return language -> ``country`` or ``language`` -> code -> name."""
+    found: dict[str, dict[str, dict[str, str]]] = json.loads(NAMES.read_text("utf-8"))
+    return found

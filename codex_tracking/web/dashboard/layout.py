@@ -1,0 +1,154 @@
+"""What surrounds every page of the dashboard: site name, navigation, the project's own cards."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, fields
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+
+from codex_tracking.counters.days import site_now
+from codex_tracking.dashboard import PROVIDER, DashboardProviders
+from codex_tracking.registry import (
+    MODULE,
+    DashboardWidget,
+    SidebarItem,
+    TopbarEntry,
+    dashboard_widgets,
+    sidebar_items,
+    topbar_entries,
+)
+from codex_tracking.stats.live import socket_path
+from codex_tracking.web.access.viewer import User, Viewer
+from codex_tracking.web.query import QueryError
+from codex_tracking.widgets import TrackingAnalyticsContext
+
+logger = logging.getLogger(__name__)
+
+PAYLOADS = {field.name for field in fields(TrackingAnalyticsContext)}
+"""Names in templates of the six payloads, which a card of the project may show too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the dashboard is, and where its page hears of live figures."""
+
+    root: str
+    """Address of the dashboard; all other pages' addresses begin with it."""
+    guest: bool
+    """Somebody without a login, who sees figures and nothing of the project's."""
+    poll: str
+    socket: str
+    """Path of the websocket; empty for none."""
+
+
+def place_of(viewer: Viewer) -> Place:
+    """Return where a viewer finds the dashboard."""
+    guest = viewer.user is None
+    # The websocket lets only users in, and is there when the project's ASGI application has imported its routing.
+    socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
+    return Place(reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket)
+
+
+async def respond(
+    request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """Answer a page."""
+    context |= await _context_of_project(request) if viewer.user is not None else {}
+    # Context processors and templates of the project may query the database, which the event loop must not wait for.
+    return await sync_to_async(page)(request, viewer, template, context, status)
+
+
+async def respond_with_part(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+    """Answer a part of a page: the template of that name in ``includes``."""
+    template = f"codex_tracking/includes/{name}.html"
+    return HttpResponse(await sync_to_async(render_to_string)(template, context, request))
+
+
+async def wrong(request: HttpRequest, viewer: Viewer, error: QueryError) -> HttpResponse:
+    """Answer 400 and say what was expected."""
+    return await respond(request, viewer, "codex_tracking/wrong.html", {"error": error}, 400)
+
+
+def page(
+    request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """Return a page in the frame; blocking."""
+    frame = {
+        "place": place_of(viewer),
+        "site_name": site_name(request),
+        "tracking_time_zone": settings.TIME_ZONE,
+        "now": site_now(),
+    }
+    if viewer.user is not None:
+        here, user = request.path, viewer.user
+        tabs = [item for item in sidebar_items(MODULE) if _allowed(user, item.permissions)]
+        frame |= {
+            "tracking_nav": _links(topbar_entries(), here),
+            "tracking_tabs": _links(tabs, here),
+            "tracking_cards": [_card(card, context) for card in cards_of_project() if _allowed(user, card.permissions)],
+            "may_share": viewer.may_share,
+        }
+    return render(request, template, frame | context, status=status)
+
+
+def cards_of_project() -> list[DashboardWidget]:
+    """Return the cards that the project declared for its staff."""
+    return [card for card in dashboard_widgets(without=MODULE) if card.nav_group != "client"]
+
+
+async def _context_of_project(request: HttpRequest) -> dict[str, Any]:
+    """Return what the cards of the project show; our own six payloads only when one of them is among it."""
+    keys = {card.context_key for card in cards_of_project()}
+    return await DashboardProviders.get_context(request, without=() if keys & PAYLOADS else (PROVIDER,))
+
+
+def site_name(request: HttpRequest) -> str:
+    """Return the site's name: from ``django.contrib.sites`` where it is installed, else the host; may block."""
+    if apps.is_installed("django.contrib.sites"):
+        from django.contrib.sites.models import Site
+        from django.contrib.sites.shortcuts import get_current_site
+
+        try:
+            return str(get_current_site(request).name)
+        except Site.DoesNotExist:
+            pass
+    return request.get_host()
+
+
+def _allowed(user: User, permissions: tuple[str, ...]) -> bool:
+    has_perm = getattr(user, "has_perm", None)
+    return not permissions or (has_perm is not None and any(has_perm(permission) for permission in permissions))
+
+
+def _card(card: DashboardWidget, context: dict[str, Any]) -> dict[str, Any]:
+    key = card.context_key
+    return {
+        "template": card.template,
+        "col": card.col,
+        "data": context.get(key) if key else None,
+        "missing": key is not None and key not in context,
+    }
+
+
+def _links(entries: list[TopbarEntry] | list[SidebarItem], here: str) -> list[dict[str, Any]]:
+    """Return the entries whose address is known, as a template shows them."""
+    links = []
+    for entry in entries:
+        url = str(entry.url)
+        if not url.startswith(("/", "#", "http://", "https://")):
+            try:
+                url = reverse(url)
+            except NoReverseMatch:
+                logger.warning("The cabinet entry %r leads to %r, which is no URL pattern.", str(entry.label), url)
+                continue
+        links.append({"label": entry.label, "icon": entry.icon, "url": url, "here": url == here})
+    return links

@@ -1,0 +1,75 @@
+"""The menu of periods and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from django.utils.translation import gettext as _
+
+from codex_tracking.stats.periods import Period
+from codex_tracking.web.dashboard import labels
+from codex_tracking.web.dashboard.cards import Link
+from codex_tracking.web.dashboard.plot import full_day, short_day
+from codex_tracking.web.query import MENU, Compare, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What is chosen in the page's head."""
+
+    period: str
+    days: str
+    """The period's days, in words."""
+    periods: tuple[Link, ...]
+    earlier: str
+    later: str
+    compared: str
+    """The days compared with, in words; empty without comparison."""
+    comparisons: tuple[Link, ...]
+    start: str
+    end: str
+    today: str
+    hidden: tuple[tuple[str, str], ...]
+    """What a form must send besides its own fields, to leave the rest of the view as it is."""
+
+
+# --- the page's head ---
+
+
+def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
+    """Return the menus of period and comparison.
+
+    Args:
+        path: of the page that is shown; empty for the whole site.
+    """
+    extra = {"path": path} if path else {}
+    hidden = {key: value for key, value in query.parameters().items() if key not in ("period", "start", "end")} | extra
+    earlier, later = query.earlier(), query.later()
+    return Menu(
+        period=_("Custom dates") if query.name == "custom" else labels.period_name(query.name),
+        days=days_text(query.period),
+        periods=tuple(
+            Link(labels.period_name(name), query.during(name).url(**extra), name == query.name, name) for name in MENU
+        ),
+        earlier=earlier.url(**extra) if earlier else "",
+        later=later.url(**extra) if later else "",
+        compared=days_text(before) if before and query.compared else "",
+        comparisons=tuple(
+            Link(str(labels.COMPARISONS[key]), replace(query, compare=key).url(**extra), key == query.compare)
+            for key in get_args(Compare)
+        ),
+        start=query.period.start.isoformat(),
+        end=query.period.end.isoformat(),
+        today=query.today.isoformat(),
+        hidden=tuple(hidden.items()),
+    )
+
+
+def days_text(period: Period) -> str:
+    """Write a period's days."""
+    if period.length == 1:
+        return full_day(period.start)
+    if period.start.year == period.end.year:
+        return f"{short_day(period.start)} – {full_day(period.end)}"
+    return f"{full_day(period.start)} – {full_day(period.end)}"

@@ -1,0 +1,62 @@
+"""Numbers as text, in the reader's locale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+
+def whole(value: float | None) -> str:
+    """Write a whole number with its thousands apart."""
+    return "–" if value is None else number_format(round(value), use_l10n=True, force_grouping=True)
+
+
+def compact(value: float) -> str:
+    """Write a whole number in few characters, for the axis of a chart."""
+    for power, text in ((1_000_000, _("%(number)sM")), (1_000, _("%(number)sk"))):
+        if value >= 10 * power or (value >= power and power > 1_000):
+            number = value / power
+            return text % {"number": number_format(number, 0 if number == int(number) else 1, use_l10n=True)}
+    return whole(value)
+
+
+def ratio(value: float | None) -> str:
+    """Write a number with two decimals."""
+    return "–" if value is None else number_format(value, 2, use_l10n=True, force_grouping=True)
+
+
+def percent(value: float | None, decimals: int = 0) -> str:
+    """Write a share, 0 to 1."""
+    if value is None:
+        return "–"
+    # Translators: a percentage; many languages put a no-break space before the sign.
+    return pgettext("percentage", "%(number)s%%") % {"number": number_format(value * 100, decimals, use_l10n=True)}
+
+
+def duration(value: float | None) -> str:
+    """Write seconds as hours, minutes and seconds, the two largest of them."""
+    if value is None:
+        return "–"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return _("%(hours)dh %(minutes)dm") % {"hours": hours, "minutes": minutes}
+    if minutes:
+        return _("%(minutes)dm %(seconds)ds") % {"minutes": minutes, "seconds": seconds}
+    return _("%(seconds)ds") % {"seconds": seconds}
+
+
+WRITTEN: dict[str, Callable[[float | None], str]] = {
+    "views_per_visit": ratio,
+    "bounce_rate": percent,
+    "duration": duration,
+}
+"""How the figures are written that are no whole numbers."""
+
+
+def written(metric: str, value: float | None) -> str:
+    """Write a figure as its metric is written."""
+    return WRITTEN.get(metric, whole)(value)

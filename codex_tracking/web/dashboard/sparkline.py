@@ -1,0 +1,75 @@
+"""Views per minute as a strip of bars: what a template needs to draw it, and a script to move it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from codex_tracking.web.dashboard.numbers import whole
+
+PITCH, WIDTH, HEIGHT = 5, 4, 24
+"""Units of the drawing: from bar to bar, a bar, the tallest bar."""
+LEAST_TOP = 5
+"""Views that the tallest bar stands for at least, so that a single one does not look like a rush."""
+STUB = 1
+"""Height of a minute without views."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One minute."""
+
+    x: int
+    y: str
+    height: str
+    age: str
+    """Such as ``5 minutes ago``; a place on the strip keeps it while the minutes move on."""
+    count: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The newest minutes."""
+
+    bars: tuple[Bar, ...]
+    width: int
+    height: int
+    pitch: int
+    """From bar to bar."""
+    thick: int
+    """Width of a bar."""
+    pattern: str
+    """The text alternative, with ``%(total)s`` and ``%(most)s`` for what moves."""
+    name: str
+    """The text alternative."""
+
+
+def strip_of(views: Sequence[int]) -> Strip:
+    """Work out the strip.
+
+    Args:
+        views: of each minute, oldest first; the last one is not over.
+    """
+    top = max(LEAST_TOP, *views) if views else LEAST_TOP
+    newest = len(views) - 1
+    pattern = _("Views per minute, last 30 minutes: %(total)s in all, at most %(most)s")
+    return Strip(
+        bars=tuple(_bar(at, newest - at, count, top) for at, count in enumerate(views)),
+        width=len(views) * PITCH - PITCH + WIDTH,
+        height=HEIGHT,
+        pitch=PITCH,
+        thick=WIDTH,
+        pattern=pattern,
+        name=pattern % {"total": whole(sum(views)), "most": whole(max(views, default=0))},
+    )
+
+
+def _bar(at: int, age: int, count: int, top: int) -> Bar:
+    height = max(STUB, count * HEIGHT / top)
+    ago = ngettext("%(minutes)d minute ago", "%(minutes)d minutes ago", age) % {"minutes": age}
+    name = ago if age else _("This minute")
+    return Bar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")

@@ -1,0 +1,171 @@
+"""The whole table of a dimension: sorted, searched and paged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.cards import BY_VISITS
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.summary import summary_of
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.cards import NAMED, Link, Row, details_url, measured, rows_of, units
+from codex_tracking.web.query import TABS, Query, QueryError
+
+SIZE = 50
+"""Rows of a page."""
+MOST_PAGES = 2_000
+"""Pages that can be turned."""
+LONGEST_SEARCH = 200
+FEW = 1_000
+"""More values than any dimension of ``NAMED`` has."""
+
+Order = Literal["count", "beside", "name"]
+ORDERS = ("count", "beside", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading."""
+
+    label: str
+    url: str
+    """Sorts by it."""
+    sorted: str
+    """``ascending``, ``descending`` or empty: the value of ``aria-sort``."""
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One page of a table."""
+
+    dimension: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    search: str
+    number: int
+    """Of this page, from 1."""
+    first: str
+    """Number of its first row, as text."""
+    last: str
+    earlier: str
+    """Address of the page before; empty when this is the first."""
+    later: str
+    tabs: tuple[Link, ...]
+    """The other dimensions of the same card."""
+    shares: bool
+    named: bool
+    """Whether the search is in names, not in what is stored."""
+    hidden: tuple[tuple[str, str], ...]
+    """What the search form must send besides its own field."""
+
+
+async def read_table(
+    dimension: str, query: Query, params: Mapping[str, str], root: str, dimensions: Sequence[str]
+) -> Table:
+    """Return one page of a dimension's table.
+
+    Args:
+        params: ``order`` (``count``, ``beside`` or ``name``), ``search`` and ``page``.
+        root: where the dashboard is.
+        dimensions: those among which the viewer may choose.
+
+    Raises:
+        QueryError: one of them cannot be read.
+    """
+    order = params.get("order") or "count"
+    if order not in ORDERS:
+        raise QueryError("order", f"one of {', '.join(ORDERS)}", order)
+    search = params.get("search", "").strip()
+    if len(search) > LONGEST_SEARCH or "\0" in search:
+        raise QueryError("search", f"at most {LONGEST_SEARCH} characters", search)
+    number = _number(params.get("page") or "1")
+    figures, total = await _figures(dimension, query, cast(Order, order), search, number)
+    here = f"{root}details/{quote(dimension)}/"
+    state = {key: value for key, value in (("order", order), ("search", search)) if value and value != "count"}
+
+    def address(**changes: str) -> str:
+        return here + query.url(**{key: value for key, value in (state | changes).items() if value})
+
+    start = (number - 1) * SIZE
+    return Table(
+        dimension=dimension,
+        title=str(labels.DIMENSIONS[dimension]),
+        columns=_columns(dimension, order, address(order="name"), address(order=""), address(order="beside")),
+        rows=rows_of(dimension, figures[:SIZE], total, query, root),
+        search=search,
+        number=number,
+        first=numbers.whole(start + 1),
+        last=numbers.whole(start + len(figures[:SIZE])),
+        earlier=address(page=str(number - 1) if number > 2 else "") if number > 1 else "",
+        later=address(page=str(number + 1)) if len(figures) > SIZE and number < MOST_PAGES else "",
+        tabs=_tabs(dimension, query, root, dimensions),
+        named=dimension in NAMED,
+        shares=bool(total),
+        hidden=tuple((query.parameters() | ({"order": order} if order != "count" else {})).items()),
+    )
+
+
+def _tabs(dimension: str, query: Query, root: str, dimensions: Sequence[str]) -> tuple[Link, ...]:
+    card: Sequence[str] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
+    together = [each for each in card if each in dimensions]
+    if len(together) < 2:
+        return ()
+    return tuple(
+        Link(str(labels.DIMENSIONS[each]), details_url(each, query, root), each == dimension, f"tab-{each}")
+        for each in together
+    )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MOST_PAGES):
+        raise QueryError("page", f"a number from 1 to {MOST_PAGES}", text)
+    return int(text)
+
+
+async def _figures(dimension: str, query: Query, order: Order, search: str, number: int) -> tuple[list[Figure], int]:
+    """Return a page's figures and one more where there is one, and what the shares are of."""
+    period, offset = query.period, (number - 1) * SIZE
+    if dimension in NAMED:
+        # Readers search and sort by names, which the database does not know.
+        read_all = await read(period.days, lambda deltas, _: breakdown_of(dimension, period, deltas, FEW))
+        every: list[Figure] = read_all.value
+        total = sum(measured(dimension, figure) for figure in every)
+        wanted = search.casefold()
+        found = [figure for figure in every if wanted in labels.name_of(dimension, figure.value).casefold()]
+        keys = {
+            "count": lambda figure: (-measured(dimension, figure), figure.value),
+            "beside": lambda figure: (-figure.beside, figure.value),
+            "name": lambda figure: (labels.name_of(dimension, figure.value).casefold(), figure.value),
+        }
+        return sorted(found, key=keys[order])[offset : offset + SIZE + 1], total
+    by_visits = dimension in BY_VISITS
+    kept = {"count": "beside" if by_visits else "views", "beside": "views" if by_visits else "beside", "name": "value"}
+    order_kept: Any = kept[order]
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int]:
+        figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order_kept)
+        if dimension not in ("path", "entry"):
+            return figures, 0
+        summary = summary_of(period, deltas, uniques)
+        return figures, summary.views if dimension == "path" else summary.visits
+
+    return cast("tuple[list[Figure], int]", (await read(period.days, look)).value)
+
+
+def _columns(dimension: str, order: str, by_name: str, by_count: str, by_beside: str) -> tuple[Column, ...]:
+    count, beside = units(dimension)
+    columns = [
+        Column(str(labels.DIMENSIONS[dimension]), by_name, "ascending" if order == "name" else "", "sort-name"),
+        Column(count, by_count, "descending" if order == "count" else "", "sort-count"),
+    ]
+    if beside:
+        columns.append(Column(beside, by_beside, "descending" if order == "beside" else "", "sort-beside"))
+    return tuple(columns)

@@ -1,0 +1,290 @@
+"""Access log lines: the formats that servers write, and everything else that stands in logs."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tracking.access_log.file import HEAD_BYTES, LogFile
+from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page, parse
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+AT = datetime(2026, 5, 1, 7, 30, 59, tzinfo=UTC).timestamp()
+
+
+def combined(
+    *,
+    address: str = "203.0.113.9",
+    at: str = "01/May/2026:09:30:59 +0200",
+    request: str = "GET /a/?b=c HTTP/1.1",
+    status: str = "200",
+    referrer: str = "https://example.com/",
+    agent: str = AGENT,
+    before: str = "",
+    after: str = "",
+) -> str:
+    return f'{before}{address} - - [{at}] "{request}" {status} 512 "{referrer}" "{agent}"{after}'
+
+
+EXPECTED = Line(AT, "203.0.113.9", "GET", "/a/?b=c", 200, "https://example.com/", AGENT)
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (combined(), {}),
+        (combined() + "\r\n", {}),
+        (combined(before="www.example.org:443 "), {"host": "www.example.org"}),
+        (combined(after=' "198.51.100.7, 10.0.0.1"'), {"forwarded": "198.51.100.7, 10.0.0.1"}),
+        (combined(after=' "-"'), {}),
+        (combined(after=" 0.012 0.011 . rt=3"), {}),
+        (combined(address="2001:db8::7"), {"address": "2001:db8::7"}),
+        (combined(referrer="-"), {"referrer": ""}),
+        (combined(agent="-"), {"agent": ""}),
+        (combined(status="404"), {"status": 404}),
+        (combined(request="POST /a/ HTTP/2.0"), {"method": "POST", "target": "/a/"}),
+        (combined(request="GET /old"), {"target": "/old"}),
+        (combined(agent=r"say \"hi\" \\ there"), {"agent": 'say "hi" \\ there'}),
+        (combined(request=r"GET /\xC3\xA4/ HTTP/1.1"), {"target": "/ä/"}),
+        (combined(request=r"GET /\xE4/ HTTP/1.1"), {"target": "/\ufffd/"}),
+        (combined(agent=r"a\tb"), {"agent": "a\tb"}),
+        (combined(at="01/May/2026:02:30:59 -0500"), {}),
+        (combined(at="1/May/2026:07:30:59 +0000"), {}),
+    ],
+)
+def test_combined_line_is_taken_apart(line: str, changes: dict[str, Any]) -> None:
+    assert parse(line) == EXPECTED._replace(**changes)
+
+
+def test_a_user_name_with_blanks_and_brackets_is_skipped() -> None:
+    assert parse(combined().replace(" - - [", " - ann [of] x [", 1)) == EXPECTED
+
+
+NGINX = {
+    "time_iso8601": "2026-05-01T09:30:59+02:00",
+    "remote_addr": "203.0.113.9",
+    "request_method": "GET",
+    "request_uri": "/a/?b=c",
+    "status": "200",
+    "http_referer": "https://example.com/",
+    "http_user_agent": AGENT,
+}
+CADDY = {
+    "level": "info",
+    "ts": AT,
+    "msg": "handled request",
+    "request": {
+        "remote_ip": "203.0.113.9",
+        "method": "GET",
+        "host": "example.org",
+        "uri": "/a/?b=c",
+        "headers": {"User-Agent": [AGENT], "Referer": ["https://example.com/"], "Accept-Language": ["de"]},
+    },
+    "status": 200,
+    "resp_headers": {"Content-Type": ["text/html; charset=utf-8"]},
+}
+TRAEFIK = {
+    "ClientHost": "203.0.113.9",
+    "RequestMethod": "GET",
+    "RequestPath": "/a/?b=c",
+    "DownstreamStatus": 200,
+    "StartUTC": "2026-05-01T07:30:59.000000000Z",
+    "RequestHost": "example.org",
+    "request_User-Agent": AGENT,
+    "request_Referer": "https://example.com/",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        (NGINX, {}),
+        (NGINX | {"status": 304, "http_referer": "-"}, {"status": 304, "referrer": ""}),
+        (NGINX | {"request_uri": "/a/", "args": "b=c"}, {}),
+        (
+            {**{k: v for k, v in NGINX.items() if k not in ("request_method", "request_uri")}}
+            | {"request": "GET /a/?b=c HTTP/1.1"},
+            {},
+        ),
+        ({k: v for k, v in NGINX.items() if k != "time_iso8601"} | {"msec": f"{AT:.3f}"}, {}),
+        ({k: v for k, v in NGINX.items() if k != "time_iso8601"} | {"ts": AT * 1000}, {}),
+        ({k: v for k, v in NGINX.items() if k != "time_iso8601"} | {"time_local": "01/May/2026:09:30:59 +0200"}, {}),
+        (NGINX | {"sent_http_content_type": "text/html", "host": "a.b"}, {"content_type": "text/html", "host": "a.b"}),
+        (CADDY, {"host": "example.org", "content_type": "text/html; charset=utf-8", "language": "de"}),
+        (TRAEFIK, {"host": "example.org"}),
+    ],
+    ids=["nginx", "nginx 304", "args", "request", "msec", "milliseconds", "time_local", "type", "caddy", "traefik"],
+)
+def test_json_line_is_taken_apart(fields: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert parse(json.dumps(fields)) == EXPECTED._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "not in the combined format"),
+        ("garbage", "not in the combined format"),
+        ('203.0.113.9 - - [01/May/2026:09:30:59 +0200] "GET / HTTP/1.1" 200 5', "not in the combined format"),
+        (combined()[:-1], "not in the combined format"),
+        (combined(request=r"\x16\x03\x01"), "no HTTP request"),
+        (combined(request=""), "no HTTP request"),
+        (combined(request="GET /a b HTTP/1.1"), "no HTTP request"),
+        (combined(at="01/Mai/2026:09:30:59 +0200"), "not a time"),
+        (combined(at="31/Feb/2026:09:30:59 +0200"), "not a time that exists"),
+        (combined(at="01/May/2026:25:30:59 +0200"), "not a time that exists"),
+        (combined(at="01/May/2026:09:99:59 +0200"), "not a time of the form"),
+        (combined(at="01/May/2026:09:30:59 +9999"), "not a time that exists"),
+        (combined(at="01/May/0001:00:30:59 +0200"), "not a time that exists"),
+        ("x" * (LINE_LIMIT + 1), "longer than"),
+        ("{", "not JSON"),
+        ("{}", "no HTTP request"),
+        ('{"a": ' * 5_000, "not JSON"),
+        (json.dumps(NGINX | {"status": "none"}), "no status"),
+        (json.dumps(NGINX | {"status": True}), "no status"),
+        (json.dumps(NGINX | {"status": 10**30}), "no status"),
+        (json.dumps(NGINX | {"time_iso8601": "now"}), "no time"),
+        (json.dumps(NGINX | {"time_iso8601": "nan"}), "no time"),
+        (json.dumps(NGINX | {"time_iso8601": -5}), "no time"),
+        (json.dumps(NGINX | {"time_iso8601": None}), "no time"),
+    ],
+)
+def test_malformed_line_says_why_and_nothing_of_itself(line: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        parse(line)
+    assert "203.0.113.9" not in str(caught.value)
+
+
+@given(st.text())
+def test_any_text_is_a_line_or_malformed(text: str) -> None:
+    for line in (text, "{" + text, combined(request=text), combined(at=text[:20]), combined(agent=text)):
+        with contextlib.suppress(ValueError):
+            assert isinstance(parse(line), Line)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*NGINX, "request", "ts", "headers", "resp_headers"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+    )
+)
+def test_any_json_is_a_line_or_malformed(fields: dict[str, Any]) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse(json.dumps(NGINX | fields)), Line)
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/", True),
+        ("/a/", True),
+        ("/a.html", True),
+        ("/index.php", True),
+        ("/release/2.0", True),
+        ("/.well-known/", True),
+        ("/user/a.b", True),
+        ("/app.css", False),
+        ("/APP.JS", False),
+        ("/photo.jpeg", False),
+        ("/feed.xml", False),
+        ("/api/v1.json", False),
+        ("/.css", True),
+    ],
+)
+def test_paths_that_end_like_files_are_no_pages(path: str, page: bool) -> None:
+    assert is_page(EXPECTED, path) is page
+
+
+def test_content_type_of_the_log_decides_over_the_path() -> None:
+    assert is_page(EXPECTED._replace(content_type="text/html; charset=utf-8"), "/a.css")
+    assert not is_page(EXPECTED._replace(content_type="application/json"), "/a/")
+
+
+# --- files ---
+
+
+def lines(log: LogFile, begin: int = 0, number: int = 0) -> list[tuple[bytes, int, int]]:
+    return [(line.text, line.number, line.end) for line in log.lines(begin, number)]
+
+
+@pytest.fixture(params=["plain", "gzip"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def save(path: Path, content: bytes, kind: str) -> str:
+    path.write_bytes(gzip.compress(content) if kind == "gzip" else content)
+    return str(path)
+
+
+def test_lines_have_numbers_and_ends(tmp_path: Path, kind: str) -> None:
+    with LogFile(save(tmp_path / "log", b"one\n\nthree\n", kind)) as log:
+        assert lines(log) == [(b"one", 1, 4), (b"", 2, 5), (b"three", 3, 11)]
+
+
+def test_reading_goes_on_at_any_line(tmp_path: Path, kind: str) -> None:
+    content = b"".join(b"line %d\n" % n for n in range(100_000))
+    name = save(tmp_path / "log", content, kind)
+    with LogFile(name) as log:
+        whole = lines(log)
+    for start in (0, 1, 500, 80_000, 100_000):
+        begin = whole[start - 1][2] if start else 0
+        with LogFile(name) as log:
+            assert lines(log, begin, start) == whole[start:]
+    assert whole[500][2] > HEAD_BYTES
+
+
+def test_a_line_without_an_end_is_left_in_a_file_that_may_grow(tmp_path: Path) -> None:
+    with LogFile(save(tmp_path / "log", b"one\ntwo", "plain")) as log:
+        assert [text for text, _, _ in lines(log)] == [b"one"]
+    with LogFile(save(tmp_path / "log.gz", b"one\ntwo", "gzip")) as log:
+        assert [text for text, _, _ in lines(log)] == [b"one", b"two"]
+
+
+def test_a_line_without_end_takes_no_memory(tmp_path: Path, kind: str) -> None:
+    with LogFile(save(tmp_path / "log", b"one\n" + b"x" * 5_000_000 + b"\ntwo\n", kind)) as log:
+        found = list(log.lines())
+    assert [line.number for line in found] == [1, 2, 3]
+    assert len(found[1].text) < 500_000
+    assert (found[2].text, found[2].begin, found[2].end) == (b"two", 5_000_005, 5_000_009)
+
+
+def test_damaged_gzip_gives_its_good_lines_and_says_so(tmp_path: Path) -> None:
+    content = b"".join(b"line %d\n" % n for n in range(200_000))
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress(content)[:-50_000])
+    with LogFile(str(path)) as log:
+        found = lines(log)
+        assert 0 < len(found) < 200_000
+        assert "damaged" in log.problem
+
+
+def test_head_is_the_same_in_any_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"".join(b"line %d\n" % n for n in range(10_000))
+    names = [save(tmp_path / "log", content, "plain"), save(tmp_path / "log.gz", content, "gzip")]
+    digests = set()
+    for name in names:
+        with LogFile(name) as log:
+            digests.add(log.digest(log.identifying))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
+    with LogFile("-") as log:
+        digests.add(log.digest(log.identifying))
+        assert len(lines(log)) == 10_000
+    assert len(digests) == 1
+
+
+def test_an_empty_log_has_no_identity(tmp_path: Path) -> None:
+    with LogFile(save(tmp_path / "log", b"", "plain")) as log:
+        assert (log.identifying, lines(log)) == (0, [])

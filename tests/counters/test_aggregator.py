@@ -1,0 +1,412 @@
+"""Hits become counters: which ones, how they are bounded, and what one batch takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from codex_tracking.counters import aggregator as aggregator_module
+from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.counters.batch import Batch, compact, local_visits
+from codex_tracking.counters.day_counts import (
+    BATCH_BYTES,
+    BATCH_FIELDS,
+    BATCH_VISITORS,
+    EMBEDDED_FIELDS,
+    EMBEDDED_VISITORS,
+)
+from codex_tracking.counters.days import Clock, accepted_days
+from codex_tracking.hits.hit import Hit
+from codex_tracking.settings import EMBEDDED, TrackingSettings
+from tests.kit.pipeline import GOOGLEBOT, view
+
+NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
+DAY = "2026-03-03"
+SALT = b"salt"
+REDIS = "redis://127.0.0.1:6379/0"
+
+
+def counting(hits: Iterable[Hit], **settings: Any) -> Aggregator:
+    """Return an aggregator that has counted these hits."""
+    aggregator = Aggregator(TrackingSettings(**settings))
+    for hit in hits:
+        aggregator.add(hit)
+    return aggregator
+
+
+def at(seconds: float, path: str = "/", **changes: Any) -> Hit:
+    """Return a view so many seconds after noon."""
+    return view(path, at=NOON + seconds, **changes)
+
+
+def event(name: str, seconds: float = 0.0, **changes: Any) -> Hit:
+    """Return an event so many seconds after noon."""
+    return at(seconds, **changes)._replace(kind="event", name=name)
+
+
+def batches(aggregator: Aggregator, day: str = DAY, salt: bytes = SALT) -> list[Batch]:
+    """Return all that waits."""
+    found: list[Batch] = []
+    while batch := aggregator.cut(day, "stream", len(found) + 1, salt):
+        found.append(batch)
+    return found
+
+
+def counts(hits: Iterable[Hit], **settings: Any) -> dict[str, int]:
+    """Return the counters of hits, and those of their visits when each pause of 30 minutes begins a new one."""
+    (batch,) = batches(counting(hits, **settings))
+    return batch.counts | local_visits(batch.visits)
+
+
+# --- what is counted ---
+
+
+def test_a_view_counts_its_path_and_hour() -> None:
+    found = counts([at(0, "/a/"), at(1, "/a/"), at(2, "/b/")])
+    assert (found["p:/a/"], found["p:/b/"]) == (2, 1)
+    assert found["hour:13"] == 3
+
+
+def test_a_view_counts_browser_system_device_and_language() -> None:
+    found = counts([at(0, language="de-DE,de;q=0.9")])
+    assert (found["browser:Firefox"], found["device:desktop"]) == (1, 1)
+    assert found["language:de"] == 1
+    assert [name for name in found if name.startswith("os:")]
+
+
+def test_a_view_that_came_from_elsewhere_counts_its_source_and_the_page_with_it() -> None:
+    found = counts([at(0, "/a/", referrer="https://www.google.com/")])
+    assert (found["source:Google"], found["channel:search"]) == (1, 1)
+    assert found["page_source:/a/\tGoogle"] == 1
+
+
+def test_a_view_from_our_own_site_has_no_source() -> None:
+    found = counts([at(0, "/a/", referrer="https://site.example/b/")])
+    assert not [name for name in found if name.startswith(("source:", "page_source:", "channel:"))]
+
+
+def test_a_bot_counts_as_excluded_and_by_name_and_is_nobodys_visit() -> None:
+    found = counts([at(0, agent=GOOGLEBOT), at(1, agent=GOOGLEBOT)])
+    assert found == {"excluded:bot": 2, "bot:Googlebot": 2}
+
+
+def test_bots_are_decided_by_settings() -> None:
+    assert counts([at(0)], bot_deny=("Firefox/140",))["excluded:bot"] == 1
+    assert counts([at(0, agent=GOOGLEBOT)], bot_allow=("Googlebot",))["p:/"] == 1
+
+
+def test_exclusions_count_by_reason() -> None:
+    hits = [at(0)._replace(kind="excluded", name=name) for name in ("prefix", "prefix", "method")]
+    assert counts(hits) == {"excluded:prefix": 2, "excluded:method": 1}
+
+
+def test_paths_are_stored_without_secrets() -> None:
+    found = counts([at(0, "/reset/MQ/abc-123/", secrets=("uidb64", "MQ", "token", "abc-123"))])
+    assert found["p:/reset/<uidb64>/<token>/"] == 1
+    assert not [name for name in found if "abc-123" in name]
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"), [("/a\x00b", "(invalid)"), ("//evil.example/", "/evil.example/"), ("/" + "a" * 3_000, "(long)")]
+)
+def test_paths_nobody_should_store_still_count(path: str, stored: str) -> None:
+    assert counts([at(0, path)])[f"p:{stored}"] == 1
+
+
+def test_user_text_can_never_form_a_header_field() -> None:
+    found = counts([at(0, "#g"), at(0, "/#w:x", referrer="https://#n/", route="#s", view="#k")])
+    assert not [name for name in found if name.startswith("#")]
+
+
+# --- visits ---
+
+
+def test_views_with_pauses_under_half_an_hour_are_one_visit() -> None:
+    found = counts([at(0), at(1_800), at(3_600)])
+    assert (found["t:visits"], found["t:engaged"], found["t:seconds"]) == (1, 1, 3_600)
+
+
+def test_a_pause_over_half_an_hour_begins_another_visit() -> None:
+    found = counts([at(0), at(1_801)])
+    assert found["t:visits"] == 2
+    assert "t:engaged" not in found
+    assert "t:seconds" not in found
+
+
+def test_a_visit_with_one_view_is_a_bounce() -> None:
+    found = counts([at(0)])
+    assert found["t:visits"] == 1
+    assert "t:engaged" not in found
+
+
+def test_an_event_makes_a_visit_of_one_view_engaged() -> None:
+    assert counts([at(0), event("signup", 5)])["t:engaged"] == 1
+
+
+def test_an_event_alone_is_no_visit() -> None:
+    found = counts([event("signup")])
+    assert found["event:signup"] == 1
+    assert "t:visits" not in found
+
+
+def test_an_event_counts_each_time_and_each_visit_once() -> None:
+    found = counts([at(0), event("play", 1), event("play", 2)])
+    assert (found["event:play"], found["event+:play"]) == (2, 1)
+
+
+def test_an_event_with_a_value_counts_the_value_too() -> None:
+    found = counts([event("search\tshoes")])
+    assert (found["event:search"], found["event_value:search\tshoes"]) == (1, 1)
+
+
+def test_the_first_page_of_a_visit_is_its_entry() -> None:
+    found = counts([at(0, "/a/"), at(1, "/b/")])
+    assert found["entry+:/a/"] == 1
+    assert "entry+:/b/" not in found
+
+
+def test_the_source_of_a_visit_is_that_of_its_first_view() -> None:
+    google, bing = "https://www.google.com/", "https://www.bing.com/"
+    found = counts([at(0, referrer=google), at(1, referrer=bing)])
+    assert found["source+:Google"] == 1
+    assert "source+:Bing" not in found
+    assert found["source:Bing"] == 1
+
+
+def test_a_visit_from_nowhere_is_direct() -> None:
+    assert counts([at(0)])["channel+:direct"] == 1
+
+
+def test_each_page_counts_a_visitor_once() -> None:
+    other = {"address": "192.0.2.9"}
+    found = counts([at(0, "/a/"), at(1, "/a/"), at(2, "/b/"), at(3, "/a/", **other)])
+    assert (found["p+:/a/"], found["p+:/b/"]) == (2, 1)
+
+
+def test_views_that_arrive_out_of_order_are_one_visit() -> None:
+    found = counts([at(60), at(0)])
+    assert (found["t:visits"], found["t:seconds"]) == (1, 60)
+
+
+def test_an_opted_out_visitor_counts_as_a_view_and_as_nobody() -> None:
+    (batch,) = batches(counting([at(0, "/a/", anonymous=True)]))
+    assert batch.counts["p:/a/"] == 1
+    assert (batch.ids, batch.visits) == ((), "[]")
+
+
+def test_a_user_is_one_visitor_whatever_the_address() -> None:
+    (batch,) = batches(counting([at(0, user="7"), at(1, user="7", address="192.0.2.9")]))
+    assert len(batch.ids) == 1
+
+
+def test_a_visitor_is_another_one_under_another_salt() -> None:
+    one, other = (batches(counting([at(0)]), salt=salt)[0].ids for salt in (b"one", b"other"))
+    assert one != other
+
+
+# --- day and hour ---
+
+
+@pytest.mark.parametrize(
+    ("moment", "day", "hour"),
+    [
+        ("2026-03-03T22:59:59+00:00", "2026-03-03", "23"),
+        ("2026-03-03T23:00:00+00:00", "2026-03-04", "00"),
+        ("2026-03-29T00:59:59+00:00", "2026-03-29", "01"),  # The hour from 2 to 3 does not exist.
+        ("2026-03-29T01:00:00+00:00", "2026-03-29", "03"),
+        ("2026-10-25T00:30:00+00:00", "2026-10-25", "02"),  # The hour from 2 to 3 exists twice.
+        ("2026-10-25T01:30:00+00:00", "2026-10-25", "02"),
+    ],
+)
+def test_the_clock_tells_the_sites_time(moment: str, day: str, hour: str) -> None:
+    second = datetime.fromisoformat(moment).timestamp()
+    clock = Clock()
+    clock.read(second - 1)
+    assert clock.read(second) == (day, hour)
+    assert Clock().read(second) == (day, hour)
+
+
+def test_the_clock_goes_back_too() -> None:
+    clock = Clock()
+    assert clock.read(NOON)[1] == "13"
+    assert clock.read(NOON - 7_200)[1] == "11"
+
+
+def test_hits_around_midnight_go_to_two_days() -> None:
+    midnight = datetime(2026, 3, 3, 23, tzinfo=UTC).timestamp()
+    aggregator = counting([view(at=midnight - 0.001), view(at=midnight)])
+    assert {day: batches(aggregator, day)[0].counts["p:/"] for day in ("2026-03-03", "2026-03-04")} == {
+        "2026-03-03": 1,
+        "2026-03-04": 1,
+    }
+
+
+def test_eight_days_back_and_one_ahead_are_accepted() -> None:
+    days = accepted_days("2026-03-03")
+    assert (days[0], days[-1], len(days)) == ("2026-02-23", "2026-03-04", 10)
+
+
+# --- bounds ---
+
+
+def test_above_the_bound_fields_become_other_and_sums_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator_module, "MOST_FIELDS", 30)
+    aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))
+    found = [batch.counts for batch in batches(aggregator)]
+    paths = {name: n for part in found for name, n in part.items() if name.startswith("p:")}
+    assert sum(paths.values()) == 100
+    assert paths["p:(other)"] > 50
+    assert sum(map(len, found)) <= 30 + len({"p", "hour", "minute", "browser", "os", "device"})
+
+
+def test_many_sets_of_counters_lose_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator_module, "MOST_SETS", 3)
+    (batch,) = batches(counting(at(n, route=f"r{n % 10}/", anonymous=True) for n in range(100)))
+    assert {name: n for name, n in batch.counts.items() if name.startswith("route:")} == {
+        f"route:r{n}/": 10 for n in range(10)
+    }
+    assert batch.counts["browser:Firefox"] == batch.counts["p:/"] == 100
+
+
+def test_two_long_values_fit_into_the_smallest_index_of_the_databases() -> None:
+    long = at(0, "/" + "\U0001d4b3" * 499, query="ref=" + "\U0001d4b3" * 199, anonymous=True)
+    (batch,) = batches(counting([long]))
+    (pair,) = [name.partition(":")[2] for name in batch.counts if name.startswith("page_source:")]
+    assert 2_500 < len(pair.encode()) <= 2_600
+
+
+def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator_module, "MOST_FIELDS", 30)
+    aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))
+    batches(aggregator)
+    aggregator.add(at(0, "/new/", anonymous=True))
+    assert batches(aggregator)[0].counts["p:/new/"] == 1
+
+
+def test_no_address_is_left_in_memory_when_all_is_pushed() -> None:
+    aggregator = counting([at(0, address="192.0.2.77"), event("signup", 1, address="192.0.2.78")])
+    assert "192.0.2.7" in str(vars(aggregator))
+    batches(aggregator)
+    assert "192.0.2.7" not in str(vars(aggregator))
+
+
+def test_visitors_above_the_bound_are_dropped_and_counted_and_their_views_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator_module, "MOST_VISITORS", 3)
+    (batch,) = batches(counting(at(0, address=f"192.0.2.{n}") for n in range(10)))
+    assert len(batch.ids) == 3
+    assert batch.counts["ledger:dropped_visitor"] == 7
+    assert batch.counts["p:/"] == 10
+
+
+def test_a_discarded_day_says_how_many_views_it_had() -> None:
+    aggregator = counting([at(0), at(1), at(2, agent=GOOGLEBOT)])
+    assert aggregator.discard(DAY) == 2
+    assert batches(aggregator) == []
+
+
+# --- batches ---
+
+
+def test_nothing_waiting_makes_no_batch() -> None:
+    assert counting([]).cut(DAY, "stream", 1, SALT) is None
+
+
+@pytest.mark.parametrize(("url", "most"), [(REDIS, BATCH_FIELDS), (EMBEDDED, EMBEDDED_FIELDS)])
+def test_a_batch_holds_at_most_so_many_fields_and_none_is_lost(url: str, most: int) -> None:
+    hits = [at(0, f"/{n}/", anonymous=True) for n in range(2 * most)]
+    found = batches(counting(hits, redis_url=url))
+    assert all(len(batch.counts) <= most for batch in found)
+    assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 2 * most
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "\U0001f600"])
+def test_a_batch_holds_at_most_so_many_bytes(letter: str) -> None:
+    hits = [at(0, f"/{n:04}" + letter * 480, route=letter * 400, address=f"192.0.2.{n}") for n in range(250)]
+    found = batches(counting(hits, redis_url=REDIS))
+    assert all(sum(len(name.encode()) for name in batch.counts) <= BATCH_BYTES for batch in found)
+    assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 250
+
+
+def size(batch: Batch) -> int:
+    """Return the bytes that a batch sends."""
+    return sum(
+        len(text.encode()) for text in (*batch.counts, *map(str, batch.counts.values()), *batch.ids, batch.visits)
+    )
+
+
+def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> None:
+    hits = [at(m, f"/{n}/{m}/" + "ü" * 480, user=str(n)) for n in range(40) for m in range(64)]
+    found = batches(counting(hits, redis_url=REDIS))
+    assert max(map(size, found)) < 256 * 1024
+    assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 40
+    assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 40 * 64
+    assert len({visitor for batch in found for visitor in batch.ids}) == 40
+
+
+def test_no_more_text_is_made_at_once_than_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def note(visits: list[object]) -> str:
+        made.append(compact(visits))
+        return made[-1]
+
+    monkeypatch.setattr(aggregator_module, "compact", note)
+    batches(
+        counting([at(m, f"/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
+    )
+    assert BATCH_BYTES / 2 < max(len(text.encode()) for text in made) < 3 * BATCH_BYTES
+
+
+def test_one_visitor_with_many_visits_fits_into_batches_too() -> None:
+    hits = [at(-3_600 * hour + m, f"/{hour}/{m}/" + "ü" * 480) for hour in range(8, 0, -1) for m in range(64)]
+    found = batches(counting(hits, redis_url=REDIS))
+    assert max(map(size, found)) < 256 * 1024
+    assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 8
+    assert {len(batch.ids) for batch in found} <= {0, 1}
+
+
+@pytest.mark.parametrize(("url", "most"), [(REDIS, BATCH_VISITORS), (EMBEDDED, EMBEDDED_VISITORS)])
+def test_a_batch_holds_at_most_so_many_visitors(url: str, most: int) -> None:
+    found = batches(counting([at(0, user=str(n)) for n in range(most + 1)], redis_url=url))
+    assert [len(batch.ids) for batch in found] == [most, 1]
+
+
+def test_visitors_wait_for_the_salt_while_counters_go_out() -> None:
+    aggregator = counting([at(0)])
+    unsalted = batches(aggregator, salt=b"")
+    assert [batch.ids for batch in unsalted] == [()]
+    assert unsalted[0].counts["p:/"] == 1
+    (salted,) = batches(aggregator)
+    assert len(salted.ids) == 1
+    assert salted.counts == {}
+
+
+def test_a_batch_knows_when_its_oldest_hit_happened() -> None:
+    (batch,) = batches(counting([at(5), at(0), at(9)]))
+    assert batch.oldest == int(NOON)
+
+
+def test_visitors_that_redis_lost_are_sent_again_without_their_visits() -> None:
+    aggregator = counting([])
+    aggregator.requeue(DAY, ["one", "other"])
+    (batch,) = batches(aggregator)
+    assert set(batch.ids) == {"one", "other"}
+    assert json.loads(batch.visits) == []
+
+
+def test_a_note_is_an_entry_of_the_days_ledger() -> None:
+    aggregator = counting([])
+    for _ in range(2):
+        aggregator.note(DAY, "dropped_day", 3)
+    assert batches(aggregator)[0].counts == {"ledger:dropped_day": 6}
+
+
+def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone() -> None:
+    late = datetime(2026, 3, 3, 23, 30, tzinfo=UTC).timestamp()
+    with timezone.override("America/New_York"):
+        assert batches(counting([view(at=late)]), "2026-03-04")

@@ -1,0 +1,1 @@
+"""Tests of the public modules in the package's root."""

@@ -1,0 +1,205 @@
+"""The management commands: what they print, what they refuse, and with which exit code they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import django
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import close_old_connections
+from pytest_django import Settings
+
+from codex_tracking.models import PageView
+from codex_tracking.store.loops import blocking
+from tests.conftest import Sites
+from tests.kit.pipeline import Process, today, view, views
+from tests.servers import PostgresServer, RedisServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DAY = 86_400
+
+
+async def _push(hits: list[Any]) -> None:
+    await Process().push(*hits)
+
+
+push = blocking(_push)
+
+
+def run(*arguments: str) -> str:
+    """Run a command and return what it printed."""
+    out = StringIO()
+    call_command(*arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def run_status(*arguments: str) -> tuple[str, int]:
+    """Return what ``tracking_status`` printed, and its exit code."""
+    out = StringIO()
+    try:
+        call_command("tracking_status", *arguments, stdout=out, no_color=True)
+    except SystemExit as end:
+        return out.getvalue(), int(end.code or 0)
+    return out.getvalue(), 0
+
+
+# --- flush_page_views ---
+
+
+def test_flush_without_a_date_writes_every_pending_day() -> None:
+    push([*views("/a/", 3), view("/b/"), view("/c/", at=time.time() - 2 * DAY)])
+    assert run("flush_page_views") == "[codex-tracking] flushed 3 paths\n"
+    assert dict(PageView.objects.values_list("path", "views")) == {"/a/": 3, "/b/": 1, "/c/": 1}
+
+
+def test_flush_with_a_date_writes_that_day_alone() -> None:
+    push([view("/a/"), view("/c/", at=time.time() - 2 * DAY)])
+    assert run("flush_page_views", "--date", today()) == "[codex-tracking] flushed 1 paths\n"
+    assert dict(PageView.objects.values_list("path", "views")) == {"/a/": 1}
+
+
+def test_flushing_again_writes_nothing() -> None:
+    push([view()])
+    run("flush_page_views")
+    assert run("flush_page_views") == "[codex-tracking] flushed 0 paths\n"
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "31.01.2026"])
+def test_a_bad_date_is_a_command_error_that_shows_a_good_one(day: str) -> None:
+    with pytest.raises(CommandError, match=rf"--date: .*2026-01-31.*{re.escape(day)}"):
+        run("flush_page_views", "--date", day)
+
+
+def test_an_empty_date_is_a_bad_date() -> None:
+    with pytest.raises(CommandError, match="--date"):
+        run("flush_page_views", "--date", "")
+
+
+def test_flush_without_redis_is_a_command_error_that_gives_away_no_address(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://:hunter2@"))
+    redis_server.kill()
+    with pytest.raises(CommandError, match="Redis is away, nothing was lost") as caught:
+        run("flush_page_views")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_flush_without_the_database_is_a_command_error_and_redis_keeps_the_views(
+    database: str, postgres: PostgresServer
+) -> None:
+    push([view()])
+    postgres.stop()
+    try:
+        with pytest.raises(CommandError, match="The database is away, Redis keeps the views"):
+            run("flush_page_views")
+    finally:
+        postgres.start()
+    close_old_connections()
+    assert run("flush_page_views") == "[codex-tracking] flushed 1 paths\n"
+
+
+# --- tracking_status ---
+
+
+def test_the_status_says_in_words_that_all_is_well() -> None:
+    push(views("/a/", 3))
+    text, code = run_status()
+    assert code == 0
+    assert re.search(r"^Pipeline +healthy$", text, re.MULTILINE)
+    assert re.search(r"^Live counters +embedded, [\d.]+ ms$", text, re.MULTILINE)
+    assert re.search(r"^Database +reachable$", text, re.MULTILINE)
+    assert re.search(rf"^Unflushed views +{today()}: 3$", text, re.MULTILINE)
+    assert re.search(r"^Last flush +none$", text, re.MULTILINE)
+
+
+def test_the_status_after_a_flush_says_when_it_was_and_what_is_written() -> None:
+    push([*views("/a/", 3), view(kind="excluded", name="prefix")])
+    run("flush_page_views")
+    text, _ = run_status()
+    assert re.search(r"^Unflushed views +none$", text, re.MULTILINE)
+    assert re.search(r"^Last flush +\d s ago", text, re.MULTILINE)
+    assert re.search(r"^Views today +3 in the database$", text, re.MULTILINE)
+    assert re.search(r"^Not counted +prefix 1$", text, re.MULTILINE)
+
+
+def test_the_status_as_json_is_for_machines() -> None:
+    push(views("/a/", 3))
+    text, code = run_status("--json")
+    found = json.loads(text)
+    assert code == 0
+    assert found["healthy"] is True
+    assert found["database_reachable"] is True
+    assert found["store"]["kind"] == "embedded"
+    assert found["store"]["unflushed_views"] == {today(): 3}
+
+
+def test_the_status_names_versions_and_what_the_checks_warn_of() -> None:
+    text, code = run_status()
+    assert code == 0
+    assert re.search(r"^Versions +codex_tracking \S+, django \S+, python \S+, redis_client \S+$", text, re.MULTILINE)
+    assert re.search(r"^Check +codex_tracking\.W001: The live counters", text, re.MULTILINE)
+    found = json.loads(run_status("--json")[0])
+    assert found["versions"]["django"] == django.get_version()
+    warning = next(one for one in found["checks"] if one["id"] == "codex_tracking.W001")
+    assert warning["level"] == "warning"
+    assert warning["hint"]
+
+
+def test_a_wrong_setting_is_in_the_status_which_then_fails(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(push_interval=0)
+    text, code = run_status()
+    assert code == 1
+    assert re.search(r"^Pipeline +healthy$", text, re.MULTILINE)
+    assert re.search(r"^Check +codex_tracking\.E003: .*push_interval", text, re.MULTILINE)
+
+
+def test_silenced_checks_are_not_in_the_status(settings: Settings) -> None:
+    settings.SILENCED_SYSTEM_CHECKS = ["codex_tracking.W001"]
+    assert "W001" not in run_status("--json")[0]
+
+
+def test_without_redis_the_status_says_so_and_fails(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    redis_server.kill()
+    text, code = run_status()
+    assert code == 1
+    assert re.search(r"^Pipeline +UNHEALTHY$", text, re.MULTILINE)
+    assert re.search(r"^Live counters +AWAY \(\w+\)$", text, re.MULTILINE)
+    text, code = run_status("--json")
+    assert code == 1
+    assert json.loads(text)["healthy"] is False
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_without_the_database_the_status_says_so_and_fails(database: str, postgres: PostgresServer) -> None:
+    postgres.stop()
+    try:
+        text, code = run_status()
+    finally:
+        postgres.start()
+    close_old_connections()
+    assert code == 1
+    assert re.search(r"^Database +AWAY$", text, re.MULTILINE)
+
+
+def test_the_exit_code_reaches_the_shell(app_server: Sites, redis_server: RedisServer) -> None:
+    site = app_server(redis=redis_server, start=False)
+    assert site.manage("tracking_status").returncode == 0
+    redis_server.kill()
+    assert site.manage("tracking_status", "--json", check=False).returncode == 1
+    failed = site.manage("flush_page_views", check=False)
+    assert failed.returncode == 1
+    assert "Redis is away, nothing was lost" in failed.stderr
+    assert "Traceback" not in failed.stderr

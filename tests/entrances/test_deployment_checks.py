@@ -1,0 +1,139 @@
+"""System checks that look at traffic and at Redis: what a deployment shows only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.test import AsyncClient
+from django.utils import timezone
+from pytest_django import Settings
+
+from codex_tracking.models import Breakdown, DayTotals
+from codex_tracking.pipeline.runner import get_runner
+from codex_tracking.store.protocol import TrackingRedisManager
+from tests.servers import RedisServer
+
+BROWSER = {
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "accept": "text/html",
+}
+
+
+def ids(**options: Any) -> list[str]:
+    found = run_checks(databases=["default"], **options)
+    return sorted(str(message.id) for message in found if str(message.id).startswith("codex_tracking."))
+
+
+def traffic(views: int, name: str, n: int, day: date | None = None) -> None:
+    day = day or timezone.localdate()
+    DayTotals.objects.create(date=day, views=views)
+    Breakdown.objects.create(date=day, dimension="ledger", value=name, views=n)
+
+
+@pytest.mark.django_db
+def test_views_through_a_proxy_nobody_named_are_warned_of() -> None:
+    traffic(200, "unread_forwarded", 190)
+
+    assert "codex_tracking.W007" in ids()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("views", "unread"), [(200, 100), (99, 99)])
+def test_few_such_views_are_no_reason_to_warn(views: int, unread: int) -> None:
+    traffic(views, "unread_forwarded", unread)
+
+    assert "codex_tracking.W007" not in ids()
+
+
+@pytest.mark.django_db
+def test_a_server_without_lifespan_is_warned_of_in_production(settings: Settings) -> None:
+    traffic(0, "no_lifespan", 1)
+
+    settings.DEBUG = False
+    assert "codex_tracking.W008" in ids()
+    settings.DEBUG = True
+    assert "codex_tracking.W008" not in ids()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_first_request_of_a_server_without_lifespan_is_noted(
+    tracking_settings: Callable[..., None], settings: Settings
+) -> None:
+    settings.MIDDLEWARE = ["codex_tracking.middleware.PageTrackingMiddleware"]
+    settings.ROOT_URLCONF = "tests.site.urls"
+    forwarded = {**BROWSER, "x-forwarded-for": "203.0.113.9"}
+
+    await AsyncClient().get("/page/1/", headers=forwarded)
+    await AsyncClient().get("/page/1/", headers=forwarded)
+    await get_runner().stop()
+
+    rows = {row.value: row.views async for row in Breakdown.objects.filter(dimension="ledger")}
+    assert rows == {"no_lifespan": 1, "unread_forwarded": 2}
+
+
+@pytest.mark.django_db
+def test_a_redis_that_may_evict_counters_is_warned_of(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    with redis_server.client() as client:
+        assert "codex_tracking.W010" not in ids(include_deployment_checks=True)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            assert "codex_tracking.W010" in ids(include_deployment_checks=True)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("6.0.16", True), ("5.0.7", True), ("6.2.0", False), ("7.0.15", False), ("10.0.1", False), ("", False)],
+)
+def test_a_redis_that_is_too_old_is_warned_of(
+    redis_server: RedisServer,
+    tracking_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    warned: bool,
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+
+    async def told(_: TrackingRedisManager) -> str:
+        return version
+
+    # Servers this old can't be had; only what this one tells of itself is another's.
+    monkeypatch.setattr(TrackingRedisManager, "version", told)
+
+    assert ("codex_tracking.W011" in ids(include_deployment_checks=True)) is warned
+
+
+@pytest.mark.django_db
+def test_the_redis_of_these_tests_is_new_enough(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+
+    assert "codex_tracking.W011" not in ids(include_deployment_checks=True)
+
+
+@pytest.mark.django_db
+def test_a_redis_that_is_away_is_warned_of(redis_server: RedisServer, tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    redis_server.stop()
+
+    assert "codex_tracking.W009" in ids(include_deployment_checks=True)
+
+
+@pytest.mark.django_db
+def test_without_deployment_checks_redis_is_not_asked(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    redis_server.stop()
+
+    assert "codex_tracking.W009" not in ids()

@@ -1,0 +1,1 @@
+"""Tests with servers that die, hang or lie, and with hostile input."""

@@ -1,0 +1,333 @@
+"""What counts, what does not and why, which agents are bots, and who is logged in without asking anybody."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from timeit import timeit
+from typing import Any, NamedTuple
+
+import pytest
+from django.contrib.auth.middleware import get_user
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_tracking.hits.bots import bot, bot_category
+from codex_tracking.hits.capture import answered
+from codex_tracking.hits.devices import device_of
+from codex_tracking.hits.rules import is_error, opted_out, peek_user
+from codex_tracking.settings import TrackingSettings
+
+SETTINGS = TrackingSettings()
+
+
+class Row(NamedTuple):
+    """One line of the table: what kind, what is right, and what the browser or program sends."""
+
+    kind: str
+    expected: str
+    agent: str
+    headers: dict[str, str]
+
+
+def table() -> list[Row]:
+    lines = (Path(__file__).parents[1] / "data" / "agents.tsv").read_text("utf-8").splitlines()
+    cells = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [Row(kind, expected, agent, json.loads(rest[0]) if rest else {}) for kind, expected, agent, *rest in cells]
+
+
+ROWS = table()
+
+
+def page(**headers: str) -> HttpRequest:
+    return RequestFactory().get("/page/", headers=headers)
+
+
+def reason(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> str | None:
+    """Say why an answered request is not counted."""
+    hit = answered(request, response, settings)
+    if hit is None:
+        return "disabled"
+    _, kind, name, *_ = hit
+    return {"view": None, "error": "status"}.get(kind, name)
+
+
+def pk_of(request: HttpRequest) -> str:
+    """Return the key of the user who sent it."""
+    return peek_user(request)[0]
+
+
+def answer(row: Row) -> str:
+    """Say of one line what the code makes of it, in the table's words."""
+    if row.kind == "request":
+        request = RequestFactory().get("/", headers={"User-Agent": row.agent, **row.headers})
+        return reason(request, HttpResponse(), SETTINGS) or "counted"
+    name = bot(row.agent, SETTINGS)
+    if row.kind == "bot" or name is not None:
+        return name or "person"
+    hints = ("Sec-CH-UA", "Sec-CH-UA-Platform", "Sec-CH-UA-Mobile")
+    brands, platform, mobile = (row.headers.get(hint, "") for hint in hints)
+    return " / ".join(device_of(row.agent, (brands, platform, mobile)))
+
+
+# --- the table of real agents and header sets ---
+
+
+def test_the_table_is_large_and_of_every_kind() -> None:
+    kinds = [row.kind for row in ROWS]
+    assert len(ROWS) >= 200
+    assert min(kinds.count("person"), kinds.count("bot")) >= 100
+    assert len({(row.kind, row.agent, json.dumps(row.headers)) for row in ROWS}) == len(ROWS)
+
+
+def test_at_least_99_of_100_agents_and_header_sets_are_classified_rightly(
+    record_property: Callable[[str, object], None],
+) -> None:
+    wrong = [(row.expected, answer(row), row.agent) for row in ROWS if answer(row) != row.expected]
+    share = 1 - len(wrong) / len(ROWS)
+    record_property("share of agents classified rightly", f"{share:.2%} of {len(ROWS)}")
+    assert share >= 0.99, "\n".join(map(str, [f"{share:.2%}", *wrong]))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind == "request"], ids=lambda row: json.dumps(row.headers))
+def test_every_header_set_in_the_table_is_judged_rightly(row: Row) -> None:
+    assert answer(row) == row.expected
+
+
+def test_no_person_in_the_table_is_taken_for_a_bot() -> None:
+    assert [row.agent for row in ROWS if row.kind == "person" and bot(row.agent, SETTINGS)] == []
+
+
+# --- the request ---
+
+
+def test_a_page_for_a_person_counts() -> None:
+    assert reason(page(), HttpResponse("<p>"), SETTINGS) is None
+
+
+def test_streamed_pages_and_xhtml_count() -> None:
+    assert reason(page(), StreamingHttpResponse(iter([b"<p>"])), SETTINGS) is None
+    assert reason(page(), HttpResponse(content_type="application/xhtml+xml"), SETTINGS) is None
+    assert reason(page(), HttpResponse(content_type="Text/HTML"), SETTINGS) is None
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "OPTIONS"])
+def test_only_get_counts(method: str) -> None:
+    assert reason(RequestFactory().generic(method, "/"), HttpResponse(), SETTINGS) == "method"
+
+
+def test_nothing_counts_when_disabled() -> None:
+    assert reason(page(), HttpResponse(), TrackingSettings(enabled=False)) == "disabled"
+
+
+def test_skipped_prefixes_do_not_count() -> None:
+    request = RequestFactory().get("/static/a.html")
+    assert reason(request, HttpResponse(), SETTINGS) == "prefix"
+    assert reason(request, HttpResponse(), TrackingSettings(skip_prefixes=())) is None
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 303, 307, 400, 401, 403, 404, 410, 418, 500, 503])
+def test_other_statuses_do_not_count(status: int) -> None:
+    assert reason(page(), HttpResponse(status=status), SETTINGS) == "status"
+
+
+def test_redirects_count_when_the_settings_say_so() -> None:
+    redirects = TrackingSettings(track_redirects=True)
+    assert reason(page(), HttpResponse(status=302, content_type="text/plain"), redirects) is None
+    assert reason(page(), HttpResponse(status=301), redirects) is None
+    assert reason(page(), HttpResponse(status=303), redirects) == "status"
+
+
+def test_not_found_and_server_errors_are_errors() -> None:
+    assert [status for status in range(100, 700) if is_error(status)] == [404, *range(500, 600)]
+
+
+def test_only_html_counts() -> None:
+    assert reason(page(), JsonResponse({}), SETTINGS) == "content_type"
+    assert reason(page(), HttpResponse(content_type="text/vnd.turbo-stream.html"), SETTINGS) == "content_type"
+    bare = HttpResponse()
+    del bare.headers["Content-Type"]
+    assert reason(page(), bare, SETTINGS) == "content_type"
+
+
+def test_an_unchanged_page_counts_and_an_unchanged_picture_does_not() -> None:
+    assert reason(page(), HttpResponseNotModified(), SETTINGS) is None
+    assert reason(page(Accept="text/html,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) is None
+    assert reason(page(Accept="image/webp,*/*;q=0.8"), HttpResponseNotModified(), SETTINGS) == "content_type"
+
+
+def test_the_first_reason_wins() -> None:
+    request = RequestFactory().post("/static/", headers={"Purpose": "prefetch"})
+    assert reason(request, JsonResponse({}, status=500), SETTINGS) == "method"
+
+
+def test_staff_does_not_count_unless_the_settings_say_so() -> None:
+    request = page()
+    request.user = User(pk=1, is_staff=True)
+    assert reason(request, HttpResponse(), SETTINGS) == "staff"
+    assert reason(request, HttpResponse(), TrackingSettings(track_staff=True)) is None
+
+
+def test_anonymous_visitors_do_not_count_when_the_settings_say_so() -> None:
+    known_only = TrackingSettings(track_anonymous=False)
+    request = page()
+    assert reason(request, HttpResponse(), known_only) == "anonymous"
+    request.user = User(pk=1)
+    assert reason(request, HttpResponse(), known_only) is None
+
+
+def test_opting_out_is_respected_as_far_as_the_settings_say() -> None:
+    gpc, dnt = page(**{"Sec-GPC": "1"}), page(DNT="1")
+    assert opted_out(gpc, SETTINGS)
+    assert not opted_out(dnt, SETTINGS)
+    assert not opted_out(page(**{"Sec-GPC": "0"}), SETTINGS)
+    reverse = TrackingSettings(respect_gpc=False, respect_dnt=True)
+    assert not opted_out(gpc, reverse)
+    assert opted_out(dnt, reverse)
+
+
+HEADERS = ("Sec-Purpose", "Purpose", "HX-Request", "HX-Boosted", "Turbo-Frame", "Sec-Fetch-Dest", "Accept", "Sec-GPC")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(HEADERS), st.text(max_size=40)), st.integers(100, 599), st.text(max_size=40))
+def test_no_header_makes_it_raise(headers: dict[str, str], status: int, content_type: str) -> None:
+    request = RequestFactory().get("/")
+    request.META.update({f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()})
+    response = HttpResponse(status=status)
+    response.headers._store["content-type"] = ("Content-Type", content_type)
+    reason(request, response, SETTINGS)
+    opted_out(request, SETTINGS)
+
+
+# --- who is logged in: pins what django.contrib.auth and sessions keep on the request ---
+
+
+def refuse() -> Any:
+    raise AssertionError("tracking must not load the user")
+
+
+def test_a_user_nobody_loaded_stays_unknown() -> None:
+    request = page()
+    request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
+    assert peek_user(request) == ("", False)
+    assert reason(request, HttpResponse(), SETTINGS) is None
+
+
+def test_the_user_a_view_loaded_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.contrib.auth.get_user", lambda request: User(pk=7))
+    request = page()
+    request.user = SimpleLazyObject(lambda: get_user(request))  # type: ignore[assignment]
+    assert request.user.is_authenticated
+    assert pk_of(request) == "7"
+
+
+async def test_the_user_an_async_view_loaded_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.contrib.auth import middleware
+
+    async def aget_user(request: HttpRequest) -> User:
+        return User(pk=8)
+
+    monkeypatch.setattr("django.contrib.auth.aget_user", aget_user)
+    request = page()
+    request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
+    await middleware.auser(request)
+    assert pk_of(request) == "8"
+
+
+def test_a_user_set_by_hand_is_seen() -> None:
+    request = page()
+    request.user = User(pk="9")
+    assert peek_user(request) == ("9", False)
+    request.user = AnonymousUser()
+    assert peek_user(request) == ("", False)
+
+
+def test_logging_out_hides_the_user_that_was_loaded_before() -> None:
+    request = page()
+    request._cached_user = User(pk=1)  # type: ignore[attr-defined]
+    request.user = AnonymousUser()
+    assert peek_user(request) == ("", False)
+
+
+def test_a_lazy_user_of_another_middleware_is_seen_once_it_is_loaded() -> None:
+    request = page()
+    request.user = SimpleLazyObject(lambda: User(pk=3))  # type: ignore[assignment]
+    assert pk_of(request) == ""
+    assert request.user.is_authenticated
+    assert pk_of(request) == "3"
+
+
+def test_the_session_tells_the_user_only_when_it_was_read() -> None:
+    store = SessionStore()
+    store["_auth_user_id"] = "5"
+    fresh = page()
+    fresh.session = SessionStore(session_key=store._get_session_key())
+    assert pk_of(fresh) == ""
+    assert not fresh.session.accessed
+    fresh.session.get("anything")
+    fresh.session.accessed = False
+    assert pk_of(fresh) == "5"
+    assert not fresh.session.accessed
+
+
+# --- bots ---
+
+
+def test_the_allow_list_is_asked_before_the_deny_list_and_both_ignore_case() -> None:
+    assert bot("GoogleBot/2.1", TrackingSettings(bot_allow=("googlebot",), bot_deny=("google",))) is None
+    assert bot("Mozilla/5.0 (X11; Linux) ACME Kiosk", TrackingSettings(bot_deny=("acme kiosk",))) == "acme kiosk"
+
+
+def test_every_bot_has_a_category() -> None:
+    assert bot_category("GPTBot") == "ai"
+    assert bot_category("Googlebot") == "search"
+    assert bot_category("curl") == "script"
+    assert bot_category("somebot") == "other"
+
+
+def test_the_bot_list_is_well_formed() -> None:
+    path = files("codex_tracking.hits") / "data" / "bots.json"
+    rows = json.loads(path.read_text("utf-8"))
+    patterns = [row["pattern"] for row in rows]
+    assert len(set(patterns)) == len(patterns) >= 500
+    assert all(row.keys() == {"name", "pattern", "category"} for row in rows)
+    assert all(pattern == pattern.lower() and len(pattern.removeprefix("^")) >= 2 for pattern in patterns)
+
+
+def test_every_listed_bot_is_found_under_its_own_name() -> None:
+    path = files("codex_tracking.hits") / "data" / "bots.json"
+    rows = json.loads(path.read_text("utf-8"))
+    lost = [row for row in rows if bot(row["pattern"].removeprefix("^"), SETTINGS) is None]
+    assert lost == []
+
+
+@settings(deadline=None)
+@given(st.text(max_size=600))
+def test_no_agent_makes_it_raise_and_every_name_is_short(agent: str) -> None:
+    for text in (agent, "Mozilla/5.0 (compatible; " + agent, agent + "bot"):
+        name = bot(text, SETTINGS)
+        assert name is None or 0 < len(name) <= 130
+
+
+Maker = Callable[[int], str]
+
+
+@pytest.mark.parametrize("make", [lambda n: "bot" * n, lambda n: "(" * n, lambda n: "a." * n, lambda n: "http" * n])
+def test_a_hostile_agent_costs_little(make: Maker) -> None:
+    agents = iter([make(10_000) + str(number) for number in range(20)])
+    # CPU seconds: other tests run at the same time.
+    assert timeit(lambda: bot(next(agents), SETTINGS), number=20, timer=time.process_time) / 20 < 0.005
+
+
+def test_of_a_crawlers_mail_address_only_the_domain_is_kept() -> None:
+    assert bot("Mozilla/5.0 (compatible; Acme/1.0; jane.doe@crawl.example)", TrackingSettings()) == "crawl.example"

@@ -1,0 +1,190 @@
+"""Referrers and campaign parameters made into sources and channels."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_tracking.hits.sources import campaign_of, is_spam, source_of
+from codex_tracking.hits.text import UNFIT
+
+HOST = "shop.example"
+ANY_TEXT = st.text(st.characters(), max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("referrer", "source", "channel"),
+    [
+        ("", "", "direct"),
+        ("https://www.google.com/", "Google", "search"),
+        ("https://www.google.de/search?q=x", "Google", "search"),
+        ("https://www.google.co.uk/", "Google", "search"),
+        ("https://www.google.com.br/", "Google", "search"),
+        ("https://images.google.fr/", "Google", "search"),
+        ("https://news.google.com/", "Google News", "referral"),
+        ("https://docs.google.com/document/d/1", "Google Docs", "referral"),
+        ("https://mail.google.com/", "Gmail", "email"),
+        ("https://gemini.google.com/", "Gemini", "ai"),
+        ("android-app://com.google.android.googlequicksearchbox/", "Google", "search"),
+        ("android-app://com.google.android.gm/", "Gmail", "email"),
+        ("android-app://com.linkedin.android/", "LinkedIn", "social"),
+        ("android-app://com.reddit.frontpage/", "Reddit", "social"),
+        ("android-app://org.example.reader/", "org.example.reader", "referral"),
+        ("https://www.bing.com/", "Bing", "search"),
+        ("https://edgeservices.bing.com/", "Copilot", "ai"),
+        ("https://duckduckgo.com/", "DuckDuckGo", "search"),
+        ("https://search.yahoo.com/", "Yahoo!", "search"),
+        ("https://mail.yahoo.com/", "Yahoo! Mail", "email"),
+        ("https://yandex.ru/clck/jsredir", "Yandex", "search"),
+        ("https://www.baidu.com/link", "Baidu", "search"),
+        ("https://www.ecosia.org/", "Ecosia", "search"),
+        ("https://search.brave.com/", "Brave", "search"),
+        ("https://kagi.com/", "Kagi", "search"),
+        ("https://m.facebook.com/", "Facebook", "social"),
+        ("https://l.facebook.com/l.php?u=x", "Facebook", "social"),
+        ("http://lm.facebook.com/", "Facebook", "social"),
+        ("https://l.instagram.com/", "Instagram", "social"),
+        ("https://t.co/AbC", "X", "social"),
+        ("https://out.reddit.com/", "Reddit", "social"),
+        ("https://old.reddit.com/r/django/", "Reddit", "social"),
+        ("https://news.ycombinator.com/item?id=1", "Hacker News", "social"),
+        ("https://lnkd.in/x", "LinkedIn", "social"),
+        ("https://www.pinterest.co.uk/", "Pinterest", "social"),
+        ("https://chatgpt.com/", "ChatGPT", "ai"),
+        ("https://www.perplexity.ai/search", "Perplexity", "ai"),
+        ("https://claude.ai/", "Claude", "ai"),
+        ("https://copilot.microsoft.com/", "Copilot", "ai"),
+        ("https://github.com/a/b", "GitHub", "referral"),
+        ("https://de.wikipedia.org/wiki/X", "Wikipedia", "referral"),
+        ("https://blog.example.org/post/", "blog.example.org", "referral"),
+        ("https://m.example.org/", "example.org", "referral"),
+        ("https://www.example.org:8443/a", "example.org", "referral"),
+        ("https://user:secret@example.org/a", "example.org", "referral"),
+        ("https://google.evil.example/", "google.evil.example", "referral"),
+        ("https://notgoogle.com/", "notgoogle.com", "referral"),
+        ("http://localhost:3000/", "localhost", "referral"),
+    ],
+)
+def test_referrers_have_a_name_and_a_channel(referrer: str, source: str, channel: str) -> None:
+    found = source_of(referrer, "", HOST)
+    assert (found.source, found.channel) == (source, channel)
+
+
+@pytest.mark.parametrize(
+    "referrer",
+    [
+        "https://shop.example/a",
+        "https://www.shop.example/a",
+        "http://SHOP.example:8000/",
+        "about:blank",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "http://[::1",
+        "http://",
+        "https:///x",
+        "not a link",
+        "https://exa mple.org/",
+        "https://<script>.org/",
+        "https://a\x00b.org/",
+        "https://www.semalt.com/x",
+    ],
+)
+def test_own_pages_malformed_links_and_spam_are_no_source(referrer: str) -> None:
+    found = source_of(referrer, "", "www.shop.example:8000")
+    assert (found.source, found.channel, found.referrer) == ("", "direct", "")
+
+
+def test_the_referring_page_is_kept_without_query_fragment_and_password() -> None:
+    assert source_of("https://user:pw@www.Example.org/a/b/?token=1#x", "", HOST).referrer == "example.org/a/b"
+    assert source_of("https://example.org/", "", HOST).referrer == "example.org"
+    assert len(source_of("https://example.org/" + "a" * 1_500, "", HOST).referrer) == 500
+    assert source_of("https://example.org/a\u202eb", "", HOST).referrer == "example.org"
+
+
+@pytest.mark.parametrize(
+    ("query", "source", "channel"),
+    [
+        ("utm_source=newsletter&utm_medium=email", "E-mail", "email"),
+        ("utm_source=spring-letter&utm_medium=E-Mail", "spring-letter", "email"),
+        ("utm_source=google&utm_medium=cpc&utm_campaign=x", "Google", "campaign"),
+        ("utm_source=facebook&utm_medium=paid_social", "Facebook", "campaign"),
+        ("utm_source=facebook&utm_medium=social&utm_campaign=x", "Facebook", "social"),
+        ("utm_source=fb", "Facebook", "social"),
+        ("utm_source=chatgpt.com", "ChatGPT", "ai"),
+        ("utm_source=Partner&utm_medium=banner", "Partner", "campaign"),
+        ("utm_source=Partner", "Partner", "campaign"),
+        ("utm_campaign=summer", "", "campaign"),
+        ("gclid=Cj0", "Google", "campaign"),
+        ("msclkid=1", "Bing", "campaign"),
+        ("fbclid=1", "", "direct"),
+        ("ref=producthunt", "Product Hunt", "social"),
+        ("ref=hn", "Hacker News", "social"),
+        ("ref=https%3A%2F%2Fwww.github.com%2Fa", "GitHub", "referral"),
+        ("ref=somewhere", "somewhere", "referral"),
+        ("source=somewhere", "somewhere", "referral"),
+        ("ref=a&source=b", "a", "referral"),
+        ("utm_source=c&ref=a", "c", "campaign"),
+        ("UTM_Source=fb", "Facebook", "social"),
+        ("utm_source=&ref=a", "a", "referral"),
+        ("page=2&preref=x&resource=y&xutm_source=z", "", "direct"),
+    ],
+)
+def test_tags_have_a_name_and_a_channel(query: str, source: str, channel: str) -> None:
+    found = source_of("", query, HOST)
+    assert (found.source, found.channel) == (source, channel)
+
+
+def test_tags_win_over_the_referrer_which_is_still_kept() -> None:
+    found = source_of("https://t.co/x", "utm_source=letter&utm_medium=email", HOST)
+    assert (found.source, found.channel, found.referrer) == ("letter", "email", "t.co/x")
+
+
+def test_all_five_tags_are_decoded_and_limited() -> None:
+    query = "utm_source=a+b&utm_medium=%C3%BC&utm_campaign=" + "c" * 300 + "&utm_term=%00&utm_content=%FF&utm_source=z"
+    found = source_of("", query, HOST)
+    assert (found.utm_source, found.utm_medium) == ("a b", "ü")
+    assert found.utm_campaign == "c" * 199 + "…"
+    assert (found.utm_term, found.utm_content) == ("(invalid)", "(invalid)")
+
+
+@pytest.mark.parametrize(
+    "query", ["", "page=3", "utm_source=a&page=2&utm_medium=b%26c", "x?ref=a;b&UTM_Term=%E2%82%AC"]
+)
+def test_the_campaign_of_a_query_says_as_much_as_the_query(query: str) -> None:
+    assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
+    assert "page" not in campaign_of(query)
+
+
+@given(ANY_TEXT)
+def test_the_campaign_of_any_query_says_as_much_as_the_query(query: str) -> None:
+    query = f"ref={query}&utm_source={query}"
+    assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
+
+
+def test_spam_is_known_with_its_subdomains() -> None:
+    assert is_spam("semalt.com")
+    assert is_spam("59.SEMALT.com")
+    assert not is_spam("notsemalt.com")
+
+
+@settings(deadline=None)
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+def test_no_referrer_or_query_makes_it_raise_and_every_field_can_be_stored(text: str, query: str, host: str) -> None:
+    for referrer in (text, "https://" + text, "https://example.org/" + text, "android-app://" + text):
+        found = source_of(referrer, "utm_source=" + query + "&ref=" + quote(query, errors="replace"), host)
+        assert not any(UNFIT.search(field) for field in found)
+        assert all(len(field) <= 500 for field in found)
+
+
+def test_the_list_of_sites_is_well_formed() -> None:
+    path = files("codex_tracking.hits") / "data" / "sites.json"
+    channels = json.loads(path.read_text("utf-8"))
+    hosts = [host for names in channels.values() for site in names.values() for host in site]
+    assert set(channels) == {"search", "ai", "social", "email", "referral"}
+    assert len(hosts) == len(set(hosts)) >= 300
+    assert all(host == host.lower() or host.startswith("app:") for host in hosts)

@@ -1,0 +1,110 @@
+"""Paths and other text from outside, made fit to store."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_tracking.hits.text import UNFIT, clean, normalise
+
+ANY_TEXT = st.text(st.characters(), max_size=2_500)
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("/a/b/", "/a/b/"),
+        ("//evil.example/x", "/evil.example/x"),
+        ("////", "/"),
+        ("/\\evil.example", "/evil.example"),
+        ("a", "/a"),
+        ("/straße/日本/😀/", "/straße/日本/😀/"),
+        ("/(other)", "/(other)"),
+    ],
+)
+def test_paths_begin_with_one_slash_and_keep_their_letters(path: str, stored: str) -> None:
+    assert normalise(path) == stored
+
+
+@pytest.mark.parametrize(
+    "mark", [chr(code) for code in (0, 10, 31, 0x7F, 0x85, 0x61C, 0x200E, 0x202E, 0x2066, 0x2069, 0xD800, 0xFFFD)]
+)
+def test_paths_with_characters_nobody_should_store_are_invalid(mark: str) -> None:
+    assert normalise(f"/a{mark}b") == "(invalid)"
+    assert clean(f"a{mark}b", 50) == "(invalid)"
+
+
+def test_paths_are_cut_at_500_characters_and_named_long_above_2048() -> None:
+    assert normalise("/" + "a" * 499) == "/" + "a" * 499
+    assert normalise("/" + "a" * 500) == "/" + "a" * 498 + "…"
+    assert len(normalise("/" + "a" * 2_047)) == 500
+    assert normalise("/" + "a" * 2_048) == "(long)"
+
+
+@pytest.mark.parametrize(
+    ("path", "secrets", "stored"),
+    [
+        ("/reset/MQ/abc-123/", ("uidb64", "MQ", "token", "abc-123"), "/reset/<uidb64>/<token>/"),
+        ("/reset/MQ-abc/", ("uidb64", "MQ", "token", "abc"), "/reset/<uidb64>-<token>/"),
+        ("/v1/1/", ("code", "1"), "/v1/<code>/"),
+        ("/x/token/token/", ("token", "token"), "/x/<token>/<token>/"),
+        ("/a/ab/", ("key", "a", "token", "ab"), "/<key>/<token>/"),
+        ("/k/a.b+c/", ("key", "a.b+c"), "/k/<key>/"),
+        ("/k/a%2Fb/", ("key", "a/b"), "/k/<key>/"),
+        ("/k/0ABC-DEF/", ("key", "0abc-def"), "/k/<key>/"),
+        ("/k/007/", ("code", "7"), "/k/<code>/"),
+        ("/k/preabcpost/", ("token", "abc"), "/k/pre<token>post/"),
+        ("/k/xabcx/", ("key", "ab", "token", "abc"), "/k/x<token>x/"),
+        ("/k/ключ/", ("key", "ключ"), "/k/<key>/"),
+        ("/k/x/", ("key", ""), "/k/x/"),
+        ("/k/x/", ("key", "/"), "/k/x/"),
+        ("/k/x/", ("key",), "/k/x/"),
+        ("/k/x/", ("key", "elsewhere"), "/k/x/"),
+    ],
+)
+def test_secret_values_are_replaced_by_their_names(path: str, secrets: tuple[str, ...], stored: str) -> None:
+    assert normalise(path, secrets) == stored
+
+
+def test_a_secret_with_control_characters_leaves_no_trace() -> None:
+    assert normalise("/k/a\nb/", ("token", "a\nb")) == "/k/<token>/"
+
+
+def test_a_secret_beyond_the_cut_is_replaced_before_the_path_is_cut() -> None:
+    token = "s" * 600
+    assert normalise(f"/k/{token}/", ("token", token)) == "/k/<token>/"
+
+
+@settings(deadline=None)
+@given(ANY_TEXT, st.lists(st.text(st.characters(), max_size=20), max_size=6))
+def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secrets: list[str]) -> None:
+    stored = normalise(path, tuple(secrets))
+    assert 0 < len(stored) <= 500
+    assert stored in ("(long)", "(invalid)") or stored.startswith("/")
+    assert not stored.startswith("//")
+    stored.encode("utf-8")
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(categories=("Ll", "Nd")), min_size=4, max_size=40), st.text("abc/-.", max_size=60))
+def test_a_secret_in_the_path_is_never_stored(secret: str, rest: str) -> None:
+    stored = normalise(f"/{rest}/{secret}/{rest}", ("K", secret))
+    assert secret not in stored
+
+
+@settings(deadline=None)
+@given(ANY_TEXT, st.integers(1, 300))
+def test_no_text_makes_clean_raise_and_every_result_can_be_stored(value: str, limit: int) -> None:
+    stored = clean(value, limit)
+    assert stored == "(invalid)" or len(stored) <= limit
+    assert not UNFIT.search(stored)
+
+
+def test_text_is_stripped_and_cut_with_an_ellipsis() -> None:
+    assert clean("  a b  ", 10) == "a b"
+    assert clean("abcdef", 6) == "abcdef"
+    assert clean("abcdefg", 6) == "abcde…"
+    assert clean("(other)", 20) == "(other)"

@@ -1,0 +1,143 @@
+"""Client addresses behind proxies, identities, and what is stored of them."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_tracking.hits.hit import Client
+from codex_tracking.hits.visitors import MOST_CLIENTS, client_address, identity, known_clients, meet, visitor_id
+
+
+def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
+    return Client(
+        host="site.example",
+        agent=agent,
+        hints=("", "", ""),
+        language="",
+        country="",
+        address=address,
+        forwarded="",
+        user=user,
+        anonymous=anonymous,
+    )
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "client"),
+    [
+        ("6.6.6.6", 0, "10.0.0.1"),
+        ("203.0.113.5", 1, "203.0.113.5"),
+        ("6.6.6.6, 203.0.113.5", 1, "203.0.113.5"),
+        ("6.6.6.6, 203.0.113.5, 10.0.0.2", 2, "203.0.113.5"),
+        ("203.0.113.5", 2, "10.0.0.1"),
+        ("", 1, "10.0.0.1"),
+        ("6.6.6.6, unknown", 1, "10.0.0.1"),
+        ("6.6.6.6,", 1, "10.0.0.1"),
+        ("203.0.113.5:4711", 1, "203.0.113.5"),
+        ('"[2001:db8:1:2:3:4:5:6]:4711"', 1, "2001:db8:1:2::"),
+        ("::ffff:203.0.113.5", 1, "203.0.113.5"),
+        ("fe80::1%eth0", 1, "fe80::"),
+        (", ".join(f"203.0.113.{n}" for n in range(20)), 10, "203.0.113.10"),
+        (", ".join(f"203.0.113.{n}" for n in range(20)), 11, "10.0.0.1"),
+        ("6" * 5_000 + ", 203.0.113.5", 1, "203.0.113.5"),
+    ],
+)
+def test_the_client_is_the_entry_that_the_outermost_trusted_proxy_wrote(
+    forwarded: str, proxies: int, client: str
+) -> None:
+    assert client_address("10.0.0.1", forwarded, proxies) == client
+
+
+def test_one_ipv6_subscriber_is_one_client_and_two_are_two() -> None:
+    assert client_address("2001:db8:1:2::a", "", 0) == client_address("2001:db8:1:2:ffff::b", "", 0)
+    assert client_address("2001:db8:1:2::a", "", 0) != client_address("2001:db8:1:3::a", "", 0)
+
+
+@given(st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){2,4}\.?", fullmatch=True) | st.ip_addresses(v=4).map(str))
+def test_what_passes_for_an_address_without_a_closer_look_is_one(text: str) -> None:
+    try:
+        assert client_address(text, "", 0) == str(IPv4Address(text))
+    except ValueError:
+        assert client_address(text, "", 0) == ""
+
+
+def test_a_unix_socket_has_no_address() -> None:
+    assert client_address("", "", 0) == client_address("unix:", "", 0) == ""
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=80), st.text(st.characters(), max_size=700), st.integers(-1, 20))
+def test_no_header_makes_it_raise(address: str, forwarded: str, proxies: int) -> None:
+    client_address(address, forwarded, proxies)
+
+
+@settings(deadline=None)
+@given(st.ip_addresses().map(str), st.lists(st.ip_addresses().map(str), max_size=5), st.ip_addresses().map(str))
+def test_what_the_client_writes_into_the_header_never_matters(client: str, made_up: list[str], proxy: str) -> None:
+    honest = client_address(proxy, client, 1)
+    assert client_address(proxy, ", ".join([*made_up, client]), 1) == honest == client_address(client, "", 0)
+
+
+def test_users_are_told_apart_by_key_and_others_by_address_and_agent() -> None:
+    assert identity(client(user="7"), 0) == identity(client(user="7", address="203.0.113.1", agent="Other"), 0)
+    assert identity(client(), 0) != identity(client(agent="Other"), 0)
+    assert identity(client(), 0) != identity(client(address="203.0.113.1"), 0)
+
+
+def test_no_user_key_passes_for_an_address_and_agent() -> None:
+    assert identity(client(user="203.0.113.9\0Browser"), 0) != identity(client(), 0)
+
+
+def test_who_opted_out_has_no_identity() -> None:
+    assert identity(client(user="7", anonymous=True), 0) == ""
+    assert visitor_id("", b"salt") == ""
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=60), st.text(st.characters(), max_size=60))
+def test_no_agent_or_address_passes_for_a_user(agent: str, address: str) -> None:
+    assert identity(client(agent=agent, address=address), 0) != identity(client(user="7"), 0)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), min_size=1, max_size=600), st.binary(max_size=80))
+def test_every_identity_has_an_id_of_22_safe_characters(text: str, salt: bytes) -> None:
+    stored = visitor_id(text, salt)
+    assert len(stored) == 22
+    assert stored.replace("-", "").replace("_", "").isalnum()
+
+
+def test_another_salt_makes_another_id() -> None:
+    first, second = os.urandom(16), os.urandom(16)
+    assert visitor_id("u\x007", first) == visitor_id("u\x007", first) != visitor_id("u\x007", second)
+
+
+def test_a_client_is_one_object_until_too_many_are_known() -> None:
+    known_clients.clear()
+    ann = meet(client(user="ann"))
+    assert known_clients.get(client(user="ann")) is ann
+    for number in range(2 * MOST_CLIENTS):
+        assert meet(client(user=str(number))) == client(user=str(number))
+        assert len(known_clients) <= MOST_CLIENTS
+    known_clients.clear()
+
+
+def test_long_headers_are_cut_before_they_are_kept() -> None:
+    known_clients.clear()
+    long = client(agent=60_000 * "a")._replace(
+        hints=(60_000 * "b", 60_000 * "c", 60_000 * "d"),
+        language=60_000 * "e",
+        country=60_000 * "f",
+        forwarded=60_000 * "g" + ", 192.0.2.7",
+    )
+    found = meet(long)
+    assert meet(long) is found
+    assert list(known_clients) == [found]
+    assert sum(map(len, (found.agent, *found.hints, found.language, found.country, found.forwarded))) < 3_000
+    assert found.forwarded.endswith(", 192.0.2.7")
+    known_clients.clear()

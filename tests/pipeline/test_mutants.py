@@ -1,0 +1,516 @@
+"""The mutation check: without any one of its guards the counting protocol fails the scenario that is there for it.
+
+Not listed: ``generation != link.generation`` in ``Pusher.check``, since another generation knows none of the stream's
+batches; and the first look at the marks in ``selector.read``, which the second one covers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.mutation import Mutant, mutated
+from tests.kit.scenarios import play
+from tests.pipeline.test_protocol_scenarios import SCENARIOS
+from tests.servers import RedisServer
+from tests.tables import test_upsert
+
+SECONDS = 20.0
+"""A mutant that never comes to an end is noticed too."""
+
+GEN = "if g ~= ARGV[3] then return {'GEN', g, 0, 0} end"
+READ_AGAIN = "h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])\n"
+
+MUTANTS = [
+    # --- APPLY ---
+    Mutant(
+        "a retry must not enter a generation that it begins",
+        "store/lua/apply.lua",
+        {GEN: READ_AGAIN + "if ARGV[3] == '' or (g ~= ARGV[3] and g ~= ARGV[4]) then return {'GEN', g, 0, 0} end"},
+        "a retry does not enter a generation that it would begin",
+    ),
+    Mutant(
+        "a retry must not enter the generation of others",
+        "store/lua/apply.lua",
+        {GEN: READ_AGAIN + "if ARGV[3] == '' then return {'GEN', g, 0, 0} end"},
+        "a retry does not enter the generation of others",
+    ),
+    Mutant(
+        "a batch that was applied is no sign of a rollback",
+        "store/lua/apply.lua",
+        {"if seq <= last then": "if false then"},
+        "a batch that is unheard on its way counts once",
+    ),
+    Mutant(
+        "a batch counts once",
+        "store/lua/apply.lua",
+        {"if seq <= last then": "if false then", "if seq ~= last + 1 then": "if false then"},
+        "a batch that arrives again later counts once",
+    ),
+    Mutant(
+        "a rollback hides a loss",
+        "store/lua/apply.lua",
+        {"if seq ~= last + 1 then": "if false then"},
+        "a rollback is noticed by the next batch",
+    ),
+    Mutant(
+        "a batch in an earlier seal is not held until the next one",
+        "store/lua/apply.lua",
+        {"(h[4] == '0' and 1 or 0)": "0"},
+        "a batch that was flushed before its answer is let go at once",
+    ),
+    Mutant(
+        "visitors without counters are flushed too",
+        "store/lua/apply.lua",
+        {"if held == 0 then held = 1 end": ""},
+        "visitors whose sketch was lost are sent again",
+    ),
+    Mutant(
+        "a part of a day is bounded",
+        "store/lua/apply.lua",
+        {"f = dimension .. ':(other)'": ""},
+        "a cap holds within one part and sums stay exact",
+    ),
+    Mutant(
+        "what a cap refuses is not dropped",
+        "store/lua/apply.lua",
+        {"then f = dimension .. ':(other)' end": "then return end"},
+        "a cap holds within one part and sums stay exact",
+    ),
+    Mutant(
+        "a sketch can be merged with the database's",
+        "store/lua/apply.lua",
+        {"if ARGV[10] == '1' and": "if false and"},
+        "visitors before and after a loss are one crowd",
+    ),
+    Mutant(
+        "a stream is known after the seal",
+        "store/lua/apply.lua",
+        {"if seq == 1 then": "if false then"},
+        "no generation ends while flushes and pushes take turns",
+    ),
+    Mutant(
+        "visits are counted once",
+        "store/lua/apply.lua",
+        {"if (not before or first > before + VISIT_GAP) and views > 0 then": "if views > 0 then"},
+        "visits are counted across pushes and flushes",
+    ),
+    # --- SEAL ---
+    Mutant(
+        "a seal that waits is not overwritten",
+        "store/lua/seal.lua",
+        {"if c('EXISTS', S) == 1 then": "if false then"},
+        "a seal that waits is not sealed over",
+    ),
+    Mutant(
+        "all streams look new after the seal",
+        "store/lua/seal.lua",
+        {"c('HSET', L, '#w:' .. stream, c('HGET', S, '#w:' .. stream))": ""},
+        "no generation ends while flushes and pushes take turns",
+    ),
+    Mutant(
+        "each seal names its predecessor",
+        "store/lua/seal.lua",
+        {"'#p', ARGV[1]": "'#p', h[3]"},
+        "no generation ends while flushes and pushes take turns",
+    ),
+    Mutant(
+        "a seal is lost while nothing is live",
+        "store/lua/seal.lua",
+        {"(tonumber(h[4]) == h[2] - 1) and 'NONE' or 'IDLE'": "'NONE'"},
+        "a seal that is lost while nothing is live is noticed",
+    ),
+    # --- CHUNK, DONE, DROP, RETIRE ---
+    Mutant(
+        "a scan mixes two seals",
+        "store/lua/chunk.lua",
+        {"~= ARGV[1] then return false": "== '' then return false"},
+        "a scan never mixes two seals",
+    ),
+    Mutant(
+        "a late DONE deletes the next seal",
+        "store/lua/done.lua",
+        {"if c('HGET', S, '#id') == ARGV[1] then": "if true then"},
+        "a late DONE does not delete the next seal",
+    ),
+    Mutant(
+        "a late DONE frees batches that are not durable",
+        "store/lua/done.lua",
+        {"if c('HGET', L, '#p') == ARGV[1] then": "if true then"},
+        "a late DONE frees no batch that the database has not",
+    ),
+    Mutant(
+        "a late DROP deletes the next generation",
+        "store/lua/drop.lua",
+        {"== ARGV[1] then": "then"},
+        "a late DROP does not delete the next generation",
+    ),
+    Mutant(
+        "a seal is retired",
+        "store/lua/retire.lua",
+        {"redis.call('EXISTS', KEYS[2]) == 0 and": ""},
+        "a day with a seal is not retired",
+    ),
+    Mutant(
+        "live counters are retired",
+        "store/lua/retire.lua",
+        {"and (held == '0' or not held)": ""},
+        "a day that a batch just reached is not retired",
+    ),
+    Mutant(
+        "a day whose counters were dropped leaves its sketch behind",
+        "store/lua/retire.lua",
+        {" or not held": ""},
+        "a past day whose generation was given up leaves nothing in Redis but its salt",
+    ),
+    # --- flush ---
+    Mutant(
+        "a restored snapshot counts settled batches",
+        "tables/seals.py",
+        {"if generation.closed:": "if False:"},
+        "a generation that was settled is not counted when it comes back",
+    ),
+    Mutant(
+        "a flush crashes after its commit",
+        "tables/seals.py",
+        {"if generation.last == seal.id:": "if False:"},
+        "a flush that died after its commit is completed",
+    ),
+    Mutant(
+        "a rollback brings an old seal back",
+        "tables/seals.py",
+        {" or generation.last != seal.previous:": ":"},
+        "a seal that comes back after later ones is not applied",
+    ),
+    Mutant(
+        "a seal is lost before its successor",
+        "tables/seals.py",
+        {" or generation.last != seal.previous:": ":"},
+        "a seal that is lost breaks the chain",
+    ),
+    Mutant(
+        "the database knows which batches it has",
+        "tables/seals.py",
+        {"generation.acked | sealed.acked": "generation.acked"},
+        "batches that a flush brought are not settled again",
+    ),
+    Mutant(
+        "one flush brings all, whatever waited before it",
+        "pipeline/flusher.py",
+        {'if seal.status == "NEW" and outcome.verdict == "done":': "if True:"},
+        "a flush may die before any of its operations",
+    ),
+    Mutant(
+        "a flush that was overtaken drops a sound generation",
+        "pipeline/flusher.py",
+        {"if not await self.manager.standing(day, seal):": "if False:"},
+        "a flush that was overtaken drops nothing",
+    ),
+    Mutant(
+        "the chain heals between two looks",
+        "pipeline/flusher.py",
+        {'Outcome("drop") if last == outcome.last else None': 'Outcome("drop")'},
+        "a chain that heals while a flush doubts it is not dropped",
+    ),
+    Mutant(
+        "visitors are read before the counters",
+        "pipeline/flusher.py",
+        {
+            "        uniques = await self.manager.uniques(day)\n": "",
+            "return Sealed(acked, piles.counters, uniques)": (
+                "return Sealed(acked, piles.counters, await self.manager.uniques(day))"
+            ),
+        },
+        "a wipe at any operation of a flush loses no visitor of written views",
+    ),
+    Mutant(
+        "a scan goes on in another process of Redis",
+        "pipeline/flusher.py",
+        {"if await piles.distinct() != size:": "if False:"},
+        "a scan that goes on in a restarted Redis begins anew",
+    ),
+    Mutant(
+        "a counter that a scan hands out twice",
+        "pipeline/partitions.py",
+        {"hash(rest) % number if": "len(piles) if"},
+        "a counter that Redis hands out twice counts once",
+    ),
+    Mutant(
+        "the database's cap drops nothing",
+        "tables/daybook.py",
+        {"other[0] += views": "pass"},
+        "paths above the cap are counted as other",
+    ),
+    Mutant(
+        "what a transaction adds to a foreign row in pieces competes as one",
+        "tables/daybook.py",
+        {"rows = [self._compete(row) for row in rows]": "pass"},
+        "a row made by hand is overridden by all batches settled together",
+    ),
+    # --- settle ---
+    Mutant(
+        "settling what a flush brought",
+        "tables/seals.py",
+        {"if batch.seq - batch.span >= acked]": "]"},
+        "batches that a flush brought are not settled again",
+    ),
+    Mutant(
+        "settling joined batches of which a flush brought a part",
+        "tables/seals.py",
+        {"if batch.seq - batch.span >= acked]": "if batch.seq > acked]"},
+        "joined batches of which Redis has a part never count twice",
+    ),
+    Mutant(
+        "settling twice",
+        "tables/seals.py",
+        {"generation.acked[stream] = max(batch.seq for batch in fresh)": "pass"},
+        "a settlement whose fate is unknown may be repeated",
+    ),
+    Mutant(
+        "a settled generation is closed",
+        "tables/seals.py",
+        {"generation.closed = True": "pass"},
+        "a generation that was settled is not counted when it comes back",
+    ),
+    # --- pusher ---
+    Mutant(
+        "the same bytes are sent again",
+        "pipeline/pusher.py",
+        {"if link.inflight is None:\n                link.inflight =": "if True:\n                link.inflight ="},
+        "a batch that is lost on its way counts once",
+    ),
+    Mutant(
+        "a batch is held until its own seal is durable",
+        "pipeline/pusher.py",
+        {"if seal > durable]": "if seal > durable + 1]"},
+        "batches are kept until their own seal is in the database",
+    ),
+    Mutant(
+        "a loss is noticed without traffic",
+        "pipeline/pusher.py",
+        {"if generation != link.generation or last < link.seq:": "if False:"},
+        "a loss is noticed without traffic",
+    ),
+    Mutant(
+        "a rollback is noticed without traffic",
+        "pipeline/pusher.py",
+        {" or last < link.seq:": ":"},
+        "a rollback is noticed without traffic",
+    ),
+    Mutant(
+        "a closed generation may be met again",
+        "pipeline/pusher.py",
+        {'link.seq = self._new_stream(), "", 0': 'link.seq = link.stream, "", 0'},
+        "a worker is a stranger when its old generation comes back",
+    ),
+    Mutant(
+        "dead workers' counts are saved before a generation is closed",
+        "pipeline/pusher.py",
+        {"        await flusher.flush(link.day)\n        await self.settle": "        await self.settle"},
+        "others' counts are saved before a generation is closed",
+    ),
+    Mutant(
+        "a settled generation takes no new batches",
+        "pipeline/pusher.py",
+        {"await flusher.manager.drop(link.day, lost)": "pass"},
+        "a settled generation takes no new batches",
+    ),
+    Mutant(
+        "visitors whose sketch was lost are sent again",
+        "pipeline/pusher.py",
+        {"for batch in batches if requeue else ():": "for batch in ():"},
+        "visitors whose sketch was lost are sent again",
+    ),
+    Mutant(
+        "the batch in flight is settled too",
+        "pipeline/pusher.py",
+        {"            batches.append(link.inflight)\n": "            pass\n"},
+        "a rollback is noticed by the next batch",
+    ),
+    Mutant(
+        "visits whose answer was lost are kept",
+        "pipeline/pusher.py",
+        {"else local_visits(batch.visits)": "else {}"},
+        "visits of a batch whose answer was lost survive",
+    ),
+    # --- the end of a worker ---
+    Mutant(
+        "views arrive while a worker stops",
+        "pipeline/runner.py",
+        {"while not pusher.idle:": "if not pusher.idle:"},
+        "a stopping worker brings what arrives while it stops",
+    ),
+    Mutant(
+        "the last flush may find the chain broken",
+        "pipeline/runner.py",
+        {"                await pusher.check(flusher)\n        except": "                pass\n        except"},
+        "a stopping worker whose flush finds the chain broken settles",
+    ),
+    Mutant(
+        "without Redis the database takes all",
+        "pipeline/runner.py",
+        {"await pusher.settle_all(flusher)": "pass"},
+        "a worker that stops without Redis writes all to the database",
+    ),
+    Mutant(
+        "views arrive while a worker stops without Redis",
+        "pipeline/pusher.py",
+        {"while not self.idle:": "if not self.idle:"},
+        "a worker that stops without Redis brings what arrives while it stops",
+    ),
+    Mutant(
+        "batches cut at the end are numbered after the one in flight",
+        "pipeline/pusher.py",
+        {"seq = link.inflight.seq if link.inflight else link.seq": "seq = link.seq"},
+        "a worker that stops without Redis knows what Redis took unheard",
+    ),
+    Mutant(
+        "a worker that could not stop never uses a number twice",
+        "pipeline/pusher.py",
+        {"link.seq = seq + 1 if batches else seq": "pass"},
+        "a worker that could not stop without both stores goes on",
+    ),
+    Mutant(
+        "a worker that could not stop keeps what Redis took unheard",
+        "pipeline/pusher.py",
+        {"link.seq = seq + 1 if batches else seq": "link.seq = seq"},
+        "a worker that could not stop keeps what Redis took unheard",
+    ),
+    Mutant(
+        "a worker that could not stop settles without traffic",
+        "pipeline/pusher.py",
+        {"if not link.retained:\n                continue": "if not link.generation:\n                continue"},
+        "a worker that could not stop goes on without traffic",
+    ),
+    # --- reads ---
+    Mutant(
+        "a flush comes between the marks and the rows",
+        "stats/reading.py",
+        {"if tokens and marks(tokens) != before:": "if False:"},
+        "a read counts nothing twice when a flush comes before its rows",
+    ),
+    Mutant(
+        "a flush comes between Redis and the marks",
+        "stats/reading.py",
+        {"if mark.last != live.previous and not follows:": "if False:"},
+        "a read counts nothing twice when a flush follows its look at Redis",
+    ),
+    Mutant(
+        "a read meets an older state of Redis",
+        "stats/reading.py",
+        {"if mark.last != live.previous and not follows:": "if False:"},
+        "a read does not count an older state of Redis",
+    ),
+    Mutant(
+        "a read meets an older seal",
+        "stats/reading.py",
+        {"if mark.last == sealed.previous:": "if True:"},
+        "a read does not count an older seal",
+    ),
+    Mutant(
+        "a read meets a seal that the rows contain",
+        "stats/reading.py",
+        {"if mark.last == sealed.previous:": "if True:"},
+        "a read counts nothing twice when a flush died after its commit",
+    ),
+    Mutant(
+        "a seal that the rows contain hides nothing live",
+        "stats/reading.py",
+        {"elif mark.last != sealed.id:": "else:"},
+        "a read counts nothing twice when a flush died after its commit",
+    ),
+    Mutant(
+        "what is live follows what is sealed",
+        "stats/reading.py",
+        {"if mark.last != live.previous and not follows:": "if mark.last != live.previous:"},
+        "a read adds what is live and what is sealed",
+    ),
+    Mutant(
+        "a read meets a closed generation",
+        "stats/reading.py",
+        {"if not mark.closed:\n            follows": "if True:\n            follows"},
+        "a generation that was settled is not counted when it comes back",
+    ),
+    Mutant(
+        "a read meets a seal of a closed generation",
+        "stats/reading.py",
+        {"if not mark.closed:\n            if": "if True:\n            if"},
+        "a seal of a settled generation is not counted when it comes back",
+    ),
+]
+
+FOREIGN = "test_a_row_that_no_flush_wrote_takes_the_larger_count_and_becomes_ours"
+HAND_MADE = {"views": 3, "expected": 50}
+LARGER = "CASE WHEN {table}.own IS NULL THEN {larger}({table}.views, excluded.views) ELSE {views} END"
+LOCK = 'if not rows.filter(date=day).update(locks=models.F("locks") + 1):'
+WITHOUT_LOCK = Mutant(
+    "two flushes apply one seal",
+    "models.py",
+    {LOCK: "if not rows.filter(date=day).exists():"},
+    "test_two_transactions_that_meet_apply_a_seal_once",
+)
+WITHOUT_LARGER = Mutant(
+    "a row made by hand is overridden, not added to", "tables/upsert.py", {LARGER: "{views}"}, FOREIGN, HAND_MADE
+)
+WITHOUT_OWN = Mutant(
+    "a row that a flush wrote is ours",
+    "tables/upsert.py",
+    {'        own = ", own = 1"': '        own = ""'},
+    FOREIGN,
+    HAND_MADE,
+)
+WITHOUT_IF = Mutant(
+    "a row made by hand is overridden, not added to",
+    "tables/upsert.py",
+    {'f"IF(own IS NULL, GREATEST(views, VALUES(views)), {views})"': "views"},
+    FOREIGN,
+    HAND_MADE,
+)
+DATABASE_MUTANTS = [
+    (WITHOUT_LOCK, "postgres"),
+    (WITHOUT_LOCK, "mariadb"),
+    (WITHOUT_LARGER, "default"),
+    (WITHOUT_LARGER, "postgres"),
+    (WITHOUT_OWN, "default"),
+    (WITHOUT_OWN, "postgres"),
+    (WITHOUT_IF, "mariadb"),
+]
+
+
+pytestmark = pytest.mark.slow
+
+TRIES = 5
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def name(value: Mutant | str) -> str:
+    """Return what a parameter is called."""
+    return value if isinstance(value, str) else f"{value.file}: {value.reason}"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=name)
+async def test_a_missing_guard_is_noticed(mutant: Mutant, redis_server: RedisServer, transactional_db: None) -> None:
+    with mutated(mutant), pytest.raises((AssertionError, TimeoutError)):
+        await play_often(mutant.scenario, redis_server)
+
+
+@pytest.mark.parametrize(("mutant", "database"), DATABASE_MUTANTS, indirect=["database"], ids=name)
+def test_a_missing_guard_in_the_database_is_noticed(mutant: Mutant, database: str) -> None:
+    with mutated(mutant), pytest.raises(AssertionError):
+        getattr(test_upsert, mutant.scenario)(database, **mutant.arguments)
+
+
+async def play_often(claim: str, redis_server: RedisServer) -> None:
+    """Run a scenario a few times: random ids and salts hide some mutants once in a while."""
+    async with asyncio.timeout(SECONDS):
+        for _ in range(TRIES):
+            await play(SCENARIOS[claim], redis_server)

@@ -1,0 +1,232 @@
+"""Each guard of the counting protocol, shown by the one course of events that it is there for.
+
+``tests/kit/scenarios.py`` explains the steps. ``test_mutants`` takes the guards away one by one and runs these again.
+Unless a scenario says otherwise, the database has the whole truth in the end, and no generation was given up.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from codex_tracking.models import DayTotals
+from codex_tracking.store import sketch
+from tests.kit.scenarios import parse, play
+from tests.kit.simulation import TODAY, World, settle_down
+from tests.servers import RedisServer
+
+SCENARIOS = parse("""
+# --- without faults ---
+views reach the database once:
+    hit /a 3, two hit /a visitor=bob, two hit /b 2 visitor=bob => rows /a=4 /b=2, visitors 2, flush writes=0
+no generation ends while flushes and pushes take turns:
+    hit /a, push, two hit /a, two push, flush, hit /b, push, two hit /b, two push, flush,
+    hit /c, push, two hit /c, two push, flush, hit /d, push, two hit /d, two push, flush
+visits are counted across pushes and flushes:
+    hit /a, push, flush, hit /a, push, flush, hit /b, push, flush
+    => totals visits=1 engaged=1 views=3, visitors 1 /a=1 /b=1
+hundreds of workers fit into one seal:
+    crowd 300, flush, crowd 300 => rows /a=600
+
+# --- a batch on its way ---
+a batch that is [lost|unheard|cut] on its way counts once:
+    hit /a 3, push, hit /b, push until=apply, finish [lost|unheard|cut], hit /c
+a push may end at any of its operations[| that is lost| that is unheard| that is cut]:
+    hit /a, push until=any, [|step lost|step unheard|step cut], crash, wipe,
+    hit /b, push until=any, [|step lost|step unheard|step cut], crash, wipe, hit /c => closed any
+a batch that arrives again later counts once:
+    hit /a, push, hit /b, push, deliver 0 DUP, deliver 1 DUP, rest, deliver 0 DUP
+a retry does not enter a generation that it would begin:
+    hit /a, push until=apply, finish unheard, flush, wipe => closed 1
+a retry does not enter the generation of others:
+    hit /a, push until=apply, finish unheard, flush, wipe, two hit /b, two push => closed 1
+a late duplicate does not enter another generation:
+    hit /a, push, rest, wipe, deliver 0 GEN
+a batch that was flushed before its answer is let go at once:
+    hit /a, push until=apply, finish unheard, flush, push, idle
+a batch refused for want of memory is refused whole:
+    hit /a, push, hit_each 20, memory 1, push_refused, flush writes=1, push_refused, memory 0
+
+# --- Redis goes back in time, or loses keys ---
+a rollback is noticed by the next batch:
+    hit /a, push, save, hit /b, push, roll_back, hit /c => closed 1
+a rollback is noticed without traffic:
+    hit /a, push, save, hit /b, push, roll_back, check => closed 1
+a loss is noticed without traffic:
+    hit /a 2, push, wipe, check, rows /a=2 => totals visits=1 engaged=1 visitors=1, closed 1
+visits of a batch whose answer was lost survive:
+    hit /a 2, push until=apply, finish unheard, push, wipe => totals visits=1 engaged=1, closed 1
+batches that a flush brought are not settled again:
+    hit /a, push, flush, wipe, check => closed 1
+batches are kept until their own seal is in the database:
+    hit /a, push, flush, hit /b, push, check, wipe => closed 1
+a settlement whose fate is unknown may be repeated:
+    hit /a, push, wipe, check until=settle, finish unheard => visitors 1, closed 1
+a seal that is lost breaks the chain:
+    hit /a, push, flush until=write_seal, crash, hit /b, push, evict sealed => closed 1
+a seal that is lost while nothing is live is noticed:
+    hit /a, push, flush until=write_seal, crash, evict sealed => closed 1
+a seal that comes back after later ones is not applied:
+    hit /a, push, flush until=write_seal, save, finish, hit /b, push, flush, roll_back, flush => closed 1
+a generation that was settled is not counted when it comes back:
+    hit /a, push, save, wipe, check, rows /a=1, roll_back, reads /a=1, flush => closed 1
+a seal of a settled generation is not counted when it comes back:
+    hit /a, push, flush until=write_seal, crash, save, wipe, check, roll_back, reads /a=1 => closed 1
+a worker is a stranger when its old generation comes back:
+    hit /a, push, save, hit /b, push, wipe, check, roll_back, hit /c, push => closed 1
+others' counts are saved before a generation is closed:
+    dead hit /dead, dead push, dead kill, hit /a, push, save, hit /b, push, roll_back, check => closed 1
+a settled generation takes no new batches:
+    hit /a, push, save, hit /b, push, roll_back, hit /c, push until=settle, roll_back, finish, hit /d, push,
+    reads /a=1 /b=1 /c=1 /d=1 => closed 1
+visitors whose sketch was lost are sent again:
+    hit /a, hit /a visitor=bob, hit /a visitor=cy, push, wipe => visitors 3, closed 1
+visitors before and after a loss are one crowd:
+    hit /a, hit /a visitor=bob, rest, wipe, hit /a visitor=bob, hit /a visitor=cy, rest, visitors 3 => closed 1
+a corrupt sketch in Redis ([garbage|dense|sparse]) is left out and stops nothing:
+    hit /a, push, corrupt [garbage|dense|sparse], hit /0 visitor=bob, rest, visitors 1, hit /1 visitor=cy => visitors 2
+any key may be evicted ([live|sealed|uniques|visits|live and sealed]):
+    hit /a, push, flush until=get, crash, hit /b, push, evict [live|sealed|uniques|visits|live sealed], hit /c
+    => closed [1|1|0|0|1]
+batches joined to save memory are settled whole:
+    bound retained 18, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => closed 1
+joined batches of which Redis has a part never count twice:
+    inexact, bound retained 18, hit /a, push, save, hit /b, push, roll_back
+    => rows /a=1, ledger dropped_joined=2, closed 1
+joined batches keep visits whose answer was lost:
+    bound retained 16, hit /a, push until=apply, finish unheard, push, hit /b, push, wipe => totals visits=1, closed 1
+
+# --- flushes that meet, and flushes that die ---
+a flush may die before any of its operations:
+    hit /a, push, flush until=any, crash, hit /late, push, flush, complete, flush writes=0
+a flush may go on after any operation that is [lost|unheard|cut]:
+    hit /a, push, flush until=any, finish [lost|unheard|cut], flush, complete
+two flushes may meet at any operation of the one and after [0|3|6|9|12|15] of the other:
+    hit /a, push, late flush until=any, other flush until=seal, other step n=[0|3|6|9|12|15], hit /b, push,
+    late finish, other finish, flush, complete
+a wipe at any operation of a flush loses no visitor of written views:
+    inexact, dead hit /a, dead push, dead kill, flush until=any, wipe, finish => visitors_as_views
+a wipe at any operation of a flush costs living workers nothing:
+    hit /a, push, flush until=any, wipe, finish => visitors 1, closed any
+a rollback at any operation of a flush costs living workers nothing:
+    hit /a, push, save, hit /b, push, flush until=any, roll_back, finish => closed any
+a seal that waits is not sealed over:
+    hit /a, push, flush until=write_seal, crash, hit /b, push
+a scan never mixes two seals:
+    hit_each 12 visitor=, push, slow flush until=chunk, slow step, slow at chunk, evict sealed,
+    hit_each 12 100 visitor=, push, flush until=write_seal, crash, slow finish => closed 1
+a counter that Redis hands out twice counts once:
+    hit_each 12, push, twins, flush
+a scan that goes on in a restarted Redis begins anew:
+    hit_each 600 visitor=, push, flush until=chunk, step n=60, at chunk, restart, finish
+a flush that died after its commit is completed:
+    hit /a, push, flush until=done, crash, dead hit /b, dead push, dead kill
+a late DONE does not delete the next seal:
+    hit /a, push, late flush until=done, flush, hit /b, push, other flush until=chunk, late finish, other finish
+a late DONE frees no batch that the database has not:
+    hit /a, push, late flush until=done, flush, hit /b, push, flush until=write_seal, crash, evict sealed,
+    late step, check, late finish => closed 1
+a late DROP does not delete the next generation:
+    hit /a, push, flush until=write_seal, crash, evict sealed, late flush until=drop, wipe,
+    dead hit /b, dead push, dead kill, late finish => closed 1
+a flush that was overtaken drops nothing:
+    hit /a, push, slow flush until=write_seal, flush, hit /b, push, flush, dead hit /c, dead push, dead kill,
+    slow finish
+a chain that heals while a flush doubts it is not dropped:
+    hit /a, push, slow flush until=write_seal, evict sealed, dead hit /b, dead push, dead kill,
+    doubting flush until=last_seal, slow step, doubting finish, slow finish
+
+# --- days ---
+a past day that is flushed leaves nothing in Redis but its salt:
+    hit /a, rest, tomorrow, hit /b, hit /late back=1, rest, flush_pending, flush_pending, complete,
+    keys salt day=2026-03-10, hit /later back=1 => closed 1
+a past day whose generation was given up leaves nothing in Redis but its salt:
+    hit /a back=1, push, redis down, stop, redis up, flush_pending, flush_pending, complete, keys salt => closed 1
+a day that a batch just reached is not retired:
+    hit /a back=1, rest, slow flush back=1 retire=yes until=retire, hit /b back=1, push, slow finish,
+    flush back=1, complete
+a day with a seal is not retired:
+    hit /a back=1, rest, slow flush back=1 retire=yes until=retire, hit /b back=1, push,
+    flush back=1 until=get, crash, slow finish
+views of a day that nobody accepts are dropped and counted:
+    inexact, hit /a, hit /old 3 back=20 => rows /a=1, ledger dropped_day=3
+
+# --- the end of a worker ---
+a stopping worker brings what arrives while it stops:
+    hit /a, stop until=write_seal, hit /b, finish, complete
+a stopping worker whose flush finds the chain broken settles:
+    hit /a, push, flush until=write_seal, crash, evict sealed, hit /b visitor=bob, stop, complete
+    => visitors 2, closed 1
+a worker that stops without Redis writes all to the database:
+    hit /sent, two hit /sent, push, hit /unsent 2, two hit /unsent 2, hit /yesterday back=1,
+    two hit /yesterday back=1, redis down, stop, two stop, redis up, flush, complete => closed 4
+a worker that stops without Redis brings what arrives while it stops:
+    hit /a, redis down, stop until=settle, hit /a, hit /yesterday back=1, finish, complete, redis up => closed 3
+a worker that stops without Redis knows what Redis took unheard:
+    hit /a, push until=apply, finish unheard, flush, hit /b, redis down, stop, redis up, flush, complete => closed 1
+a worker that could not stop without both stores goes on:
+    hit /a, push, hit /b, redis down, stop until=settle, finish lost, redis up, hit /c => closed 1
+a worker that could not stop goes on in a day that is new to it:
+    hit /b, redis down, stop until=settle, finish lost, redis up, hit /c => closed 1
+a worker that could not stop goes on without traffic:
+    hit /a, redis down, stop until=settle, finish lost, redis up => closed 1
+a worker that could not stop keeps what Redis took unheard:
+    hit /a, push until=apply, finish unheard, redis down, stop until=settle, finish lost, redis up,
+    push, check, wipe => closed 1
+
+# --- reads ---
+a read adds what is live and what is sealed:
+    hit /a, push, flush, hit /b, push, flush until=write_seal, crash, hit /c, push, reads /a=1 /b=1 /c=1
+a read counts nothing twice when a flush follows its look at Redis:
+    hit /a, push, flush_after read, reads /a=1, hit /a, push, flush_after read, reads /a=2
+a read counts nothing twice when a flush died after its commit:
+    hit /a, push, flush until=done, crash, hit /a, push, reads /a=2
+a read counts nothing twice when a flush comes before its rows:
+    hit /a, push, reads_again /a=1
+a read does not count an older state of Redis:
+    hit /a, push, save, flush, hit /b, push, flush, roll_back, reads /a=1 /b=1 => closed 1
+a read does not count an older seal:
+    hit /a, push, flush until=write_seal, crash, save, flush, hit /b, push, flush, roll_back, reads /a=1 /b=1
+    => closed 1
+a read without Redis says what the database has:
+    hit /a, push, flush, hit /a, push, redis down, reads /a=1, redis up
+a row made by hand is overridden by a larger count:
+    inexact, row /small 2, row /large 50, hit /small 5, hit /large 5, push, reads /large=50 /small=5, flush,
+    rows /large=50 /small=5, reads /large=50 /small=5, totals views=55, hit /large, push, reads /large=51 /small=5
+    => rows /large=51 /small=5
+a row made by hand is overridden by all batches settled together:
+    inexact, row /large 50, hit /large 5, push, hit /large 5, push, hit /large 5, push, wipe, check
+    => rows /large=50, closed 1
+
+# --- caps ---
+paths above the cap are counted as other:
+    inexact, bound paths 3, hit_each 4, push, two hit_each 5 under=/two/, two push, flush, hit_each 6 under=/new/,
+    push
+    => adds_up 15 values=4, totals views=15
+a cap holds within one part and sums stay exact:
+    inexact, bound paths 3, hit_each 10, push, adds_up 10 values=4 => adds_up 10 values=4
+a cap of one dimension leaves the others alone:
+    bound values 2, hit_each 6 visitor=v{}, push, flush, hit /again => adds_up 7 values=3 dimension=entry
+memory above its bound is counted as other:
+    inexact, bound memory 8, hit_each 30 visitor= => adds_up 30 values=9
+""")
+
+
+@pytest.mark.parametrize("claim", SCENARIOS)
+async def test_scenario(claim: str, redis_server: RedisServer, transactional_db: None) -> None:
+    await play(SCENARIOS[claim], redis_server)
+
+
+async def test_a_corrupt_sketch_in_the_database_is_left_out_and_stops_nothing(
+    redis_server: RedisServer, transactional_db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with World(redis_server.url) as world:
+        DayTotals.objects.create(date=TODAY, sketch=b"garbage", visitors=5)
+        worker = world.worker()
+        worker.hit("/a")
+        await settle_down(world, [worker])
+        world.check_complete()
+        assert "is refused" in caplog.text
+        assert world.visitors() == 5
+        worker.hit("/a", "bob")
+        await settle_down(world, [worker])
+        assert len(DayTotals.objects.get().sketch or b"") == sketch.SKETCH_BYTES

@@ -1,0 +1,186 @@
+"""The largest values are the right ones, though neither all rows are added up nor all changes looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import AsyncClient
+
+from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.flush import sync_to_async_run
+from codex_tracking.selector import TrackingSelector
+from codex_tracking.stats import breakdown, cards, days
+from codex_tracking.stats.ranking import Figure, rising
+from codex_tracking.tables import toplists
+from tests.kit.pipeline import Process, view, views
+from tests.servers import RedisServer
+from tests.stats.test_breakdown import day, fill
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _redis(redis_server: RedisServer, tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(redis_url=redis_server.url, country_header="CF-IPCountry", flush_interval=3600.0)
+
+
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at few rows, so that few pages are as many as a busy site's."""
+    for module in (breakdown, cards, days):
+        monkeypatch.setattr(module, "SPARE", 1)
+    for module in (breakdown, toplists):
+        monkeypatch.setattr(module, "PAGES_PER_DAY", 4)
+
+
+def moment(back: int) -> float:
+    """Return a moment of the day so many days ago."""
+    return (site_now() - timedelta(days=back)).timestamp()
+
+
+async def traffic(process: Process, counts: dict[str, int], back: int = 0) -> None:
+    """Count views of some pages, each of them its own route."""
+    at = moment(back)
+    await process.push(*(hit for path, n in counts.items() for hit in views(path, n, at=at, route=path)))
+
+
+async def flushed(process: Process) -> None:
+    """Write all that is counted, and list the pages of the days before today."""
+    await process.flusher.flush_pending()
+    await sync_to_async_run(toplists.list_finished_days, site_today().isoformat())
+
+
+def test_only_changes_that_may_rise_are_looked_up() -> None:
+    known = [Figure("/a/", 90, 9), Figure("/b/", 80, 8), Figure("/c/", 30, 3)]
+    changed = {"/d/": (49, 9), "/e/": (50, 0), "/f/": (51, 1)}
+    assert rising(changed, known, Figure("/c/", 30, 3), 2, "views") == ["/e/", "/f/"]
+    assert rising(changed, known, Figure("/c/", 30, 3), 2, "beside") == ["/d/"]
+    assert rising({"/aa/": (1, 1), "/x/": (9, 9)}, known, Figure("/c/", 30, 3), 2, "value") == ["/aa/"]
+
+
+def test_all_changes_count_where_the_database_has_nothing_else() -> None:
+    assert rising({"/d/": (1, 0)}, [Figure("/a/", 90, 9)], None, 1, "views") == ["/d/"]
+    assert rising({"/d/": (1, 0)}, [], Figure("/a/", 90, 9), 1, "views") == ["/d/"]
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("start", [0, 2])
+async def test_a_page_that_rises_from_behind_has_all_its_views(database: str, process: Process, start: int) -> None:
+    for back in range(start + 1):
+        await traffic(process, {"/a/": 9, "/b/": 8, "/c/": 4, "/d/": 3, "/e/": 2}, back)
+    await flushed(process)
+    await traffic(process, {"/e/": 30, "/d/": 1})
+    for _ in range(2):
+        best = await TrackingSelector.breakdown("path", day(start), day(0), limit=2)
+        assert [(figure.value, figure.views) for figure in best] == [
+            ("/e/", 30 + 2 * (start + 1)),
+            ("/a/", 9 * (start + 1)),
+        ]
+        assert await TrackingSelector.top_pages(limit=2) == [{"path": "/e/", "views": 32}, {"path": "/a/", "views": 9}]
+        await process.flusher.flush_pending()
+
+
+@pytest.mark.usefixtures("_short")
+async def test_a_card_has_values_that_rise_from_behind(database: str, process: Process) -> None:
+    await traffic(process, {"/a/": 9, "/b/": 8, "/c/": 4, "/d/": 3, "/e/": 2})
+    await flushed(process)
+    await traffic(process, {"/e/": 30})
+    for _ in range(2):
+        card = (await TrackingSelector.overview(limit=1, dimensions=["route"])).cards["route"]
+        assert [(figure.value, figure.views) for figure in card.rows] == [("/e/", 32)]
+        assert (card.total, card.more) == (56, True)
+        await process.flusher.flush_pending()
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("listed", [True, False])
+async def test_the_best_of_several_days_are_found_in_their_lists(
+    database: str, process: Process, listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not listed:
+        monkeypatch.setattr(toplists, "DAYS_AT_ONCE", 0)
+    await traffic(process, {"/a/": 5, "/b/": 4, "/c/": 3, "/d/": 2, "/e/": 1}, 2)
+    await traffic(process, {"/c/": 6, "/b/": 5, "/a/": 1, "/d/": 2, "/e/": 3}, 1)
+    await flushed(process)
+    for unlisted in (breakdown.UNLISTED, 0):
+        monkeypatch.setattr(breakdown, "UNLISTED", unlisted)
+        best = await TrackingSelector.breakdown("path", day(2), day(0), limit=3)
+        assert [(figure.value, figure.views) for figure in best] == [("/b/", 9), ("/c/", 9), ("/a/", 6)]
+
+
+async def eight_pages_on_two_days(process: Process) -> dict[str, int]:
+    """Let eight pages be viewed on each of two days, and return a day's views."""
+    counts = {f"/page/{number}/": 10 - number for number in range(8)}
+    for back in (1, 2):
+        await traffic(process, counts, back)
+    await flushed(process)
+    return counts
+
+
+@pytest.mark.usefixtures("_short")
+async def test_a_search_finds_pages_that_are_in_no_list(database: str, process: Process) -> None:
+    await eight_pages_on_two_days(process)
+    for options in ({"search": "PAGE/7"}, {"search": "page/7", "order": "beside"}):
+        found = await TrackingSelector.breakdown("path", day(2), day(0), **options)  # type: ignore[arg-type]
+        assert [(figure.value, figure.views) for figure in found] == [("/page/7/", 6)]
+    under = await TrackingSelector.popular_pages(limit=1, days=3, under="/page/7")
+    assert under == [{"path": "/page/7/", "views": 6}]
+
+
+@pytest.mark.usefixtures("_short")
+async def test_pages_behind_the_lists_follow_one_another(database: str, process: Process) -> None:
+    counts = await eight_pages_on_two_days(process)
+    found = [await TrackingSelector.breakdown("path", day(2), day(0), limit=2, offset=at) for at in (0, 2, 4, 6)]
+    assert [figure.value for page in found for figure in page] == list(counts)
+
+
+@pytest.mark.parametrize("stage", ["live", "flushed", "both"])
+async def test_cards_have_the_figures_of_their_tables(database: str, process: Process, stage: str) -> None:
+    await fill(process, stage)
+    found = await TrackingSelector.overview(day(2), day(0), limit=2, dimensions=DIMENSIONS)
+    assert set(found.cards) == set(DIMENSIONS)
+    for name, card in found.cards.items():
+        order = "beside" if name in cards.BY_VISITS else "views"
+        table = await TrackingSelector.breakdown(name, day(2), day(0), limit=50, order=order)  # type: ignore[arg-type]
+        assert card.rows == table[:2], name
+        assert card.more == (len(table) > 2), name
+        if name not in ("path", *cards.SHARES_OF):
+            assert card.total == sum(row.beside if order == "beside" else row.views for row in table), name
+    for name, whole in cards.SHARES_OF.items():
+        assert found.cards[name].total == found.cards[whole].total
+
+
+async def test_only_the_cards_that_are_asked_for_are_read() -> None:
+    assert set((await TrackingSelector.overview(dimensions=["event_value"])).cards) == {"event_value"}
+    assert set((await TrackingSelector.overview()).cards) == {"path", *cards.CARDS}
+    with pytest.raises(ValueError, match=r"dimensions must be some of path, route.*, not 'money'"):
+        await TrackingSelector.overview(dimensions=["money"])
+
+
+async def test_the_first_page_takes_twelve_queries(database: str, process: Process, async_client: AsyncClient) -> None:
+    await fill(process, "both")
+    await traffic(process, {f"/page/{number}/": 1 for number in range(150)}, 1)
+    await flushed(process)
+    await process.push(view("/page/7/", at=moment(0)))
+    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+    seen: list[str] = []
+
+    def note(execute: Any, sql: str, *arguments: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *arguments)
+
+    # In the thread that all queries of this test run in.
+    for connection in await sync_to_async(connections.all)():
+        await sync_to_async(connection.execute_wrappers.append)(note)
+    answer = await async_client.get("/cabinet/tracking/")
+    for connection in await sync_to_async(connections.all)():
+        await sync_to_async(connection.execute_wrappers.remove)(note)
+    assert answer.status_code == 200
+    assert 8 < len(seen) <= 12, seen

@@ -1,0 +1,92 @@
+"""Periods: named ones, the one before, the year before, and the hours of their days."""
+
+from __future__ import annotations
+
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tracking.stats.periods import NAMED, Period, hours_of, last, parse
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("today", "2026-03-31", "2026-03-31"),
+        ("yesterday", "2026-03-30", "2026-03-30"),
+        ("7d", "2026-03-25", "2026-03-31"),
+        ("28d", "2026-03-04", "2026-03-31"),
+        ("30d", "2026-03-02", "2026-03-31"),
+        ("90d", "2026-01-01", "2026-03-31"),
+        ("month", "2026-03-01", "2026-03-31"),
+        ("last_month", "2026-02-01", "2026-02-28"),
+        ("year", "2026-01-01", "2026-03-31"),
+        ("12m", "2025-04-01", "2026-03-31"),
+    ],
+)
+def test_named_period_spans_the_days_that_its_name_says(name: str, start: str, end: str) -> None:
+    found = NAMED[name](date(2026, 3, 31))
+    assert (found.start.isoformat(), found.end.isoformat()) == (start, end)
+
+
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(1, 400))
+def test_previous_period_is_as_long_and_ends_the_day_before(today: date, days: int) -> None:
+    period = last(days, today)
+    before = period.previous()
+    assert before.length == period.length == len(period.days) == days
+    assert (period.start - before.end).days == 1
+    assert not before.contains(period.start)
+    assert before.contains(before.end)
+
+
+def test_a_year_ago_the_29_of_february_is_the_28() -> None:
+    before = Period(date(2024, 2, 28), date(2024, 2, 29)).year_ago()
+    assert (before.start, before.end) == (date(2023, 2, 28), date(2023, 2, 28))
+
+
+def test_twelve_months_from_a_29_of_february_are_a_year() -> None:
+    assert NAMED["12m"](date(2024, 2, 29)) == Period(date(2023, 3, 1), date(2024, 2, 29))
+
+
+def test_period_cannot_end_before_it_begins() -> None:
+    with pytest.raises(ValueError, match="begins before it ends"):
+        Period(date(2026, 1, 2), date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        (None, None, ("2026-03-31", "2026-03-31")),
+        ("2026-03-01", None, ("2026-03-01", "2026-03-31")),
+        (None, "2026-03-05", ("2026-03-05", "2026-03-05")),
+        ("2026-03-01", "2026-03-05", ("2026-03-01", "2026-03-05")),
+    ],
+)
+def test_what_is_omitted_is_today_or_one_day(start: str | None, end: str | None, days: tuple[str, str]) -> None:
+    found = parse(start, end, date(2026, 3, 31))
+    assert (found.start.isoformat(), found.end.isoformat()) == days
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-02-30", "31.03.2026", "2026-03-31T10:00", 20260331])
+def test_what_is_no_date_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="ISO date"):
+        parse(text, None, date(2026, 3, 31))
+
+
+def test_no_clock_shows_two_where_summer_time_begins() -> None:
+    assert hours_of(date(2026, 3, 29), BERLIN) == [0, 1, *range(3, 24)]
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 28), date(2026, 10, 25), date(2026, 10, 26)])
+def test_all_other_days_show_24_hours(day: date) -> None:
+    assert hours_of(day, BERLIN) == list(range(24))
+
+
+def test_an_hour_that_is_half_skipped_is_there() -> None:
+    # Lord Howe Island moves its clocks by half an hour, from 2:00 to 2:30.
+    assert hours_of(date(2026, 10, 4), ZoneInfo("Australia/Lord_Howe")) == list(range(24))

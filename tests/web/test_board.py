@@ -1,0 +1,218 @@
+"""An overview becomes headline numbers, chart, cards and heat map."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.stats.cards import Card
+from codex_tracking.stats.overview import Overview
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.summary import Summary
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.board import board_of
+from codex_tracking.web.dashboard.chart import chart_of, last_hours
+from codex_tracking.web.dashboard.heatmap import heat_of
+from codex_tracking.web.dashboard.kpis import change_of, kpis_of
+from codex_tracking.web.dashboard.menu import days_text
+from codex_tracking.web.query import TABS, Query, read_query
+
+TODAY = date(2026, 11, 23)
+NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
+
+
+def query(**params: str) -> Query:
+    """Return what an address shows."""
+    return read_query(params, TODAY)
+
+
+def overview(shown: Query, **fields: Any) -> Overview:
+    """Return an overview with a row in each card."""
+    known: dict[str, Any] = {
+        "period": shown.period,
+        "before": shown.before,
+        "summary": Summary(views=200, visitors=80, visits=100, engaged=60, seconds=6_000),
+        "previous": Summary(views=100, visitors=80, visits=50, engaged=35, seconds=3_000),
+        "metric": shown.graphed,
+        "step": shown.step,
+        "series": {"2026-11-22": 120.0, "2026-11-23": 80.0},
+        "previous_series": {"2026-11-20": 60.0, "2026-11-21": 40.0},
+        "cards": {name: Card(name, [Figure("/a/", 50, 20)], 100, False) for name in DIMENSIONS},
+        "heat": [[0] * 24 for _ in range(7)],
+        "flushed_at": None,
+        "unflushed": 0,
+    }
+    return Overview(**(known | fields))
+
+
+def test_each_headline_number_has_its_change_and_fewer_bounces_are_good() -> None:
+    shown = query(period="7d")
+    found = overview(shown)
+    kpis = {kpi.metric: kpi for kpi in kpis_of(shown, found.summary, found.previous, "/t/")}
+    assert [*kpis] == ["visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration"]
+    assert (kpis["views"].text, kpis["views"].change, kpis["views"].good) == ("200", "+100%", "good")
+    assert (kpis["visitors"].change, kpis["visitors"].good) == ("0%", "same")
+    assert (kpis["bounce_rate"].text, kpis["bounce_rate"].change, kpis["bounce_rate"].good) == ("40%", "+33%", "bad")
+    assert kpis["duration"].text == "1m 0s"
+    assert kpis["views"].here
+    assert kpis["duration"].url == "/t/?period=7d&metric=duration"
+
+
+def test_headline_numbers_that_grow_hold_the_part_of_today() -> None:
+    shown = query(period="7d")
+    today = Summary(views=20, visitors=8, visits=10)
+    kpis = kpis_of(shown, Summary(views=200, visitors=80, visits=100), None, "/t/", today)
+    assert {kpi.metric: kpi.today for kpi in kpis if kpi.today} == {"views": "20", "visitors": "8", "visits": "10"}
+    hours = kpis_of(query(period="24h"), Summary(views=200, visits=100), None, "/t/", today)
+    assert {kpi.metric for kpi in hours if kpi.today} == {"views", "visits"}
+    over = kpis_of(query(period="yesterday"), Summary(views=200), None, "/t/", None)
+    assert not any(kpi.today for kpi in over)
+
+
+def test_what_is_not_kept_by_the_hour_cannot_be_graphed_by_it() -> None:
+    shown = query(period="today")
+    urls = {kpi.metric: kpi.url for kpi in kpis_of(shown, Summary(), None, "/t/")}
+    assert urls["visits"]
+    assert not urls["visitors"]
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "expected"),
+    [
+        (15.0, 10.0, ("+50%", "up")),
+        (5.0, 10.0, ("−50%", "down")),
+        (10.01, 10.0, ("0%", "same")),
+        (10.0, 0.0, ("", "same")),
+        (10.0, None, ("", "same")),
+        (None, 10.0, ("", "same")),
+    ],
+)
+def test_a_change_is_against_something(value: float | None, before: float | None, expected: tuple[str, str]) -> None:
+    assert change_of(value, before) == expected
+
+
+def test_hours_to_come_are_no_points_and_the_hour_that_runs_is_unfinished() -> None:
+    series = {f"2026-11-23T{hour:02}": float(hour) for hour in range(24)}
+    drawn = chart_of(query(period="today"), series, {}, NOW)
+    assert drawn["datasets"][0]["data"] == [*map(float, range(11)), *[None] * 13]
+    assert drawn["unfinished"]
+    assert drawn["points"][9] == ("9 AM", "Nov 23, 2026, 9 AM")
+
+
+@pytest.mark.parametrize(
+    ("params", "bucket", "unfinished"),
+    [
+        ({"period": "7d"}, "2026-11-23", True),
+        ({"period": "yesterday", "step": "day"}, "2026-11-22T23", False),
+        ({"period": "90d", "step": "week"}, "2026-11-23", True),
+        ({"period": "90d", "step": "week"}, "2026-11-16", False),
+        ({"period": "12m", "step": "month"}, "2026-11-01", True),
+        ({"period": "last_month"}, "2026-10-31", False),
+    ],
+)
+def test_a_bucket_is_unfinished_until_it_is_over(params: dict[str, str], bucket: str, unfinished: bool) -> None:
+    assert chart_of(query(**params), {bucket: 1.0}, {}, NOW)["unfinished"] is unfinished
+
+
+def test_the_comparison_is_a_dashed_line_with_its_own_days() -> None:
+    shown = query(period="7d")
+    found = overview(shown)
+    line = chart_of(shown, found.series, found.previous_series, NOW)["datasets"][1]
+    assert line["dashed"]
+    assert line["names"] == ["Friday, Nov 20, 2026", "Saturday, Nov 21, 2026"]
+
+
+def test_a_comparison_with_nothing_is_left_out() -> None:
+    assert len(chart_of(query(period="7d"), {"2026-11-23": 1.0}, {"2026-11-16": 0.0}, NOW)["datasets"]) == 1
+
+
+def test_cards_show_bar_count_and_share() -> None:
+    shown = query(period="7d")
+    board = board_of(shown, overview(shown), "/t/", NOW, DIMENSIONS)
+    pages = next(card for card in board.cards if card.name == "pages")
+    assert (pages.rows[0].count, pages.rows[0].share, pages.rows[0].bar) == ("50", "25%", 100)
+    assert pages.rows[0].url == "/t/page/?period=7d&path=%2Fa%2F"
+    channels = next(card for card in board.cards if card.name == "sources")
+    assert (channels.rows[0].count, channels.rows[0].share, channels.unit) == ("20", "20%", "Visits")
+    assert [tab.label for tab in channels.tabs] == ["Channels", "Sources", "Referrers", "Campaigns"]
+    assert [card.name for card in board.cards] == [*TABS]
+
+
+def test_a_viewer_is_offered_only_what_they_may_see() -> None:
+    shown = query()
+    board = board_of(shown, overview(shown), "/t/", NOW, ("path", "route", "country", "event"))
+    assert [card.name for card in board.cards] == ["pages", "locations", "events"]
+    assert [tab.label for tab in board.cards[0].tabs] == ["Pages", "Routes"]
+    assert board.cards[2].tabs == ()
+
+
+def test_the_last_hours_are_compared_with_those_before() -> None:
+    shown = query(period="24h")
+    hours = {f"2026-11-{day}T{hour:02}": 1.0 for day in (21, 22, 23) for hour in range(24)}
+    hours["2026-11-23T10"] = 5.0
+    found = last_hours(overview(shown), shown, {"views": hours, "visits": hours}, NOW)
+    assert (found.summary.views, found.summary.visits) == (28, 28)
+    assert found.previous is not None
+    assert found.previous.views == 24
+    assert next(iter(found.series)) == "2026-11-22T11"
+    assert next(iter(found.previous_series)) == "2026-11-21T11"
+
+
+def test_the_heat_map_begins_with_the_readers_week_and_names_the_busiest_hour() -> None:
+    counts = [[0] * 24 for _ in range(7)]
+    counts[0][9], counts[6][10] = 100, 4
+    heat = heat_of(counts)
+    assert heat.rows[0][0] == "Sunday"
+    assert heat.rows[1][1][9].level == 5
+    assert heat.rows[0][1][10].level == 1
+    assert heat.rows[0][1][11].level == 0
+    assert heat.busiest == "Most views: Monday, 9 AM (100)"
+    with translation.override("de"):
+        german = heat_of(counts)
+    assert german.rows[0][0] == "Montag"
+    assert german.hours[9] == "9 Uhr"
+    assert heat_of([[0] * 24 for _ in range(7)]).busiest == ""
+
+
+def test_days_are_written_without_repeating_the_year() -> None:
+    assert days_text(Period(TODAY, TODAY)) == "Nov 23, 2026"
+    assert days_text(Period(date(2026, 10, 1), TODAY)) == "Oct 1 – Nov 23, 2026"
+    assert days_text(Period(date(2025, 10, 1), TODAY)) == "Oct 1, 2025 – Nov 23, 2026"
+
+
+@pytest.mark.parametrize(
+    ("language", "dimension", "value", "name"),
+    [
+        ("en", "country", "DE", "Germany"),
+        ("de", "country", "AT", "Österreich"),
+        ("fr", "language", "de", "allemand"),
+        ("pt-br", "country", "DE", "Germany"),
+        ("ru", "channel", "search", "Поисковые системы"),
+        ("es", "path", "(other)", "(todos los demás)"),
+        ("en", "country", "Q<", "Q<"),
+        ("en", "event_value", "signup\tpro", "signup: pro"),
+        ("en", "error_referrer", "404 /a/\tx.example/b", "404 /a/ ← x.example/b"),
+    ],
+)
+def test_values_have_names_in_the_readers_language(language: str, dimension: str, value: str, name: str) -> None:
+    with translation.override(language):
+        assert labels.name_of(dimension, value) == name
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ("1,234", "12.3k", "41%", "1h 2m")),
+        ("de", ("1.234", "12,3 Tsd.", "41 %", "1 h 2 min")),
+        ("fr", ("1 234", "12,3 k", "41 %", "1 h 2 min")),
+    ],
+)
+def test_numbers_are_written_in_the_readers_language(language: str, texts: tuple[str, ...]) -> None:
+    with translation.override(language):
+        written = (numbers.whole(1234), numbers.compact(12_300), numbers.percent(0.41), numbers.duration(3_725))
+    assert tuple(" ".join(text.split()) for text in written) == texts

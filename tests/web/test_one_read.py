@@ -1,0 +1,166 @@
+"""One page, one read: one round trip to Redis for all days, one hop to the database, and parts that agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient
+from redis.asyncio.connection import AbstractConnection
+
+from codex_tracking.counters.days import site_now
+from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.selector import TrackingSelector
+from codex_tracking.stats import live, reading
+from codex_tracking.store.loops import blocking
+from codex_tracking.sync import flush_page_views
+from codex_tracking.web.dashboard import table
+from codex_tracking.web.dashboard import views as dashboard_views
+from codex_tracking.web.query import Query, read_query
+from tests.kit.pipeline import Process, view, views
+from tests.servers import RedisServer
+
+URL = "/cabinet/tracking/"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list of ``redis`` and ``database`` that grows with each round trip and each hop of a read."""
+    made: list[str] = []
+    send, hop = AbstractConnection.send_packed_command, reading.in_database
+
+    async def send_noted(self: Any, command: Any, *args: Any, **options: Any) -> None:
+        made.append("redis")
+        await send(self, command, *args, **options)
+
+    async def hop_noted(function: Callable[..., Any], *args: Any) -> Any:
+        made.append("database")
+        return await hop(function, *args)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send_noted)
+    for module in (reading, dashboard_views):
+        monkeypatch.setattr(module, "in_database", hop_noted)
+    return made
+
+
+@pytest.fixture
+async def staff(
+    async_client: AsyncClient, redis_server: RedisServer, tracking_settings: Callable[..., None], process: Process
+) -> AsyncClient:
+    """Return a staff member's client to a site whose loop is connected to a Redis that holds views of two days."""
+    tracking_settings(redis_url=redis_server.url, push_interval=3600.0, flush_interval=3600.0)
+    yesterday = site_now().timestamp() - 86_400
+    await process.push(*views("/a/", 3), view("/a/", at=yesterday), view("/b/", at=yesterday))
+    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+    return async_client
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "page/?path=/a/",
+        "page/?path=/a/&metric=visitors&period=28d&step=week",
+        "page/?path=/a/&period=7d&compare=year",
+        "page/?path=/a/&period=yesterday",
+        "details/path/",
+        "details/entry/?period=7d",
+        "details/country/",
+        "details/browser/?order=name",
+        "fragment/kpis/?period=24h",
+        "fragment/chart/?period=7d",
+        "api/summary/?period=7d&compare=previous",
+        "api/summary/?period=yesterday&compare=previous",
+        "api/series/?metric=visitors&period=7d&compare=previous",
+        "api/breakdown/path/",
+        "api/page/?path=/a/",
+        "api/export/days.csv",
+        "api/export/path.csv",
+    ],
+)
+async def test_an_answer_takes_one_round_trip_and_one_hop(staff: AsyncClient, trips: list[str], address: str) -> None:
+    answer = await staff.get(URL + address)
+    assert answer.status_code == 200
+    assert trips == ["redis", "database"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        TrackingSelector.get_analytics_context,
+        TrackingSelector.overview,
+        TrackingSelector.summary,
+        TrackingSelector.previous_summary,
+        TrackingSelector.multi_day_totals,
+        lambda: TrackingSelector.series("visitors"),
+    ],
+)
+async def test_a_read_takes_one_round_trip_and_one_hop(
+    staff: AsyncClient, trips: list[str], read: Callable[[], Any]
+) -> None:
+    await read()
+    assert trips == ["redis", "database"]
+
+
+async def test_the_live_figures_ask_for_the_visitors_of_now_besides(staff: AsyncClient, trips: list[str]) -> None:
+    found = await live.look()
+    assert (found.views, found.visitors) == (3, 1)
+    # Around midnight they may have been seen on two days.
+    assert trips in (["redis", "database", "redis"], ["redis", "database", "redis", "redis"])
+
+
+# --- a flush between the parts ---
+
+
+@blocking
+async def more() -> None:
+    """Count two views more."""
+    await Process().push(*views("/a/", 2))
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
+    """Let views and a flush follow the first call of a part, and return a list that grows with each call."""
+    part, calls = getattr(module, name), []
+
+    def call(*args: Any, **options: Any) -> Any:
+        found = part(*args, **options)
+        calls.append(found)
+        if len(calls) == 1:
+            more()
+            assert flush_page_views() == 1
+        return found
+
+    monkeypatch.setattr(module, name, call)
+    return calls
+
+
+def asked(period: str) -> Query:
+    """Return the query of a period."""
+    return read_query({"period": period}, site_now().date())
+
+
+async def test_parts_of_a_page_agree(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    await process.push(*views("/a/", 3))
+    calls = interrupted(monkeypatch, dashboard_views, "page_of")
+    found, _, series, _ = await dashboard_views.load_page("/a/", asked("7d").of_page(), site_now())
+    assert [page.views for page in calls] == [3, 5]
+    assert found.views == sum(series.values()) == 5
+
+
+async def test_rows_of_a_table_are_shares_of_their_own_total(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    await process.push(*views("/a/", 3))
+    calls = interrupted(monkeypatch, table, "breakdown_of")
+    found = await table.read_table("path", asked("7d"), {}, "/", DIMENSIONS)
+    assert [rows[0].views for rows in calls] == [3, 5]
+    assert [(row.count, row.share) for row in found.rows] == [("5", "100%")]
+
+
+async def test_the_last_24_hours_and_the_cards_agree(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    await process.push(*views("/a/", 3))
+    calls = interrupted(monkeypatch, dashboard_views, "overview_of")
+    found = await dashboard_views.load_overview(asked("24h"), site_now())
+    assert [overview.summary.views for overview in calls] == [3, 5]
+    assert found.summary.views == found.cards["path"].rows[0].views == sum(found.series.values()) == 5

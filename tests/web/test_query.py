@@ -1,0 +1,149 @@
+"""The dashboard's address: read, written, and refused with what was expected."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tracking.stats.periods import STEPS, Period, default_step
+from codex_tracking.stats.summary import METRICS
+from codex_tracking.web.query import COMPARISONS, MENU, TABS, Query, QueryError, read_query
+
+TODAY = date(2026, 11, 23)
+
+
+def read(**params: str) -> Query:
+    """Read an address of this Monday, with figures since the first of February."""
+    return read_query(params, TODAY, days=30, first=date(2026, 2, 1))
+
+
+def span(query: Query | None) -> tuple[str, str]:
+    """Return first and last day."""
+    assert query is not None
+    return query.period.start.isoformat(), query.period.end.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("today", "2026-11-23", "2026-11-23"),
+        ("yesterday", "2026-11-22", "2026-11-22"),
+        ("24h", "2026-11-22", "2026-11-23"),
+        ("7d", "2026-11-17", "2026-11-23"),
+        ("14d", "2026-11-10", "2026-11-23"),
+        ("month", "2026-11-01", "2026-11-23"),
+        ("last_month", "2026-10-01", "2026-10-31"),
+        ("year", "2026-01-01", "2026-11-23"),
+        ("12m", "2025-11-24", "2026-11-23"),
+        ("all", "2026-02-01", "2026-11-23"),
+    ],
+)
+def test_periods_have_names(name: str, start: str, end: str) -> None:
+    assert span(read(period=name)) == (start, end)
+
+
+def test_an_empty_address_shows_the_default() -> None:
+    query = read()
+    assert (query.name, query.metric, query.step, query.compare) == ("30d", "views", "day", "previous")
+    assert query.url() == "?"
+
+
+def test_own_dates_end_today_at_the_latest() -> None:
+    assert span(read(start="2026-11-01", end="2027-01-01")) == ("2026-11-01", "2026-11-23")
+    assert span(read(start="2026-11-01")) == ("2026-11-01", "2026-11-23")
+    assert span(read(period="custom", end="2026-11-01")) == ("2026-11-01", "2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"period": "0d"}, "one of today"),
+        ({"period": "99999d"}, "one of today"),
+        ({"period": "٣d"}, "one of today"),
+        ({"start": "yesterday"}, "an ISO date"),
+        ({"start": "1999-12-31"}, "a day from 2000-01-01"),
+        ({"start": "2026-11-24"}, "a day up to 2026-11-23"),
+        ({"devices": "path"}, "one of browser, os, device"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_what_was_expected(params: dict[str, str], expected: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        read(**params)
+    assert expected in caught.value.expected
+
+
+@given(
+    period=st.sampled_from([*MENU, "14d"]),
+    metric=st.sampled_from(METRICS),
+    step=st.sampled_from(["", *STEPS]),
+    compare=st.sampled_from(COMPARISONS),
+    tab=st.sampled_from(TABS["sources"]),
+)
+def test_an_address_leads_back_to_what_it_shows(period: str, metric: str, step: str, compare: str, tab: str) -> None:
+    query = read(period=period, metric=metric, step=step, compare=compare, sources=tab)
+    again = read(**dict(parse_qsl(query.url().removeprefix("?"))))
+    assert again.url() == query.url()
+    assert (again.period, again.graphed, again.step, again.compare) == (
+        query.period,
+        query.graphed,
+        query.step,
+        query.compare,
+    )
+    assert again.tab("sources") == tab
+    assert query.step in query.steps
+
+
+@pytest.mark.parametrize(
+    ("name", "earlier", "later"),
+    [
+        ("today", ("2026-11-22", "2026-11-22"), None),
+        ("yesterday", ("2026-11-21", "2026-11-21"), ("2026-11-23", "2026-11-23")),
+        ("7d", ("2026-11-10", "2026-11-16"), None),
+        ("month", ("2026-10-01", "2026-10-31"), None),
+        ("last_month", ("2026-09-01", "2026-09-30"), ("2026-11-01", "2026-11-23")),
+        ("all", None, None),
+    ],
+)
+def test_arrows_lead_to_the_periods_around(
+    name: str, earlier: tuple[str, str] | None, later: tuple[str, str] | None
+) -> None:
+    query = read(period=name)
+    for arrow, expected in ((query.earlier(), earlier), (query.later(), later)):
+        assert (span(arrow) if arrow else None) == expected
+
+
+def test_arrows_lead_back_to_names() -> None:
+    today = read(period="today")
+    yesterday = today.earlier()
+    assert yesterday is not None
+    assert yesterday.name == "yesterday"
+    assert yesterday.later() == today
+
+
+@pytest.mark.parametrize(
+    ("days", "step"), [(1, "hour"), (2, "hour"), (3, "day"), (92, "day"), (400, "week"), (401, "month")]
+)
+def test_the_step_suits_the_period(days: int, step: str) -> None:
+    start = date.fromordinal(TODAY.toordinal() - days + 1)
+    assert default_step(Period(start, TODAY)) == step
+
+
+def test_a_step_or_metric_that_does_not_fit_gives_way_and_stays_in_the_address() -> None:
+    query = read(period="today", metric="duration", step="month")
+    assert (query.step, query.graphed) == ("hour", "views")
+    assert query.during("12m").step == "month"
+    assert query.during("12m").graphed == "duration"
+
+
+def test_nothing_is_compared_with_all_time() -> None:
+    assert read(period="all").before is None
+    assert read(period="7d", compare="year").before == Period(date(2025, 11, 17), date(2025, 11, 23))
+
+
+def test_one_page_is_shown_by_the_day() -> None:
+    query = read(period="today", metric="bounce_rate").of_page()
+    assert (query.step, query.steps, query.graphed) == ("day", ("day",), "views")
