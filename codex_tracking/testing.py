@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import get_args
 
 from codex_tracking.counters.buffer import get_buffer, reset_buffer
-from codex_tracking.counters.fields import PATH, field
+from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Reason
 from codex_tracking.hits.text import normalise
@@ -66,7 +66,7 @@ def assert_tracked(path: str, views: int = 1) -> None:
     Raises:
         AssertionError: it was not; says what was counted, and what was not for which reasons.
     """
-    found = get_buffer().counts().get(field(PATH, normalise(path)), 0)
+    found = get_buffer().counts().get(counter("path", normalise(path)), 0)
     if found != views:
         raise AssertionError(f"{path} was counted {found} times, not {views}. {_all_counted()}")
 
@@ -84,7 +84,7 @@ def assert_excluded(reason: Reason, n: int = 1) -> None:
     """
     if reason not in REASONS:
         raise ValueError(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
-    found = get_buffer().counts().get(field("excluded", reason), 0)
+    found = get_buffer().counts().get(counter("excluded", reason), 0)
     if found != n:
         raise AssertionError(f"{found} requests were left out as {reason!r}, not {n}. {_all_counted()}")
 
@@ -104,11 +104,9 @@ def reset_tracking() -> None:
 
 def _all_counted() -> str:
     counts = get_buffer().counts()
-    views, excluded = _of(counts, PATH), _of(counts, "excluded")
+    views, excluded = _sorted(values_of("path", counts)), _sorted(values_of("excluded", counts))
     return f"Counted: {views or 'nothing'}. Not counted: {excluded or 'nothing'}."
 
 
-def _of(counts: dict[str, int], dimension: str) -> dict[str, int]:
-    """Return value -> n of one dimension."""
-    start = field(dimension, "")
-    return {counter.removeprefix(start): n for counter, n in sorted(counts.items()) if counter.startswith(start)}
+def _sorted(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

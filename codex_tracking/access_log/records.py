@@ -14,7 +14,7 @@ from django.utils import timezone
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.fields import field as counter_field
+from codex_tracking.counters.fields import counter, split
 from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.protocol import Uniques
@@ -26,7 +26,7 @@ CHUNK_LINES = 20_000
 CHUNK_FIELDS = 30_000
 """Distinct counters that end a chunk early, below the aggregator's own bound, so that sums stay exact."""
 CHUNK_DAYS = 32
-IMPORTED = counter_field("ledger", "imported")
+IMPORTED = counter("ledger", "imported")
 """Counts a day's lines that came from a log; such a day may take further logs."""
 
 
@@ -75,7 +75,7 @@ def counted_by_site(day: Date) -> bool:
     alias = database(write=True)
     if not DayTotals.objects.using(alias).filter(date=day).exclude(views=0, flushed_at=None).exists():
         return False
-    dimension, _, value = IMPORTED.partition(":")
+    dimension, _, value = split(IMPORTED)
     return not Breakdown.objects.using(alias).filter(date=day, dimension=dimension, value=value).exists()
 
 

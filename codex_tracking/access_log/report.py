@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from codex_tracking.access_log.file import RawLine
 from codex_tracking.access_log.records import Chunk
-from codex_tracking.counters.fields import PATH
+from codex_tracking.counters.fields import split
 
 MALFORMED_SHOWN = 10
 
@@ -46,9 +46,9 @@ def note(report: Report | None, raw: RawLine, problem: str) -> None:
 def sum_up(chunk: Chunk, report: Report) -> None:
     """Add what a chunk counted to the report."""
     for date, day in chunk.aggregator.days.items():
-        for counter, n in day.counts.items():
-            dimension, _, value = counter.partition(":")
-            if dimension == PATH:
+        for name, n in day.counts.items():
+            dimension, is_first, value = split(name)
+            if dimension == "path" and not is_first:
                 report.views[date] += n
             elif dimension == "excluded":
                 report.excluded[value] += n

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Sums
 from hashlib import blake2b
 from zlib import crc32
 
 from codex_tracking.counters.batch import VISIT_GAP, Touch
 from codex_tracking.counters.day_counts import DayCounts
-from codex_tracking.counters.fields import PATH, TOTAL
-from codex_tracking.counters.fields import field as counter_field
-from codex_tracking.counters.fields import first as first_time
+from codex_tracking.counters.fields import Counter, add_to, counter, first, total
 from codex_tracking.store.protocol import VISITORS_WITH_STATE
 from codex_tracking.store.sketch import REGISTERS, see
 
@@ -39,7 +37,7 @@ class DayVisits:
 
     def add(self, day: DayCounts) -> None:
         """Work out the day's touches, and add the counters that they make grow to ``day.counts``."""
-        counts: Counter[str] = Counter()
+        counts: Sums[Counter] = Sums()
         for identity, touches in day.touches.items():
             digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=self.salt, digest_size=8).digest()
             visitor = int.from_bytes(digest, "little")
@@ -50,8 +48,7 @@ class DayVisits:
             if state is not None and (visitor in self._states or self._room(state[0])):
                 self._states[visitor] = state
         day.touches = {}
-        for counter, n in counts.items():
-            day.counts[counter] = day.counts.get(counter, 0) + n
+        add_to(day.counts, counts)
 
     def _room(self, now: int) -> bool:
         if len(self._states) < VISITORS_WITH_STATE:
@@ -62,21 +59,21 @@ class DayVisits:
         return len(self._states) < VISITORS_WITH_STATE
 
 
-def _goes_on(state: tuple[int, int, bytes] | None, touch: Touch, counts: Counter[str]) -> tuple[int, int, bytes]:
+def _goes_on(state: tuple[int, int, bytes] | None, touch: Touch, counts: Sums[Counter]) -> tuple[int, int, bytes]:
     """Return a visitor's state after one more touch, and count what is new in it."""
     last, views, pages = state or (touch.first, 0, b"")
     if state is None or touch.first > last + VISIT_GAP:
         last, views = touch.first, 0
-        counts[counter_field(TOTAL, "visits")] += 1
+        counts[total("visits")] += 1
         counts.update(touch.fields)
     if views < ENGAGED <= views + touch.views:
-        counts[counter_field(TOTAL, "engaged")] += 1
+        counts[total("engaged")] += 1
     if touch.last > last:
-        counts[counter_field(TOTAL, "seconds")] += touch.last - last
+        counts[total("seconds")] += touch.last - last
         last = touch.last
     for path in touch.paths:
         digest = crc32(path.encode()).to_bytes(4, "little")
         if len(pages) < 4 * PAGES_SEEN and digest not in pages:
             pages += digest
-            counts[first_time(counter_field(PATH, path))] += 1
+            counts[first(counter("path", path))] += 1
     return last, views + touch.views, pages

@@ -27,13 +27,17 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
-from codex_tracking.counters.fields import OTHER, UNREAD_FORWARDED, field, first, pair
+from codex_tracking.counters.fields import UNREAD_FORWARDED, Counter, Counts, counter, first, other, pair, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Client, Hit, Kind, RawHit
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean, hide_tokens, normalise
 from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients, visitor_id
 from codex_tracking.settings import TrackingSettings
+
+EXCLUDED_BOT = counter("excluded", "bot")
+EXCLUDED_STATUS = counter("excluded", "status")
+DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
 class Aggregator:
@@ -76,7 +80,7 @@ class Aggregator:
             return kind
         crawler, traits, visitor = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
-            self._count(day, ("excluded:bot", field("bot", clean(crawler, 80))))
+            self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
             return kind
         second = int(at)
         # Only what tells origins apart is looked up, so that the cache sees few keys.
@@ -100,7 +104,7 @@ class Aggregator:
             if touch is not None:
                 touch.views += 1
                 if not touch.fields:
-                    touch.fields = (first(field("entry", path)), *beginnings(hour, fields, traits))
+                    touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
                 if len(touch.paths) < NAMES_PER_TOUCH:
                     touch.paths[path] = None
         return kind
@@ -111,7 +115,7 @@ class Aggregator:
         elif hit.kind == "event":
             self._event(day, hit)
         else:
-            self._count(day, (field("excluded", hit.name),))
+            self._count(day, (counter("excluded", hit.name),))
 
     def _profile(self, client: Client) -> Profile:
         profile = self._profiles.get(client)
@@ -123,19 +127,19 @@ class Aggregator:
 
     def _error(self, day: DayCounts, hit: Hit) -> None:
         if self._profile(hit.client).bot is not None:
-            self._count(day, ("excluded:status",))
+            self._count(day, (EXCLUDED_STATUS,))
             return
         path = normalise(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
         referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host).referrer
-        self._count(day, ("excluded:status", field("error", error)))
+        self._count(day, (EXCLUDED_STATUS, counter("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))
 
     def _event(self, day: DayCounts, hit: Hit) -> None:
         name, _, value = hit.name.partition("\t")
-        self._count(day, (field("event", name),))
+        self._count(day, (counter("event", name),))
         if value:
             self._count(day, (pair("event_value", name, value),))
         visitor = self._profile(hit.client).identity
@@ -148,7 +152,7 @@ class Aggregator:
         touches = day.touches.get(visitor)
         if touches is None:
             if self.visitors >= MOST_VISITORS:
-                self._count(day, ("ledger:dropped_visitor",))
+                self._count(day, (DROPPED_VISITOR,))
                 ledger.dropped("visitor")
                 return None
             self.visitors += 1
@@ -164,25 +168,25 @@ class Aggregator:
             touch.first = at
         return touch
 
-    def _count(self, day: DayCounts, counters: Iterable[str]) -> None:
+    def _count(self, day: DayCounts, counters: Iterable[Counter]) -> None:
         counts = day.counts
-        for counter in counters:
-            if counter in counts:
-                counts[counter] += 1
+        for field in counters:
+            if field in counts:
+                counts[field] += 1
             elif self.fields < MOST_FIELDS:
                 self.fields += 1
-                counts[counter] = 1
+                counts[field] = 1
             else:
-                self._begin(counts, counter, 1)
+                self._begin(counts, field, 1)
 
     def _add_sets(self, day: DayCounts) -> None:
         counts = day.counts
         for counters, n in day.sets.items():
-            for counter in counters:
-                if counter in counts:
-                    counts[counter] += n
+            for field in counters:
+                if field in counts:
+                    counts[field] += n
                 else:
-                    self._begin(counts, counter, n)
+                    self._begin(counts, field, n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:
@@ -191,22 +195,21 @@ class Aggregator:
             self._add_sets(day)
         return self.days
 
-    def _begin(self, counts: dict[str, int], counter: str, n: int) -> None:
+    def _begin(self, counts: Counts, field: Counter, n: int) -> None:
         if self.fields >= MOST_FIELDS:
-            dimension = counter.partition(":")[0]
-            counter = field(dimension, OTHER)
-            self.fields -= counter in counts
+            field = other(field)
+            self.fields -= field in counts
         self.fields += 1
-        counts[counter] = counts.get(counter, 0) + n
+        counts[field] = counts.get(field, 0) + n
 
     def note(self, date: str, name: str, n: int = 1) -> None:
         """Add to the day's ledger what was not simply counted."""
         day = self.days.setdefault(date, DayCounts())
-        counter = field("ledger", name)
-        if counter in day.counts:
-            day.counts[counter] += n
+        field = counter("ledger", name)
+        if field in day.counts:
+            day.counts[field] += n
         else:
-            self._begin(day.counts, counter, n)
+            self._begin(day.counts, field, n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
         """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
@@ -218,7 +221,7 @@ class Aggregator:
         day = self.days.pop(date)
         self.fields -= len(day.counts)
         self.visitors -= len(day.touches)
-        return sum(n for counter, n in day.counts.items() if counter.startswith("p:"))
+        return views_of(day.counts)
 
     def oldest(self) -> int:
         """Return when the oldest view that waits here happened, seconds since the epoch; 0 when none waits."""
@@ -248,19 +251,19 @@ class Aggregator:
             forget_clients()
         return batch
 
-    def _take_counts(self, day: DayCounts) -> dict[str, int]:
+    def _take_counts(self, day: DayCounts) -> Counts:
         waiting, most = day.counts, EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS
         if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
             day.counts = {}
             self.fields -= len(waiting)
             return waiting
-        taken: dict[str, int] = {}
+        taken: Counts = {}
         size = 0
-        for counter in list(islice(waiting, most)):
-            size += len(counter) if counter.isascii() else len(counter.encode())
+        for field in list(islice(waiting, most)):
+            size += len(field) if field.isascii() else len(field.encode())
             if size > BATCH_BYTES:
                 break
-            taken[counter] = waiting.pop(counter)
+            taken[field] = waiting.pop(field)
         self.fields -= len(taken)
         return taken
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from zlib import crc32
 
-from codex_tracking.counters.fields import OTHER, PATH, TOTAL, first
-from codex_tracking.counters.fields import field as counter_field
+from codex_tracking.counters.fields import Counter, Counts, counter, first, total
 
 
 @dataclass(slots=True)
@@ -19,10 +19,10 @@ class Touch:
     """Seconds since the epoch."""
     last: int
     views: int = 0
-    events: list[str] = field(default_factory=list)
-    paths: dict[str, None] = field(default_factory=dict)
+    events: list[str] = default(default_factory=list)
+    paths: dict[str, None] = default(default_factory=dict)
     """Distinct pages, the entry page first."""
-    fields: tuple[str, ...] = ()
+    fields: tuple[Counter, ...] = ()
     """Counter fields that grow by one when this begins a visit."""
 
 
@@ -35,8 +35,7 @@ class Batch:
     seq: int
     oldest: int
     """When its first view happened, seconds since the epoch."""
-    counts: dict[str, int]
-    """Counter field -> increment, at least 1."""
+    counts: Counts
     ids: Collection[str] = ()
     """Hashed visitors for the day's HyperLogLog."""
     visits: str = "[]"
@@ -68,30 +67,17 @@ def with_digests(names: Iterable[str]) -> list[str]:
     return [text for name in names for text in (name, f"{crc32(name.encode()):08x}")]
 
 
-def local_visits(visits: str) -> dict[str, int]:
+def local_visits(visits: str) -> Counts:
     """Return the counters of a batch's visits where no Redis can tell: each touch is taken for a visit of its own."""
-    counts: dict[str, int] = {}
+    counts: Counts = {}
     for _, begin, end, views, paths, fields, events in json.loads(visits):
         if not views:
             continue
-        seen = [counter_field(PATH, path) for path in paths[::2]] + [
-            counter_field("event", name) for name in events[::2]
-        ]
-        for counter in (counter_field(TOTAL, "visits"), *fields, *map(first, seen)):
-            counts[counter] = counts.get(counter, 0) + 1
+        seen = [counter("path", path) for path in paths[::2]] + [counter("event", name) for name in events[::2]]
+        for field in (total("visits"), *fields, *map(first, seen)):
+            counts[field] = counts.get(field, 0) + 1
         if views + len(events) // 2 > 1:
-            engaged = counter_field(TOTAL, "engaged")
-            counts[engaged] = counts.get(engaged, 0) + 1
+            counts[total("engaged")] = counts.get(total("engaged"), 0) + 1
         if end > begin:
-            seconds = counter_field(TOTAL, "seconds")
-            counts[seconds] = counts.get(seconds, 0) + end - begin
+            counts[total("seconds")] = counts.get(total("seconds"), 0) + end - begin
     return counts
-
-
-def add_to(total: dict[str, int], counts: dict[str, int]) -> dict[str, int]:
-    """Add counters to others, above the bound under ``(other)`` of their dimension, and return those."""
-    for counter, n in counts.items():
-        if counter not in total and len(total) >= MOST_FIELDS:
-            counter = counter_field(counter.partition(":")[0], OTHER)
-        total[counter] = total.get(counter, 0) + n
-    return total

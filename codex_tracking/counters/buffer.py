@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.settings import get_tracking_settings
@@ -75,14 +76,14 @@ class Buffer:
         with self._lock:
             return [date for date, day in self._aggregator.days.items() if day]
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Counts:
         """Return all counters that wait, those of all days added up; for tests."""
         self.fold(len(self._hits))
         with self._lock:
-            total: Counter[str] = Counter()
+            sums: Counts = {}
             for day in self._aggregator.counted().values():
-                total.update(day.counts)
-            return dict(total)
+                add_to(sums, day.counts)
+            return sums
 
     def cut(self, day: str, stream: str, seq: int, salt: bytes) -> Batch | None:
         """Take what one batch may hold; see ``Aggregator.cut``."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from codex_tracking.counters.batch import Touch
+from codex_tracking.counters.fields import Counter, Counts
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -23,8 +24,8 @@ class DayCounts:
     __slots__ = ("counts", "ids", "oldest", "sets", "touches")
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.sets: dict[tuple[str, ...], int] = {}
+        self.counts: Counts = {}
+        self.sets: dict[tuple[Counter, ...], int] = {}
         """Counters that grow together, those of a route or of a browser: one look-up for all of them."""
         self.touches: dict[str, list[Touch]] = {}
         self.ids: set[str] = set()

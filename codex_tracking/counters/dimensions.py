@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from codex_tracking.counters.fields import PATH, field, first, pair
+from codex_tracking.counters.fields import Counter, Dimension, counter, first, pair
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
@@ -19,7 +19,6 @@ from codex_tracking.settings import TrackingSettings
 DIRECT = "direct"
 """The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
-PAGE = field(PATH, "")
 
 
 class Profile(NamedTuple):
@@ -27,7 +26,7 @@ class Profile(NamedTuple):
 
     bot: str | None
     """The name of a bot; None for a person."""
-    fields: tuple[str, ...]
+    fields: tuple[Counter, ...]
     """Counter fields of browser, system, device, language and country."""
     identity: str
     """See ``visitors.identity``."""
@@ -38,9 +37,9 @@ class Origin(NamedTuple):
 
     source: str
     referrer: str
-    counters: tuple[str, ...]
+    counters: tuple[Counter, ...]
     """Counter fields of a view; none for a direct one."""
-    fields: tuple[str, ...]
+    fields: tuple[Counter, ...]
     """Counter fields of a visit that begins so."""
 
 
@@ -59,44 +58,54 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
 
 
 @lru_cache(maxsize=16_384)
-def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
+def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
     stored = normalise(path, secrets)
-    return stored, (PAGE + stored, pair("page_source", stored, source)) if source else (PAGE + stored,)
+    view = counter("path", stored)
+    return stored, (view, pair("page_source", stored, source)) if source else (view,)
 
 
 @lru_cache(maxsize=4096)
-def place(route: str, view: str, hour: str, minute: int | None) -> tuple[str, ...]:
+def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter, ...]:
     """Return the counter fields of what answered, and when; the minute is one since the epoch."""
-    known = (
-        field("minute", str(minute)) if minute is not None else "",
-        field("route", clean(route, 500)) if route else "",
-        field("view", clean(view, VALUE_LIMIT)) if view else "",
-    )
-    return (field("hour", hour), *filter(None, known))
+    known: list[tuple[Dimension, str]] = [("hour", hour)]
+    if minute is not None:
+        known.append(("minute", str(minute)))
+    if route:
+        known.append(("route", clean(route, 500)))
+    if view:
+        known.append(("view", clean(view, VALUE_LIMIT)))
+    return tuple(counter(dimension, value) for dimension, value in known)
 
 
 @lru_cache(maxsize=8192)
-def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[str, ...]:
+def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
     """Return the counter fields of what the visitor came with."""
-    device, tongue = device_of(agent, hints), language_of(language)
-    values = (("browser", device.browser), ("os", device.os), ("device", device.device))
-    known = [(name, clean(value, 80)) for name, value in (*values, ("language", tongue), ("country", country)) if value]
-    return tuple(field(name, value) for name, value in known)
+    device = device_of(agent, hints)
+    known: tuple[tuple[Dimension, str], ...] = (
+        ("browser", device.browser),
+        ("os", device.os),
+        ("device", device.device),
+        ("language", language_of(language)),
+        ("country", country),
+    )
+    return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
 @lru_cache(maxsize=4096)
 def origin_of(referrer: str, campaign: str, host: str) -> Origin:
     """Return where a view came from; see ``sources.source_of``."""
     source = source_of(referrer, campaign, host)
-    known = tuple(field(name, value) for name, value in zip(Source._fields, source, strict=True) if value)
+    known = tuple(
+        counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
+    )
     return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
 
 
 @lru_cache(maxsize=4096)
-def beginnings(hour: str, origin: tuple[str, ...], client: tuple[str, ...]) -> tuple[str, ...]:
+def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
     """Return the counter fields of a visit's beginning, without its entry page."""
-    return tuple(first(counter) for counter in (field("hour", hour), *origin, *client))
+    return tuple(map(first, (counter("hour", hour), *origin, *client)))
 
 
 def warm(settings: TrackingSettings) -> None:

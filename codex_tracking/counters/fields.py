@@ -1,10 +1,12 @@
-"""Counter fields: the name of one counter, its dimension and value."""
+"""Counter fields: the name of one counter, made of its dimension and value."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Literal, NewType, get_args
 
 Dimension = Literal[
+    "path",
     "route",
     "view",
     "source",
@@ -32,55 +34,103 @@ Dimension = Literal[
     "excluded",
     "ledger",
 ]
-"""What a day's counters are kept by, besides the path."""
+"""What a day's counters are kept by."""
+
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+
+Total = Literal["visits", "engaged", "seconds"]
+"""What a day has one counter of, whatever the dimension."""
+
+Counter = NewType("Counter", str)
+"""``<dimension>:<value>`` counts views, ``<dimension>+:<value>`` visits that began so (of a path: new visitors).
+
+The dimension in front keeps text from outside apart from the header fields of a hash in Redis.
+"""
+
+Counts = dict[Counter, int]
+"""Increments, each at least 1."""
+
+PATH = "p"
+"""How the dimension of paths, which most counters have, stands in a field."""
+TOTAL = "t"
+"""What stands in a field for the dimension of totals."""
+FIRST = "+"
 
 OTHER = "(other)"
 """The value that takes what a cap refuses, so that sums stay exact."""
-PATH = "p"
-"""The dimension of paths, as it stands in front of a counter field."""
-
-TOTAL = "t"
-"""The dimension of a day's totals: ``t:visits``, ``t:engaged``, ``t:seconds``."""
-
-FIRST = "+"
-"""After a dimension: counts visits that began so; after the path's: visitors who saw it for the first time that day."""
-
-
-def field(dimension: str, value: str) -> str:
-    """Return a counter's field; the dimension in front keeps user text apart from header fields."""
-    return f"{dimension}:{value}"
-
-
-def first(counter: str) -> str:
-    """Return the field beside ``counter`` that counts visits begun so."""
-    dimension, _, value = counter.partition(":")
-    return f"{dimension}{FIRST}:{value}"
-
-
-UNREAD_FORWARDED = field("ledger", "unread_forwarded")
-"""Counts views that came through a proxy nobody told us of; a system check looks at it."""
-PAIR_LIMIT, PAIR_BYTES = 700, 2_600
-"""Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
-
-
-def pair(dimension: str, one: str, other: str) -> str:
-    """Return the counter field of two values; no stored text has the tab between them."""
-    text = f"{one}\t{other}"
-    if len(text) > PAIR_LIMIT or not text.isascii():
-        text = text[:PAIR_LIMIT].encode("utf-8", "ignore")[:PAIR_BYTES].decode("utf-8", "ignore")
-    return field(dimension, text)
-
 
 VALUES_PER_DIMENSION = 5_000
 """Distinct values that one dimension keeps per day; the rest is counted under ``(other)``."""
 
-
-def views_of(counts: dict[str, int]) -> int:
-    """Return how many page views counters stand for."""
-    return sum(n for counter, n in counts.items() if counter.startswith(f"{PATH}:"))
+PAIR_LIMIT, PAIR_BYTES = 700, 2_600
+"""Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
 
 
-PATHS = "path"
-"""The dimension of pages, which have a table of their own."""
-DIMENSIONS = (PATHS, *get_args(Dimension))
-"""All dimensions, pages included."""
+def counter(dimension: Dimension, value: str) -> Counter:
+    """Return the counter of a value's views."""
+    return Counter(f"{PATH if dimension == 'path' else dimension}:{value}")
+
+
+def total(name: Total) -> Counter:
+    """Return the counter of one of a day's totals."""
+    return Counter(f"{TOTAL}:{name}")
+
+
+def first(field: Counter) -> Counter:
+    """Return the counter beside ``field`` that counts visits which began so; of a path, its new visitors."""
+    dimension, _, value = field.partition(":")
+    return Counter(f"{dimension}{FIRST}:{value}")
+
+
+def pair(dimension: Dimension, one: str, other: str) -> Counter:
+    """Return the counter of two values; no stored text has the tab between them."""
+    text = f"{one}\t{other}"
+    if len(text) > PAIR_LIMIT or not text.isascii():
+        text = text[:PAIR_LIMIT].encode("utf-8", "ignore")[:PAIR_BYTES].decode("utf-8", "ignore")
+    return counter(dimension, text)
+
+
+def split(field: str) -> tuple[Dimension | Literal["total"], bool, str]:
+    """Return a counter's dimension, whether it counts what began so, and its value."""
+    name, _, value = field.partition(":")
+    begins = name.endswith(FIRST)
+    if begins:
+        name = name[:-1]
+    return LONG_NAMES.get(name, name), begins, value  # type: ignore[return-value]
+
+
+LONG_NAMES = {PATH: "path", TOTAL: "total"}
+
+
+def other(field: Counter) -> Counter:
+    """Return the counter that takes what a cap refuses of the same dimension."""
+    return Counter(f"{field.partition(':')[0]}:{OTHER}")
+
+
+def values_of(dimension: Dimension, counts: Mapping[Counter, int]) -> dict[str, int]:
+    """Return the views of a dimension's values among these counters."""
+    start = counter(dimension, "")
+    return {field.removeprefix(start): n for field, n in counts.items() if field.startswith(start)}
+
+
+def views_of(counts: Mapping[Counter, int]) -> int:
+    """Return how many page views these counters stand for."""
+    start = counter("path", "")
+    return sum(n for field, n in counts.items() if field.startswith(start))
+
+
+def add_to(sums: Counts, counts: Mapping[Counter, int], most: int = 0) -> Counts:
+    """Add counters to sums, and return those.
+
+    Args:
+        most: distinct counters that the sums may have; new ones above it are added to ``(other)``. 0 for no bound.
+    """
+    for field, n in counts.items():
+        if most and field not in sums and len(sums) >= most:
+            field = other(field)
+        sums[field] = sums.get(field, 0) + n
+    return sums
+
+
+UNREAD_FORWARDED = counter("ledger", "unread_forwarded")
+"""Counts views that came through a proxy which ``trusted_proxies`` does not name; a system check looks at it."""

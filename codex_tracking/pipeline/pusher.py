@@ -10,10 +10,10 @@ import uuid
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
-from codex_tracking.counters.batch import Batch, add_to, local_visits
+from codex_tracking.counters.batch import MOST_FIELDS, Batch, local_visits
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.days import accepted_days, site_today
-from codex_tracking.counters.fields import views_of
+from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.retained import shorten
@@ -137,7 +137,7 @@ class Pusher:
         link.seq, link.inflight = batch.seq, None
         # The answer that said what the visits caused may be lost.
         derived = answer.derived if answer.status == "OK" else local_visits(batch.visits)
-        batch = replace(batch, counts=add_to(batch.counts, derived), visits="[]")
+        batch = replace(batch, counts=add_to(batch.counts, derived, MOST_FIELDS), visits="[]")
         link.retained.append((answer.seal, batch))
         self._release(link, answer.durable)
         shorten(link.retained)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch, add_to
+from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch
+from codex_tracking.counters.fields import add_to
 from codex_tracking.counters.ledger import ledger
 
 MOST_BATCHES = 128
@@ -39,4 +40,6 @@ def joined(before: Batch, batch: Batch) -> Batch:
     ids.update(fresh[:room])
     if len(fresh) > room:
         ledger.dropped("visitor", len(fresh) - room)
-    return replace(batch, counts=add_to(before.counts, batch.counts), ids=ids, span=before.span + batch.span)
+    return replace(
+        batch, counts=add_to(before.counts, batch.counts, MOST_FIELDS), ids=ids, span=before.span + batch.span
+    )

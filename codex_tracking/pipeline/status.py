@@ -12,13 +12,12 @@ from django.db.models import Max, Sum
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import accepted_days, site_today
-from codex_tracking.counters.fields import PATH
+from codex_tracking.counters.fields import views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_tracking_manager
-from codex_tracking.store.protocol import Part
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,10 @@ async def look_at_store() -> Store:
         holder, version = await manager.lease_holder(), await manager.version()
     except (*STORE_ERRORS, ValueError) as error:
         return Store(False, kind, error=type(error).__name__)
-    unflushed = {day: sum(map(views_in, each.parts)) for day, each in held.items()}
+    unflushed = {day: sum(views_of(part.counts) for part in each.parts) for day, each in held.items()}
     begun = [part.oldest for each in held.values() for part in each.parts if part.oldest and part.counts]
     waiting = {day: views for day, views in unflushed.items() if views}
     return Store(True, kind, version, round(latency, 2), holder, waiting, float(min(begun, default=0)))
-
-
-def views_in(part: Part) -> int:
-    """Return the views among a part's counters."""
-    return sum(n for counter, n in part.counts.items() if counter.startswith(f"{PATH}:"))
 
 
 def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:

@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import F, QuerySet, Sum
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.counters.fields import DIMENSIONS, PATHS
+from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import shown
@@ -35,7 +35,7 @@ async def breakdown(
     """Return the largest values of one dimension.
 
     Args:
-        dimension: ``path``, or one of ``types.Dimension`` such as ``source``, ``browser`` or ``country``.
+        dimension: ``path``, or another dimension such as ``source``, ``browser`` or ``country``.
         start: ISO date of the first day; ``end`` when omitted.
         end: ISO date of the last day; today when omitted.
         limit: how many, at least 1.
@@ -84,7 +84,7 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
     dates = last_days(days)
     period = parse(dates[0], dates[-1], site_today())
     within = "" if under == "/" else under
-    look = await read(dates, lambda deltas, _: breakdown_of(PATHS, period, deltas, limit + NO_PAGES, within=within))
+    look = await read(dates, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within))
     pages = [figure for figure in look.value if figure.views and figure.value.startswith("/")]
     return [{"path": page.value, "views": page.views} for page in pages[:limit]]
 
@@ -160,7 +160,7 @@ def breakdown_of(
     """Return the largest values of a dimension: the database's best, and all that have changed since.
 
     Args:
-        dimension: ``path`` or one of ``types.Dimension``.
+        dimension: ``path`` or another.
         period: the days.
         deltas: of those days.
         limit: how many.
@@ -177,7 +177,7 @@ def breakdown_of(
     in_order = stored.order_by(*ORDERS[order].columns)
     best: list[str] = []
     # Deeper than a day's list, only all rows tell.
-    if dimension == PATHS and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
+    if dimension == "path" and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
         days = unlisted_days(period) if unlisted is None else unlisted
         best = best_pages(period, most, order, wanted, days)
     # Where few of the pages that are viewed most match, what is asked for may be among the others.
@@ -211,7 +211,7 @@ def figures_of(
     """Yield all of a dimension's values in order, without loading those that no delta concerns; blocking.
 
     Args:
-        dimension: ``path`` or one of ``types.Dimension``.
+        dimension: ``path`` or another.
         period: the days.
         deltas: of those days.
         order: largest first by views or the figure beside them, or by value.

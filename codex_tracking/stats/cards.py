@@ -13,7 +13,7 @@ from typing import get_args
 from django.db import connections
 from django.db.models import Q, Sum
 
-from codex_tracking.counters.fields import PATHS, Dimension
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, all_changes
@@ -22,8 +22,8 @@ from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
 
 NOT_CARDS = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
 """Dimensions that have no card: pairs, and what has a place of its own."""
-CARDS = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
-SHARES_OF = {"event_value": "event", "error_referrer": "error"}
+CARDS: tuple[str, ...] = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
+SHARES_OF: dict[str, str] = {"event_value": "event", "error_referrer": "error"}
 """Pairs, and the dimension of whose counts theirs are shares."""
 
 
@@ -47,7 +47,7 @@ def cards_of(
     A third looks up what is not among the largest and has changed so much that it may be now.
     """
     changed, fetched = all_changes(period.days, deltas), limit + SPARE
-    names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {PATHS}
+    names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
     stored, totals = _largest(period, fetched, sorted(names))
     figures: dict[str, dict[str, Figure]] = {}
     unread: dict[str, list[str]] = {}
@@ -65,8 +65,8 @@ def cards_of(
     for name, (views, visits) in totals.items():
         more = changed.get(name, {}).values()
         totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
-    cards = {name: _card(name, figures[name], totals, limit) for name in dimensions if name != PATHS}
-    return cards | ({PATHS: _pages(period, deltas, limit, unlisted)} if PATHS in dimensions else {})
+    cards = {name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"}
+    return cards | ({"path": _pages(period, deltas, limit, unlisted)} if "path" in dimensions else {})
 
 
 def _plus(row: Figure, pair: Sequence[int]) -> Figure:
@@ -95,7 +95,7 @@ LARGEST = """
 """
 ORDER_BY = {"views": "n DESC, m DESC", "beside": "m DESC, n DESC"}
 
-BY_VISITS = ("entry", "source", "channel", "referrer")
+BY_VISITS: tuple[str, ...] = ("entry", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
 
@@ -131,5 +131,5 @@ def _stored_sums(period: Period, values: dict[str, list[str]]) -> list[tuple[str
 
 
 def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date]) -> Card:
-    rows = breakdown_of(PATHS, period, deltas, limit + 1, unlisted=unlisted)
-    return Card(PATHS, rows[:limit], 0, len(rows) > limit)
+    rows = breakdown_of("path", period, deltas, limit + 1, unlisted=unlisted)
+    return Card("path", rows[:limit], 0, len(rows) > limit)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import CharField, F, Min, Sum, Value
 
 from codex_tracking.counters.days import parse_day
+from codex_tracking.counters.fields import Counts
 from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
@@ -140,7 +141,7 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
 TOP_PAGES = 8
 
 
-def counts_of(day: str, delta: dict[str, int]) -> dict[str, int]:
+def counts_of(day: str, delta: Counts) -> dict[str, int]:
     """Return one day's views per path."""
     counts = path_deltas(delta)
     for path, views, own in rows_on(day).values_list("path", "views", "own"):
@@ -148,7 +149,7 @@ def counts_of(day: str, delta: dict[str, int]) -> dict[str, int]:
     return {path: views for path, views in counts.items() if views > 0}
 
 
-def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
+def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
     if limit < 0:
         raise ValueError(f"limit must be at least 0, not {limit!r}")
@@ -167,7 +168,7 @@ def top_of(day: str, delta: dict[str, int], limit: int) -> dict[str, int]:
     return dict(nsmallest(limit, counts.items(), key=_rank))
 
 
-def pages_of(day: str, delta: dict[str, int]) -> int:
+def pages_of(day: str, delta: Counts) -> int:
     """Return how many paths were viewed."""
     changed = path_deltas(delta)
     rows = rows_on(day)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import field
+from codex_tracking.counters.fields import counter
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
@@ -86,10 +86,9 @@ def stored(minutes: Sequence[int], now: datetime) -> Q:
 
 def with_deltas(minutes: Sequence[int], known: Mapping[int, int], deltas: Deltas) -> tuple[int, ...]:
     """Return the views of each minute, given those that the database has; oldest first."""
-    counters = {minute: field(DIMENSION, str(minute)) for minute in minutes}
+    fields = {minute: counter("minute", str(minute)) for minute in minutes}
     return tuple(
-        known.get(minute, 0) + sum(delta.get(counter, 0) for delta in deltas.values())
-        for minute, counter in counters.items()
+        known.get(minute, 0) + sum(delta.get(field, 0) for delta in deltas.values()) for minute, field in fields.items()
     )
 
 

@@ -15,7 +15,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import DIMENSIONS, PATHS
+from codex_tracking.counters.fields import DIMENSIONS, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
@@ -52,7 +52,7 @@ async def overview(
     Raises:
         ValueError: a bad date, metric, step, comparison, limit or dimension.
     """
-    shown = (PATHS, *CARDS) if dimensions is None else tuple(dimensions)
+    shown = ("path", *CARDS) if dimensions is None else tuple(dimensions)
     for name in shown:
         if name not in DIMENSIONS:
             raise ValueError(f"dimensions must be some of {', '.join(DIMENSIONS)}, not {name!r}")
@@ -165,7 +165,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         ),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
-        unflushed=sum(n for delta in deltas.values() for counter, n in delta.items() if counter.startswith("p:")),
+        unflushed=sum(map(views_of, deltas.values())),
         minutes=minutes.with_deltas(shape.minutes, newest, all_deltas),
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
     )

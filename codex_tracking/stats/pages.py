@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from django.db.models import Sum
 
 from codex_tracking.counters.days import site_now, site_today
-from codex_tracking.counters.fields import FIRST, PATHS
+from codex_tracking.counters.fields import counter, first
 from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
@@ -131,7 +131,7 @@ def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
         date__range=(period.start, period.end), dimension="entry", value=path
     )
     entries = (entry.aggregate(n=Sum("visits"))["n"] or 0) + sum(
-        deltas.get(day, {}).get(f"entry{FIRST}:{path}", 0) for day in period.days
+        deltas.get(day, {}).get(first(counter("entry", path)), 0) for day in period.days
     )
     pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
     sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
@@ -169,9 +169,9 @@ def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, 
 
 def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
     """Return the views of some paths, each day's added up; paths without views are left out."""
-    changed = {path: views for path, (views, _) in changed_values(PATHS, period.days, deltas).items()}
+    changed = {path: views for path, (views, _) in changed_values("path", period.days, deltas).items()}
     counts = {path: changed[path] for path in paths if path in changed}
-    stored = values_in(PATHS, period, [day for day in period.days if deltas.get(day)])
+    stored = values_in("path", period, [day for day in period.days if deltas.get(day)])
     for names in slices(list(dict.fromkeys(paths)), 500):
         for row in stored.filter(value__in=names):
             counts[row["value"]] = with_delta(row, changed.get(row["value"], 0), 0).views

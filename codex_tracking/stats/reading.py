@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.models import Generation, database
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.store.client import STORE_ERRORS
@@ -115,14 +116,14 @@ def marks(tokens: set[str]) -> dict[tuple[str, str], Mark]:
     return {(day.isoformat(), token): Mark(last, closed) for day, token, last, closed in rows}
 
 
-def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> dict[str, int]:
+def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> Counts:
     """Return the counters that continue exactly where the database is.
 
     Raises:
         MovedError: they continue something else, which a flush is just writing or has broken off.
     """
     live, sealed = held.live, held.sealed
-    parts: list[dict[str, int]] = []
+    parts: list[Counts] = []
     if sealed.generation:
         mark = known.get((day, sealed.generation), Mark("", False))
         if not mark.closed:
@@ -137,8 +138,7 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> dict[s
             if mark.last != live.previous and not follows:
                 raise MovedError
             parts.append(live.counts)
-    total: dict[str, int] = {}
+    sums: Counts = {}
     for counts in parts:
-        for counter, n in counts.items():
-            total[counter] = total.get(counter, 0) + n
-    return total
+        add_to(sums, counts)
+    return sums

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from django.utils import timezone
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.counters.fields import FIRST, PATH, TOTAL
+from codex_tracking.counters.fields import counter, first, total
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.days import totals_of, visitors_of
 from codex_tracking.stats.deltas import Deltas, Visitors, override
@@ -97,11 +97,12 @@ def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
         bucket = f"{date.isoformat()}T{hour}"
         # Days counted under another TIME_ZONE may have hours that this one's clock skips.
         series[bucket] = series.get(bucket, 0) + {"views": views, "visits": visits}.get(metric, 0)
-    name = {"views": "hour:", "visits": f"hour{FIRST}:"}.get(metric)
+    hours = counter("hour", "")
+    name = {"views": hours, "visits": first(hours)}.get(metric)
     for day in period.days:
-        for counter, n in deltas.get(day, {}).items():
-            bucket = f"{day}T{counter.rpartition(':')[2]}"
-            if name is not None and counter.startswith(name) and bucket in series:
+        for field, n in deltas.get(day, {}).items():
+            bucket = f"{day}T{field.rpartition(':')[2]}"
+            if name is not None and field.startswith(name) and bucket in series:
                 series[bucket] += n
     return series
 
@@ -113,7 +114,7 @@ def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -
     series = {day.isoformat(): n for day, n in stored.values_list("date", metric)}
     if metric == "visits":
         for day in period.days:
-            series[day] = series.get(day, 0) + deltas.get(day, {}).get(f"{TOTAL}:visits", 0)
+            series[day] = series.get(day, 0) + deltas.get(day, {}).get(total("visits"), 0)
     else:
         for day, found in uniques.items():
             series[day] = visitors_of(day, found)
@@ -121,9 +122,10 @@ def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -
 
 
 def page_by_day(metric: Metric, period: Period, deltas: Deltas, path: str) -> dict[str, int]:
-    column, counter = ("visitors", f"{PATH}{FIRST}:{path}") if metric == "visitors" else ("views", f"{PATH}:{path}")
+    views = counter("path", path)
+    column, field = ("visitors", first(views)) if metric == "visitors" else ("views", views)
     rows = PageView.objects.using(database()).filter(path=path, date__range=(period.start, period.end)).order_by()
-    series = {day: deltas.get(day, {}).get(counter, 0) for day in period.days}
+    series = {day: deltas.get(day, {}).get(field, 0) for day in period.days}
     for day, n, own in rows.values_list("date", column, "own"):
         series[day.isoformat()] = override(n, own, series[day.isoformat()])
     return series

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from django.db.models import BinaryField, Case, F, Sum, Value, When
 
 from codex_tracking.counters.days import site_now, site_today
-from codex_tracking.counters.fields import TOTAL
+from codex_tracking.counters.fields import Total
+from codex_tracking.counters.fields import total as total_field
 from codex_tracking.models import DayTotals, database
 from codex_tracking.stats.days import totals_of, visitors_of, visitors_with, with_deltas
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -98,8 +99,8 @@ def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
     sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
     for day in period.days:
-        for name in ("visits", "engaged", "seconds"):
-            sums[name] += deltas.get(day, {}).get(f"{TOTAL}:{name}", 0)
+        for name in get_args(Total):
+            sums[name] += deltas.get(day, {}).get(total_field(name), 0)
     live = {day: found for day, found in uniques.items() if period.contains(Date.fromisoformat(day))}
     known = {day.date.isoformat(): day.visitors for day in stored.filter(date__in=list(live))} if live else {}
     for day, found in live.items():
@@ -217,8 +218,8 @@ def days_of(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
     figures: dict[str, Summary] = {}
     for day in span.days:
         known, delta = stored.get(day, {}), deltas.get(day, {})
-        names = ("visits", "engaged", "seconds")
-        sums = {name: known.get(name, 0) + delta.get(f"{TOTAL}:{name}", 0) for name in names}
+        names: tuple[Total, ...] = get_args(Total)
+        sums = {name: known.get(name, 0) + delta.get(total_field(name), 0) for name in names}
         visitors = known.get("visitors", 0)
         if day in uniques:
             visitors = visitors_with(day, visitors, known.get("live_sketch"), uniques[day])

@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import Case, F, QuerySet, Sum, Value, When
 from django.db.models.functions import Lower
 
-from codex_tracking.counters.fields import PATHS
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.deltas import Deltas, changed_values
@@ -27,7 +26,7 @@ def values_in(dimension: str, period: Period, changed_on: Sequence[str] = ()) ->
         changed_on: days with deltas; pages then have ``foreign`` too, those views that a delta replaces.
     """
     span = (period.start, period.end)
-    if dimension == PATHS:
+    if dimension == "path":
         rows = shown(PageView.objects.using(database()).filter(date__range=span).order_by())
         foreign = Case(When(own__isnull=True, date__in=changed_on, then=F("views")), default=0)
         if period.length == 1:
@@ -72,7 +71,7 @@ class Filter:
     def changed(self, period: Period, deltas: Deltas) -> dict[str, list[int]]:
         """Return the matching values of ``changed_values``."""
         folded = self.search.casefold()
-        skipped = get_tracking_settings().skip_prefixes if self.dimension == PATHS else ()
+        skipped = get_tracking_settings().skip_prefixes if self.dimension == "path" else ()
         return {
             value: pair
             for value, pair in changed_values(self.dimension, period.days, deltas).items()

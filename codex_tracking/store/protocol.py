@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter, Counts
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.client import Client
 from codex_tracking.store.keys import day_keys, lease_key
@@ -33,8 +33,8 @@ class Answer(NamedTuple):
     """Number of the part that the batch is in."""
     durable: int
     """Number of the newest part that the database has."""
-    derived: dict[str, int]
-    """Counter field -> increment that the batch's visits caused."""
+    derived: Counts
+    """What the batch's visits caused."""
 
 
 class Seal(NamedTuple):
@@ -63,7 +63,7 @@ class Part(NamedTuple):
     previous: str
     oldest: int
     """When its first view happened, seconds since the epoch; 0 when nobody said."""
-    counts: dict[str, int]
+    counts: Counts
 
 
 class Uniques(NamedTuple):
@@ -142,7 +142,11 @@ class TrackingRedisManager:
         )
         pairs = zip(derived[::2], derived[1::2], strict=True)
         return Answer(
-            status.decode(), token.decode(), int(seal), int(durable), {name.decode(): int(n) for name, n in pairs}
+            status.decode(),
+            token.decode(),
+            int(seal),
+            int(durable),
+            {Counter(name.decode()): int(n) for name, n in pairs},
         )
 
     async def join(self, day: str) -> str:
@@ -289,14 +293,14 @@ def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
 async def parse(flat: list[bytes]) -> Part:
     """Return one hash as HGETALL gives it, header and counters apart; in steps, since it may be a busy site's."""
     header: dict[bytes, bytes] = {}
-    counts: dict[str, int] = {}
+    counts: Counts = {}
     for start in range(0, len(flat), 2 * CHUNK_FIELDS):
         piece = flat[start : start + 2 * CHUNK_FIELDS]
         for name, value in zip(piece[::2], piece[1::2], strict=True):
             if name.startswith(b"#"):
                 header[name] = value
             else:
-                counts[name.decode("utf-8", "replace")] = int(value)
+                counts[Counter(name.decode("utf-8", "replace"))] = int(value)
         await asyncio.sleep(0)
     token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
     return Part(token, seal, previous, int(float(header.get(b"#o", b"0"))), counts)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import date as Date
-from typing import Any
+from typing import Any, get_args
 
 from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
-from codex_tracking.counters.fields import FIRST, OTHER, PATH, TOTAL, VALUES_PER_DIMENSION
+from codex_tracking.counters.fields import OTHER, PATH, VALUES_PER_DIMENSION, Counts, Dimension, Total, split
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.protocol import Uniques
 from codex_tracking.store.sketch import estimate, merged
 from codex_tracking.tables import upsert
 
-TOTALS = ("visits", "engaged", "seconds")
+TOTALS: tuple[Total, ...] = get_args(Total)
 
 
 class DayBook:
@@ -50,20 +50,18 @@ class DayBook:
         generation, _ = Generation.objects.using(self.alias).get_or_create(date=self.day, token=token)
         return generation
 
-    def add(self, counts: dict[str, int]) -> None:
+    def add(self, counts: Counts) -> None:
         """Add counters to the day's rows, above a dimension's cap to its ``(other)`` row."""
-        dimensions: dict[str, dict[str, list[int]]] = {}
-        for counter, n in counts.items():
-            dimension, _, value = counter.partition(":")
-            name = dimension.removesuffix(FIRST)
-            row = dimensions.setdefault(name, {}).setdefault(value, [0, 0])
-            row[name != dimension] += n
-        for value, (n, _) in dimensions.pop(TOTAL, {}).items():
-            if value in TOTALS:
+        dimensions: dict[Dimension, dict[str, list[int]]] = {}
+        for field, n in counts.items():
+            dimension, is_first, value = split(field)
+            if dimension != "total":
+                dimensions.setdefault(dimension, {}).setdefault(value, [0, 0])[is_first] += n
+            elif value in TOTALS:
                 setattr(self.totals, value, getattr(self.totals, value) + n)
         for dimension, values in dimensions.items():
             rows = [upsert.Row(value, *pair) for value, pair in self._fit(dimension, values).items()]
-            if dimension == PATH:
+            if dimension == "path":
                 self._add_paths(rows)
             else:
                 upsert.add_breakdowns(self.connection, self.day, dimension, rows)
@@ -87,12 +85,13 @@ class DayBook:
             self.adopted[row.value] = max(0, missing - row.views)
         return row._replace(views=max(0, row.views - missing))
 
-    def _fit(self, dimension: str, values: dict[str, list[int]]) -> dict[str, list[int]]:
+    def _fit(self, dimension: Dimension, values: dict[str, list[int]]) -> dict[str, list[int]]:
         """Fold what would exceed the dimension's cap into ``(other)``."""
-        cap = self.settings.max_paths_per_day if dimension == PATH else VALUES_PER_DIMENSION
-        bound = self.totals.rows.get(dimension, 0) + len(values)
+        cap = self.settings.max_paths_per_day if dimension == "path" else VALUES_PER_DIMENSION
+        name = PATH if dimension == "path" else dimension
+        bound = self.totals.rows.get(name, 0) + len(values)
         if bound <= cap:
-            self.totals.rows[dimension] = bound
+            self.totals.rows[name] = bound
             return values
         # The bound took known values for new ones; only here is it worth asking which are.
         held = self._values(dimension)
@@ -100,21 +99,21 @@ class DayBook:
         names = sorted(values)
         for start in range(0, len(names), 500):
             known.update(held.filter(value__in=names[start : start + 500]).values_list("value", flat=True))
-        fresh = sorted(values.keys() - known - {OTHER}, key=lambda name: (-values[name][0], name))
+        fresh = sorted(values.keys() - known - {OTHER}, key=lambda value: (-values[value][0], value))
         count = held.count()
         room = max(0, cap - count)
-        self.totals.rows[dimension] = count + min(room, len(fresh))
+        self.totals.rows[name] = count + min(room, len(fresh))
         if len(fresh) <= room:
             return values
         other = values.setdefault(OTHER, [0, 0])
-        for name in fresh[room:]:
-            views, beside = values.pop(name)
+        for value in fresh[room:]:
+            views, beside = values.pop(value)
             other[0] += views
             other[1] += beside
         return values
 
-    def _values(self, dimension: str) -> Any:
-        if dimension == PATH:
+    def _values(self, dimension: Dimension) -> Any:
+        if dimension == "path":
             return PageView.objects.using(self.alias).filter(date=self.day).order_by().annotate(value=F("path"))
         return Breakdown.objects.using(self.alias).filter(date=self.day, dimension=dimension).order_by()
 

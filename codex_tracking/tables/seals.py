@@ -11,7 +11,7 @@ from django.db import transaction
 
 from codex_tracking.counters.batch import Batch, local_visits
 from codex_tracking.counters.days import DAYS_BACK
-from codex_tracking.counters.fields import views_of
+from codex_tracking.counters.fields import Counter, Counts, counter, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import Generation, database
 from codex_tracking.settings import TrackingSettings
@@ -89,7 +89,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
             if batch.seq - batch.span < acked < batch.seq:
                 # Redis went back into the middle of batches that were joined to save memory: better too few than twice.
                 ledger.dropped("joined", views_of(batch.counts))
-                book.add({"ledger:dropped_joined": views_of(batch.counts)})
+                book.add({counter("ledger", "dropped_joined"): views_of(batch.counts)})
         for batch in fresh:
             book.add(batch.counts)
             book.add(local_visits(batch.visits))
@@ -101,7 +101,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
     ledger.flushed(book.views)
 
 
-def unpack(piece: bytes | bytearray) -> dict[str, int]:
+def unpack(piece: bytes | bytearray) -> Counts:
     """Return a piece's counters."""
     parts = piece.decode("utf-8", "replace").removesuffix("\0").split("\0")
-    return dict(zip(parts[::2], map(int, parts[1::2]), strict=True))
+    return dict(zip(map(Counter, parts[::2]), map(int, parts[1::2]), strict=True))

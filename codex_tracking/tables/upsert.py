@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from codex_tracking.counters.fields import Dimension
+
 ROWS_PER_STATEMENT = 1_000
 
 
@@ -45,7 +47,7 @@ def add_page_views(connection: BaseDatabaseWrapper, day: date, rows: Sequence[Ro
     _add(connection, PAGE_VIEWS, {"date": day, "own": 1}, rows)
 
 
-def add_breakdowns(connection: BaseDatabaseWrapper, day: date, dimension: str, rows: Sequence[Row]) -> None:
+def add_breakdowns(connection: BaseDatabaseWrapper, day: date, dimension: Dimension, rows: Sequence[Row]) -> None:
     """Add views and visits to the day's values of one dimension."""
     _add(connection, BREAKDOWNS, {"date": day, "dimension": dimension}, rows)
 

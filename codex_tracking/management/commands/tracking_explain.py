@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.urls import Resolver404, resolve
 
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.fields import PATH
+from codex_tracking.counters.fields import split
 from codex_tracking.hits.bots import bot, bot_category
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit
@@ -151,8 +151,8 @@ def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
     """Return what a page view is counted under, as the pipeline itself does it."""
     aggregator = Aggregator(settings, minutes=False)
     aggregator.add(hit)
-    fields = [counter.partition(":") for day in aggregator.counted().values() for counter in day.counts]
-    values = {"path" if name == PATH else name: value.replace("\t", " from ") for name, _, value in fields}
+    fields = [split(field) for day in aggregator.counted().values() for field in day.counts]
+    values: dict[str, str] = {dimension: value.replace("\t", " from ") for dimension, _, value in fields}
     values.setdefault("channel", "direct")
     values.pop("route", None)
     return [f"{name.replace('_', ' ').capitalize():<17} {value}" for name, value in values.items()]

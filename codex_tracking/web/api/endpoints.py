@@ -9,7 +9,6 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
-from codex_tracking.counters.fields import PATHS
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -105,7 +104,7 @@ async def breakdown(call: Call) -> dict[str, Any]:
 
 
 def _row(figure: Figure, dimension: str) -> dict[str, Any]:
-    beside = "visitors" if dimension == PATHS else "visits"
+    beside = "visitors" if dimension == "path" else "visits"
     return {"value": figure.value, "views": figure.views, beside: figure.beside}
 
 
@@ -137,7 +136,7 @@ async def status(call: Call) -> dict[str, Any]:
 async def dimensions(call: Call) -> dict[str, Any]:
     """Return the names of what can be asked for."""
     seen = call.viewer.dimensions
-    known = [{"name": name, "beside": "visitors" if name == PATHS else "visits"} for name in seen]
+    known = [{"name": name, "beside": "visitors" if name == "path" else "visits"} for name in seen]
     return {"dimensions": known, "tables": [*seen, "days", "hours"]}
 
 

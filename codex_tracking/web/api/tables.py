@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from codex_tracking.counters.fields import PATHS
 from codex_tracking.stats import summary
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -26,7 +25,7 @@ PAIRS = {
 def table_of(dimension: str, period: Period, **options: Any) -> Look:
     """Return what reads a dimension's table; ``options`` are those of ``figures_of``."""
     names = PAIRS.get(dimension, (dimension,))
-    beside = "visitors" if dimension == PATHS else "visits"
+    beside = "visitors" if dimension == "path" else "visits"
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
         figures = figures_of(dimension, period, deltas, **options)
