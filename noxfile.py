@@ -76,7 +76,7 @@ OLDEST_REDIS = "redis==5.2.*"
 PYTEST = ("python", "-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 """One worker for each core; each has databases and a Redis of its own."""
 
-UNIT = "not browser and not fault and not slow and not servers"
+UNIT = "not browser and not fault and not slow and not integration"
 """The tests that need no more than a Redis."""
 
 nox.needs_version = ">=2025.5.1"

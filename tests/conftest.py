@@ -50,8 +50,8 @@ from tests.servers import (
 )
 from tests.site.settings import sqlite
 
-SERVER_FIXTURES = {"app_server", "browser", "mariadb", "postgres"}
-"""Fixtures that start more than a Redis; their tests have the mark ``servers``."""
+INTEGRATION_FIXTURES = {"app_server", "browser", "mariadb", "postgres", "project", "wheel_files"}
+"""Fixtures that start more than a Redis, make a Django project or build the wheel."""
 
 PERMANENT_TABLES = {"django_content_type", "auth_permission"}
 """Tables that keep their rows from test to test."""
@@ -66,15 +66,15 @@ def _fresh_tracking() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask pytest-django for the databases that each test's parameters name, and mark the tests that need servers."""
+    """Ask pytest-django for the databases that each test's parameters name, and mark integration tests."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         alias = callspec.params.get("database") if callspec else None
         if alias == "default" or alias in databases.SERVERS:
             item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
-        fixtures = SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        fixtures = INTEGRATION_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if fixtures or alias in databases.KINDS or _named_databases(item) - {"default"}:
-            item.add_marker("servers")
+            item.add_marker("integration")
     # A long test that begins last leaves the other workers idle.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import connections
 from playwright.async_api import Browser
 from pytest_django import Settings
@@ -85,7 +85,11 @@ def test_sentinel_promotes_the_replica_when_the_master_is_killed() -> None:
         wait_until(lambda: pair.master_port() == pair.replica.port, 30, "the replica is promoted")
 
 
-def test_each_database_takes_rows_from_django(database: str) -> None:
+@pytest.mark.parametrize("turn", [1, 2])
+def test_each_test_begins_with_permissions_and_without_rows(database: str, turn: int) -> None:
+    assert Permission.objects.using(database).filter(codename="view_pageview").exists()
+    assert not Group.objects.using(database).exists()
+
     Group.objects.using(database).create(name="readers")
 
     assert Group.objects.using(database).count() == 1
@@ -107,6 +111,16 @@ def test_postgres_and_mariadb_answer_their_own_clients(postgres: PostgresServer,
     with mariadb.connect() as other, other.cursor() as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("app_server")
+def test_a_test_that_can_start_a_site_is_an_integration_test(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("integration")
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_a_test_with_redis_alone_is_no_integration_test(request: pytest.FixtureRequest) -> None:
+    assert not request.node.get_closest_marker("integration")
 
 
 def test_tracking_settings_last_for_one_test(tracking_settings: Callable[..., None], settings: Settings) -> None:
