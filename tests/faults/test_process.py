@@ -114,9 +114,9 @@ def test_preloaded_workers_that_come_and_go_count_every_answer_once(
 
 FORK = """
 import os, time
-from codex_tracking.buffer import get_buffer
+from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.recorder import NOBODY, bare_hit
-from codex_tracking.runner import get_runner
+from codex_tracking.pipeline.runner import get_runner
 
 def put(path):
     client = NOBODY._replace(agent="Mozilla/5.0 (X11; Linux) Firefox/140.0")

@@ -468,7 +468,7 @@ django.setup()
 from django.core.management import call_command
 call_command("check")
 from django.urls import reverse
-from codex_tracking.live import socket_path
+from codex_tracking.stats.live import socket_path
 print(reverse("codex_tracking:api-live"), repr(socket_path()))
 """
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.site.settings"}
