@@ -116,6 +116,7 @@ def main(method: str, rows: int, step: int = 1, first: int = 0) -> None:
 async def fill(day: str, paths: Iterator[str]) -> None:
     """Bring these paths to Redis, each viewed a few times by one visitor."""
     from codex_tracking.counters.batch import Batch
+    from codex_tracking.counters.fields import counter, first
     from codex_tracking.store.loops import close_manager, get_tracking_manager
 
     manager = get_tracking_manager()
@@ -123,7 +124,7 @@ async def fill(day: str, paths: Iterator[str]) -> None:
     stream = f"bench.{time.time_ns()}"
     while part := list(islice(paths, 250)):
         seq += 1
-        counts = {f"p:{path}": 3 for path in part} | {f"p+:{path}": 1 for path in part}
+        counts = {counter("path", path): 3 for path in part} | {first(counter("path", path)): 1 for path in part}
         answer = await manager.apply(Batch(day, stream, seq, int(time.time()), counts), generation)
         assert answer.status == "OK"
     await close_manager()

@@ -201,16 +201,17 @@ async def _asked(client: Client, address: str, repeat: int) -> dict[str, Any]:
 async def arrive(day: str) -> None:
     """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
     from codex_tracking.counters.batch import Batch
-    from codex_tracking.counters.fields import Dimension
+    from codex_tracking.counters.fields import Counts, Dimension, counter, first
     from codex_tracking.store.loops import close_manager, get_tracking_manager
     from tests.bench.flushing import PATH
 
-    counts: dict[str, int] = {}
+    counts: Counts = {}
     for number in range(UNFLUSHED):
-        counts |= {f"p:{PATH.format(7 * number + 1)}": 3, f"p+:{PATH.format(7 * number + 1)}": 1}
+        page = counter("path", PATH.format(7 * number + 1))
+        counts |= {page: 3, first(page): 1}
     for dimension in set(get_args(Dimension)) - {"hour", "minute"}:
-        counts |= {f"{dimension}:{dimension}-{10 * number}": 2 for number in range(50)}
-        counts |= {f"{dimension}+:{dimension}-{10 * number}": 1 for number in range(50)}
+        values = [counter(dimension, f"{dimension}-{10 * number}") for number in range(50)]
+        counts |= dict.fromkeys(values, 2) | {first(value): 1 for value in values}
     manager = get_tracking_manager()
     generation, counters = await manager.join(day), list(counts.items())
     for seq, start in enumerate(range(0, len(counters), 500), 1):

@@ -21,6 +21,7 @@ from codex_tracking.counters.day_counts import (
     EMBEDDED_VISITORS,
 )
 from codex_tracking.counters.days import Clock, accepted_days
+from codex_tracking.counters.fields import Counts, counter, first, total
 from codex_tracking.hits.hit import Hit
 from codex_tracking.settings import EMBEDDED, TrackingSettings
 from tests.kit.pipeline import GOOGLEBOT, view
@@ -57,7 +58,7 @@ def batches(aggregator: Aggregator, day: str = DAY, salt: bytes = SALT) -> list[
     return found
 
 
-def counts(hits: Iterable[Hit], **settings: Any) -> dict[str, int]:
+def counts(hits: Iterable[Hit], **settings: Any) -> Counts:
     """Return the counters of hits, and those of their visits when each pause of 30 minutes begins a new one."""
     (batch,) = batches(counting(hits, **settings))
     return batch.counts | local_visits(batch.visits)
@@ -68,21 +69,21 @@ def counts(hits: Iterable[Hit], **settings: Any) -> dict[str, int]:
 
 def test_a_view_counts_its_path_and_hour() -> None:
     found = counts([at(0, "/a/"), at(1, "/a/"), at(2, "/b/")])
-    assert (found["p:/a/"], found["p:/b/"]) == (2, 1)
-    assert found["hour:13"] == 3
+    assert (found[counter("path", "/a/")], found[counter("path", "/b/")]) == (2, 1)
+    assert found[counter("hour", "13")] == 3
 
 
 def test_a_view_counts_browser_system_device_and_language() -> None:
     found = counts([at(0, language="de-DE,de;q=0.9")])
-    assert (found["browser:Firefox"], found["device:desktop"]) == (1, 1)
-    assert found["language:de"] == 1
+    assert (found[counter("browser", "Firefox")], found[counter("device", "desktop")]) == (1, 1)
+    assert found[counter("language", "de")] == 1
     assert [name for name in found if name.startswith("os:")]
 
 
 def test_a_view_that_came_from_elsewhere_counts_its_source_and_the_page_with_it() -> None:
     found = counts([at(0, "/a/", referrer="https://www.google.com/")])
-    assert (found["source:Google"], found["channel:search"]) == (1, 1)
-    assert found["page_source:/a/\tGoogle"] == 1
+    assert (found[counter("source", "Google")], found[counter("channel", "search")]) == (1, 1)
+    assert found[counter("page_source", "/a/\tGoogle")] == 1
 
 
 def test_a_view_from_our_own_site_has_no_source() -> None:
@@ -92,22 +93,22 @@ def test_a_view_from_our_own_site_has_no_source() -> None:
 
 def test_a_bot_counts_as_excluded_and_by_name_and_is_nobodys_visit() -> None:
     found = counts([at(0, agent=GOOGLEBOT), at(1, agent=GOOGLEBOT)])
-    assert found == {"excluded:bot": 2, "bot:Googlebot": 2}
+    assert found == {counter("excluded", "bot"): 2, counter("bot", "Googlebot"): 2}
 
 
 def test_bots_are_decided_by_settings() -> None:
-    assert counts([at(0)], bot_deny=("Firefox/140",))["excluded:bot"] == 1
-    assert counts([at(0, agent=GOOGLEBOT)], bot_allow=("Googlebot",))["p:/"] == 1
+    assert counts([at(0)], bot_deny=("Firefox/140",))[counter("excluded", "bot")] == 1
+    assert counts([at(0, agent=GOOGLEBOT)], bot_allow=("Googlebot",))[counter("path", "/")] == 1
 
 
 def test_exclusions_count_by_reason() -> None:
     hits = [at(0)._replace(kind="excluded", name=name) for name in ("prefix", "prefix", "method")]
-    assert counts(hits) == {"excluded:prefix": 2, "excluded:method": 1}
+    assert counts(hits) == {counter("excluded", "prefix"): 2, counter("excluded", "method"): 1}
 
 
 def test_paths_are_stored_without_secrets() -> None:
     found = counts([at(0, "/reset/MQ/abc-123/", secrets=("uidb64", "MQ", "token", "abc-123"))])
-    assert found["p:/reset/<uidb64>/<token>/"] == 1
+    assert found[counter("path", "/reset/<uidb64>/<token>/")] == 1
     assert not [name for name in found if "abc-123" in name]
 
 
@@ -115,7 +116,7 @@ def test_paths_are_stored_without_secrets() -> None:
     ("path", "stored"), [("/a\x00b", "(invalid)"), ("//evil.example/", "/evil.example/"), ("/" + "a" * 3_000, "(long)")]
 )
 def test_paths_nobody_should_store_still_count(path: str, stored: str) -> None:
-    assert counts([at(0, path)])[f"p:{stored}"] == 1
+    assert counts([at(0, path)])[counter("path", stored)] == 1
 
 
 def test_user_text_can_never_form_a_header_field() -> None:
@@ -128,74 +129,74 @@ def test_user_text_can_never_form_a_header_field() -> None:
 
 def test_views_with_pauses_under_half_an_hour_are_one_visit() -> None:
     found = counts([at(0), at(1_800), at(3_600)])
-    assert (found["t:visits"], found["t:engaged"], found["t:seconds"]) == (1, 1, 3_600)
+    assert (found[total("visits")], found[total("engaged")], found[total("seconds")]) == (1, 1, 3_600)
 
 
 def test_a_pause_over_half_an_hour_begins_another_visit() -> None:
     found = counts([at(0), at(1_801)])
-    assert found["t:visits"] == 2
-    assert "t:engaged" not in found
-    assert "t:seconds" not in found
+    assert found[total("visits")] == 2
+    assert total("engaged") not in found
+    assert total("seconds") not in found
 
 
 def test_a_visit_with_one_view_is_a_bounce() -> None:
     found = counts([at(0)])
-    assert found["t:visits"] == 1
-    assert "t:engaged" not in found
+    assert found[total("visits")] == 1
+    assert total("engaged") not in found
 
 
 def test_an_event_makes_a_visit_of_one_view_engaged() -> None:
-    assert counts([at(0), event("signup", 5)])["t:engaged"] == 1
+    assert counts([at(0), event("signup", 5)])[total("engaged")] == 1
 
 
 def test_an_event_alone_is_no_visit() -> None:
     found = counts([event("signup")])
-    assert found["event:signup"] == 1
-    assert "t:visits" not in found
+    assert found[counter("event", "signup")] == 1
+    assert total("visits") not in found
 
 
 def test_an_event_counts_each_time_and_each_visit_once() -> None:
     found = counts([at(0), event("play", 1), event("play", 2)])
-    assert (found["event:play"], found["event+:play"]) == (2, 1)
+    assert (found[counter("event", "play")], found[first(counter("event", "play"))]) == (2, 1)
 
 
 def test_an_event_with_a_value_counts_the_value_too() -> None:
     found = counts([event("search\tshoes")])
-    assert (found["event:search"], found["event_value:search\tshoes"]) == (1, 1)
+    assert (found[counter("event", "search")], found[counter("event_value", "search\tshoes")]) == (1, 1)
 
 
 def test_the_first_page_of_a_visit_is_its_entry() -> None:
     found = counts([at(0, "/a/"), at(1, "/b/")])
-    assert found["entry+:/a/"] == 1
-    assert "entry+:/b/" not in found
+    assert found[first(counter("entry", "/a/"))] == 1
+    assert first(counter("entry", "/b/")) not in found
 
 
 def test_the_source_of_a_visit_is_that_of_its_first_view() -> None:
     google, bing = "https://www.google.com/", "https://www.bing.com/"
     found = counts([at(0, referrer=google), at(1, referrer=bing)])
-    assert found["source+:Google"] == 1
-    assert "source+:Bing" not in found
-    assert found["source:Bing"] == 1
+    assert found[first(counter("source", "Google"))] == 1
+    assert first(counter("source", "Bing")) not in found
+    assert found[counter("source", "Bing")] == 1
 
 
 def test_a_visit_from_nowhere_is_direct() -> None:
-    assert counts([at(0)])["channel+:direct"] == 1
+    assert counts([at(0)])[first(counter("channel", "direct"))] == 1
 
 
 def test_each_page_counts_a_visitor_once() -> None:
     other = {"address": "192.0.2.9"}
     found = counts([at(0, "/a/"), at(1, "/a/"), at(2, "/b/"), at(3, "/a/", **other)])
-    assert (found["p+:/a/"], found["p+:/b/"]) == (2, 1)
+    assert (found[first(counter("path", "/a/"))], found[first(counter("path", "/b/"))]) == (2, 1)
 
 
 def test_views_that_arrive_out_of_order_are_one_visit() -> None:
     found = counts([at(60), at(0)])
-    assert (found["t:visits"], found["t:seconds"]) == (1, 60)
+    assert (found[total("visits")], found[total("seconds")]) == (1, 60)
 
 
 def test_an_opted_out_visitor_counts_as_a_view_and_as_nobody() -> None:
     (batch,) = batches(counting([at(0, "/a/", anonymous=True)]))
-    assert batch.counts["p:/a/"] == 1
+    assert batch.counts[counter("path", "/a/")] == 1
     assert (batch.ids, batch.visits) == ((), "[]")
 
 
@@ -240,7 +241,7 @@ def test_the_clock_goes_back_too() -> None:
 def test_hits_around_midnight_go_to_two_days() -> None:
     midnight = datetime(2026, 3, 3, 23, tzinfo=UTC).timestamp()
     aggregator = counting([view(at=midnight - 0.001), view(at=midnight)])
-    assert {day: batches(aggregator, day)[0].counts["p:/"] for day in ("2026-03-03", "2026-03-04")} == {
+    assert {day: batches(aggregator, day)[0].counts[counter("path", "/")] for day in ("2026-03-03", "2026-03-04")} == {
         "2026-03-03": 1,
         "2026-03-04": 1,
     }
@@ -260,7 +261,7 @@ def test_above_the_bound_fields_become_other_and_sums_stay_exact(monkeypatch: py
     found = [batch.counts for batch in batches(aggregator)]
     paths = {name: n for part in found for name, n in part.items() if name.startswith("p:")}
     assert sum(paths.values()) == 100
-    assert paths["p:(other)"] > 50
+    assert paths[counter("path", "(other)")] > 50
     assert sum(map(len, found)) <= 30 + len({"p", "hour", "minute", "browser", "os", "device"})
 
 
@@ -268,9 +269,9 @@ def test_many_sets_of_counters_lose_no_view(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(aggregator_module, "MOST_SETS", 3)
     (batch,) = batches(counting(at(n, route=f"r{n % 10}/", anonymous=True) for n in range(100)))
     assert {name: n for name, n in batch.counts.items() if name.startswith("route:")} == {
-        f"route:r{n}/": 10 for n in range(10)
+        counter("route", f"r{n}/"): 10 for n in range(10)
     }
-    assert batch.counts["browser:Firefox"] == batch.counts["p:/"] == 100
+    assert batch.counts[counter("browser", "Firefox")] == batch.counts[counter("path", "/")] == 100
 
 
 def test_two_long_values_fit_into_the_smallest_index_of_the_databases() -> None:
@@ -285,7 +286,7 @@ def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) 
     aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))
     batches(aggregator)
     aggregator.add(at(0, "/new/", anonymous=True))
-    assert batches(aggregator)[0].counts["p:/new/"] == 1
+    assert batches(aggregator)[0].counts[counter("path", "/new/")] == 1
 
 
 def test_no_address_is_left_in_memory_when_all_is_pushed() -> None:
@@ -299,8 +300,8 @@ def test_visitors_above_the_bound_are_dropped_and_counted_and_their_views_kept(m
     monkeypatch.setattr(aggregator_module, "MOST_VISITORS", 3)
     (batch,) = batches(counting(at(0, address=f"192.0.2.{n}") for n in range(10)))
     assert len(batch.ids) == 3
-    assert batch.counts["ledger:dropped_visitor"] == 7
-    assert batch.counts["p:/"] == 10
+    assert batch.counts[counter("ledger", "dropped_visitor")] == 7
+    assert batch.counts[counter("path", "/")] == 10
 
 
 def test_a_discarded_day_says_how_many_views_it_had() -> None:
@@ -343,7 +344,7 @@ def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> N
     hits = [at(m, f"/{n}/{m}/" + "ü" * 480, user=str(n)) for n in range(40) for m in range(64)]
     found = batches(counting(hits, redis_url=REDIS))
     assert max(map(size, found)) < 256 * 1024
-    assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 40
+    assert sum(local_visits(batch.visits).get(total("visits"), 0) for batch in found) == 40
     assert sum(n for batch in found for name, n in batch.counts.items() if name.startswith("p:")) == 40 * 64
     assert len({visitor for batch in found for visitor in batch.ids}) == 40
 
@@ -366,7 +367,7 @@ def test_one_visitor_with_many_visits_fits_into_batches_too() -> None:
     hits = [at(-3_600 * hour + m, f"/{hour}/{m}/" + "ü" * 480) for hour in range(8, 0, -1) for m in range(64)]
     found = batches(counting(hits, redis_url=REDIS))
     assert max(map(size, found)) < 256 * 1024
-    assert sum(local_visits(batch.visits).get("t:visits", 0) for batch in found) == 8
+    assert sum(local_visits(batch.visits).get(total("visits"), 0) for batch in found) == 8
     assert {len(batch.ids) for batch in found} <= {0, 1}
 
 
@@ -380,7 +381,7 @@ def test_visitors_wait_for_the_salt_while_counters_go_out() -> None:
     aggregator = counting([at(0)])
     unsalted = batches(aggregator, salt=b"")
     assert [batch.ids for batch in unsalted] == [()]
-    assert unsalted[0].counts["p:/"] == 1
+    assert unsalted[0].counts[counter("path", "/")] == 1
     (salted,) = batches(aggregator)
     assert len(salted.ids) == 1
     assert salted.counts == {}
@@ -403,7 +404,7 @@ def test_a_note_is_an_entry_of_the_days_ledger() -> None:
     aggregator = counting([])
     for _ in range(2):
         aggregator.note(DAY, "dropped_day", 3)
-    assert batches(aggregator)[0].counts == {"ledger:dropped_day": 6}
+    assert batches(aggregator)[0].counts == {counter("ledger", "dropped_day"): 6}
 
 
 def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone() -> None:

@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from codex_tracking import middleware
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.models import PageView
@@ -176,7 +177,7 @@ async def test_a_view_that_fails_counts_as_an_error(async_client: AsyncClient) -
     buffer.fold(10)
     batch = buffer.cut(today(), "stream", 1, b"salt")
     assert batch is not None
-    assert batch.counts["error:500 /boom/"] == 1
+    assert batch.counts[counter("error", "500 /boom/")] == 1
 
 
 @pytest.mark.usefixtures("slow_push")
@@ -238,7 +239,7 @@ async def test_an_answer_is_left_as_it_was(async_client: AsyncClient, settings: 
 async def test_a_counted_page_costs_no_query(async_client: AsyncClient, slow_push: None) -> None:
     # Without a database mark, any query fails the test.
     assert (await async_client.get("/", headers=BROWSER)).status_code == 200
-    assert get_buffer().counts()["p:/"] == 1
+    assert get_buffer().counts()[counter("path", "/")] == 1
 
 
 # --- nothing of it may fail ---
@@ -313,7 +314,7 @@ async def test_pages_are_answered_as_fast_as_ever_while_redis_is_silent(
     redis_server.resume()
 
     async def arrived() -> bool:
-        return (await get_tracking_manager().read([today()]))[today()].live.counts.get("p:/") == 31
+        return (await get_tracking_manager().read([today()]))[today()].live.counts.get(counter("path", "/")) == 31
 
     await until(arrived)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
+from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.flush import sync_to_async_run
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.models import Breakdown, DayTotals, PageView
@@ -67,6 +68,11 @@ def today() -> str:
 def request_for(path: str = "/", **headers: str) -> HttpRequest:
     """Return a request as a person's browser sends it."""
     return AsyncRequestFactory().get(path, headers={"user-agent": FIREFOX, "accept": "text/html"} | headers)
+
+
+def counters(counts: Mapping[str, int]) -> Counts:
+    """Return counters that a test writes as text, as Redis holds them: ``{"p:/": 2, "t:visits": 1}``."""
+    return {Counter(field): n for field, n in counts.items()}
 
 
 class Process:

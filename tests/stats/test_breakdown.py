@@ -25,7 +25,7 @@ from codex_tracking.stats import summary
 from codex_tracking.stats.periods import Period
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.daybook import DayBook
-from tests.kit.pipeline import GOOGLEBOT, Process, view
+from tests.kit.pipeline import GOOGLEBOT, Process, counters, view
 from tests.servers import RedisServer
 
 CHROME = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Mobile Safari/537.36"
@@ -245,7 +245,7 @@ def book(alias: str, date: str, counts: dict[str, int]) -> None:
     """Write a day's counters as a flush does."""
     with transaction.atomic(using=alias):
         entry = DayBook(date, alias, get_tracking_settings())
-        entry.add(counts)
+        entry.add(counters(counts))
         entry.totals.visitors += counts.get("t:visits", 0)
         entry.save()
 

@@ -17,7 +17,7 @@ from codex_tracking.store.client import STORE_ERRORS, connect
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import close_manager, get_tracking_manager, has_manager
 from codex_tracking.store.protocol import TrackingRedisManager, parse
-from tests.kit.pipeline import until
+from tests.kit.pipeline import counters, until
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.redis_client
@@ -36,7 +36,7 @@ async def manager(store: str) -> AsyncIterator[TrackingRedisManager]:
 
 def batch(seq: int = 1, counts: dict[str, int] | None = None, stream: str = STREAM, **more: Any) -> Batch:
     """Return a batch of one view of the front page."""
-    return Batch(DAY, stream, seq, 1_000, {"p:/": 1} if counts is None else counts, **more)
+    return Batch(DAY, stream, seq, 1_000, counters({"p:/": 1} if counts is None else counts), **more)
 
 
 def visits(*touches: tuple[str, int, int, int]) -> str:
@@ -45,8 +45,8 @@ def visits(*touches: tuple[str, int, int, int]) -> str:
 
 
 async def live(manager: TrackingRedisManager) -> dict[str, int]:
-    """Return the live counters."""
-    return (await manager.read([DAY]))[DAY].live.counts
+    """Return the live counters by their text."""
+    return {str(field): n for field, n in (await manager.read([DAY]))[DAY].live.counts.items()}
 
 
 # --- apply ---
@@ -186,7 +186,7 @@ async def test_several_days_are_read_at_once_and_visitors_where_they_are_asked_f
 ) -> None:
     days = ["2026-03-01", "2026-03-02", DAY]
     for n, day in enumerate(days[1:], 1):
-        await manager.apply(Batch(day, STREAM, 1, 1_000, {"p:/": n}, ids=("a", "b")), await manager.join(day))
+        await manager.apply(Batch(day, STREAM, 1, 1_000, counters({"p:/": n}), ids=("a", "b")), await manager.join(day))
     held = await manager.read(days, days[:2])
     assert {day: each.live.counts for day, each in held.items()} == {days[0]: {}, days[1]: {"p:/": 1}, DAY: {"p:/": 2}}
     estimates = [each.uniques.estimate if each.uniques else None for each in held.values()]

@@ -22,7 +22,7 @@ from codex_tracking.tables import prune as prune_module
 from codex_tracking.tables.daybook import DayBook
 from codex_tracking.tables.prune import KEPT, first_kept, prune
 from codex_tracking.tables.toplists import TOP_PAGES
-from tests.kit.pipeline import Process, view
+from tests.kit.pipeline import Process, counters, view
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def fill(alias: str, *backs: int, pages: int = 12) -> None:
             book = DayBook(day(back).isoformat(), alias, get_tracking_settings())
             counts = {f"p:/{n}/": n + 1 for n in range(pages)} | {f"p+:/{n}/": 1 for n in range(pages)}
             more = {"hour:09": 5, "browser:Firefox": 5, "referrer:a.example/x": 2, "ledger:imported": 1, "event:a": 1}
-            book.add(counts | more | {"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1})
+            book.add(counters(counts | more | {"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1}))
             book.add_visitors(Uniques(7, b"HYLL" + bytes(11) + b"\x80" + bytes(12_288)))
             book.save()
 

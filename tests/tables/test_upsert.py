@@ -13,6 +13,7 @@ import pytest
 from django.db import connections, transaction
 
 from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.fields import counter, first, views_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.protocol import Seal, Uniques
@@ -165,7 +166,7 @@ def sealed(*pieces: bytes, **acked: int) -> Sealed:
 
 def batch(seq: int, **counts: int) -> Batch:
     """Return a batch of page views."""
-    return Batch(TODAY, "s", seq, 0, {f"p:/{path}": n for path, n in counts.items()})
+    return Batch(TODAY, "s", seq, 0, {counter("path", f"/{path}"): n for path, n in counts.items()})
 
 
 def test_a_seal_is_applied_once_and_in_its_place(database: str) -> None:
@@ -203,8 +204,9 @@ def test_caps_fold_what_is_new_and_conserve_every_sum(database: str) -> None:
     settings = TrackingSettings(max_paths_per_day=4)
     total = 0
     for seq in range(1, 6):
-        counts = {f"p:/{seq}/{number}": number + 1 for number in range(3)} | {"p:/known": 1, f"p+:/{seq}/0": 1}
-        total += sum(n for counter, n in counts.items() if counter.startswith("p:"))
+        counts = {counter("path", f"/{seq}/{number}"): number + 1 for number in range(3)}
+        counts |= {counter("path", "/known"): 1, first(counter("path", f"/{seq}/0")): 1}
+        total += views_of(counts)
         settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], settings)
         found = paths(database)
         assert sum(views for views, _, _ in found.values()) == DayTotals.objects.using(database).get().views == total
@@ -216,7 +218,8 @@ def test_caps_fold_what_is_new_and_conserve_every_sum(database: str) -> None:
 def test_each_dimension_has_a_cap_of_its_own(database: str) -> None:
     with patch.object(daybook, "VALUES_PER_DIMENSION", 3):
         for seq in range(1, 5):
-            counts = {f"source:{seq}.{number}": 1 for number in range(3)} | {f"entry+:/{seq}": 1, "os:Linux": 2}
+            counts = {counter("source", f"{seq}.{number}"): 1 for number in range(3)}
+            counts |= {first(counter("entry", f"/{seq}")): 1, counter("os", "Linux"): 2}
             settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], SETTINGS)
     rows: dict[str, list[tuple[int, int]]] = {}
     for row in Breakdown.objects.using(database):
