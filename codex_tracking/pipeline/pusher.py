@@ -17,7 +17,7 @@ from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.retained import shorten
-from codex_tracking.store.protocol import Answer
+from codex_tracking.store.answers import Answer
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Pusher:
         """Send everything that waits.
 
         Raises:
-            One of ``manager.STORE_ERRORS``: Redis is away; nothing is lost, call again later.
+            One of ``client.STORE_ERRORS``: Redis is away; nothing is lost, call again later.
             django.db.DatabaseError: Redis lost a day and the database is away too; nothing is lost, call again later.
         """
         self._leave_past()
@@ -118,7 +118,7 @@ class Pusher:
                 link.inflight = self.buffer.cut(link.day, link.stream, link.seq + 1, link.salt)
                 if link.inflight is None:
                     return
-            answer = await flusher.manager.apply(link.inflight, link.generation)
+            answer = await flusher.store.apply(link.inflight, link.generation)
             if answer.status in ("GEN", "GAP"):
                 await self._rebase(link, flusher)
             else:
@@ -129,8 +129,8 @@ class Pusher:
     async def _join(self, link: Link, flusher: Flusher) -> None:
         # Proposing the salt that we know keeps a visitor one visitor when Redis has lost it.
         proposed = self._salts.get(link.day) or secrets.token_bytes(16)
-        link.salt = self._salts[link.day] = await flusher.manager.salt(link.day, proposed)
-        link.generation = await flusher.manager.join(link.day)
+        link.salt = self._salts[link.day] = await flusher.store.salt(link.day, proposed)
+        link.generation = await flusher.store.join(link.day)
 
     def _acknowledge(self, link: Link, batch: Batch, answer: Answer) -> None:
         ledger.add("pushed", views_of(batch.counts))
@@ -150,7 +150,7 @@ class Pusher:
         for link in list(self.links.values()):
             if not link.retained:
                 continue
-            generation, durable, last = await flusher.manager.watch(link.day, link.stream)
+            generation, durable, last = await flusher.store.watch(link.day, link.stream)
             if generation != link.generation or last < link.seq:
                 await self._rebase(link, flusher)
             else:
@@ -163,7 +163,7 @@ class Pusher:
         ledger.add("rebases")
         await flusher.flush(link.day)
         await self.settle(link, flusher)
-        await flusher.manager.drop(link.day, lost)
+        await flusher.store.drop(link.day, lost)
 
     async def settle(self, link: Link, flusher: Flusher, requeue: bool = True) -> None:
         """Write the link's batches straight to the database, and leave its generation for ever.

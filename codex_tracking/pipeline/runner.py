@@ -148,7 +148,7 @@ class Runner:
             # Not the end, or every request would start us anew.
             await self._stopping.wait()
             return
-        from codex_tracking.store.loops import close_manager
+        from codex_tracking.store.loops import close_store
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -156,7 +156,7 @@ class Runner:
                 group.create_task(self._flush(flusher))
             await self._drain(flusher)
         finally:
-            await close_manager()
+            await close_store()
 
     async def _load(self) -> Flusher | None:
         assert self._loaded is not None
@@ -174,11 +174,11 @@ class Runner:
     def _flusher(self) -> Flusher:
         from codex_tracking.pipeline.flusher import Flusher
         from codex_tracking.pipeline.pusher import Pusher
-        from codex_tracking.store.loops import get_tracking_manager
+        from codex_tracking.store.loops import get_store
 
         if self._pusher is None:
             self._pusher = Pusher(get_buffer())
-        return Flusher(get_tracking_manager(), self._thread().run)
+        return Flusher(get_store(), self._thread().run)
 
     async def _push(self, flusher: Flusher) -> None:
         """Count what arrived every ``push_interval``, and send it; fold on while Redis is away."""
@@ -193,7 +193,7 @@ class Runner:
             try:
                 if ledger.failing_since:
                     # Without traffic nothing else would show that Redis is back.
-                    await flusher.manager.client.ping()
+                    await flusher.store.client.ping()
                 await self._pusher.push(flusher)
                 if now >= check_at:
                     await self._pusher.check(flusher)
@@ -231,7 +231,7 @@ class Runner:
             if self._stopping.is_set():
                 return
             try:
-                if await flusher.manager.lease(holder, interval * 0.9):
+                if await flusher.store.lease(holder, interval * 0.9):
                     await flusher.flush_pending()
                     ledger.flushed_at = time.time()
                     if failing:
@@ -291,13 +291,13 @@ class Runner:
             logger.exception("views were lost at exit")
 
     async def _last_drain(self) -> None:
-        from codex_tracking.store.loops import close_manager
+        from codex_tracking.store.loops import close_store
 
         try:
             async with asyncio.timeout(get_tracking_settings().shutdown_timeout):
                 await self._drain(self._flusher())
         finally:
-            await close_manager()
+            await close_store()
 
 
 _runner = Runner()

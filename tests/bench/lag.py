@@ -69,11 +69,11 @@ async def scenario(name: str, size: int) -> None:
     from codex_tracking.pipeline.threads import DatabaseThread
     from codex_tracking.selector import TrackingSelector
     from codex_tracking.settings import get_tracking_settings
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
     settings = get_tracking_settings()
     pusher = Pusher(Buffer(Aggregator(settings)))
-    flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
+    flusher = Flusher(get_store(), DatabaseThread().run)
     warm(settings)
     # Connections, scripts and caches that any process has after its first second.
     await push(pusher, flusher, 100)
@@ -99,7 +99,7 @@ async def scenario(name: str, size: int) -> None:
         await watched(lambda: flusher.flush(day), size)
     elif name == "settle":
         await push(pusher, flusher, size)
-        await flusher.manager.client.flushall()
+        await flusher.store.client.flushall()
         await watched(lambda: pusher.check(flusher), size)
     elif name == "read":
         await push(pusher, flusher, size)
@@ -118,7 +118,7 @@ async def scenario(name: str, size: int) -> None:
             await flusher.flush_pending()
 
         await watched(life, 5_000)
-    await close_manager()
+    await close_store()
 
 
 async def start() -> None:

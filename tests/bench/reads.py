@@ -202,7 +202,7 @@ async def arrive(day: str) -> None:
     """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
     from codex_tracking.counters.batch import Batch
     from codex_tracking.counters.fields import Dimension
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
     from tests.bench.flushing import PATH
 
     counts: dict[str, int] = {}
@@ -211,13 +211,13 @@ async def arrive(day: str) -> None:
     for dimension in set(get_args(Dimension)) - {"hour", "minute"}:
         counts |= {f"{dimension}:{dimension}-{10 * number}": 2 for number in range(50)}
         counts |= {f"{dimension}+:{dimension}-{10 * number}": 1 for number in range(50)}
-    manager = get_tracking_manager()
-    generation, counters = await manager.join(day), list(counts.items())
+    store = get_store()
+    generation, counters = await store.join(day), list(counts.items())
     for seq, start in enumerate(range(0, len(counters), 500), 1):
         batch = Batch(day, "bench", seq, int(time.time()), dict(counters[start : start + 500]))
-        answer = await manager.apply(batch, generation)
+        answer = await store.apply(batch, generation)
         assert answer.status == "OK"
-    await close_manager()
+    await close_store()
 
 
 async def timed(look: Callable[[], Awaitable[Any]], repeat: int) -> list[float]:

@@ -191,7 +191,7 @@ class Steps:
         """Bound ``paths`` per day, ``values`` per dimension, or fields in ``memory`` and in ``retained`` batches."""
         if what == "paths":
             settings = replace(self.world.settings, max_paths_per_day=int(most))
-            self.world.settings = self.world.flusher.manager.settings = settings
+            self.world.settings = self.world.flusher.store.settings = settings
         for module, name in BOUNDS.get(what, ()):
             self.stack.enter_context(patch.object(module, name, int(most)))
 

@@ -206,7 +206,7 @@ MUTANTS = [
     Mutant(
         "a flush that was overtaken drops a sound generation",
         "pipeline/flusher.py",
-        {"if not await self.manager.standing(day, seal):": "if False:"},
+        {"if not await self.store.standing(day, seal):": "if False:"},
         "a flush that was overtaken drops nothing",
     ),
     Mutant(
@@ -219,9 +219,9 @@ MUTANTS = [
         "visitors are read before the counters",
         "pipeline/flusher.py",
         {
-            "        uniques = await self.manager.uniques(day)\n": "",
+            "        uniques = await self.store.uniques(day)\n": "",
             "return Sealed(acked, piles.counters, uniques)": (
-                "return Sealed(acked, piles.counters, await self.manager.uniques(day))"
+                "return Sealed(acked, piles.counters, await self.store.uniques(day))"
             ),
         },
         "a wipe at any operation of a flush loses no visitor of written views",
@@ -315,7 +315,7 @@ MUTANTS = [
     Mutant(
         "a settled generation takes no new batches",
         "pipeline/pusher.py",
-        {"await flusher.manager.drop(link.day, lost)": "pass"},
+        {"await flusher.store.drop(link.day, lost)": "pass"},
         "a settled generation takes no new batches",
     ),
     Mutant(
