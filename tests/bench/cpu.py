@@ -84,7 +84,7 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
         begin = time.process_time()
         await pusher.fold()
         counted = time.process_time()
-        await pusher.push(flusher)
+        await pusher.push(flusher.store, flusher)
         parts = (spent[bare], spent[tracked] - spent[bare], counted - begin, time.process_time() - counted)
         for samples, seconds in zip(found.values(), parts, strict=True):
             samples.append(seconds / TURN * 1e6)

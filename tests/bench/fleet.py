@@ -110,7 +110,7 @@ async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: li
         views += number
         await pusher.fold()
         begin = time.perf_counter()
-        await pusher.push(flusher)
+        await pusher.push(flusher.store, flusher)
         pushes.append((time.perf_counter() - begin) * 1000)
         await asyncio.sleep(PUSH_SECONDS)
     return views

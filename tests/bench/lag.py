@@ -79,14 +79,14 @@ async def scenario(name: str, size: int) -> None:
     await push(pusher, flusher, 100)
     await flusher.flush_pending()
     await TrackingSelector.overview()
-    day = next(iter(pusher.links))
+    day = next(iter(pusher.streams))
 
     if name == "fold":
         await put(pusher, 5_000)
         await watched(pusher.fold, 5_000)
     elif name == "push":
         await count(pusher, size)
-        await watched(lambda: pusher.push(flusher), size)
+        await watched(lambda: pusher.push(flusher.store, flusher), size)
     elif name == "keep":
 
         async def work() -> None:
@@ -100,7 +100,7 @@ async def scenario(name: str, size: int) -> None:
     elif name == "settle":
         await push(pusher, flusher, size)
         await flusher.store.client.flushall()
-        await watched(lambda: pusher.check(flusher), size)
+        await watched(lambda: pusher.check(flusher.store, flusher), size)
     elif name == "read":
         await push(pusher, flusher, size)
 
@@ -149,7 +149,7 @@ async def count(pusher: Pusher, fields: int, first: int = 0) -> None:
 async def push(pusher: Pusher, flusher: Any, fields: int, first: int = 0) -> None:
     """Bring about so many counters to Redis."""
     await count(pusher, fields, first)
-    await pusher.push(flusher)
+    await pusher.push(flusher.store, flusher)
 
 
 async def watched(work: Work, size: int) -> None:

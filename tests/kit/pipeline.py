@@ -81,12 +81,16 @@ class Process:
         """A flusher on the running loop's client and the test's own database connection."""
         return Flusher(get_store(), sync_to_async_run)
 
+    async def check(self) -> None:
+        """Ask Redis whether it still has what was pushed."""
+        await self.pusher.check(self.flusher.store, self.flusher)
+
     async def push(self, *hits: RawHit) -> None:
         """Count hits and bring them to Redis."""
         for hit in hits:
             self.buffer.put(hit)
         await self.pusher.fold()
-        await self.pusher.push(self.flusher)
+        await self.pusher.push(self.flusher.store, self.flusher)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:

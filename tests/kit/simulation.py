@@ -31,7 +31,7 @@ from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.runner import Runner
+from codex_tracking.pipeline.tasks import drain
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import protocol
@@ -214,11 +214,11 @@ class Worker:
     async def push(self) -> None:
         """Send what waits."""
         await self.pusher.fold()
-        await self.pusher.push(self.flusher)
+        await self.pusher.push(self.flusher.store, self.flusher)
 
     async def check(self) -> None:
         """Ask whether Redis still has what it took."""
-        await self.pusher.check(self.flusher)
+        await self.pusher.check(self.flusher.store, self.flusher)
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a transaction."""
@@ -229,9 +229,7 @@ class Worker:
 
     async def drain(self) -> None:
         """Bring everything into the database, as at SIGTERM."""
-        runner = Runner()
-        runner._pusher = self.pusher
-        await runner._drain(self.flusher)
+        await drain(self.pusher, self.flusher.store, self.flusher)
 
 
 class World:
@@ -512,7 +510,7 @@ async def settle_down(world: World, workers: list[Worker]) -> None:
     for _ in range(20):
         for worker in workers:
             await worker.push()
-        for day in sorted({day for worker in workers for day in worker.pusher.links} | {world.day(), world.day(-1)}):
+        for day in sorted({day for worker in workers for day in worker.pusher.streams} | {world.day(), world.day(-1)}):
             await world.flush(day)
         for worker in workers:
             await worker.check()

@@ -244,8 +244,8 @@ class Steps:
 
     async def spans(self, *spans: str) -> None:
         """How many batches each retained one stands for."""
-        [link] = self._worker.pusher.links.values()
-        assert [str(batch.span) for _, batch in link.retained] == list(spans)
+        [stream] = self._worker.pusher.streams.values()
+        assert [str(batch.span) for _, batch in stream.retained] == list(spans)
 
     async def totals(self, **figures: str) -> None:
         """Columns of the day's totals."""

@@ -62,10 +62,10 @@ async def test_one_visitor_is_one_visitor_to_all_processes(store: str, process: 
 async def test_batches_are_kept_until_the_database_has_them(store: str, process: Process) -> None:
     await process.push(view())
     assert not process.pusher.idle
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert not process.pusher.idle
     await flush_page_views()
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert process.pusher.idle
 
 
@@ -74,7 +74,7 @@ async def test_the_next_push_lets_flushed_batches_go_too(store: str, process: Pr
     await flush_page_views()
     await process.push(view())
     await flush_page_views()
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert process.pusher.idle
     assert await rows() == {"/": 2}
 
@@ -103,7 +103,7 @@ async def test_a_store_that_lost_its_counters_is_made_up_for_from_memory(store: 
 async def test_a_loss_is_noticed_without_traffic(store: str, process: Process) -> None:
     await process.push(*views("/a/", 3))
     await get_store().client.flushall()
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert await rows() == {"/a/": 3}
     # The visitors are told to Redis again, their visits are not.
     await process.push()

@@ -21,7 +21,7 @@ from asgiref.sync import sync_to_async
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import PageView
-from codex_tracking.pipeline import runner as runner_module
+from codex_tracking.pipeline import tasks
 from codex_tracking.pipeline.runner import Runner, get_runner
 from codex_tracking.pipeline.threads import fresh_connections
 from codex_tracking.selector import TrackingSelector
@@ -425,7 +425,7 @@ async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
     def broken() -> None:
         raise OSError("no disk")
 
-    monkeypatch.setattr(runner_module, "load", broken)
+    monkeypatch.setattr(tasks, "load", broken)
     runner = Runner()
     runner.start()
     await runner.loaded()
@@ -436,9 +436,9 @@ async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
 
 
 async def test_a_start_waits_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "LOAD_SECONDS", 0.2)
+    monkeypatch.setattr(tasks, "LOAD_SECONDS", 0.2)
     free = threading.Event()
-    monkeypatch.setattr(runner_module, "load", lambda: free.wait(20))
+    monkeypatch.setattr(tasks, "load", lambda: free.wait(20))
     runner = Runner()
     runner.start()
     try:

@@ -346,7 +346,7 @@ async def test_a_redis_that_lost_everything_lowers_no_read(without_redis: Proces
     redis_server.forget()
     assert await TrackingSelector.daily_counts() == {"/a/": 2}
     await without_redis.push()
-    await without_redis.pusher.check(without_redis.flusher)
+    await without_redis.check()
     assert await TrackingSelector.daily_counts() == {"/a/": 3}
 
 
