@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.days import parse_day
 from codex_tracking.pipeline.flusher import Flusher
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 
 T = TypeVar("T")
 
@@ -30,12 +30,12 @@ async def flush_page_views(date_str: str | None = None) -> int:
         RuntimeError: called inside ``transaction.atomic()``, whose rollback would lose what Redis has forgotten.
     """
     day = parse_day(date_str)
-    return await Flusher(get_tracking_manager(), sync_to_async_run).flush(day)
+    return await Flusher(get_store(), sync_to_async_run).flush(day)
 
 
 async def flush_pending() -> int:
     """Write every day that may hold something; the same as ``flush_page_views`` for today and the days around it."""
-    return await Flusher(get_tracking_manager(), sync_to_async_run).flush_pending()
+    return await Flusher(get_store(), sync_to_async_run).flush_pending()
 
 
 async def sync_to_async_run(function: Callable[..., T], *args: Any) -> T:

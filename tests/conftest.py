@@ -31,7 +31,7 @@ from django.db import connections
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
 
-from codex_tracking.store.loops import close_manager
+from codex_tracking.store.loops import close_store
 from codex_tracking.testing import reset_tracking
 from tests.kit import databases
 from tests.kit.pipeline import Process
@@ -185,7 +185,7 @@ def store(request: pytest.FixtureRequest, tracking_settings: Callable[..., None]
 async def process() -> AsyncIterator[Process]:
     """Yield one process's memory and pusher; the test's Redis client is closed after it."""
     yield Process()
-    await close_manager()
+    await close_store()
 
 
 class Sites:

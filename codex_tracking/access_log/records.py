@@ -17,7 +17,7 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import counter, split
 from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import sketch_of
 from codex_tracking.tables.daybook import DayBook
 

@@ -9,11 +9,9 @@ from zlib import crc32
 from codex_tracking.counters.batch import VISIT_GAP, Touch
 from codex_tracking.counters.day_counts import DayCounts
 from codex_tracking.counters.fields import Counter, add_to, counter, first, total
-from codex_tracking.store.protocol import VISITORS_WITH_STATE
-from codex_tracking.store.sketch import REGISTERS, see
+from codex_tracking.store.protocol import NAMES_PER_VISITOR, VISITORS_WITH_STATE
+from codex_tracking.store.sketch import REGISTERS, add
 
-PAGES_SEEN = 64
-"""Pages of one visitor and day that are told apart, as in Redis."""
 ENGAGED = 2
 """Views that make a visit no bounce."""
 
@@ -41,7 +39,7 @@ class DayVisits:
         for identity, touches in day.touches.items():
             digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=self.salt, digest_size=8).digest()
             visitor = int.from_bytes(digest, "little")
-            see(self.registers, visitor)
+            add(self.registers, visitor)
             state = self._states.get(visitor)
             for touch in touches:
                 state = _goes_on(state, touch, counts)
@@ -73,7 +71,7 @@ def _goes_on(state: tuple[int, int, bytes] | None, touch: Touch, counts: Sums[Co
         last = touch.last
     for path in touch.paths:
         digest = crc32(path.encode()).to_bytes(4, "little")
-        if len(pages) < 4 * PAGES_SEEN and digest not in pages:
+        if len(pages) < 4 * NAMES_PER_VISITOR and digest not in pages:
             pages += digest
             counts[first(counter("path", path))] += 1
     return last, views + touch.views, pages

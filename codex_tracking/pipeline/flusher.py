@@ -10,7 +10,8 @@ from django.db import DatabaseError
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.pipeline.partitions import Piles
-from codex_tracking.store.protocol import Seal, TrackingRedisManager
+from codex_tracking.store.answers import Seal
+from codex_tracking.store.protocol import Store
 from codex_tracking.tables.prune import Daily
 from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, write_seal
 from codex_tracking.tables.toplists import list_finished_days
@@ -26,12 +27,12 @@ class Flusher:
     """Moves sealed parts into the database; any number may run at once, die anywhere and be repeated.
 
     Args:
-        manager: of the running event loop.
+        store: of the running event loop.
         run: runs the transactions.
     """
 
-    def __init__(self, manager: TrackingRedisManager, run: Run) -> None:
-        self.manager = manager
+    def __init__(self, store: Store, run: Run) -> None:
+        self.store = store
         self.run = run
 
     async def flush_pending(self) -> int:
@@ -48,7 +49,7 @@ class Flusher:
         if failure:
             raise failure
         if daily.due(today):
-            await self.run(daily.run, today, self.manager.settings)
+            await self.run(daily.run, today, self.store.settings)
         await self.run(list_finished_days, today)
         return written
 
@@ -61,9 +62,9 @@ class Flusher:
         """
         paths = 0
         for _ in range(ATTEMPTS):
-            seal = await self.manager.seal(day)
+            seal = await self.store.seal(day)
             if seal.status == "NONE":
-                if retire and await self.manager.retire(day):
+                if retire and await self.store.retire(day):
                     await self.run(forget_generations, day)
                 break
             outcome = await self._write(day, seal)
@@ -71,9 +72,9 @@ class Flusher:
                 continue
             paths += outcome.paths
             if outcome.verdict == "done":
-                await self.manager.done(day, seal.id)
+                await self.store.done(day, seal.id)
             elif outcome.verdict == "drop":
-                await self.manager.drop(day, seal.generation)
+                await self.store.drop(day, seal.generation)
             if seal.status == "NEW" and outcome.verdict == "done":
                 break
         return paths
@@ -85,10 +86,10 @@ class Flusher:
             sealed = await self._read(day, seal.id)
             if sealed is None:
                 return None
-        outcome: Outcome = await self.run(write_seal, day, seal, sealed, self.manager.settings)
+        outcome: Outcome = await self.run(write_seal, day, seal, sealed, self.store.settings)
         if outcome.verdict != "changed":
             return outcome
-        if not await self.manager.standing(day, seal):
+        if not await self.store.standing(day, seal):
             return None
         # Redis still has this seal and the database still expects another one: the chain is broken for good.
         last: str = await self.run(last_seal, day, seal.generation)
@@ -96,9 +97,9 @@ class Flusher:
 
     async def _read(self, day: str, seal: str) -> Sealed | None:
         # Before the chunks: if Redis is wiped in between, the chunks say so, and the visitors are asked for again.
-        uniques = await self.manager.uniques(day)
+        uniques = await self.store.uniques(day)
         piles, size = Piles(), 0
-        async for chunk in self.manager.chunks(day, seal):
+        async for chunk in self.store.chunks(day, seal):
             if chunk is None:
                 return None
             piles.add(chunk)
@@ -111,4 +112,4 @@ class Flusher:
 
     async def settle(self, day: str, generation: str, stream: str, batches: Iterable[Batch]) -> None:
         """Close a generation and write a worker's own batches that its flushes did not bring; safe to repeat."""
-        await self.run(settle, day, generation, stream, list(batches), self.manager.settings)
+        await self.run(settle, day, generation, stream, list(batches), self.store.settings)

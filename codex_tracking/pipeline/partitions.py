@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 
 from codex_tracking.counters.fields import FIRST, PATH
-from codex_tracking.store.protocol import Chunk
+from codex_tracking.store.answers import Chunk
 
 PATH_DIMENSIONS = (PATH.encode(), (PATH + FIRST).encode())
 FIELDS_PER_PILE = 2_000

@@ -9,32 +9,39 @@ import secrets
 import uuid
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from codex_tracking.counters.batch import MOST_FIELDS, Batch, local_visits
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.retained import shorten
-from codex_tracking.store.protocol import Answer
+
+if TYPE_CHECKING:
+    # For types alone: a process makes its pusher before anything has loaded Redis.
+    from codex_tracking.pipeline.flusher import Flusher
+    from codex_tracking.store.answers import Answer
+    from codex_tracking.store.protocol import Store
 
 logger = logging.getLogger(__name__)
 
 FOLD_STEP = 10
-"""Hits counted between two looks at the clock: 0.05 ms, and a few where every user agent is new."""
+"""Hits counted between two looks at the clock: 0.05 ms, or more where every user agent is new."""
 TURN_SECONDS = 0.002
 """How long hits are counted before the event loop gets its turn."""
 
 
 @dataclass
-class Link:
-    """This process's standing with one day in Redis."""
+class DayStream:
+    """This process's batches of one day, and the generation in Redis that they go to."""
 
     day: str
-    stream: str
+    id: str
+    """New whenever the stream leaves a generation, since a generation that it has left may come back."""
     generation: str = ""
     seq: int = 0
+    """Number of the last batch that was answered."""
     salt: bytes = b""
     inflight: Batch | None = None
     retained: list[tuple[int, Batch]] = field(default_factory=list)
@@ -42,14 +49,14 @@ class Link:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of ours is on its way."""
+        """Whether the database has all batches."""
         return self.inflight is None and not self.retained
 
 
 class Pusher:
-    """Sends what the buffer holds, and keeps it until the database has it.
+    """Sends batches from the buffer, and keeps them until the database has them.
 
-    Belongs to a process, not to an event loop: a new loop goes on with it.
+    Belongs to a process, not to an event loop: the next loop continues with it, through its own store and flusher.
 
     Args:
         buffer: where hits arrive.
@@ -57,7 +64,8 @@ class Pusher:
 
     def __init__(self, buffer: Buffer) -> None:
         self.buffer = buffer
-        self.links: dict[str, Link] = {}
+        self.streams: dict[str, DayStream] = {}
+        """ISO date -> its stream."""
         # A whole uuid, so that no two processes ever share a stream.
         self._boot = uuid.uuid4().hex
         self._epochs = itertools.count(1)
@@ -66,30 +74,30 @@ class Pusher:
     @property
     def idle(self) -> bool:
         """Whether everything that was counted is in the database."""
-        return self.buffer.empty and all(link.idle for link in self.links.values())
+        return self.buffer.empty and all(stream.idle for stream in self.streams.values())
 
     async def fold(self) -> None:
-        """Turn the hits that wait into counters, in steps."""
+        """Turn the waiting hits into counters, in steps."""
         turn = perf_counter() + TURN_SECONDS
         while self.buffer.fold(FOLD_STEP) == FOLD_STEP:
             if perf_counter() > turn:
                 await asyncio.sleep(0)
                 turn = perf_counter() + TURN_SECONDS
 
-    async def push(self, flusher: Flusher) -> None:
-        """Send everything that waits.
+    async def push(self, store: Store, flusher: Flusher) -> None:
+        """Send all waiting counters.
 
         Raises:
-            One of ``manager.STORE_ERRORS``: Redis is away; nothing is lost, call again later.
+            One of ``client.STORE_ERRORS``: Redis is away; nothing is lost, call again later.
             django.db.DatabaseError: Redis lost a day and the database is away too; nothing is lost, call again later.
         """
         self._leave_past()
-        inflight = [day for day, link in self.links.items() if link.inflight]
+        inflight = [day for day, stream in self.streams.items() if stream.inflight]
         for day in sorted({*self.buffer.days(), *inflight}):
-            await self._push_day(self._link(day), flusher)
+            await self._push_day(self._stream(day), store, flusher)
 
     def _leave_past(self) -> None:
-        """Drop days that nobody accepts, and forget past ones that are done."""
+        """Drop the counters of days that are not accepted, and forget past days that are done."""
         today = site_today().isoformat()
         accepted, waiting = accepted_days(today), self.buffer.days()
         for day in waiting:
@@ -98,109 +106,110 @@ class Pusher:
                 self.buffer.note(today, "dropped_day", views)
                 ledger.dropped("day", views)
                 logger.warning("dropped %s views of %s, which is too far from today", views, day)
-        for day in [day for day, link in self.links.items() if day < today and link.idle and day not in waiting]:
-            del self.links[day]
+        for day in [day for day, stream in self.streams.items() if day < today and stream.idle and day not in waiting]:
+            del self.streams[day]
             self._salts.pop(day, None)
 
-    def _link(self, day: str) -> Link:
-        if day not in self.links:
-            self.links[day] = Link(day, self._new_stream())
-        return self.links[day]
+    def _stream(self, day: str) -> DayStream:
+        if day not in self.streams:
+            self.streams[day] = DayStream(day, self._new_id())
+        return self.streams[day]
 
-    def _new_stream(self) -> str:
+    def _new_id(self) -> str:
         return f"{self._boot}.{next(self._epochs)}"
 
-    async def _push_day(self, link: Link, flusher: Flusher) -> None:
+    async def _push_day(self, stream: DayStream, store: Store, flusher: Flusher) -> None:
         while True:
-            if not link.generation:
-                await self._join(link, flusher)
-            if link.inflight is None:
-                link.inflight = self.buffer.cut(link.day, link.stream, link.seq + 1, link.salt)
-                if link.inflight is None:
+            if not stream.generation:
+                await self._join(stream, store)
+            if stream.inflight is None:
+                stream.inflight = self.buffer.cut(stream.day, stream.id, stream.seq + 1, stream.salt)
+                if stream.inflight is None:
                     return
-            answer = await flusher.manager.apply(link.inflight, link.generation)
+            answer = await store.apply(stream.inflight, stream.generation)
             if answer.status in ("GEN", "GAP"):
-                await self._rebase(link, flusher)
+                await self._rebase(stream, store, flusher)
             else:
-                self._acknowledge(link, link.inflight, answer)
+                self._acknowledge(stream, stream.inflight, answer)
                 # Requests get a turn between two batches, each of which takes a few milliseconds.
                 await asyncio.sleep(0)
 
-    async def _join(self, link: Link, flusher: Flusher) -> None:
-        # Proposing the salt that we know keeps a visitor one visitor when Redis has lost it.
-        proposed = self._salts.get(link.day) or secrets.token_bytes(16)
-        link.salt = self._salts[link.day] = await flusher.manager.salt(link.day, proposed)
-        link.generation = await flusher.manager.join(link.day)
+    async def _join(self, stream: DayStream, store: Store) -> None:
+        # When Redis has lost the day's salt, proposing the known one keeps a visitor one visitor.
+        proposed = self._salts.get(stream.day) or secrets.token_bytes(16)
+        stream.salt = self._salts[stream.day] = await store.salt(stream.day, proposed)
+        stream.generation = await store.join(stream.day)
 
-    def _acknowledge(self, link: Link, batch: Batch, answer: Answer) -> None:
+    def _acknowledge(self, stream: DayStream, batch: Batch, answer: Answer) -> None:
         ledger.add("pushed", views_of(batch.counts))
-        link.seq, link.inflight = batch.seq, None
-        # The answer that said what the visits caused may be lost.
+        stream.seq, stream.inflight = batch.seq, None
+        # DUP: the answer with the counters that the visits made grow was lost.
         derived = answer.derived if answer.status == "OK" else local_visits(batch.visits)
         batch = replace(batch, counts=add_to(batch.counts, derived, MOST_FIELDS), visits="[]")
-        link.retained.append((answer.seal, batch))
-        self._release(link, answer.durable)
-        shorten(link.retained)
+        stream.retained.append((answer.seal, batch))
+        self._release(stream, answer.durable)
+        shorten(stream.retained)
 
-    def _release(self, link: Link, durable: int) -> None:
-        link.retained = [(seal, batch) for seal, batch in link.retained if seal > durable]
+    def _release(self, stream: DayStream, durable: int) -> None:
+        stream.retained = [(seal, batch) for seal, batch in stream.retained if seal > durable]
 
-    async def check(self, flusher: Flusher) -> None:
-        """Ask for each day with retained batches whether Redis still has them, and let go what the database has."""
-        for link in list(self.links.values()):
-            if not link.retained:
+    async def check(self, store: Store, flusher: Flusher) -> None:
+        """Ask Redis whether it still has the retained batches, and release those that the database has."""
+        for stream in list(self.streams.values()):
+            if not stream.retained:
                 continue
-            generation, durable, last = await flusher.manager.watch(link.day, link.stream)
-            if generation != link.generation or last < link.seq:
-                await self._rebase(link, flusher)
+            generation, durable, last = await store.watch(stream.day, stream.id)
+            if generation != stream.generation or last < stream.seq:
+                await self._rebase(stream, store, flusher)
             else:
-                self._release(link, durable)
+                self._release(stream, durable)
 
-    async def _rebase(self, link: Link, flusher: Flusher) -> None:
-        """Redis lost the day or went back in time: save what it has, then our own batches, and begin anew."""
-        lost = link.generation
-        logger.warning("Redis lost counters of %s; they are written from memory", link.day)
+    async def _rebase(self, stream: DayStream, store: Store, flusher: Flusher) -> None:
+        """Write everything to the database after Redis lost the day or was rolled back, and begin a new stream."""
+        lost = stream.generation
+        logger.warning("Redis lost counters of %s; they are written from memory", stream.day)
         ledger.add("rebases")
-        await flusher.flush(link.day)
-        await self.settle(link, flusher)
-        await flusher.manager.drop(link.day, lost)
+        # Settling closes the generation, so a flush first saves the counters of other processes.
+        await flusher.flush(stream.day)
+        await self.settle(stream, flusher)
+        await store.drop(stream.day, lost)
 
-    async def settle(self, link: Link, flusher: Flusher, requeue: bool = True) -> None:
-        """Write the link's batches straight to the database, and leave its generation for ever.
+    async def settle(self, stream: DayStream, flusher: Flusher, requeue: bool = True) -> None:
+        """Write the stream's batches straight to the database, and leave its generation for good.
 
         Args:
-            link: whose batches.
-            flusher: knows the database.
-            requeue: send their visitors to Redis once more.
+            stream: one of this pusher's.
+            flusher: writes to the database.
+            requeue: send the batches' visitors to Redis once more.
         """
-        batches = [batch for _, batch in link.retained]
-        if link.inflight is not None:
-            batches.append(link.inflight)
-        # Without a generation of Redis' own, one that nobody else can meet.
-        await flusher.settle(link.day, link.generation or f"x{link.stream}", link.stream, batches)
+        batches = [batch for _, batch in stream.retained]
+        if stream.inflight is not None:
+            batches.append(stream.inflight)
+        # Without a generation of Redis, one of our own that no other process can have.
+        await flusher.settle(stream.day, stream.generation or f"x{stream.id}", stream.id, batches)
         for batch in batches if requeue else ():
-            self.buffer.requeue(link.day, batch.ids)
-        link.stream, link.generation, link.seq = self._new_stream(), "", 0
-        link.inflight, link.retained = None, []
+            self.buffer.requeue(stream.day, batch.ids)
+        stream.id, stream.generation, stream.seq = self._new_id(), "", 0
+        stream.inflight, stream.retained = None, []
 
     async def settle_all(self, flusher: Flusher) -> None:
         """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost."""
         while not self.idle:
             await self.fold()
-            for day in sorted({*self.buffer.days(), *self.links}):
-                await self._settle_day(self._link(day), flusher)
+            for day in sorted({*self.buffer.days(), *self.streams}):
+                await self._settle_day(self._stream(day), flusher)
 
-    async def _settle_day(self, link: Link, flusher: Flusher) -> None:
-        seq = link.inflight.seq if link.inflight else link.seq
+    async def _settle_day(self, stream: DayStream, flusher: Flusher) -> None:
+        seq = stream.inflight.seq if stream.inflight else stream.seq
         batches = []
-        while batch := self.buffer.cut(link.day, link.stream, seq + 1, link.salt or secrets.token_bytes(16)):
+        while batch := self.buffer.cut(stream.day, stream.id, seq + 1, stream.salt or secrets.token_bytes(16)):
             batches.append((0, batch))
             seq = batch.seq
-        if link.inflight:
-            batches.insert(0, (0, link.inflight))
-            link.inflight = None
-        link.retained += batches
-        # Should the database be away too: a number is left out, so that Redis sees a gap and has all of it settled.
-        link.seq = seq + 1 if batches else seq
-        if link.retained:
-            await self.settle(link, flusher, requeue=False)
+        if stream.inflight:
+            batches.insert(0, (0, stream.inflight))
+            stream.inflight = None
+        stream.retained += batches
+        # Should the database be away too: a number is left out, so that Redis sees a gap and all of it is settled.
+        stream.seq = seq + 1 if batches else seq
+        if stream.retained:
+            await self.settle(stream, flusher, requeue=False)

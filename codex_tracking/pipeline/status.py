@@ -12,16 +12,15 @@ from django.db.models import Max, Sum
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import accepted_days, site_today
-from codex_tracking.counters.fields import views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 
 
 @dataclass(frozen=True)
-class Store:
+class StoreStatus:
     """The live counters' side."""
 
     reachable: bool
@@ -42,7 +41,7 @@ class Store:
 class Status:
     """The whole pipeline at one moment."""
 
-    store: Store
+    store: StoreStatus
     database_reachable: bool
     last_flush: float
     """Seconds since the epoch; 0 when there was none."""
@@ -87,36 +86,35 @@ async def eviction_policy() -> str:
     """Return what Redis does when its memory is full; empty where it does not tell.
 
     Raises:
-        One of ``manager.STORE_ERRORS``: Redis is away.
+        One of ``client.STORE_ERRORS``: Redis is away.
     """
-    return await get_tracking_manager().eviction_policy()
+    return await get_store().eviction_policy()
 
 
 async def store_version() -> str:
     """Return the version of Redis, or of what stands in for it; empty where it does not tell.
 
     Raises:
-        One of ``manager.STORE_ERRORS``: Redis is away.
+        One of ``client.STORE_ERRORS``: Redis is away.
     """
-    return await get_tracking_manager().version()
+    return await get_store().version()
 
 
-async def look_at_store() -> Store:
+async def look_at_store() -> StoreStatus:
     """Return the state of Redis."""
     kind = "embedded" if get_tracking_settings().embedded else "redis"
     try:
-        manager = get_tracking_manager()
+        store = get_store()
         begin = time.perf_counter()
-        await manager.client.ping()
+        await store.ping()
         latency = (time.perf_counter() - begin) * 1000
-        held = await manager.read(accepted_days(site_today().isoformat()))
-        holder, version = await manager.lease_holder(), await manager.version()
+        waiting = await store.waiting(accepted_days(site_today().isoformat()))
+        holder, version = await store.lease_holder(), await store.version()
     except (*STORE_ERRORS, ValueError) as error:
-        return Store(False, kind, error=type(error).__name__)
-    unflushed = {day: sum(views_of(part.counts) for part in each.parts) for day, each in held.items()}
-    begun = [part.oldest for each in held.values() for part in each.parts if part.oldest and part.counts]
-    waiting = {day: views for day, views in unflushed.items() if views}
-    return Store(True, kind, version, round(latency, 2), holder, waiting, float(min(begun, default=0)))
+        return StoreStatus(False, kind, error=type(error).__name__)
+    unflushed = {day: sums.views for day, sums in waiting.items() if sums.views}
+    oldest = float(min((sums.oldest for sums in waiting.values()), default=0))
+    return StoreStatus(True, kind, version, round(latency, 2), holder, unflushed, oldest)
 
 
 def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:

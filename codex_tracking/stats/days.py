@@ -16,7 +16,7 @@ from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_days
 from codex_tracking.stats.ranking import SPARE, Figure, rising
 from codex_tracking.stats.reading import in_database, live_uniques, read
-from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import estimate, merged
 from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from codex_tracking.counters.fields import Counts, Dimension, counter, first, split, values_of
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.answers import Uniques
 
 NO_VISITORS = Uniques(0, None)
 Deltas = dict[str, Counts]

@@ -15,7 +15,8 @@ from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
+from codex_tracking.store.protocol import NOW_SECONDS
 
 
 async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
@@ -49,14 +50,13 @@ async def visitors_now() -> int | None:
     second = int(now.timestamp()) - NOW_SECONDS
     days = {now.date(), (now - timedelta(seconds=NOW_SECONDS)).date()}
     try:
-        manager = get_tracking_manager()
+        store = get_store()
         # Identities end with the day, so around midnight the two days cannot be added up.
-        return max([await manager.visitors_since(day.isoformat(), second) for day in days])
+        return max([await store.visitors_since(day.isoformat(), second) for day in days])
     except STORE_ERRORS:
         return None
 
 
-NOW_SECONDS = 300
 DIMENSION = "minute"
 """Its values are minutes since the epoch; they are kept for about two days."""
 SHOWN = 30

@@ -14,9 +14,9 @@ from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.models import Generation, database
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import get_tracking_manager
-from codex_tracking.store.protocol import Held, Uniques
+from codex_tracking.store.loops import get_store
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +81,13 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Read
 async def held_in_redis(days: Iterable[str], uniques_of: Collection[str]) -> dict[str, Held]:
     """Return what Redis holds of those days that it can hold, in one round trip."""
     known = accepted_days(site_today().isoformat())
-    return await get_tracking_manager().read([day for day in days if day in known], uniques_of)
+    return await get_store().read([day for day in days if day in known], uniques_of)
 
 
 async def live_uniques(day: str) -> Uniques:
     """Return the day's visitors as Redis knows them; none while it is away."""
     try:
-        return await get_tracking_manager().uniques(day)
+        return await get_store().uniques(day)
     except STORE_ERRORS:
         return Uniques(0, None)
 

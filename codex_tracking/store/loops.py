@@ -11,42 +11,42 @@ from asgiref.sync import async_to_sync
 
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import connect
-from codex_tracking.store.protocol import TrackingRedisManager
+from codex_tracking.store.protocol import Store
 
-_managers: WeakKeyDictionary[asyncio.AbstractEventLoop, TrackingRedisManager] = WeakKeyDictionary()
+_stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
 
 
-def get_tracking_manager() -> TrackingRedisManager:
-    """Return the running event loop's manager; its client is made at the first call and when the settings change.
+def get_store() -> Store:
+    """Return the running event loop's store; its client is made at the first call and when the settings change.
 
     Raises:
         RuntimeError: no event loop is running.
         ImportError: there is no Redis URL and the embedded store is not installed.
     """
     loop, settings = asyncio.get_running_loop(), get_tracking_settings()
-    manager = _managers.get(loop)
-    if manager is None or manager.settings != settings:
-        if manager is not None:
-            loop.create_task(_close(manager))
-        manager = _managers[loop] = TrackingRedisManager(connect(settings.redis_url), settings)
-    return manager
+    store = _stores.get(loop)
+    if store is None or store.settings != settings:
+        if store is not None:
+            loop.create_task(_close(store))
+        store = _stores[loop] = Store(connect(settings.redis_url), settings)
+    return store
 
 
-def has_manager() -> bool:
+def has_store() -> bool:
     """Say whether the running event loop has a client."""
-    return asyncio.get_running_loop() in _managers
+    return asyncio.get_running_loop() in _stores
 
 
-async def close_manager() -> None:
+async def close_store() -> None:
     """Close the running event loop's client, if it has one."""
-    manager = _managers.pop(asyncio.get_running_loop(), None)
-    if manager is not None:
-        await _close(manager)
+    store = _stores.pop(asyncio.get_running_loop(), None)
+    if store is not None:
+        await _close(store)
 
 
-async def _close(manager: TrackingRedisManager) -> None:
-    await manager.client.aclose()
-    pool = getattr(manager.client, "connection_pool", None)
+async def _close(store: Store) -> None:
+    await store.client.aclose()
+    pool = getattr(store.client, "connection_pool", None)
     if pool is not None:
         await pool.disconnect()
     # Nobody else closes those that were asked for the master.
@@ -67,13 +67,13 @@ def blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
 
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         # Under ASGI a sync view's coroutines run on the server's loop, whose client is not ours to close.
-        borrowed = has_manager()
+        borrowed = has_store()
         try:
             return await function(*args, **kwargs)
         finally:
             if not borrowed:
                 # The loop ends with this call, and a client must not outlive its loop.
-                await close_manager()
+                await close_store()
 
     call.__name__, call.__doc__ = function.__name__, function.__doc__
     return async_to_sync(call)

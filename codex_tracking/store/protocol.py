@@ -1,4 +1,4 @@
-"""The counting protocol's scripts as methods of one class."""
+"""The store of one site: the counting protocol's scripts as methods of one class."""
 
 from __future__ import annotations
 
@@ -8,84 +8,25 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from redis.exceptions import ResponseError
 
-from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter, Counts
+from codex_tracking.counters.batch import VISIT_GAP, Batch
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.settings import TrackingSettings
+from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, part_of
 from codex_tracking.store.client import Client
 from codex_tracking.store.keys import day_keys, lease_key
 
 CHUNK_FIELDS = 1_000
-"""Fields that one read of a seal asks for; about 1 ms of the loop."""
+"""Fields that one read of a seal asks for; about 1 ms of the event loop."""
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
-
-
-class Answer(NamedTuple):
-    """What Redis said to a batch."""
-
-    status: Literal["OK", "DUP", "GAP", "GEN"]
-    generation: str
-    seal: int
-    """Number of the part that the batch is in."""
-    durable: int
-    """Number of the newest part that the database has."""
-    derived: Counts
-    """What the batch's visits caused."""
-
-
-class Seal(NamedTuple):
-    """One frozen part of a day."""
-
-    status: Literal["NEW", "OLD", "IDLE", "NONE"]
-    generation: str = ""
-    id: str = ""
-    previous: str = ""
-
-
-class Chunk(NamedTuple):
-    """A piece of a seal."""
-
-    fields: list[bytes]
-    """Fields and values, flat."""
-    size: int
-    """How many fields the whole seal has."""
-
-
-class Part(NamedTuple):
-    """Header and counters of one hash; ``generation`` is empty when there is none."""
-
-    generation: str
-    id: str
-    previous: str
-    oldest: int
-    """When its first view happened, seconds since the epoch; 0 when nobody said."""
-    counts: Counts
-
-
-class Uniques(NamedTuple):
-    """A day's visitors as Redis knows them."""
-
-    estimate: int
-    sketch: bytes | None
-    """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
-
-
-class Held(NamedTuple):
-    """One day in Redis at one moment."""
-
-    live: Part
-    sealed: Part
-    uniques: Uniques | None
-    """None where nobody asked for them."""
-
-    @property
-    def parts(self) -> tuple[Part, Part]:
-        """All that no flush has written yet."""
-        return self.live, self.sealed
+NAMES_PER_VISITOR = 64
+"""Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
+NOW_SECONDS = 300
+"""How long after their last view visitors count as present."""
 
 
 @cache
@@ -94,7 +35,7 @@ def script(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-class TrackingRedisManager:
+class Store:
     """The live counters of one site, through one client.
 
     Every method raises one of ``STORE_ERRORS`` when the store is away, and may then be called again.
@@ -114,7 +55,7 @@ class TrackingRedisManager:
             self._scripts[name] = self.client.register_script(script(name))
         answer = await self._scripts[name](keys=keys, args=args)
         if self.settings.embedded:
-            # That store answers without letting go of the event loop.
+            # The embedded store answers without yielding to the event loop.
             await asyncio.sleep(0)
         return answer
 
@@ -132,6 +73,9 @@ class TrackingRedisManager:
             VISITORS_WITH_STATE,
             settings.ttl_seconds,
             0 if settings.embedded else 1,
+            VISIT_GAP,
+            NOW_SECONDS,
+            NAMES_PER_VISITOR,
             batch.visits,
             # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
             json.dumps(batch.counts, ensure_ascii=False),
@@ -149,12 +93,16 @@ class TrackingRedisManager:
             {Counter(name.decode()): int(n) for name, n in pairs},
         )
 
+    async def ping(self) -> None:
+        """Return when the store answers."""
+        await self.client.ping()
+
     async def join(self, day: str) -> str:
-        """Return the day's generation, beginning one when Redis knows none."""
+        """Return the day's generation; begin one when Redis knows none."""
         return (await self.apply(Batch(day, "", 0, 0, {}), "")).generation
 
     async def salt(self, day: str, proposed: bytes) -> bytes:
-        """Return what the day's visitors are hashed with: the first salt that anybody proposed."""
+        """Return the salt of the day's visitor hashes: the first one that any process proposed."""
         key = day_keys(self.settings.key_prefix, day).salt
         salt: bytes = await self._run("salt", [key], [proposed, self.settings.ttl_seconds])
         return salt
@@ -166,13 +114,13 @@ class TrackingRedisManager:
         return (token or b"").decode(), int(durable or 0), int(last or 0)
 
     async def seal(self, day: str) -> Seal:
-        """Freeze what the day has counted, or return the part that is frozen already."""
+        """Freeze the day's live counters, or return the seal that is waiting already."""
         keys = day_keys(self.settings.key_prefix, day)
         answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
         return Seal(*(part.decode() for part in answer))
 
     async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
-        """Yield the seal in pieces; None when it is gone, which ends it.
+        """Yield the seal in pieces; None at the end when it is gone.
 
         A field may come twice if Redis resizes the hash meanwhile, or not at all if another Redis takes over.
         """
@@ -188,7 +136,7 @@ class TrackingRedisManager:
                 return
 
     async def standing(self, day: str, seal: Seal) -> bool:
-        """Say whether ``seal`` is still what Redis has."""
+        """Say whether Redis still has ``seal``."""
         keys = day_keys(self.settings.key_prefix, day)
         idle = seal.status == "IDLE"
         now = await self.client.hget(keys.live if idle else keys.sealed, "#p" if idle else "#id")
@@ -205,16 +153,16 @@ class TrackingRedisManager:
         await self._run("drop", [keys.live, keys.sealed], [generation])
 
     async def retire(self, day: str) -> bool:
-        """Forget the day if it holds nothing unflushed, and say whether there was anything to forget."""
+        """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
         return bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
 
     async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
-        """Return what Redis holds of some days, each day at one moment, in one round trip to each node.
+        """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
 
         Args:
             days: ISO dates.
-            uniques_of: those of the days whose visitors are wanted.
+            uniques_of: the days whose visitors are wanted too.
         """
         wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
         if not wanted:
@@ -224,10 +172,10 @@ class TrackingRedisManager:
         for day, keys in wanted.items():
             names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
             if self.settings.embedded:
-                # Its scripts take five times as long for a large answer.
+                # A script of the embedded store takes five times as long for a large answer.
                 pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
             else:
-                # Not EVALSHA, which a cluster's client refuses in a pipeline and any other precedes by a question.
+                # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
                 pipe.eval(script("read"), len(names), *names)
         answers = await pipe.execute()
         if self.settings.embedded:
@@ -238,8 +186,23 @@ class TrackingRedisManager:
         held: dict[str, Held] = {}
         for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
             uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
-            held[day] = Held(await parse(live), await parse(sealed), uniques)
+            held[day] = Held(await part_of(live), await part_of(sealed), uniques)
         return held
+
+    async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:
+        """Return the sums of the days' unflushed counters, without loading these; days with nothing are left out."""
+        wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
+        pipe = self.client.pipeline(transaction=self.settings.embedded)
+        for keys in wanted.values():
+            pipe.hmget(keys.live, ["#v", "#o"]).hmget(keys.sealed, ["#v", "#o"])
+        answers = await pipe.execute()
+        found: dict[str, Waiting] = {}
+        for day, *parts in zip(wanted, answers[::2], answers[1::2], strict=True):
+            views = sum(int(views or 0) for views, _ in parts)
+            begun = [int(float(oldest)) for _, oldest in parts if oldest]
+            if begun:
+                found[day] = Waiting(views, min(begun))
+        return found
 
     async def uniques(self, day: str) -> Uniques:
         """Return the day's visitors."""
@@ -250,15 +213,15 @@ class TrackingRedisManager:
         try:
             return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
         except ResponseError:
-            # It is corrupt: whoever merges it will refuse it, too.
+            # The sketch is corrupt; the merge refuses and reports it.
             return Uniques(0, sketch)
 
     async def visitors_since(self, day: str, second: int) -> int:
-        """Return how many visitors were seen on ``day`` at ``second`` or later."""
+        """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
         return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
 
     async def version(self) -> str:
-        """Return the server's version; empty where it does not tell, as the embedded store."""
+        """Return the server's version; empty if unknown, as for the embedded store."""
         try:
             server = await self.client.info("server")
         except ResponseError:
@@ -268,7 +231,7 @@ class TrackingRedisManager:
         return str(server.get("valkey_version") or server.get("redis_version", ""))
 
     async def eviction_policy(self) -> str:
-        """Return the server's ``maxmemory-policy``; empty where it does not tell."""
+        """Return the server's ``maxmemory-policy``; empty if unknown, as on services that forbid CONFIG."""
         try:
             answer = await self.client.config_get("maxmemory-policy")
         except ResponseError:
@@ -277,30 +240,14 @@ class TrackingRedisManager:
         return str(answer.get("maxmemory-policy", ""))
 
     async def lease(self, holder: str, seconds: float) -> bool:
-        """Say whether ``holder`` may flush now; others wait up to ``seconds``. Saves work, guards nothing."""
+        """Say whether ``holder`` may flush now; others wait up to ``seconds``. It only saves duplicate work."""
         key = lease_key(self.settings.key_prefix)
         return bool(await self.client.set(key, holder, nx=True, px=max(1, int(seconds * 1000))))
 
     async def lease_holder(self) -> str:
-        """Return who flushed last, while the lease lasts."""
+        """Return the last process that flushed, while its lease lasts."""
         return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
 
 
 def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
     return [part for pair in pairs.items() for part in pair]
-
-
-async def parse(flat: list[bytes]) -> Part:
-    """Return one hash as HGETALL gives it, header and counters apart; in steps, since it may be a busy site's."""
-    header: dict[bytes, bytes] = {}
-    counts: Counts = {}
-    for start in range(0, len(flat), 2 * CHUNK_FIELDS):
-        piece = flat[start : start + 2 * CHUNK_FIELDS]
-        for name, value in zip(piece[::2], piece[1::2], strict=True):
-            if name.startswith(b"#"):
-                header[name] = value
-            else:
-                counts[Counter(name.decode("utf-8", "replace"))] = int(value)
-        await asyncio.sleep(0)
-    token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
-    return Part(token, seal, previous, int(float(header.get(b"#o", b"0"))), counts)

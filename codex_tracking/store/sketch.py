@@ -53,8 +53,8 @@ def merge(one: bytes, other: bytes) -> bytes:
     return b"HYLL" + bytes(11) + b"\x80" + merged.to_bytes(SKETCH_BYTES - HEADER_BYTES, "little")
 
 
-def see(registers: bytearray, number: int) -> None:
-    """Note one member in a crowd that is counted here and not by Redis.
+def add(registers: bytearray, number: int) -> None:
+    """Add one member to a crowd that is counted here and not by Redis.
 
     Args:
         registers: ``REGISTERS`` bytes, all zero for an empty crowd.

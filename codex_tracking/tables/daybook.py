@@ -12,7 +12,7 @@ from django.utils import timezone
 from codex_tracking.counters.fields import OTHER, PATH, VALUES_PER_DIMENSION, Counts, Dimension, Total, split
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import estimate, merged
 from codex_tracking.tables import upsert
 

@@ -15,7 +15,7 @@ from codex_tracking.counters.fields import Counter, Counts, counter, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import Generation, database
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.protocol import Seal, Uniques
+from codex_tracking.store.answers import Seal, Uniques
 from codex_tracking.tables.daybook import DayBook
 
 Verdict = Literal["done", "drop", "changed"]

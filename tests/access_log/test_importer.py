@@ -500,7 +500,7 @@ def test_sketches_counted_here_are_as_exact_as_those_of_redis() -> None:
     for n in (0, 1, 100, 5_000, 100_000):
         registers = bytearray(sketch.REGISTERS)
         for _ in range(n):
-            sketch.see(registers, dice.getrandbits(64))
+            sketch.add(registers, dice.getrandbits(64))
         found = sketch.estimate(sketch.sketch_of(registers))
         assert found == pytest.approx(n, rel=0.025)
 
@@ -510,6 +510,6 @@ def test_sketches_counted_here_merge_with_one_another() -> None:
     numbers = [dice.getrandbits(64) for _ in range(3_000)]
     one, other, both = (bytearray(sketch.REGISTERS) for _ in range(3))
     for at, number in enumerate(numbers):
-        sketch.see(one if at % 2 else other, number)
-        sketch.see(both, number)
+        sketch.add(one if at % 2 else other, number)
+        sketch.add(both, number)
     assert sketch.merge(sketch.sketch_of(one), sketch.sketch_of(other)) == sketch.sketch_of(both)

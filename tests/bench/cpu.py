@@ -65,14 +65,14 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
-    from codex_tracking.store.loops import get_tracking_manager
+    from codex_tracking.store.loops import get_store
 
     tracked = ASGIHandler()
     settings.MIDDLEWARE = []
     bare = ASGIHandler()
     warm(get_tracking_settings())
     pusher = Pusher(get_buffer())
-    flusher = Flusher(get_tracking_manager(), sync_to_async_run)
+    flusher = Flusher(get_store(), sync_to_async_run)
     found: dict[str, list[float]] = {"bare": [], "record": [], "count": [], "push": []}
     for turn in range(turns + WARM_UP):
         spent = {}
@@ -84,7 +84,7 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
         begin = time.process_time()
         await pusher.fold()
         counted = time.process_time()
-        await pusher.push(flusher)
+        await pusher.push(flusher.store, flusher)
         parts = (spent[bare], spent[tracked] - spent[bare], counted - begin, time.process_time() - counted)
         for samples, seconds in zip(found.values(), parts, strict=True):
             samples.append(seconds / TURN * 1e6)

@@ -73,10 +73,10 @@ async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
     """Be sixteen processes; the first real one flushes besides."""
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.threads import DatabaseThread
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
-    flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
-    await flusher.manager.client.ping()
+    flusher = Flusher(get_store(), DatabaseThread().run)
+    await flusher.store.client.ping()
     pushes: list[float] = []
     await asyncio.sleep(max(0.0, begin - time.time()))
     end = time.monotonic() + seconds
@@ -92,7 +92,7 @@ async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
         flushes, pause = flushing.result()
         written = await _written_in_the_end(flusher)
     report(views=views, pushes=pushes, flushes=flushes, pause=pause, written=written)
-    await close_manager()
+    await close_store()
 
 
 async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: list[float]) -> int:
@@ -101,7 +101,7 @@ async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: li
     from codex_tracking.counters.buffer import Buffer
     from codex_tracking.pipeline.pusher import Pusher
 
-    pusher, dice, views = Pusher(Buffer(Aggregator(flusher.manager.settings))), random.Random(worker), 0
+    pusher, dice, views = Pusher(Buffer(Aggregator(flusher.store.settings))), random.Random(worker), 0
     await asyncio.sleep(dice.random() * PUSH_SECONDS)
     while time.monotonic() < end:
         number = round(RATE * PUSH_SECONDS)
@@ -110,7 +110,7 @@ async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: li
         views += number
         await pusher.fold()
         begin = time.perf_counter()
-        await pusher.push(flusher)
+        await pusher.push(flusher.store, flusher)
         pushes.append((time.perf_counter() - begin) * 1000)
         await asyncio.sleep(PUSH_SECONDS)
     return views

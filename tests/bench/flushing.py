@@ -117,29 +117,29 @@ async def fill(day: str, paths: Iterator[str]) -> None:
     """Bring these paths to Redis, each viewed a few times by one visitor."""
     from codex_tracking.counters.batch import Batch
     from codex_tracking.counters.fields import counter, first
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
-    manager = get_tracking_manager()
-    generation, seq = await manager.join(day), 0
+    store = get_store()
+    generation, seq = await store.join(day), 0
     stream = f"bench.{time.time_ns()}"
     while part := list(islice(paths, 250)):
         seq += 1
         counts = {counter("path", path): 3 for path in part} | {first(counter("path", path)): 1 for path in part}
-        answer = await manager.apply(Batch(day, stream, seq, int(time.time()), counts), generation)
+        answer = await store.apply(Batch(day, stream, seq, int(time.time()), counts), generation)
         assert answer.status == "OK"
-    await close_manager()
+    await close_store()
 
 
 async def flush(day: str) -> int:
     """Flush as the runner does."""
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.threads import DatabaseThread
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
     try:
-        return await Flusher(get_tracking_manager(), DatabaseThread().run).flush(day)
+        return await Flusher(get_store(), DatabaseThread().run).flush(day)
     finally:
-        await close_manager()
+        await close_store()
 
 
 def limit(day: str) -> int:

@@ -69,24 +69,24 @@ async def scenario(name: str, size: int) -> None:
     from codex_tracking.pipeline.threads import DatabaseThread
     from codex_tracking.selector import TrackingSelector
     from codex_tracking.settings import get_tracking_settings
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
     settings = get_tracking_settings()
     pusher = Pusher(Buffer(Aggregator(settings)))
-    flusher = Flusher(get_tracking_manager(), DatabaseThread().run)
+    flusher = Flusher(get_store(), DatabaseThread().run)
     warm(settings)
     # Connections, scripts and caches that any process has after its first second.
     await push(pusher, flusher, 100)
     await flusher.flush_pending()
     await TrackingSelector.overview()
-    day = next(iter(pusher.links))
+    day = next(iter(pusher.streams))
 
     if name == "fold":
         await put(pusher, 5_000)
         await watched(pusher.fold, 5_000)
     elif name == "push":
         await count(pusher, size)
-        await watched(lambda: pusher.push(flusher), size)
+        await watched(lambda: pusher.push(flusher.store, flusher), size)
     elif name == "keep":
 
         async def work() -> None:
@@ -99,8 +99,8 @@ async def scenario(name: str, size: int) -> None:
         await watched(lambda: flusher.flush(day), size)
     elif name == "settle":
         await push(pusher, flusher, size)
-        await flusher.manager.client.flushall()
-        await watched(lambda: pusher.check(flusher), size)
+        await flusher.store.client.flushall()
+        await watched(lambda: pusher.check(flusher.store, flusher), size)
     elif name == "read":
         await push(pusher, flusher, size)
 
@@ -118,7 +118,7 @@ async def scenario(name: str, size: int) -> None:
             await flusher.flush_pending()
 
         await watched(life, 5_000)
-    await close_manager()
+    await close_store()
 
 
 async def start() -> None:
@@ -149,7 +149,7 @@ async def count(pusher: Pusher, fields: int, first: int = 0) -> None:
 async def push(pusher: Pusher, flusher: Any, fields: int, first: int = 0) -> None:
     """Bring about so many counters to Redis."""
     await count(pusher, fields, first)
-    await pusher.push(flusher)
+    await pusher.push(flusher.store, flusher)
 
 
 async def watched(work: Work, size: int) -> None:

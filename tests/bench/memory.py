@@ -48,26 +48,26 @@ async def fill(name: str, paths: int, visitors: int) -> None:
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
 
     warm(get_tracking_settings())
     pusher = Pusher(Buffer(Aggregator(get_tracking_settings())))
-    flusher = Flusher(get_tracking_manager(), sync_to_async_run)
+    flusher = Flusher(get_store(), sync_to_async_run)
     await count(pusher, 0, STEP, 1)
-    await pusher.push(flusher)
+    await pusher.push(flusher.store, flusher)
     idle = memory_mb()
     for first in range(STEP, paths, STEP):
         await count(pusher, first, STEP, visitors)
         if name == "kept":
-            await pusher.push(flusher)
+            await pusher.push(flusher.store, flusher)
     held = {
         "counters": pusher.buffer._aggregator.fields,
         "visitors": pusher.buffer._aggregator.visitors,
-        "batches": sum(len(link.retained) for link in pusher.links.values()),
-        "kept counters": sum(len(batch.counts) for link in pusher.links.values() for _, batch in link.retained),
+        "batches": sum(len(stream.retained) for stream in pusher.streams.values()),
+        "kept counters": sum(len(batch.counts) for stream in pusher.streams.values() for _, batch in stream.retained),
     }
     report(mb=memory_mb(peak=True) - idle, idle=idle, held=held)
-    await close_manager()
+    await close_store()
 
 
 async def count(pusher: Any, first: int, number: int, visitors: int) -> None:

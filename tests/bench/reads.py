@@ -202,7 +202,7 @@ async def arrive(day: str) -> None:
     """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
     from codex_tracking.counters.batch import Batch
     from codex_tracking.counters.fields import Counts, Dimension, counter, first
-    from codex_tracking.store.loops import close_manager, get_tracking_manager
+    from codex_tracking.store.loops import close_store, get_store
     from tests.bench.flushing import PATH
 
     counts: Counts = {}
@@ -212,13 +212,13 @@ async def arrive(day: str) -> None:
     for dimension in set(get_args(Dimension)) - {"hour", "minute"}:
         values = [counter(dimension, f"{dimension}-{10 * number}") for number in range(50)]
         counts |= dict.fromkeys(values, 2) | {first(value): 1 for value in values}
-    manager = get_tracking_manager()
-    generation, counters = await manager.join(day), list(counts.items())
+    store = get_store()
+    generation, counters = await store.join(day), list(counts.items())
     for seq, start in enumerate(range(0, len(counters), 500), 1):
         batch = Batch(day, "bench", seq, int(time.time()), dict(counters[start : start + 500]))
-        answer = await manager.apply(batch, generation)
+        answer = await store.apply(batch, generation)
         assert answer.status == "OK"
-    await close_manager()
+    await close_store()
 
 
 async def timed(look: Callable[[], Awaitable[Any]], repeat: int) -> list[float]:

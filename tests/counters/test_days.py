@@ -159,7 +159,7 @@ async def test_views_from_before_midnight_that_come_late_are_on_their_own_day(re
     for _ in range(2):
         await punctual.flusher.flush_pending()
         await punctual.push()
-        await punctual.pusher.check(punctual.flusher)
+        await punctual.check()
     with real_redis.client() as client:
         assert not [key for key in client.scan_iter() if yesterday in key and not key.endswith(":salt")]
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from codex_tracking.models import Breakdown, DayTotals
 from codex_tracking.pipeline.runner import get_runner
-from codex_tracking.store.protocol import TrackingRedisManager
+from codex_tracking.store.protocol import Store
 from tests.servers import RedisServer
 
 BROWSER = {
@@ -103,11 +103,11 @@ def test_a_redis_that_is_too_old_is_warned_of(
 ) -> None:
     tracking_settings(redis_url=redis_server.url)
 
-    async def told(_: TrackingRedisManager) -> str:
+    async def told(_: Store) -> str:
         return version
 
     # Servers this old can't be had; only what this one tells of itself is another's.
-    monkeypatch.setattr(TrackingRedisManager, "version", told)
+    monkeypatch.setattr(Store, "version", told)
 
     assert ("codex_tracking.W011" in ids(include_deployment_checks=True)) is warned
 

@@ -22,7 +22,7 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.runner import get_runner
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 from codex_tracking.sync import TrackingSelector
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, request_for, rows, today, until
 from tests.servers import RedisServer, wait_until
@@ -314,7 +314,7 @@ async def test_pages_are_answered_as_fast_as_ever_while_redis_is_silent(
     redis_server.resume()
 
     async def arrived() -> bool:
-        return (await get_tracking_manager().read([today()]))[today()].live.counts.get(counter("path", "/")) == 31
+        return (await get_store().read([today()]))[today()].live.counts.get(counter("path", "/")) == 31
 
     await until(arrived)
 

@@ -15,7 +15,7 @@ from codex_tracking import selector, sync
 from codex_tracking.models import PageView
 from codex_tracking.pipeline import status
 from codex_tracking.store import loops
-from codex_tracking.store.loops import get_tracking_manager, has_manager
+from codex_tracking.store.loops import get_store, has_store
 from codex_tracking.sync import TrackingSelector, flush_page_views
 from tests.kit.pipeline import Process, today, view, views
 from tests.servers import RedisServer
@@ -135,13 +135,13 @@ async def test_where_a_loop_runs_the_coroutine_must_be_awaited() -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_a_sync_view_under_asgi_leaves_the_servers_client_alone(redis: RedisServer, process: Process) -> None:
     await process.push(*views("/a/", 2))
-    manager = get_tracking_manager()
+    store = get_store()
     before = clients(redis)
     for _ in range(3):
         assert await sync_to_async(TrackingSelector.total_views)() == 2
         await sync_to_async(flush_page_views)()
-    assert has_manager()
-    assert get_tracking_manager() is manager
+    assert has_store()
+    assert get_store() is store
     await process.push(view("/a/"))
     assert await selector.TrackingSelector.total_views() == 3
     assert clients(redis) <= before + 3
@@ -150,7 +150,7 @@ async def test_a_sync_view_under_asgi_leaves_the_servers_client_alone(redis: Red
 @pytest.mark.django_db(transaction=True)
 async def test_a_sync_view_on_a_loop_without_a_client_leaves_none(redis: RedisServer) -> None:
     assert await sync_to_async(TrackingSelector.total_views)() == 0
-    assert not has_manager()
+    assert not has_store()
     assert clients(redis) == 0
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from codex_tracking.models import Breakdown, DayTotals, PageView, ShareLink
-from codex_tracking.store.loops import blocking, get_tracking_manager
+from codex_tracking.store.loops import blocking, get_store
 from codex_tracking.testing import BROWSER
 from codex_tracking.web.access import links
 from codex_tracking.web.api import counter
@@ -101,7 +101,7 @@ def everything() -> list[Any]:
 @blocking
 async def in_store() -> Any:
     """Return what the live counters hold."""
-    return await get_tracking_manager().read([today()])
+    return await get_store().read([today()])
 
 
 @blocking

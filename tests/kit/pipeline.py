@@ -20,7 +20,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -85,14 +85,18 @@ class Process:
     @property
     def flusher(self) -> Flusher:
         """A flusher on the running loop's client and the test's own database connection."""
-        return Flusher(get_tracking_manager(), sync_to_async_run)
+        return Flusher(get_store(), sync_to_async_run)
+
+    async def check(self) -> None:
+        """Ask Redis whether it still has what was pushed."""
+        await self.pusher.check(self.flusher.store, self.flusher)
 
     async def push(self, *hits: RawHit) -> None:
         """Count hits and bring them to Redis."""
         for hit in hits:
             self.buffer.put(hit)
         await self.pusher.fold()
-        await self.pusher.push(self.flusher)
+        await self.pusher.push(self.flusher.store, self.flusher)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:

@@ -31,13 +31,13 @@ from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.runner import Runner
+from codex_tracking.pipeline.tasks import drain
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store import protocol as manager_module
+from codex_tracking.store import protocol
 from codex_tracking.store.client import connect
 from codex_tracking.store.keys import DayKeys, day_keys
-from codex_tracking.store.protocol import TrackingRedisManager
+from codex_tracking.store.protocol import Store
 
 NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""
@@ -193,7 +193,7 @@ class Worker:
         self.world = world
         self.buffer = Buffer(Aggregator(world.settings))
         self.pusher = Pusher(self.buffer)
-        self.flusher = Flusher(TrackingRedisManager(Wire(world.client, world, self), world.settings), self.run)
+        self.flusher = Flusher(Store(Wire(world.client, world, self), world.settings), self.run)
         self.hits: Counts = Counter()
         """The page views that it answered."""
 
@@ -214,11 +214,11 @@ class Worker:
     async def push(self) -> None:
         """Send what waits."""
         await self.pusher.fold()
-        await self.pusher.push(self.flusher)
+        await self.pusher.push(self.flusher.store, self.flusher)
 
     async def check(self) -> None:
         """Ask whether Redis still has what it took."""
-        await self.pusher.check(self.flusher)
+        await self.pusher.check(self.flusher.store, self.flusher)
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a transaction."""
@@ -229,9 +229,7 @@ class Worker:
 
     async def drain(self) -> None:
         """Bring everything into the database, as at SIGTERM."""
-        runner = Runner()
-        runner._pusher = self.pusher
-        await runner._drain(self.flusher)
+        await drain(self.pusher, self.flusher.store, self.flusher)
 
 
 class World:
@@ -267,7 +265,7 @@ class World:
         """The rows at the last look, below which none may fall."""
         self._changes = -1
         """The database's writes until then."""
-        self.names = {manager_module.script(name): name for name in SCRIPTS}
+        self.names = {protocol.script(name): name for name in SCRIPTS}
         self._activities: list[Activity] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -278,15 +276,15 @@ class World:
         # The transactions run in the loop's own thread, so that every order of operations is the test's choice.
         enter(patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"))
         # Small pieces, so that a few counters make several.
-        enter(patch.object(manager_module, "CHUNK_FIELDS", 4))
+        enter(patch.object(protocol, "CHUNK_FIELDS", 4))
         self.client = connect(self.url)
         self._stack.push_async_callback(_close, self.client)
         self._stack.push_async_callback(sync_to_async(connections.close_all))
         self.raw = enter(redis.Redis.from_url(self.url))
         self.raw.config_set("hash-max-listpack-entries", 0)
         self.settings = get_tracking_settings()
-        self.flusher = Flusher(TrackingRedisManager(Wire(self.client, self), self.settings), self.run)
-        enter(patch("codex_tracking.stats.reading.get_tracking_manager", lambda: self.flusher.manager))
+        self.flusher = Flusher(Store(Wire(self.client, self), self.settings), self.run)
+        enter(patch("codex_tracking.stats.reading.get_store", lambda: self.flusher.store))
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous = OFF")  # Nobody pulls the plug here.
         self.clear()
@@ -363,7 +361,7 @@ class World:
         """Keep a copy of a batch on its way to Redis."""
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
-        self.keep(owner, day, args[0], args[1], json.loads(args[11]))
+        self.keep(owner, day, args[0], args[1], json.loads(args[14]))
 
     def keep(self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int]) -> None:
         """Remember what a batch counts."""
@@ -379,7 +377,7 @@ class World:
     async def deliver(self, index: int = -1) -> Any:
         """Let an old batch arrive once more; returns the script's status."""
         keys, args = self.letters[index]
-        return (await self.client.eval(manager_module.script("apply"), len(keys), *keys, *args))[0].decode()
+        return (await self.client.eval(protocol.script("apply"), len(keys), *keys, *args))[0].decode()
 
     # --- faults of Redis ---
 
@@ -512,7 +510,7 @@ async def settle_down(world: World, workers: list[Worker]) -> None:
     for _ in range(20):
         for worker in workers:
             await worker.push()
-        for day in sorted({day for worker in workers for day in worker.pusher.links} | {world.day(), world.day(-1)}):
+        for day in sorted({day for worker in workers for day in worker.pusher.streams} | {world.day(), world.day(-1)}):
             await world.flush(day)
         for worker in workers:
             await worker.check()

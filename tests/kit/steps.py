@@ -192,7 +192,7 @@ class Steps:
         """Bound ``paths`` per day, ``values`` per dimension, or fields in ``memory`` and in ``retained`` batches."""
         if what == "paths":
             settings = replace(self.world.settings, max_paths_per_day=int(most))
-            self.world.settings = self.world.flusher.manager.settings = settings
+            self.world.settings = self.world.flusher.store.settings = settings
         for module, name in BOUNDS.get(what, ()):
             self.stack.enter_context(patch.object(module, name, int(most)))
 
@@ -245,8 +245,8 @@ class Steps:
 
     async def spans(self, *spans: str) -> None:
         """How many batches each retained one stands for."""
-        [link] = self._worker.pusher.links.values()
-        assert [str(batch.span) for _, batch in link.retained] == list(spans)
+        [stream] = self._worker.pusher.streams.values()
+        assert [str(batch.span) for _, batch in stream.retained] == list(spans)
 
     async def totals(self, **figures: str) -> None:
         """Columns of the day's totals."""

@@ -23,7 +23,7 @@ from codex_tracking.pipeline import flusher
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.store import loops, protocol
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 from codex_tracking.tables import daybook, seals
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
@@ -69,7 +69,7 @@ async def test_flushes_add_up(database: str, process: Process) -> None:
 async def test_nothing_waiting_writes_nothing(store: str) -> None:
     assert await flush_page_views() == 0
     assert await rows() == {}
-    await loops.close_manager()
+    await loops.close_store()
 
 
 async def test_what_counts_is_paths_and_not_views_or_other_counters(process: Process) -> None:
@@ -163,7 +163,7 @@ async def test_without_the_database_it_raises_and_redis_keeps_everything(
         with pytest.raises(OperationalError):
             await flush_page_views()
         await process.push(view("/a/"))
-        held = (await get_tracking_manager().read([today()]))[today()]
+        held = (await get_store().read([today()]))[today()]
         assert sum(part.counts.get(counter("path", "/a/"), 0) for part in held.parts) == 3
     finally:
         postgres.start()
@@ -279,7 +279,7 @@ async def capped(tracking_settings: Callable[..., None]) -> AsyncIterator[Proces
     """Yield a process whose site keeps three paths a day."""
     tracking_settings(max_paths_per_day=3)
     yield Process()
-    await loops.close_manager()
+    await loops.close_store()
 
 
 async def test_paths_above_the_cap_become_other_and_the_sum_stays_exact(database: str, capped: Process) -> None:
@@ -337,7 +337,7 @@ async def test_a_read_shows_the_same_before_between_and_after_flushes(
 
 async def test_a_seal_that_is_not_yet_written_is_read_once(database: str, process: Process) -> None:
     await process.push(*views("/a/", 2))
-    await get_tracking_manager().seal(today())
+    await get_store().seal(today())
     await process.push(view("/a/"))
     assert await TrackingSelector.daily_counts() == {"/a/": 3}
 
@@ -351,7 +351,7 @@ async def test_a_seal_that_was_written_but_not_yet_forgotten_is_read_once(
         raise ConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(protocol.TrackingRedisManager, "done", die)
+        patch.setattr(protocol.Store, "done", die)
         with pytest.raises(ConnectionError):
             await flush_page_views()
     await process.push(view("/a/"))

@@ -1,6 +1,6 @@
 """The mutation check: without any one of its guards the counting protocol fails the scenario that is there for it.
 
-Not listed: ``generation != link.generation`` in ``Pusher.check``, since another generation knows none of the stream's
+Not listed: ``generation != stream.generation`` in ``Pusher.check``, since another generation knows none of the stream's
 batches; and the first look at the marks in ``selector.read``, which the second one covers.
 """
 
@@ -206,7 +206,7 @@ MUTANTS = [
     Mutant(
         "a flush that was overtaken drops a sound generation",
         "pipeline/flusher.py",
-        {"if not await self.manager.standing(day, seal):": "if False:"},
+        {"if not await self.store.standing(day, seal):": "if False:"},
         "a flush that was overtaken drops nothing",
     ),
     Mutant(
@@ -219,9 +219,9 @@ MUTANTS = [
         "visitors are read before the counters",
         "pipeline/flusher.py",
         {
-            "        uniques = await self.manager.uniques(day)\n": "",
+            "        uniques = await self.store.uniques(day)\n": "",
             "return Sealed(acked, piles.counters, uniques)": (
-                "return Sealed(acked, piles.counters, await self.manager.uniques(day))"
+                "return Sealed(acked, piles.counters, await self.store.uniques(day))"
             ),
         },
         "a wipe at any operation of a flush loses no visitor of written views",
@@ -279,7 +279,11 @@ MUTANTS = [
     Mutant(
         "the same bytes are sent again",
         "pipeline/pusher.py",
-        {"if link.inflight is None:\n                link.inflight =": "if True:\n                link.inflight ="},
+        {
+            "if stream.inflight is None:\n                stream.inflight =": (
+                "if True:\n                stream.inflight ="
+            )
+        },
         "a batch that is lost on its way counts once",
     ),
     Mutant(
@@ -291,31 +295,31 @@ MUTANTS = [
     Mutant(
         "a loss is noticed without traffic",
         "pipeline/pusher.py",
-        {"if generation != link.generation or last < link.seq:": "if False:"},
+        {"if generation != stream.generation or last < stream.seq:": "if False:"},
         "a loss is noticed without traffic",
     ),
     Mutant(
         "a rollback is noticed without traffic",
         "pipeline/pusher.py",
-        {" or last < link.seq:": ":"},
+        {" or last < stream.seq:": ":"},
         "a rollback is noticed without traffic",
     ),
     Mutant(
         "a closed generation may be met again",
         "pipeline/pusher.py",
-        {'link.seq = self._new_stream(), "", 0': 'link.seq = link.stream, "", 0'},
+        {'stream.seq = self._new_id(), "", 0': 'stream.seq = stream.id, "", 0'},
         "a worker is a stranger when its old generation comes back",
     ),
     Mutant(
         "dead workers' counts are saved before a generation is closed",
         "pipeline/pusher.py",
-        {"        await flusher.flush(link.day)\n        await self.settle": "        await self.settle"},
+        {"        await flusher.flush(stream.day)\n        await self.settle": "        await self.settle"},
         "others' counts are saved before a generation is closed",
     ),
     Mutant(
         "a settled generation takes no new batches",
         "pipeline/pusher.py",
-        {"await flusher.manager.drop(link.day, lost)": "pass"},
+        {"await store.drop(stream.day, lost)": "pass"},
         "a settled generation takes no new batches",
     ),
     Mutant(
@@ -327,7 +331,7 @@ MUTANTS = [
     Mutant(
         "the batch in flight is settled too",
         "pipeline/pusher.py",
-        {"            batches.append(link.inflight)\n": "            pass\n"},
+        {"            batches.append(stream.inflight)\n": "            pass\n"},
         "a rollback is noticed by the next batch",
     ),
     Mutant(
@@ -339,19 +343,19 @@ MUTANTS = [
     # --- the end of a worker ---
     Mutant(
         "views arrive while a worker stops",
-        "pipeline/runner.py",
+        "pipeline/tasks.py",
         {"while not pusher.idle:": "if not pusher.idle:"},
         "a stopping worker brings what arrives while it stops",
     ),
     Mutant(
         "the last flush may find the chain broken",
-        "pipeline/runner.py",
-        {"                await pusher.check(flusher)\n        except": "                pass\n        except"},
+        "pipeline/tasks.py",
+        {"            await pusher.check(store, flusher)\n    except": "            pass\n    except"},
         "a stopping worker whose flush finds the chain broken settles",
     ),
     Mutant(
         "without Redis the database takes all",
-        "pipeline/runner.py",
+        "pipeline/tasks.py",
         {"await pusher.settle_all(flusher)": "pass"},
         "a worker that stops without Redis writes all to the database",
     ),
@@ -364,25 +368,25 @@ MUTANTS = [
     Mutant(
         "batches cut at the end are numbered after the one in flight",
         "pipeline/pusher.py",
-        {"seq = link.inflight.seq if link.inflight else link.seq": "seq = link.seq"},
+        {"seq = stream.inflight.seq if stream.inflight else stream.seq": "seq = stream.seq"},
         "a worker that stops without Redis knows what Redis took unheard",
     ),
     Mutant(
         "a worker that could not stop never uses a number twice",
         "pipeline/pusher.py",
-        {"link.seq = seq + 1 if batches else seq": "pass"},
+        {"stream.seq = seq + 1 if batches else seq": "pass"},
         "a worker that could not stop without both stores goes on",
     ),
     Mutant(
         "a worker that could not stop keeps what Redis took unheard",
         "pipeline/pusher.py",
-        {"link.seq = seq + 1 if batches else seq": "link.seq = seq"},
+        {"stream.seq = seq + 1 if batches else seq": "stream.seq = seq"},
         "a worker that could not stop keeps what Redis took unheard",
     ),
     Mutant(
         "a worker that could not stop settles without traffic",
         "pipeline/pusher.py",
-        {"if not link.retained:\n                continue": "if not link.generation:\n                continue"},
+        {"if not stream.retained:\n                continue": "if not stream.generation:\n                continue"},
         "a worker that could not stop goes on without traffic",
     ),
     # --- reads ---

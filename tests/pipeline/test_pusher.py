@@ -17,7 +17,7 @@ from codex_tracking.hits.visitors import known_clients
 from codex_tracking.pipeline import retained as retained_module
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import close_manager, get_tracking_manager
+from codex_tracking.store.loops import close_store, get_store
 from tests.kit.pipeline import Process, request_for, rows, today, totals, view, views
 from tests.servers import RedisServer
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis_client]
 
 async def live() -> dict[str, int]:
     """Return the live views per path."""
-    counts = (await get_tracking_manager().read([today()]))[today()].live.counts
+    counts = (await get_store().read([today()]))[today()].live.counts
     return {counter[2:]: n for counter, n in counts.items() if counter.startswith("p:")}
 
 
@@ -57,16 +57,16 @@ async def test_two_processes_add_up(store: str, process: Process) -> None:
 async def test_one_visitor_is_one_visitor_to_all_processes(store: str, process: Process) -> None:
     await process.push(view("/a/"))
     await Process().push(view("/b/"))
-    assert (await get_tracking_manager().uniques(today())).estimate == 1
+    assert (await get_store().uniques(today())).estimate == 1
 
 
 async def test_batches_are_kept_until_the_database_has_them(store: str, process: Process) -> None:
     await process.push(view())
     assert not process.pusher.idle
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert not process.pusher.idle
     await flush_page_views()
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert process.pusher.idle
 
 
@@ -75,7 +75,7 @@ async def test_the_next_push_lets_flushed_batches_go_too(store: str, process: Pr
     await flush_page_views()
     await process.push(view())
     await flush_page_views()
-    await process.pusher.check(process.flusher)
+    await process.check()
     assert process.pusher.idle
     assert await rows() == {"/": 2}
 
@@ -95,7 +95,7 @@ async def test_while_redis_is_away_nothing_is_lost(
 
 async def test_a_store_that_lost_its_counters_is_made_up_for_from_memory(store: str, process: Process) -> None:
     await process.push(*views("/a/", 3))
-    await get_tracking_manager().client.flushall()
+    await get_store().client.flushall()
     await process.push(*views("/a/", 2))
     await flush_page_views()
     assert await rows() == {"/a/": 5}
@@ -103,13 +103,13 @@ async def test_a_store_that_lost_its_counters_is_made_up_for_from_memory(store: 
 
 async def test_a_loss_is_noticed_without_traffic(store: str, process: Process) -> None:
     await process.push(*views("/a/", 3))
-    await get_tracking_manager().client.flushall()
-    await process.pusher.check(process.flusher)
+    await get_store().client.flushall()
+    await process.check()
     assert await rows() == {"/a/": 3}
     # The visitors are told to Redis again, their visits are not.
     await process.push()
     await flush_page_views()
-    assert (await get_tracking_manager().uniques(today())).estimate == 1
+    assert (await get_store().uniques(today())).estimate == 1
     assert (await totals()).visits == 1
 
 
@@ -137,7 +137,7 @@ async def test_hits_too_far_from_today_are_dropped_counted_and_logged(
     await process.push(*views("/a/", 3, at=time.time() - 20 * 86_400), view("/b/"))
     assert await live() == {"/b/": 1}
     assert ledger.snapshot()["dropped_day"] == 3
-    counts = (await get_tracking_manager().read([today()]))[today()].live.counts
+    counts = (await get_store().read([today()]))[today()].live.counts
     assert counts[counter("ledger", "dropped_day")] == 3
     assert "dropped 3 views" in caplog.text
 
@@ -150,7 +150,7 @@ def test_a_pusher_goes_on_in_another_loop() -> None:
             await process.push(*views("/a/", 2))
             return await live()
         finally:
-            await close_manager()
+            await close_store()
 
     assert [asyncio.run(push()), asyncio.run(push())] == [{"/a/": 2}, {"/a/": 4}]
 

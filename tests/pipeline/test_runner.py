@@ -22,11 +22,11 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import PageView
-from codex_tracking.pipeline import runner as runner_module
+from codex_tracking.pipeline import tasks
 from codex_tracking.pipeline.runner import Runner, get_runner
 from codex_tracking.pipeline.threads import fresh_connections
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.store.loops import close_manager, get_tracking_manager
+from codex_tracking.store.loops import close_store, get_store
 from codex_tracking.testing import reset_tracking
 from tests.kit.pipeline import rows, today, until, views
 from tests.servers import PostgresServer, RedisServer, wait_until
@@ -183,7 +183,7 @@ def test_loops_after_each_other_go_on_with_what_the_last_one_left(
         count(2)
 
         async def pushed() -> bool:
-            return (await get_tracking_manager().read([today()]))[today()].live.counts.get(counter("path", "/a/")) == n
+            return (await get_store().read([today()]))[today()].live.counts.get(counter("path", "/a/")) == n
 
         await until(pushed)
 
@@ -215,7 +215,7 @@ def test_what_redis_loses_between_two_loops_is_made_up_for(
         count(2)
 
         async def pushed() -> bool:
-            return get_buffer().empty and bool((await get_tracking_manager().read([today()]))[today()].live.counts)
+            return get_buffer().empty and bool((await get_store().read([today()]))[today()].live.counts)
 
         await until(pushed)
 
@@ -346,7 +346,7 @@ async def test_an_outage_of_the_database_is_said_once_and_redis_keeps_everything
         await until(failing)
         assert len(lines(caplog)) == 1
         assert lines(caplog)[0].startswith("Redis keeps the views")
-        held = (await get_tracking_manager().read([today()]))[today()]
+        held = (await get_store().read([today()]))[today()]
         assert sum(part.counts.get(counter("path", "/a/"), 0) for part in held.parts) == 3
     finally:
         postgres.start()
@@ -389,7 +389,7 @@ async def test_an_unexpected_error_is_logged_with_its_traceback_and_the_tasks_go
         return await TrackingSelector.total_views() == 2
 
     await until(counted)
-    await close_manager()
+    await close_store()
 
 
 # --- what tests of projects rely on ---
@@ -417,7 +417,7 @@ async def test_a_reset_ends_the_tasks_and_forgets_what_was_counted() -> None:
     assert not get_runner().running
     assert ledger.snapshot() == {}
     assert await TrackingSelector.total_views() == 0
-    await close_manager()
+    await close_store()
 
 
 async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
@@ -426,7 +426,7 @@ async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
     def broken() -> None:
         raise OSError("no disk")
 
-    monkeypatch.setattr(runner_module, "load", broken)
+    monkeypatch.setattr(tasks, "load", broken)
     runner = Runner()
     runner.start()
     await runner.loaded()
@@ -437,9 +437,9 @@ async def test_a_start_that_fails_is_said_once_and_holds_up_no_server(
 
 
 async def test_a_start_waits_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "LOAD_SECONDS", 0.2)
+    monkeypatch.setattr(tasks, "LOAD_SECONDS", 0.2)
     free = threading.Event()
-    monkeypatch.setattr(runner_module, "load", lambda: free.wait(20))
+    monkeypatch.setattr(tasks, "load", lambda: free.wait(20))
     runner = Runner()
     runner.start()
     try:

@@ -14,7 +14,7 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views
 from codex_tracking.pipeline.status import tracking_status
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 from tests.kit.pipeline import GOOGLEBOT, Process, today, view, views
 from tests.servers import PostgresServer, RedisServer
 
@@ -35,7 +35,7 @@ async def test_a_site_that_counted_nothing_is_healthy(store: str, database: str,
 async def test_what_waits_in_redis_is_told_by_day_with_its_age(store: str, process: Process) -> None:
     moment = time.time() - 20
     await process.push(*views("/a/", 3, at=moment))
-    await get_tracking_manager().seal(today())
+    await get_store().seal(today())
     await process.push(view("/b/"))
     found = (await tracking_status()).store
     assert found.unflushed_views == {today(): 4}

@@ -15,7 +15,7 @@ from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import live, minutes
-from codex_tracking.store.loops import close_manager
+from codex_tracking.store.loops import close_store
 from codex_tracking.sync import TrackingSelector as Blocking
 from tests.kit.clock import stop_clock
 from tests.kit.pipeline import Process, view, views
@@ -50,7 +50,7 @@ async def counts(n: int = 30) -> list[int]:
 async def test_without_views_there_are_thirty_zeros_up_to_this_minute(store: str) -> None:
     before = int(time.time()) // 60
     found = await TrackingSelector.last_minutes()
-    await close_manager()
+    await close_store()
     begins = [moment for moment, _ in found]
     assert [count for _, count in found] == [0] * 30
     assert int(begins[-1].timestamp()) // 60 in (before, before + 1)

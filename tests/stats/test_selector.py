@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.store.loops import close_manager
+from codex_tracking.store.loops import close_store
 from codex_tracking.sync import TrackingSelector as Blocking
 from tests.kit.pipeline import Process, today, view, views
 from tests.servers import RedisServer
@@ -76,14 +76,14 @@ READS_OF_A_DAY: list[Callable[..., Awaitable[Any]]] = [
 async def test_a_bad_date_is_a_value_error_that_shows_a_good_one(read: Callable[..., Awaitable[Any]], day: str) -> None:
     with pytest.raises(ValueError, match="2026-01-31"):
         await read(day)
-    await close_manager()
+    await close_store()
 
 
 @pytest.mark.parametrize("read", READS_OF_A_DAY, ids=lambda read: read.__name__)
 async def test_a_day_with_nothing_is_empty(database: str, read: Callable[..., Awaitable[Any]]) -> None:
     assert not await read()
     assert not await read("1999-12-31")
-    await close_manager()
+    await close_store()
 
 
 # --- one day, both sources ---
@@ -209,7 +209,7 @@ async def test_top_pages_are_as_many_as_asked_for(database: str, process: Proces
 async def test_a_negative_limit_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="limit"):
         await TrackingSelector.top_pages(limit=-1)
-    await close_manager()
+    await close_store()
 
 
 async def test_top_pages_are_the_first_of_daily_counts(database: str, process: Process) -> None:
@@ -287,7 +287,7 @@ async def test_without_a_number_of_days_the_setting_holds(
 async def test_fewer_than_one_day_is_a_value_error(days: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         await TrackingSelector.multi_day_totals(days)
-    await close_manager()
+    await close_store()
 
 
 # --- the dashboard's context ---
@@ -346,7 +346,7 @@ async def test_a_redis_that_lost_everything_lowers_no_read(without_redis: Proces
     redis_server.forget()
     assert await TrackingSelector.daily_counts() == {"/a/": 2}
     await without_redis.push()
-    await without_redis.pusher.check(without_redis.flusher)
+    await without_redis.check()
     assert await TrackingSelector.daily_counts() == {"/a/": 3}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.store.keys import day_keys
-from codex_tracking.store.loops import close_manager, get_tracking_manager
+from codex_tracking.store.loops import close_store, get_store
 from tests.conftest import Sites
 from tests.kit.faults import OFTEN, assert_all_counted, figure
 from tests.kit.load import Load, pages
@@ -142,10 +142,10 @@ async def test_no_connection_outlives_the_client(
     sentinel: RedisSentinel, tracking_settings: Callable[..., None]
 ) -> None:
     tracking_settings(redis_url=sentinel.url)
-    assert await get_tracking_manager().lease("me", 1)
+    assert await get_store().lease("me", 1)
     assert sum(map(strangers, sentinel.sentinels)) == 1
 
-    await close_manager()
+    await close_store()
 
     wait_until(lambda: sum(map(strangers, sentinel.sentinels)) == 0, 10, "the sentinels are left alone")
 

@@ -122,7 +122,7 @@ def test_a_crowd_counted_here_is_estimated_by_redis_alike(client: redis.Redis) -
     hashes = random.Random(2)
     registers = bytearray(sketch_module.REGISTERS)
     for _ in range(10_000):
-        sketch_module.see(registers, hashes.getrandbits(64))
+        sketch_module.add(registers, hashes.getrandbits(64))
     sketch = sketch_module.sketch_of(registers)
     assert registers_of(sketch) == list(registers)
     client.set("here", sketch)
@@ -132,9 +132,9 @@ def test_a_crowd_counted_here_is_estimated_by_redis_alike(client: redis.Redis) -
 
 def test_members_with_extreme_hashes_have_ranks_that_redis_knows() -> None:
     registers = bytearray(sketch_module.REGISTERS)
-    sketch_module.see(registers, 0)
-    sketch_module.see(registers, 2**64 - 1)
-    sketch_module.see(registers, 5)
+    sketch_module.add(registers, 0)
+    sketch_module.add(registers, 2**64 - 1)
+    sketch_module.add(registers, 5)
     assert (registers[0], registers[-1], registers[5]) == (51, 1, 51)
-    sketch_module.see(registers, 1 << 14)
+    sketch_module.add(registers, 1 << 14)
     assert registers[0] == 51

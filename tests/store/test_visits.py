@@ -16,9 +16,9 @@ from codex_tracking.hits.hit import Hit
 from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store import protocol as manager_module
+from codex_tracking.store import protocol
 from codex_tracking.store.keys import day_keys
-from codex_tracking.store.loops import get_tracking_manager
+from codex_tracking.store.loops import get_store
 from tests.kit.pipeline import Process, breakdown, totals, view
 from tests.servers import RedisServer
 
@@ -232,13 +232,13 @@ async def test_visitors_are_exact_to_the_error_of_the_sketch(store: str, process
 async def states() -> int:
     """Return how many visitors' state the store keeps of yesterday."""
     keys = day_keys(get_tracking_settings().key_prefix, yesterday())
-    return int(await get_tracking_manager().client.hlen(keys.visits))
+    return int(await get_store().client.hlen(keys.visits))
 
 
 async def test_state_of_visits_is_bounded_and_every_view_still_has_a_visit(
     store: str, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager_module, "VISITORS_WITH_STATE", 50)
+    monkeypatch.setattr(protocol, "VISITORS_WITH_STATE", 50)
     for n in range(300):
         await process.push(seen(seconds=n, address=f"10.0.{n >> 8}.{n & 255}"))
     assert await states() == 50
@@ -248,7 +248,7 @@ async def test_state_of_visits_is_bounded_and_every_view_still_has_a_visit(
 async def test_state_of_visits_that_are_over_makes_room(
     store: str, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager_module, "VISITORS_WITH_STATE", 20)
+    monkeypatch.setattr(protocol, "VISITORS_WITH_STATE", 20)
     await process.push(*(seen(address=f"10.0.0.{n}") for n in range(20)))
     later = VISIT_GAP + 100
     await process.push(seen("/a/", later, address=BOB))

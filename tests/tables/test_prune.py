@@ -16,7 +16,7 @@ from django.db import transaction
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store.protocol import Uniques
+from codex_tracking.store.answers import Uniques
 from codex_tracking.sync import TrackingSelector, flush_pending
 from codex_tracking.tables import prune as prune_module
 from codex_tracking.tables.daybook import DayBook

@@ -16,7 +16,7 @@ from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import counter, first, views_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.protocol import Seal, Uniques
+from codex_tracking.store.answers import Seal, Uniques
 from codex_tracking.tables import daybook, upsert
 from codex_tracking.tables.seals import Sealed, settle, write_seal
 from codex_tracking.tables.upsert import Row

@@ -1,14 +1,16 @@
 -- Adds one batch to a day, once.
 -- KEYS live uniques visits now
--- ARGV stream seq generation proposed-generation oldest path-cap value-cap visit-cap ttl dense visits-json
---      counters-json visitor ...
+-- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
+--      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON, visitor ...
 -- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
 -- GAP (Redis went back in time) or GEN (another generation); after OK the counters that visits made grow.
 local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
-local VISIT_GAP, NOW_SECONDS, MOST_SEEN = 1800, 300, 576
+local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
+-- A space and eight hexadecimal digits for each name.
+local MOST_SEEN = 9 * tonumber(ARGV[13])
 
 -- Before the first write, so that nothing malformed can end the script half-way.
-local touches, counts = cjson.decode(ARGV[11]), cjson.decode(ARGV[12])
+local touches, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
 
 local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
 local g = h[1]
@@ -27,12 +29,13 @@ c('HSETNX', L, '#o', ARGV[5])
 if seq == 1 then c('HSET', L, '#s', c('HGET', L, '#s') .. ARGV[1] .. ' ') end
 
 local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local distinct, derived = {}, {}
+local distinct, derived, views_added = {}, {}, 0
 
 local function add(f, v)
   local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
   local n = distinct[dimension]
   if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') end
+  if dimension == 'p' then views_added = views_added + v end
   local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
   if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
   if c('HINCRBY', L, f, v) == v then
@@ -111,17 +114,19 @@ for f, v in pairs(derived) do
 end
 if held == 0 then held = 1 end
 c('HSET', L, '#k', held)
+-- The sum for those who ask how much waits, so that nobody has to read all counters.
+if views_added > 0 then c('HINCRBY', L, '#v', views_added) end
 for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
 
-local function see()
+local function add_visitors()
   -- A dense sketch can be merged with the one in the database register by register.
   if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
-  return redis.pcall('PFADD', U, unpack(ARGV, 13))
+  return redis.pcall('PFADD', U, unpack(ARGV, 16))
 end
 
--- A corrupt sketch must not end the script half-way; what a flush saw of it is in the database.
-if #ARGV > 12 and type(see()) == 'table' then
+-- A corrupt sketch must not end the script half-way; what earlier flushes read of it is in the database.
+if #ARGV > 15 and type(add_visitors()) == 'table' then
   c('UNLINK', U)
-  see()
+  add_visitors()
 end
 return answer

@@ -1,0 +1,97 @@
+"""The store's answers: batches, seals and parts of a day, as Redis has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, NamedTuple
+
+from codex_tracking.counters.fields import Counter, Counts
+
+FIELDS_PER_STEP = 1_000
+"""Fields that are parsed before the event loop gets its turn; about 1 ms."""
+
+
+class Answer(NamedTuple):
+    """Redis' answer to a batch."""
+
+    status: Literal["OK", "DUP", "GAP", "GEN"]
+    generation: str
+    seal: int
+    """Number of the part of the day that has the batch."""
+    durable: int
+    """Number of the newest part that the database has."""
+    derived: Counts
+    """Counters that grew because of the batch's visits."""
+
+
+class Seal(NamedTuple):
+    """One frozen part of a day."""
+
+    status: Literal["NEW", "OLD", "IDLE", "NONE"]
+    generation: str = ""
+    id: str = ""
+    previous: str = ""
+
+
+class Chunk(NamedTuple):
+    """A piece of a seal."""
+
+    fields: list[bytes]
+    """Fields and values, flat."""
+    size: int
+    """Number of fields in the whole seal."""
+
+
+class Part(NamedTuple):
+    """Header and counters of one hash; ``generation`` is empty when there is none."""
+
+    generation: str
+    id: str
+    previous: str
+    counts: Counts
+
+
+class Uniques(NamedTuple):
+    """The day's visitors in Redis."""
+
+    estimate: int
+    sketch: bytes | None
+    """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
+
+
+class Waiting(NamedTuple):
+    """The sums of a day's unflushed counters."""
+
+    views: int
+    oldest: int
+    """Time of the oldest hit in them, seconds since the epoch."""
+
+
+class Held(NamedTuple):
+    """One day in Redis at one moment."""
+
+    live: Part
+    sealed: Part
+    uniques: Uniques | None
+    """None for a day whose visitors were not asked for."""
+
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        """Everything that no flush has written yet."""
+        return self.live, self.sealed
+
+
+async def part_of(flat: list[bytes]) -> Part:
+    """Return header and counters of a hash that HGETALL has read; in steps, because a busy site has many counters."""
+    header: dict[bytes, bytes] = {}
+    counts: Counts = {}
+    for start in range(0, len(flat), 2 * FIELDS_PER_STEP):
+        piece = flat[start : start + 2 * FIELDS_PER_STEP]
+        for name, value in zip(piece[::2], piece[1::2], strict=True):
+            if name.startswith(b"#"):
+                header[name] = value
+            else:
+                counts[Counter(name.decode("utf-8", "replace"))] = int(value)
+        await asyncio.sleep(0)
+    token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
+    return Part(token, seal, previous, counts)
