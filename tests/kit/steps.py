@@ -20,14 +20,14 @@ from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
 from codex_tracking.store import protocol
-from codex_tracking.tables import daybook
+from codex_tracking.tables import day_rows
 from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_down
 from tests.servers import RedisServer
 
 BOUNDS = {
     "memory": [(aggregator, "MOST_FIELDS")],
     "retained": [(pusher, "MOST_FIELDS"), (retained, "MOST_FIELDS")],
-    "values": [(protocol, "VALUES_PER_DIMENSION"), (daybook, "VALUES_PER_DIMENSION")],
+    "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
 """What faults raise; anything else is an error of ours."""
