@@ -1,4 +1,4 @@
-"""The tables: all aggregates, so they grow with distinct values per day, never with traffic."""
+"""The tables: aggregates, which grow with distinct values per day and not with traffic."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, las
 from codex_tracking.tables.toplists import list_finished_days
 
 ATTEMPTS = 5
+"""Seals that one flush tries: one that a dead flush left, the new one, and more when other flushes run."""
 Run = Callable[..., Awaitable[Any]]
 """Runs a blocking function with its arguments in a thread that may use the database."""
 daily = DailyPruning()
@@ -62,6 +63,7 @@ class Flusher:
         paths = 0
         for _ in range(ATTEMPTS):
             seal = await self.store.seal(day)
+            # NONE: nothing unflushed. IDLE: nothing new, but the last seal is not known to be in the database.
             if seal.status == "NONE":
                 if retire and await self.store.retire(day):
                     await self.run(forget_generations, day)
@@ -74,6 +76,7 @@ class Flusher:
                 await self.store.done(day, seal.id)
             elif outcome.verdict == "drop":
                 await self.store.drop(day, seal.generation)
+            # After an old seal, the counters since then are still live.
             if seal.status == "NEW" and outcome.verdict == "done":
                 break
         return paths

@@ -101,6 +101,7 @@ class DayRows:
         held = self._values(dimension)
         known = set()
         names = sorted(values)
+        # SQLite before 3.32 takes 999 parameters.
         for start in range(0, len(names), 500):
             known.update(held.filter(value__in=names[start : start + 500]).values_list("value", flat=True))
         fresh = sorted(values.keys() - known - {OTHER}, key=lambda value: (-values[value][0], value))
@@ -129,6 +130,7 @@ class DayRows:
         if sketch is not None:
             totals.sketch = sketch
             visitors = estimate(sketch)
+        # Never lower: Redis may have lost the sketch, and the embedded store has none.
         totals.visitors = max(totals.visitors, visitors)
 
     def save(self) -> None:

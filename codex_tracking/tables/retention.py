@@ -1,4 +1,4 @@
-"""Retention: rolls old days up into their totals, and deletes what is kept for hours only."""
+"""Retention: rolls old days up into their totals, and deletes minutes and salts after two days."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from codex_tracking.tables.toplists import TOP_PAGES
 KEPT = ("hour", "channel", "device", "excluded", "ledger")
 """Dimensions with a few values a day, which comparisons and the ledger need; they reveal nobody."""
 ROWS_PER_TRANSACTION = 5_000
+"""Of each of the two tables."""
 MOST_PER_DAY = 100
 """Transactions of one background flush; the next flush continues."""
 SALT_LIFE = timedelta(hours=48)
@@ -92,6 +93,7 @@ def _prune_parts(before: Date) -> Iterator[None]:
     alias = database(write=True)
     pages, values = old_pages(before), old_values(before)
     for day in sorted(distinct_days(pages) | distinct_days(values)):
+        # In parts, because a long transaction would keep the day locked for flushes.
         while pages.filter(date=day).exists() or values.filter(date=day).exists():
             with transaction.atomic(using=alias):
                 _prune_part(day, alias, pages.filter(date=day), values.filter(date=day))

@@ -50,10 +50,13 @@ def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSe
         [totals] = DayTotals.objects.lock([Date.fromisoformat(day)], alias)
         rows = DayRows(totals, alias, settings)
         generation = rows.generation(seal.generation)
+        # Redis was restored from a snapshot that is older than the settlement.
         if generation.closed:
             return Outcome("drop")
+        # An earlier flush died between its commit and the deletion of the seal.
         if generation.last == seal.id:
             return Outcome("done")
+        # A part was lost or rolled back, or another flush was faster; the flusher looks at Redis again.
         if sealed is None or generation.last != seal.previous:
             return Outcome("changed", generation.last)
         for piece in sealed.pieces:
@@ -86,6 +89,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
         rows = DayRows(totals, alias, settings)
         generation = rows.generation(token)
         acked = generation.acked.get(stream, 0)
+        # A flush may have written the first of them before Redis lost the day.
         fresh = [batch for batch in batches if batch.seq - batch.span >= acked]
         for batch in batches:
             if batch.seq - batch.span < acked < batch.seq:

@@ -11,6 +11,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView, database
 TOP_PAGES = "top_page"
 """Their dimension in ``Breakdown``."""
 PAGES_PER_DAY = 500
+"""Many more than a list shows: a page that is never among them is missing in the sum of a year."""
 DAYS_AT_ONCE = 20
 """Days that one call lists; after a long import the next calls list the rest."""
 
@@ -27,6 +28,7 @@ def list_finished_days(today: str) -> None:
 def _list_day(day: Date, alias: str) -> None:
     [totals] = DayTotals.objects.lock([day], alias)
     listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
+    # Late batches and imports change finished days, so a list is always made anew.
     listed.delete()
     best = PageView.objects.using(alias).filter(date=day, views__gt=0).order_by("-views", "path")[:PAGES_PER_DAY]
     Breakdown.objects.using(alias).bulk_create(
