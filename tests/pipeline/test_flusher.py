@@ -1,4 +1,4 @@
-"""The flush: what Redis holds becomes rows, once, whoever flushes how often."""
+"""The flush: Redis' counters become rows once, for any number of flushes and processes."""
 
 from __future__ import annotations
 

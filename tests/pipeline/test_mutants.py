@@ -493,7 +493,7 @@ def _quiet() -> Iterator[None]:
 
 
 def name(value: Mutant | str) -> str:
-    """Return what a parameter is called."""
+    """Return a parameter's name in the test's id."""
     return value if isinstance(value, str) else f"{value.file}: {value.reason}"
 
 

@@ -1,4 +1,4 @@
-"""The pusher: what was counted reaches Redis, once, and is kept until the database has it."""
+"""The pusher: counters reach Redis once, and are kept until the database has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: what each script promises, on a real Redis and on the embedded store alike."""
+"""The promises of the store's scripts, on a real Redis and on the embedded store."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def fill(alias: str, *backs: int, pages: int = 12) -> None:
 
 
 def figures() -> dict[str, Any]:
-    """Return what must not change: every day's figures, and the sum of its pages."""
+    """Return the figures that must not change: every day's totals, and the sum of its pages."""
     span = (day(60).isoformat(), day(0).isoformat())
     return {
         "summary": TrackingSelector.summary(*span),

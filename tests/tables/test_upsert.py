@@ -159,7 +159,7 @@ def test_the_longest_value_fits(database: str) -> None:
 
 
 def sealed(*pieces: bytes, **acked: int) -> Sealed:
-    """Return what a seal holds."""
+    """Return the contents of a seal."""
     return Sealed(acked, list(pieces), NOBODY)
 
 
