@@ -116,6 +116,7 @@ def main(method: str, rows: int, step: int = 1, first: int = 0) -> None:
 async def fill(day: str, paths: Iterator[str]) -> None:
     """Bring these paths to Redis, each viewed a few times by one visitor."""
     from codex_tracking.counters.batch import Batch
+    from codex_tracking.counters.fields import counter, first
     from codex_tracking.store.loops import close_store, get_store
 
     store = get_store()
@@ -123,7 +124,8 @@ async def fill(day: str, paths: Iterator[str]) -> None:
     stream = f"bench.{time.time_ns()}"
     while part := list(islice(paths, 250)):
         seq += 1
-        counts = {f"p:{path}": 3 for path in part} | {f"p+:{path}": 1 for path in part}
+        viewed = [counter("path", path) for path in part]
+        counts = dict.fromkeys(viewed, 3) | dict.fromkeys(map(first, viewed), 1)
         answer = await store.apply(Batch(day, stream, seq, int(time.time()), counts), generation)
         assert answer.status == "OK"
     await close_store()

@@ -201,7 +201,7 @@ async def _asked(client: Client, address: str, repeat: int) -> dict[str, Any]:
 async def arrive(day: str) -> None:
     """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
     from codex_tracking.counters.batch import Batch
-    from codex_tracking.counters.fields import Dimension
+    from codex_tracking.counters.fields import Counter, Dimension
     from codex_tracking.store.loops import close_store, get_store
     from tests.bench.flushing import PATH
 
@@ -212,9 +212,9 @@ async def arrive(day: str) -> None:
         counts |= {f"{dimension}:{dimension}-{10 * number}": 2 for number in range(50)}
         counts |= {f"{dimension}+:{dimension}-{10 * number}": 1 for number in range(50)}
     store = get_store()
-    generation, counters = await store.join(day), list(counts.items())
-    for seq, start in enumerate(range(0, len(counters), 500), 1):
-        batch = Batch(day, "bench", seq, int(time.time()), dict(counters[start : start + 500]))
+    generation, waiting = await store.join(day), [(Counter(name), n) for name, n in counts.items()]
+    for seq, start in enumerate(range(0, len(waiting), 500), 1):
+        batch = Batch(day, "bench", seq, int(time.time()), dict(waiting[start : start + 500]))
         answer = await store.apply(batch, generation)
         assert answer.status == "OK"
     await close_store()

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
+from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.flush import sync_to_async_run
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.models import Breakdown, DayTotals, PageView
@@ -57,6 +58,11 @@ def view(path: str = "/", **changes: Any) -> Hit:
 def views(path: str, n: int, **changes: Any) -> list[Hit]:
     """Return so many views of one path by one visitor."""
     return [view(path, **changes)] * n
+
+
+def counters(**counts: int) -> Counts:
+    """Return counters as a batch has them; ``**{"p:/": 1}`` is one view of the front page."""
+    return {Counter(name): n for name, n in counts.items()}
 
 
 def today() -> str:

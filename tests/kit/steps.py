@@ -19,6 +19,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
+from codex_tracking.stats.deltas import Deltas
 from codex_tracking.store import protocol
 from codex_tracking.tables import day_rows
 from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_down
@@ -227,7 +228,7 @@ class Steps:
         """A read repeats itself when a flush comes just before its rows."""
         loop, looks = asyncio.get_running_loop(), itertools.count()
 
-        def look(deltas: dict[str, dict[str, int]], _: object) -> dict[str, int]:
+        def look(deltas: Deltas, _: object) -> dict[str, int]:
             if next(looks) == 0:
                 asyncio.run_coroutine_threadsafe(self.world.flush(), loop).result(10)
             return days.counts_of(TODAY, deltas[TODAY])

@@ -15,6 +15,7 @@ from django.db import OperationalError, close_old_connections, transaction
 from django.utils import timezone
 
 from codex_tracking.counters.days import site_today
+from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views, flush_pending
 from codex_tracking.models import Breakdown, PageView
@@ -163,7 +164,7 @@ async def test_without_the_database_it_raises_and_redis_keeps_everything(
             await flush_page_views()
         await process.push(view("/a/"))
         held = (await get_store().read([today()]))[today()]
-        assert sum(part.counts.get("p:/a/", 0) for part in held.parts) == 3
+        assert sum(part.counts.get(counter("path", "/a/"), 0) for part in held.parts) == 3
     finally:
         postgres.start()
     await sync_to_async(close_old_connections)()

@@ -27,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from codex_tracking.models import DayTotals
 from codex_tracking.stats import days, reading
+from codex_tracking.stats.deltas import Deltas
 from tests.kit.simulation import Activity, Worker, World, settle_down
 from tests.servers import RedisServer
 
@@ -278,7 +279,7 @@ class Model(RuleBasedStateMachine):
                 await self.world.flush(day)
                 self.world.down = down
 
-        def look(deltas: dict[str, dict[str, int]], _: object) -> tuple[dict[str, int], int]:
+        def look(deltas: Deltas, _: object) -> tuple[dict[str, int], int]:
             asyncio.run_coroutine_threadsafe(others(), self.loop).result()
             counts = days.counts_of(day, deltas[day])
             asyncio.run_coroutine_threadsafe(others(), self.loop).result()

@@ -19,6 +19,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import PageView
 from codex_tracking.pipeline import tasks
@@ -182,7 +183,7 @@ def test_loops_after_each_other_go_on_with_what_the_last_one_left(
         count(2)
 
         async def pushed() -> bool:
-            return (await get_store().read([today()]))[today()].live.counts.get("p:/a/") == n
+            return (await get_store().read([today()]))[today()].live.counts.get(counter("path", "/a/")) == n
 
         await until(pushed)
 
@@ -346,7 +347,7 @@ async def test_an_outage_of_the_database_is_said_once_and_redis_keeps_everything
         assert len(lines(caplog)) == 1
         assert lines(caplog)[0].startswith("Redis keeps the views")
         held = (await get_store().read([today()]))[today()]
-        assert sum(part.counts.get("p:/a/", 0) for part in held.parts) == 3
+        assert sum(part.counts.get(counter("path", "/a/"), 0) for part in held.parts) == 3
     finally:
         postgres.start()
     await sync_to_async(fresh_connections)(lambda: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from codex_tracking.store.client import STORE_ERRORS, connect
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import close_store, get_store, has_store
 from codex_tracking.store.protocol import Store
-from tests.kit.pipeline import until
+from tests.kit.pipeline import counters, until
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.redis_client
@@ -38,7 +38,7 @@ async def live_store(store: str) -> AsyncIterator[Store]:
 
 def batch(seq: int = 1, counts: dict[str, int] | None = None, stream: str = STREAM, **more: Any) -> Batch:
     """Return a batch of one view of the front page."""
-    return Batch(DAY, stream, seq, 1_000, {"p:/": 1} if counts is None else counts, **more)
+    return Batch(DAY, stream, seq, 1_000, counters(**({"p:/": 1} if counts is None else counts)), **more)
 
 
 def visits(*touches: tuple[str, int, int, int]) -> str:
@@ -46,7 +46,7 @@ def visits(*touches: tuple[str, int, int, int]) -> str:
     return json.dumps([[who, begin, end, n, ["/", "digest"], ["hour+:09"], []] for who, begin, end, n in touches])
 
 
-async def live(live_store: Store) -> dict[str, int]:
+async def live(live_store: Store) -> Mapping[str, int]:
     """Return the live counters."""
     return (await live_store.read([DAY]))[DAY].live.counts
 
@@ -188,7 +188,9 @@ async def test_several_days_are_read_at_once_and_visitors_where_they_are_asked_f
 ) -> None:
     days = ["2026-03-01", "2026-03-02", DAY]
     for n, day in enumerate(days[1:], 1):
-        await live_store.apply(Batch(day, STREAM, 1, 1_000, {"p:/": n}, ids=("a", "b")), await live_store.join(day))
+        await live_store.apply(
+            Batch(day, STREAM, 1, 1_000, counters(**{"p:/": n}), ids=("a", "b")), await live_store.join(day)
+        )
     held = await live_store.read(days, days[:2])
     assert {day: each.live.counts for day, each in held.items()} == {days[0]: {}, days[1]: {"p:/": 1}, DAY: {"p:/": 2}}
     estimates = [each.uniques.estimate if each.uniques else None for each in held.values()]

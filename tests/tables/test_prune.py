@@ -22,7 +22,7 @@ from codex_tracking.tables import retention
 from codex_tracking.tables.day_rows import DayRows
 from codex_tracking.tables.retention import KEPT, first_kept, prune
 from codex_tracking.tables.toplists import TOP_PAGES
-from tests.kit.pipeline import Process, view
+from tests.kit.pipeline import Process, counters, view
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +40,7 @@ def fill(alias: str, *backs: int, pages: int = 12) -> None:
             rows = DayRows(totals, alias, get_tracking_settings())
             counts = {f"p:/{n}/": n + 1 for n in range(pages)} | {f"p+:/{n}/": 1 for n in range(pages)}
             more = {"hour:09": 5, "browser:Firefox": 5, "referrer:a.example/x": 2, "ledger:imported": 1, "event:a": 1}
-            rows.add(counts | more | {"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1})
+            rows.add(counters(**counts, **more, **{"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1}))
             rows.add_visitors(Uniques(7, b"HYLL" + bytes(11) + b"\x80" + bytes(12_288)))
             rows.save()
 

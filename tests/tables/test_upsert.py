@@ -19,6 +19,7 @@ from codex_tracking.store.answers import Seal, Uniques
 from codex_tracking.tables import day_rows, upsert
 from codex_tracking.tables.seals import Sealed, settle, write_seal
 from codex_tracking.tables.upsert import Increment
+from tests.kit.pipeline import counters
 from tests.servers import wait_until
 
 DAY = date(2026, 3, 10)
@@ -165,7 +166,7 @@ def sealed(*pieces: bytes, **acked: int) -> Sealed:
 
 def batch(seq: int, **counts: int) -> Batch:
     """Return a batch of page views."""
-    return Batch(TODAY, "s", seq, 0, {f"p:/{path}": n for path, n in counts.items()})
+    return Batch(TODAY, "s", seq, 0, counters(**{f"p:/{path}": n for path, n in counts.items()}))
 
 
 def test_a_seal_is_applied_once_and_in_its_place(database: str) -> None:
@@ -205,7 +206,7 @@ def test_caps_fold_what_is_new_and_conserve_every_sum(database: str) -> None:
     for seq in range(1, 6):
         counts = {f"p:/{seq}/{number}": number + 1 for number in range(3)} | {"p:/known": 1, f"p+:/{seq}/0": 1}
         total += sum(n for counter, n in counts.items() if counter.startswith("p:"))
-        settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], settings)
+        settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counters(**counts))], settings)
         found = paths(database)
         assert sum(views for views, _, _ in found.values()) == DayTotals.objects.using(database).get().views == total
         assert sum(visitors for _, visitors, _ in found.values()) == seq
@@ -217,7 +218,7 @@ def test_each_dimension_has_a_cap_of_its_own(database: str) -> None:
     with patch.object(day_rows, "VALUES_PER_DIMENSION", 3):
         for seq in range(1, 5):
             counts = {f"source:{seq}.{number}": 1 for number in range(3)} | {f"entry+:/{seq}": 1, "os:Linux": 2}
-            settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], SETTINGS)
+            settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counters(**counts))], SETTINGS)
     rows: dict[str, list[tuple[int, int]]] = {}
     for row in Breakdown.objects.using(database):
         rows.setdefault(row.dimension, []).append((row.views, row.visits))
