@@ -1,4 +1,4 @@
-"""Flushes on demand: what Redis holds becomes rows now."""
+"""Flushes on demand, from Redis to the database."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ T = TypeVar("T")
 
 
 async def flush_page_views(date_str: str | None = None) -> int:
-    """Write what Redis holds of one day to the database.
+    """Write one day's unflushed counters to the database.
 
     Args:
         date_str: ISO date in the site's time zone; today when omitted.
 
     Returns:
-        Number of path counters written; 0 when nothing was waiting.
+        Number of path counters written; 0 when none was waiting.
 
     Raises:
         ValueError: ``date_str`` is not an ISO date.
         redis.RedisError, OSError: Redis is away; nothing was lost.
         django.db.DatabaseError: the database is away; Redis keeps everything.
-        RuntimeError: called inside ``transaction.atomic()``, whose rollback would lose what Redis has forgotten.
+        RuntimeError: called inside ``transaction.atomic()``, whose rollback would lose counters deleted from Redis.
     """
     day = parse_day(date_str)
     return await Flusher(get_store(), sync_to_async_run).flush(day)
 
 
 async def flush_pending() -> int:
-    """Write every day that may hold something; the same as ``flush_page_views`` for today and the days around it."""
+    """Write the unflushed counters of all accepted days, as ``flush_page_views`` does for one."""
     return await Flusher(get_store(), sync_to_async_run).flush_pending()
 
 
 async def sync_to_async_run(function: Callable[..., T], *args: Any) -> T:
-    """Run with the caller's own database connection, as Django's async ORM does."""
+    """Run a blocking function on the caller's own database connection, as Django's async ORM does."""
     return await sync_to_async(function)(*args)

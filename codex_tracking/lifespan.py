@@ -1,4 +1,4 @@
-"""The ASGI lifespan: starts the background tasks with the server, and drains them before it goes."""
+"""The ASGI lifespan: starts the background tasks with the server, and drains them before it stops."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _frozen = False
 
 
 def freeze() -> None:
-    """Keep what is loaded by now, here and in the project, out of all garbage collections to come; once per process.
+    """Exclude all loaded objects, the project's too, from later garbage collections; once per process.
 
-    A full collection stops every request while it looks at each object, and ours would make it longer for all of them.
-    What is loaded before the first request stays as long as the process. Reference counts still free it.
+    A full collection stops every request while it visits each object, and our tables would make that longer. Objects
+    that are loaded before the first request mostly live as long as the process. Reference counts still free them.
     """
     global _frozen
-    # Who has turned the collector off collects when it suits them.
+    # A project that has turned the collector off decides itself when to collect.
     if _frozen or not gc.isenabled() or not get_tracking_settings().gc_freeze:
         return
     _frozen = True
@@ -41,7 +41,7 @@ class TrackingLifespan:
     Spec: https://asgi.readthedocs.io/en/stable/specs/lifespan.html
 
     Args:
-        app: the application; one that has a lifespan of its own (Starlette, another wrapper) gets its messages too.
+        app: the application; if it has a lifespan of its own (Starlette, another wrapper), it gets the messages too.
     """
 
     def __init__(self, app: Application) -> None:
@@ -63,7 +63,7 @@ class TrackingLifespan:
         runner.lifespans += 1
         try:
             runner.start()
-            # Now, and not beside the first requests.
+            # Loading takes some tenths of a second, which the first requests would wait for.
             await runner.loaded()
             freeze()
             await send(answer)
@@ -88,7 +88,7 @@ class _Inner:
             self._task = asyncio.ensure_future(app(scope, self._messages.get, self._answers.put))
 
     async def tell(self, message: str) -> Message:
-        """Pass a message on, and return the answer; an application without a lifespan agrees to everything."""
+        """Pass a message on and return the answer; for an application without a lifespan, that it is complete."""
         agreed = {"type": f"{message}.complete"}
         if self._task is None:
             return agreed
@@ -98,7 +98,7 @@ class _Inner:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done() and self._answers.empty():
             answer.cancel()
-            # What it raised says that it has no lifespan, as servers take it too.
+            # By the specification an exception means that the application has no lifespan.
             self._task.cancelled() or self._task.exception()
             self._task = None
             return agreed

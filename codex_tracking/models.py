@@ -1,7 +1,8 @@
-"""The tables: all aggregates, so they grow with distinct values per day, never with traffic."""
+"""The tables: aggregates, which grow with distinct values per day and not with traffic."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date as Date
 from typing import Any, ClassVar
 
@@ -54,29 +55,34 @@ class Breakdown(models.Model):
 
 
 class DayTotalsManager(models.Manager["DayTotals"]):
-    """Keeps a day's total in step with its rows."""
+    """Locks days, and keeps their totals equal to the sums of their rows."""
 
-    def lock(self, day: Date, using: str) -> DayTotals:
-        """Lock ``day`` until the transaction ends, and return its row; must be the transaction's first statement."""
-        rows = self.using(using)
-        if not rows.filter(date=day).update(locks=models.F("locks") + 1):
-            rows.bulk_create([DayTotals(date=day)], ignore_conflicts=True)
-            rows.filter(date=day).update(locks=models.F("locks") + 1)
-        return rows.get(date=day)
+    def lock(self, days: Iterable[Date], using: str) -> list[DayTotals]:
+        """Lock ``days`` until the transaction ends, and return their rows, oldest first.
+
+        Must be the transaction's first statement: after a read, MariaDB might show rows as they were before a flush.
+        """
+        rows, ordered = self.using(using), sorted(days)
+        # Always in the same order, so that no two transactions wait for each other.
+        for day in ordered:
+            if not rows.filter(date=day).update(locks=models.F("locks") + 1):
+                rows.bulk_create([DayTotals(date=day)], ignore_conflicts=True)
+                rows.filter(date=day).update(locks=models.F("locks") + 1)
+        return list(rows.filter(date__in=ordered).order_by("date"))
 
     def recount(self, dates: set[Date]) -> None:
-        """Add the days' totals up anew, after rows of ``PageView`` were changed by hand."""
+        """Recompute the days' totals after rows of ``PageView`` were changed by hand."""
         using = router.db_for_write(DayTotals)
         for day in sorted(dates):
             with transaction.atomic(using=using):
-                totals = self.lock(day, using)
+                [totals] = self.lock([day], using)
                 own = PageView.objects.using(using).filter(date=day, own__isnull=False)
                 totals.views = own.aggregate(views=Sum("views"))["views"] or 0
                 totals.save(using=using, update_fields=["views"])
 
 
 class DayTotals(models.Model):
-    """One day's figures that are no sum over its rows; its row is also the day's lock."""
+    """One day's totals; the row is also the lock that serializes writes to the day."""
 
     date = models.DateField(_("date"), primary_key=True)
     views = models.PositiveBigIntegerField(_("views"), default=0)
@@ -85,17 +91,17 @@ class DayTotals(models.Model):
     """Estimate, standard error 0.81 %."""
     visits = models.PositiveBigIntegerField(_("visits"), default=0)
     engaged = models.PositiveBigIntegerField(_("engaged visits"), default=0)
-    """Visits that were no bounce."""
+    """Visits that were not a bounce."""
     seconds = models.PositiveBigIntegerField(_("seconds"), default=0)
     """Duration of all visits."""
     sketch = models.BinaryField(null=True, default=None, editable=False)
     """Dense HyperLogLog of the visitors, as Redis keeps it."""
     rows = models.JSONField(default=dict, editable=False)
-    """Dimension -> how many values it has at most."""
+    """Dimension -> upper bound of the number of its values, so that a flush need not count them."""
     locks = models.PositiveBigIntegerField(default=0, editable=False)
     flushed_at = models.DateTimeField(_("flushed at"), null=True, default=None, editable=False)
     listed = models.BooleanField(default=False, editable=False)
-    """Whether ``Breakdown`` has the day's most viewed pages as they are now; see ``toplists``."""
+    """Whether the day's most viewed pages in ``Breakdown`` are up to date; see ``tables.toplists``."""
 
     objects: ClassVar[DayTotalsManager] = DayTotalsManager()
 
@@ -109,7 +115,7 @@ class DayTotals(models.Model):
 
 
 class Generation(models.Model):
-    """What the database has of one life of a day in Redis."""
+    """The seals and batches that the database has of one generation, the life of a day's counters in Redis."""
 
     date = models.DateField()
     token = models.CharField(max_length=64)
@@ -118,7 +124,7 @@ class Generation(models.Model):
     acked: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
     """Stream -> last batch that the rows contain."""
     closed = models.BooleanField(default=False)
-    """Its owners wrote their batches themselves; nothing more is taken from Redis."""
+    """Its processes wrote their batches to the database themselves; flushes drop its counters in Redis."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["date", "token"], name="codex_tracking_generation_uniq")]
@@ -128,18 +134,18 @@ class Generation(models.Model):
 
 
 class ImportedLog(models.Model):
-    """How far an access log was imported; it grows in the same transactions as the rows."""
+    """Progress of an access log's import; written in the same transactions as the rows."""
 
     digest = models.CharField(max_length=64)
-    """SHA-256 of the log's first bytes, which stay when it grows, is renamed or compressed."""
+    """SHA-256 of the log's first bytes, which stay the same when it grows, is renamed or compressed."""
     head = models.PositiveIntegerField()
-    """How many bytes those are."""
+    """Number of those bytes."""
     offset = models.PositiveBigIntegerField(default=0)
-    """Bytes of the uncompressed log that the rows contain."""
+    """Bytes of the uncompressed log that are in the rows."""
     lines = models.PositiveBigIntegerField(default=0)
     """Lines in them."""
     replay = models.PositiveBigIntegerField(default=0)
-    """Where the days begin whose visits may go on; an import that goes on reads from there to know them."""
+    """Offset of the first day whose visits may continue; the next import reads from there to know them."""
     replay_lines = models.PositiveBigIntegerField(default=0)
     imported_at = models.DateTimeField(auto_now=True)
 
@@ -151,7 +157,7 @@ class ImportedLog(models.Model):
 
 
 class ImportSalt(models.Model):
-    """What the visitors of an imported day are hashed with, shared by all logs of that day; gone after 48 hours."""
+    """Salt of an imported day's visitor hashes, shared by all logs of that day; deleted after 48 hours."""
 
     date = models.DateField(primary_key=True)
     salt = models.BinaryField()
@@ -162,14 +168,14 @@ class ImportSalt(models.Model):
 
 
 class ShareLink(models.Model):
-    """A link that opens the dashboard, read only, until it expires or is revoked; ``sharing`` makes the address."""
+    """A link that opens the dashboard, read only, until it expires or is revoked."""
 
-    # Not the link itself: without SECRET_KEY nobody makes one from what is in the database.
+    # Not the link itself: a reader of the database cannot make one without SECRET_KEY.
     key = models.CharField(max_length=32, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
-    """Whom it is for."""
+    """The recipient, in the words of the person who shared it."""
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    # Text, because users may be in another database, and links outlive those who made them.
+    # Text, because users may be in another database, and a link outlives the account of its creator.
     created_by = models.CharField(_("created by"), max_length=150, blank=True, default="", editable=False)
     expires_at = models.DateTimeField(_("expires at"))
     revoked_at = models.DateTimeField(_("revoked at"), null=True, default=None, editable=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date as Date
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from codex_tracking.access_log.file import LogFile
@@ -19,7 +18,7 @@ from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt,
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import sketch_of
-from codex_tracking.tables.daybook import DayBook
+from codex_tracking.tables.day_rows import DayRows
 
 CHUNK_LINES = 20_000
 """Lines of one transaction."""
@@ -95,29 +94,18 @@ def write(
         BusyError: the record is not where this import left it.
     """
     alias = database(write=True)
-    days = sorted(chunk.taken)
     with transaction.atomic(using=alias, durable=True):
-        # Every day's lock before the first read, or MariaDB might show rows as they were before a flush.
-        lock(days, alias)
+        locked = DayTotals.objects.lock(map(Date.fromisoformat, chunk.taken), alias)
         _advance(record, before, alias)
-        for day in days:
-            book = DayBook(day, alias, settings)
+        for totals in locked:
+            day, rows = totals.date.isoformat(), DayRows(totals, alias, settings)
             counted = chunk.aggregator.days.get(day)
-            book.add({IMPORTED: chunk.taken[day], **(counted.counts if counted else {})})
+            rows.add({IMPORTED: chunk.taken[day], **(counted.counts if counted else {})})
             if day in visits:
-                book.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
-            book.totals.listed = False
-            # Not `book.save()`, which would make this pass for a flush.
-            book.totals.save(using=alias, force_update=True)
-
-
-def lock(days: list[str], alias: str) -> None:
-    """Lock days until the transaction ends, always in the same order."""
-    rows = DayTotals.objects.using(alias)
-    for day in days:
-        if not rows.filter(date=day).update(locks=F("locks") + 1):
-            rows.bulk_create([DayTotals(date=Date.fromisoformat(day))], ignore_conflicts=True)
-            rows.filter(date=day).update(locks=F("locks") + 1)
+                rows.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
+            totals.listed = False
+            # Not `rows.save()`, which would make this pass for a flush.
+            totals.save(using=alias, force_update=True)
 
 
 def _advance(record: ImportedLog, before: int, alias: str) -> None:

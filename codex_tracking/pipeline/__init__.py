@@ -1,4 +1,4 @@
-"""Memory -> Redis -> tables, and how that goes.
+"""Memory -> Redis -> tables, with the state of that pipeline.
 
-In: what the buffer holds. Out: rows in the tables; ``status`` and ``metrics`` tell what waits where.
+In: what the buffer holds. Out: rows in the tables; ``status`` and ``metrics`` report waiting counters and failures.
 """

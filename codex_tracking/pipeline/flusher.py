@@ -9,26 +9,26 @@ from django.db import DatabaseError
 
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
-from codex_tracking.pipeline.partitions import Piles
+from codex_tracking.pipeline.partitions import Partitions
 from codex_tracking.store.answers import Seal
 from codex_tracking.store.protocol import Store
-from codex_tracking.tables.prune import Daily
+from codex_tracking.tables.retention import DailyPruning
 from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, write_seal
 from codex_tracking.tables.toplists import list_finished_days
 
 ATTEMPTS = 5
+"""Seals that one flush tries: one that a dead flush left, the new one, and more when other flushes run."""
 Run = Callable[..., Awaitable[Any]]
 """Runs a blocking function with its arguments in a thread that may use the database."""
-daily = Daily()
-"""Old detail goes with the first flush of a day."""
+daily = DailyPruning()
 
 
 class Flusher:
-    """Moves sealed parts into the database; any number may run at once, die anywhere and be repeated.
+    """Writes sealed parts to the database; any number of flushers may run at once, die anywhere and be repeated.
 
     Args:
-        store: of the running event loop.
-        run: runs the transactions.
+        store: the running event loop's.
+        run: runs a transaction.
     """
 
     def __init__(self, store: Store, run: Run) -> None:
@@ -44,7 +44,7 @@ class Flusher:
             try:
                 written += await self.flush(day, retire=day < today)
             except DatabaseError as error:
-                # Whatever is wrong with one day, the others go on.
+                # One day's failure does not keep the others from being written.
                 failure = failure or error
         if failure:
             raise failure
@@ -54,15 +54,16 @@ class Flusher:
         return written
 
     async def flush(self, day: str, retire: bool = False) -> int:
-        """Write what one day holds, and return the number of path counters written.
+        """Write one day's unflushed counters, and return the number of path counters written.
 
         Args:
             day: ISO date.
-            retire: forget the day in Redis when nothing of it is waiting.
+            retire: forget the day in Redis if it holds nothing unflushed.
         """
         paths = 0
         for _ in range(ATTEMPTS):
             seal = await self.store.seal(day)
+            # NONE: nothing unflushed. IDLE: nothing new, but the last seal is not known to be in the database.
             if seal.status == "NONE":
                 if retire and await self.store.retire(day):
                     await self.run(forget_generations, day)
@@ -75,12 +76,13 @@ class Flusher:
                 await self.store.done(day, seal.id)
             elif outcome.verdict == "drop":
                 await self.store.drop(day, seal.generation)
+            # After an old seal, the counters since then are still live.
             if seal.status == "NEW" and outcome.verdict == "done":
                 break
         return paths
 
     async def _write(self, day: str, seal: Seal) -> Outcome | None:
-        """Bring one seal into the database; None when Redis moved on meanwhile."""
+        """Write one seal to the database; return None when Redis has another seal meanwhile."""
         sealed = None
         if seal.status != "IDLE":
             sealed = await self._read(day, seal.id)
@@ -91,25 +93,25 @@ class Flusher:
             return outcome
         if not await self.store.standing(day, seal):
             return None
-        # Redis still has this seal and the database still expects another one: the chain is broken for good.
+        # Redis still has this seal and the database still expects another one: the chain is broken.
         last: str = await self.run(last_seal, day, seal.generation)
         return Outcome("drop") if last == outcome.last else None
 
     async def _read(self, day: str, seal: str) -> Sealed | None:
-        # Before the chunks: if Redis is wiped in between, the chunks say so, and the visitors are asked for again.
+        # Before the chunks: a wipe in between shows in the chunks, and the visitors are read again.
         uniques = await self.store.uniques(day)
-        piles, size = Piles(), 0
+        partitions, size = Partitions(), 0
         async for chunk in self.store.chunks(day, seal):
             if chunk is None:
                 return None
-            piles.add(chunk)
+            partitions.add(chunk)
             size = chunk.size
-        if await piles.distinct() != size:
-            # A restarted or promoted Redis went on with the scan, and orders its hashes in its own way.
+        if await partitions.distinct() != size:
+            # A restarted or promoted Redis continued the scan; its hashes have another order.
             return None
-        acked = {name[3:].decode(): int(last) for name, last in piles.header.items() if name.startswith(b"#w:")}
-        return Sealed(acked, piles.counters, uniques)
+        acked = {name[3:].decode(): int(last) for name, last in partitions.header.items() if name.startswith(b"#w:")}
+        return Sealed(acked, partitions.counters, uniques)
 
     async def settle(self, day: str, generation: str, stream: str, batches: Iterable[Batch]) -> None:
-        """Close a generation and write a worker's own batches that its flushes did not bring; safe to repeat."""
+        """Close a generation and write a process's own batches that no flush wrote; safe to repeat."""
         await self.run(settle, day, generation, stream, list(batches), self.store.settings)

@@ -1,4 +1,4 @@
-"""The ledger for Prometheus and OpenTelemetry, where the setting ``metrics`` asks for them."""
+"""The ledger for Prometheus and OpenTelemetry, as far as the setting ``metrics`` names them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ COUNTERS = (
     Instrument("hits", "Requests and events that this process recorded, by what they count as.", "kind", _hits),
     Instrument("pushed_views", "Page views that Redis has taken.", "", _counter("pushed")),
     Instrument("flushed_views", "Page views that this process wrote to the database.", "", _counter("flushed")),
-    Instrument("dropped", "What was given up, by reason.", "reason", _dropped),
+    Instrument("dropped", "Views, visitors and sketches that were dropped, by reason.", "reason", _dropped),
     Instrument("push_failures", "Pushes that failed and are repeated.", "", _counter("push_failures")),
     Instrument("flush_failures", "Flushes that failed and are repeated.", "", _counter("flush_failures")),
     Instrument("record_failures", "Requests that could not be recorded.", "", _counter("record_failures")),
@@ -69,7 +69,7 @@ GAUGES = (
 
 
 def register_prometheus(registry: CollectorRegistry | None = None) -> None:
-    """Offer the ledger to ``prometheus_client``; where its metrics are served is the project's choice.
+    """Register the ledger with ``prometheus_client``; the project serves its metrics.
 
     Raises:
         ImportError: the extra ``metrics`` is not installed.
@@ -92,7 +92,7 @@ def register_prometheus(registry: CollectorRegistry | None = None) -> None:
 
 
 def register_opentelemetry() -> None:
-    """Offer the ledger to OpenTelemetry's global meter provider.
+    """Register the ledger with OpenTelemetry's global meter provider.
 
     Raises:
         ImportError: ``opentelemetry-api`` is not installed.
@@ -116,7 +116,7 @@ def register_opentelemetry() -> None:
 
 
 REGISTER = {"prometheus": register_prometheus, "opentelemetry": register_opentelemetry}
-"""What the setting ``metrics`` may name."""
+"""The values of the setting ``metrics``."""
 
 
 def register(names: Iterable[str]) -> None:

@@ -9,40 +9,42 @@ from codex_tracking.counters.fields import FIRST, PATH
 from codex_tracking.store.answers import Chunk
 
 PATH_DIMENSIONS = (PATH.encode(), (PATH + FIRST).encode())
-FIELDS_PER_PILE = 2_000
-"""Of paths: about one statement's rows."""
+FIELDS_PER_PARTITION = 2_000
+"""Of paths: about the rows of one statement."""
 
 
-class Piles:
-    """A seal's fields sorted into piles: one for each dimension, and many for the paths.
+class Partitions:
+    """A seal's fields in partitions: one for each dimension, and many for the paths.
 
-    Both counters of a path, and a counter that Redis hands out twice while it resizes a hash, come to lie in one pile.
+    Both counters of a path are in one partition. So is a counter that Redis returns twice while it resizes a hash:
+    https://redis.io/docs/latest/commands/scan/#scan-guarantees
     """
 
     def __init__(self) -> None:
         self.header: dict[bytes, bytes] = {}
-        self._piles: defaultdict[bytes | int, bytearray] = defaultdict(bytearray)
+        self._partitions: defaultdict[bytes | int, bytearray] = defaultdict(bytearray)
 
     @property
     def counters(self) -> list[bytearray]:
         """The counters, as ``Sealed`` has them."""
-        return list(self._piles.values())
+        return list(self._partitions.values())
 
     def add(self, chunk: Chunk) -> None:
-        """Sort a chunk in."""
-        number, piles = chunk.size // FIELDS_PER_PILE + 1, self._piles
+        """Add a chunk's fields to their partitions."""
+        number, partitions = chunk.size // FIELDS_PER_PARTITION + 1, self._partitions
         for name, value in zip(chunk.fields[::2], chunk.fields[1::2], strict=True):
+            # Header fields; counters begin with their dimension.
             if name.startswith(b"#"):
                 self.header[name] = value
                 continue
             dimension, _, rest = name.partition(b":")
-            pile = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
-            piles[pile] += b"%b\0%b\0" % (name, value)
+            key = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
+            partitions[key] += b"%b\0%b\0" % (name, value)
 
     async def distinct(self) -> int:
-        """Return how many different fields there are."""
+        """Return the number of distinct fields."""
         number = len(self.header)
-        for pile in self._piles.values():
-            number += len(set(bytes(pile).split(b"\0")[:-1:2]))
+        for partition in self._partitions.values():
+            number += len(set(bytes(partition).split(b"\0")[:-1:2]))
             await asyncio.sleep(0)
         return number

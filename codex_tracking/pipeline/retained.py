@@ -9,19 +9,20 @@ from codex_tracking.counters.fields import add_to
 from codex_tracking.counters.ledger import ledger
 
 MOST_BATCHES = 128
-"""Batches of a day that are kept apart, since each push looks at all of them; about a minute's."""
+"""Batches of a day that are kept apart; about a minute's. Each push looks at all of them."""
 
 
 def shorten(retained: list[tuple[int, Batch]]) -> None:
-    """Join old batches of one seal while more is kept apart than a process may hold; sums stay exact.
+    """Join old batches of one seal while a process holds more than its bounds; sums stay exact.
 
-    Two at a time and as few as it takes: all at once would hold up the event loop.
+    Two at a time and no more than necessary: joining all at once would block the event loop.
     """
     fields = sum(len(batch.counts) for _, batch in retained if batch.span == 1)
     visitors = sum(len(batch.ids) for _, batch in retained if batch.span == 1)
     at = 1
     while at < len(retained) and (fields > MOST_FIELDS or visitors > MOST_VISITORS or len(retained) > MOST_BATCHES):
         (seal, before), (next_seal, batch) = retained[at - 1 : at + 1]
+        # A batch is released with its own seal.
         if seal != next_seal:
             at += 1
             continue
@@ -33,7 +34,7 @@ def shorten(retained: list[tuple[int, Batch]]) -> None:
 
 
 def joined(before: Batch, batch: Batch) -> Batch:
-    """Return one batch that stands for both, and takes over what the first one holds."""
+    """Return one batch with the counters of both; it reuses the first one's dictionary and set."""
     ids = before.ids if isinstance(before.ids, set) else set(before.ids)
     fresh = [visitor for visitor in batch.ids if visitor not in ids]
     room = MOST_VISITORS - len(ids)

@@ -35,7 +35,7 @@ class Runner:
         return run is not None and run.alive
 
     def start(self) -> None:
-        """Start the tasks in the running event loop, unless they run; they continue what an ended loop left."""
+        """Start the tasks in the running event loop, unless they run; they send the batches that an ended loop left."""
         with self._lock:
             if not self.running:
                 self._run = self._new_run(asyncio.get_running_loop())

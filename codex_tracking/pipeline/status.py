@@ -1,4 +1,4 @@
-"""The state of the pipeline: what waits where, since when, and what was left out."""
+"""The state of the pipeline: waiting counters with their age, outages, and dropped counters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codex_tracking.store.loops import get_store
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """The live counters' side."""
+    """The state of Redis."""
 
     reachable: bool
     kind: str
@@ -29,11 +29,11 @@ class StoreStatus:
     version: str = ""
     latency_ms: float = 0.0
     lease_holder: str = ""
-    """Host and process id of who flushed last."""
+    """Host and process id of the last flush."""
     unflushed_views: dict[str, int] = field(default_factory=dict)
     """ISO date -> views that no flush has written yet."""
     oldest_unflushed: float = 0.0
-    """When the oldest of them happened, seconds since the epoch; 0 when there is none."""
+    """Time of the oldest of them, seconds since the epoch; 0 when there is none."""
     error: str = ""
 
 
@@ -48,17 +48,17 @@ class Status:
     views_today: int
     """In the database."""
     excluded: dict[str, int]
-    """Reason -> requests of today that were no page views, as far as they are flushed."""
+    """Reason -> today's requests that were not page views, as far as they are flushed."""
     left_out: dict[str, int]
-    """Ledger of today, as far as it is flushed: what was dropped, by reason, and failures."""
+    """Today's ledger, as far as it is flushed: dropped counters by reason, and failures."""
     process: dict[str, int]
-    """Ledger of this process since it began."""
+    """Ledger of this process since its start."""
     oldest_unpushed: float
-    """When the oldest hit in this process' memory happened, seconds since the epoch; 0 when none waits."""
+    """Time of the oldest hit in this process's memory, seconds since the epoch; 0 when none waits."""
 
     @property
     def healthy(self) -> bool:
-        """Whether both ends answer and nothing has waited for longer than three flushes."""
+        """Whether Redis and the database answer, and nothing has waited for longer than three flushes."""
         waited = time.time() - self.store.oldest_unflushed if self.store.oldest_unflushed else 0.0
         in_time = waited < max(60.0, 3 * get_tracking_settings().flush_interval)
         return self.store.reachable and self.database_reachable and in_time
@@ -69,11 +69,12 @@ class Status:
 
 
 async def tracking_status() -> Status:
-    """Return how the pipeline is; never raises for what is away, but says so.
+    """Return the state of the pipeline; reports stores that are away, and raises no errors for them.
 
     Source: Redis, the database, and the ledger of this process.
     """
     store = await look_at_store()
+    # After Redis: a flush in between moves counters to the database, and a view may show twice but is never missing.
     try:
         last_flush, views, excluded, left_out = await sync_to_async(look_at_database)()
         reachable = True
@@ -83,7 +84,7 @@ async def tracking_status() -> Status:
 
 
 async def eviction_policy() -> str:
-    """Return what Redis does when its memory is full; empty where it does not tell.
+    """Return Redis' ``maxmemory-policy``; empty if unknown.
 
     Raises:
         One of ``client.STORE_ERRORS``: Redis is away.
@@ -92,7 +93,7 @@ async def eviction_policy() -> str:
 
 
 async def store_version() -> str:
-    """Return the version of Redis, or of what stands in for it; empty where it does not tell.
+    """Return the version of Redis or Valkey; empty if unknown, as for the embedded store.
 
     Raises:
         One of ``client.STORE_ERRORS``: Redis is away.

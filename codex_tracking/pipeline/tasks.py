@@ -74,7 +74,7 @@ class TaskRun:
         self.drained = True
 
     def cancel(self, stop_loop: bool) -> None:
-        """End the tasks at once, without a drain, and the loop too where it runs nothing else."""
+        """End the tasks at once, without a drain; ``stop_loop`` ends their event loop too."""
         if stop_loop:
             self._task.add_done_callback(lambda _: self.loop.stop())
         self._task.cancel()

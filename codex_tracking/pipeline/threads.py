@@ -1,4 +1,4 @@
-"""The threads of the pipeline: one for the database, and an event loop of its own for servers without one."""
+"""The pipeline's threads: one for transactions, and an event loop for servers without one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def fresh_connections(function: Callable[..., T], *args: Any) -> T:
-    """Run ``function`` on connections that work, for a thread that no request cleans up after."""
+    """Run ``function`` on working connections, in a thread whose connections no request closes."""
     close_old_connections()
     try:
         return function(*args)
@@ -29,8 +29,8 @@ def fresh_connections(function: Callable[..., T], *args: Any) -> T:
 class DatabaseThread:
     """One daemon thread for the flusher's transactions.
 
-    Not an executor: the interpreter joins an executor's threads at exit, which a database that hangs would never let
-    happen, and refuses them work in the last flush at exit.
+    Not an executor: at exit the interpreter waits for an executor's threads, for ever if the database hangs, and
+    refuses them the work of the last flush.
     """
 
     def __init__(self) -> None:
@@ -48,26 +48,26 @@ class DatabaseThread:
             del future, job
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a blocking function in the thread, on connections that work."""
+        """Run a blocking function in the thread, on working connections."""
         future: Future[Any] = Future()
         self._jobs.put((future, lambda: fresh_connections(function, *args)))
         return await asyncio.wrap_future(future)
 
 
 class OwnLoop(asyncio.SelectorEventLoop):
-    """A loop of our own, which also works at exit, when no executor takes the look-up of a host's address any more."""
+    """An event loop that also works at exit, when no executor accepts the look-up of a host's address."""
 
     def __init__(self, thread: DatabaseThread) -> None:
         super().__init__()
         self._thread = thread
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
-        """Resolve in our own thread."""
+        """Resolve a host in the database's thread."""
         return await self._thread.run(partial(socket.getaddrinfo, host, port, **hints))
 
 
 def threads_are_greenlets() -> bool:
-    """Whether a new thread would share ours, so that our event loop would seem to be everybody's."""
+    """Return whether new threads are greenlets of this one, so that an event loop in them would block all requests."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     return bool(gevent and gevent.is_module_patched("threading")) or bool(
         eventlet and eventlet.is_monkey_patched("thread")

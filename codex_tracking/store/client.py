@@ -1,4 +1,4 @@
-"""The Redis client: one function that makes it from a URL, for every kind of server."""
+"""The Redis client, made from a URL: single server, cluster, sentinel or embedded."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from codex_tracking.settings import EMBEDDED
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
-"""How long one command may take; a timeout leaves open whether it was done, so all of ours may be repeated."""
+"""Longest time for one command. After a timeout nobody knows whether it was done, so all of ours may be repeated."""
 CONNECTIONS = 1
 """Per event loop: commands take turns, as they would in Redis; small plans have few connections for many workers."""
 SENTINEL_CONNECTIONS = 4
-"""The same to a sentinel's master, where a command that finds none free fails instead of waiting."""
+"""The same for a sentinel's master, whose pool fails instead of waiting when no connection is free."""
 
 
 class StoreUrlError(RedisError, ValueError):
-    """The store's URL cannot be used; to a reader, the store is away."""
+    """The store's URL cannot be used; readers treat it like a store that is away."""
 
 
 STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
-"""What a store that is away, full, starting or not installed raises."""
+"""Errors of a store that is away, full, starting or not installed."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
 
 
 def connect(url: str) -> Client:
-    """Return a client for ``url`` that waits at most a second and never repeats a command whose fate is open.
+    """Return a client for ``url`` that waits at most a second and never repeats a command that may have been done.
 
     Raises:
         ImportError: the embedded store is not installed.
@@ -58,12 +58,12 @@ def _client(url: str) -> Client:
         return _cluster(url, limits, once)
     if url.startswith("redis+sentinel://"):
         return _sentinel(url, limits, once)
-    # Before redis 6 the list alone decided what is tried again, whatever the retry object says.
+    # Before redis-py 6 this list alone decided which errors are tried again, whatever the retry object says.
     limits["retry_on_error"] = [RedisConnectionError]
     pool = redis_asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
     )
-    # Made for nothing but its errors: options that no connection has would show at the first command only.
+    # Made only for its errors: an unknown option would otherwise fail at the first command.
     pool.connection_class(**pool.connection_kwargs)
     return redis_asyncio.Redis.from_pool(pool)
 
@@ -72,7 +72,7 @@ def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
     """Return a client for the cluster that some of these nodes belong to: ``redis+cluster://host:port,host:port``."""
     credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
     nodes = [ClusterNode(*address) for address in _addresses(hosts, 6379)]
-    # A day is in one slot: the nodes of all others may be away.
+    # A day is in one slot, so the nodes of other slots may be away.
     options: dict[str, Any] = {"require_full_coverage": False, "retry": retry, **_login(credentials), **limits}
     return redis_asyncio.RedisCluster(startup_nodes=nodes, **options)
 
@@ -99,17 +99,17 @@ def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:
 
 
 def _login(credentials: str) -> dict[str, str]:
-    """Return what ``name:password`` says, or ``:password``, or nothing."""
+    """Return the options in ``name:password``, ``:password`` or an empty text."""
     username, _, password = (unquote(part) for part in credentials.partition(":"))
     return {name: value for name, value in (("username", username), ("password", password)) if value}
 
 
 _embedded_servers: dict[int, Any] = {}
-"""Process id -> the store's server; a forked child begins with an empty one."""
+"""Process id -> its embedded server; a forked child gets an empty one of its own."""
 
 
 def import_embedded() -> Any:
-    """Return the module of the embedded store; takes some tenths of a second for the first time.
+    """Import and return the embedded store's module; the first time takes some tenths of a second.
 
     Raises:
         ImportError: it is not installed.

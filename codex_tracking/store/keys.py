@@ -9,9 +9,9 @@ class DayKeys(NamedTuple):
     """The keys of one site and day; the braces put them into one slot of a cluster."""
 
     live: str
-    """Hash: header fields that start with ``#``, and the counters that no seal has taken yet."""
+    """Hash: header fields, which start with ``#``, and the counters since the last seal."""
     sealed: str
-    """Hash: the counters that the next flush writes; never changes."""
+    """Hash: the counters that the next flush writes; immutable."""
     uniques: str
     """HyperLogLog of the day's visitors."""
     visits: str
@@ -19,7 +19,7 @@ class DayKeys(NamedTuple):
     now: str
     """Sorted set: visitor -> the second of the last view, five minutes back."""
     salt: str
-    """What visitors of the day are hashed with."""
+    """String: the salt of the day's visitor hashes."""
 
 
 def day_keys(prefix: str, day: str) -> DayKeys:
@@ -29,5 +29,5 @@ def day_keys(prefix: str, day: str) -> DayKeys:
 
 
 def lease_key(prefix: str) -> str:
-    """Return the key that says which process flushes next; it only saves work."""
+    """Return the key of the flush lease, which only saves duplicate work."""
     return f"{{{prefix}}}:lease"

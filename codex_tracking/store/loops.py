@@ -1,4 +1,4 @@
-"""One Redis client per event loop, and blocking calls that bring a loop of their own."""
+"""One store per event loop, and blocking calls with a loop of their own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def get_store() -> Store:
 
 
 def has_store() -> bool:
-    """Say whether the running event loop has a client."""
+    """Return whether the running event loop has a client."""
     return asyncio.get_running_loop() in _stores
 
 
@@ -49,7 +49,7 @@ async def _close(store: Store) -> None:
     pool = getattr(store.client, "connection_pool", None)
     if pool is not None:
         await pool.disconnect()
-    # Nobody else closes those that were asked for the master.
+    # Closing the master's client leaves the connections to the sentinels open.
     for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
         await sentinel.aclose()
 
@@ -66,13 +66,13 @@ def blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
     """
 
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        # Under ASGI a sync view's coroutines run on the server's loop, whose client is not ours to close.
+        # Under ASGI a sync view's coroutines run on the server's loop, whose client others still use.
         borrowed = has_store()
         try:
             return await function(*args, **kwargs)
         finally:
             if not borrowed:
-                # The loop ends with this call, and a client must not outlive its loop.
+                # The loop ends with this call, and its client's connections cannot be used on another one.
                 await close_store()
 
     call.__name__, call.__doc__ = function.__name__, function.__doc__

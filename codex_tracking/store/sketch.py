@@ -1,4 +1,4 @@
-"""Redis' dense HyperLogLog, merged and counted in Python, so that a day's visitors outlive Redis.
+"""Redis' dense HyperLogLog, merged and counted in Python, so that a day's visitors can be kept in the database.
 
 Format and estimator: https://github.com/redis/redis/blob/7.2/src/hyperloglog.c (Ertl 2017, arXiv:1702.01284).
 """
@@ -36,7 +36,7 @@ def check(sketch: bytes) -> bytes:
 
 
 def merge(one: bytes, other: bytes) -> bytes:
-    """Return the sketch of both crowds together: the larger of each pair of registers.
+    """Return the sketch of the union: the larger of each pair of registers.
 
     Raises:
         ValueError: one of them is not a dense sketch.
@@ -54,10 +54,10 @@ def merge(one: bytes, other: bytes) -> bytes:
 
 
 def add(registers: bytearray, number: int) -> None:
-    """Add one member to a crowd that is counted here and not by Redis.
+    """Add one member to a set that is counted in Python and not by Redis.
 
     Args:
-        registers: ``REGISTERS`` bytes, all zero for an empty crowd.
+        registers: ``REGISTERS`` bytes, all zero for an empty set.
         number: the member's hash, 64 random bits.
     """
     rest = number >> 14 | 1 << 50
@@ -69,9 +69,9 @@ def add(registers: bytearray, number: int) -> None:
 
 
 def sketch_of(registers: bytearray) -> bytes:
-    """Return a crowd that was counted here as a dense sketch, which can be merged with others counted here.
+    """Return registers as a dense sketch, which can be merged with others that were counted in Python.
 
-    Crowds that Redis counted hash their members in another way, so a member of both counts twice.
+    Redis hashes members in another way, so a member of one of its sketches and of one of these counts twice.
     """
     packed = 0
     for shift in (0, 6, 12, 18):
@@ -82,7 +82,7 @@ def sketch_of(registers: bytearray) -> bytes:
 
 
 def estimate(sketch: bytes) -> int:
-    """Return how many distinct members the sketch has seen, as PFCOUNT does (standard error 0.81 %).
+    """Return the number of distinct members, as PFCOUNT does (standard error 0.81 %).
 
     Raises:
         ValueError: it is not a dense sketch.
@@ -122,7 +122,7 @@ def _sigma(x: float) -> float:
 
 
 def merged(stored: bytes | memoryview | None, live: bytes | None, day: str) -> bytes | None:
-    """Return the sketch of all visitors, of those sketches that are sound; a corrupt one is logged and left out."""
+    """Return the union of two sketches; log and leave out a corrupt one."""
     sketch: bytes | None = None
     for one in (stored, live):
         if one is None:

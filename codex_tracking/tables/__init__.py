@@ -1,4 +1,4 @@
-"""The counter tables, and the only package that writes them.
+"""Writes to the counter tables; no other package writes them.
 
 In: seals and batches. Out: rows of ``PageView``, ``Breakdown`` and ``DayTotals``, each change in one transaction.
 """

@@ -13,16 +13,16 @@ from codex_tracking.counters.batch import Batch, local_visits
 from codex_tracking.counters.days import DAYS_BACK
 from codex_tracking.counters.fields import Counter, Counts, counter, views_of
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.models import Generation, database
+from codex_tracking.models import DayTotals, Generation, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Seal, Uniques
-from codex_tracking.tables.daybook import DayBook
+from codex_tracking.tables.day_rows import DayRows
 
 Verdict = Literal["done", "drop", "changed"]
 
 
 class Sealed(NamedTuple):
-    """What one seal holds, as it travels from Redis to the transaction."""
+    """The contents of one seal, on the way from Redis to the transaction."""
 
     acked: dict[str, int]
     """Stream -> last batch in it."""
@@ -32,7 +32,7 @@ class Sealed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a transaction decided about a seal."""
+    """A transaction's decision about a seal."""
 
     verdict: Verdict
     last: str = ""
@@ -44,29 +44,33 @@ class Outcome(NamedTuple):
 
 
 def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSettings) -> Outcome:
-    """Add one seal to the rows, unless it is there already or cannot be trusted."""
+    """Add one seal to the rows, unless they have it already or it does not follow the last one."""
     alias = database(write=True)
     with transaction.atomic(using=alias, durable=True):
-        book = DayBook(day, alias, settings)
-        generation = book.generation(seal.generation)
+        [totals] = DayTotals.objects.lock([Date.fromisoformat(day)], alias)
+        rows = DayRows(totals, alias, settings)
+        generation = rows.generation(seal.generation)
+        # Redis was restored from a snapshot that is older than the settlement.
         if generation.closed:
             return Outcome("drop")
+        # An earlier flush died between its commit and the deletion of the seal.
         if generation.last == seal.id:
             return Outcome("done")
+        # A part was lost or rolled back, or another flush was faster; the flusher looks at Redis again.
         if sealed is None or generation.last != seal.previous:
             return Outcome("changed", generation.last)
         for piece in sealed.pieces:
-            book.add(unpack(piece))
-        book.add_visitors(sealed.uniques)
-        book.save()
+            rows.add(unpack(piece))
+        rows.add_visitors(sealed.uniques)
+        rows.save()
         generation.last, generation.acked = seal.id, generation.acked | sealed.acked
         generation.save(using=alias)
-    ledger.flushed(book.views)
-    return Outcome("done", paths=book.paths)
+    ledger.flushed(rows.views)
+    return Outcome("done", paths=rows.paths)
 
 
 def forget_generations(day: str) -> None:
-    """Delete what no late batch can ask for any more: generations twice as old as the oldest day accepted."""
+    """Delete generations that no late batch can name any more: twice as old as the oldest accepted day."""
     oldest = Date.fromisoformat(day) - timedelta(days=2 * DAYS_BACK)
     Generation.objects.using(database(write=True)).filter(date__lt=oldest).delete()
 
@@ -78,27 +82,29 @@ def last_seal(day: str, token: str) -> str:
 
 
 def settle(day: str, token: str, stream: str, batches: list[Batch], settings: TrackingSettings) -> None:
-    """Close a generation, and add those of a stream's batches that the rows do not have."""
+    """Close a generation, and add those batches of a stream that the rows do not have."""
     alias = database(write=True)
     with transaction.atomic(using=alias, durable=True):
-        book = DayBook(day, alias, settings)
-        generation = book.generation(token)
+        [totals] = DayTotals.objects.lock([Date.fromisoformat(day)], alias)
+        rows = DayRows(totals, alias, settings)
+        generation = rows.generation(token)
         acked = generation.acked.get(stream, 0)
+        # A flush may have written the first of them before Redis lost the day.
         fresh = [batch for batch in batches if batch.seq - batch.span >= acked]
         for batch in batches:
             if batch.seq - batch.span < acked < batch.seq:
-                # Redis went back into the middle of batches that were joined to save memory: better too few than twice.
+                # Redis was rolled back into the middle of joined batches; a lower count is better than a double one.
                 ledger.dropped("joined", views_of(batch.counts))
-                book.add({counter("ledger", "dropped_joined"): views_of(batch.counts)})
+                rows.add({counter("ledger", "dropped_joined"): views_of(batch.counts)})
         for batch in fresh:
-            book.add(batch.counts)
-            book.add(local_visits(batch.visits))
-        book.save()
+            rows.add(batch.counts)
+            rows.add(local_visits(batch.visits))
+        rows.save()
         if fresh:
             generation.acked[stream] = max(batch.seq for batch in fresh)
         generation.closed = True
         generation.save(using=alias)
-    ledger.flushed(book.views)
+    ledger.flushed(rows.views)
 
 
 def unpack(piece: bytes | bytearray) -> Counts:

@@ -1,4 +1,4 @@
-"""The most viewed pages of each finished day, so that a year's are found without adding up every path."""
+"""The most viewed pages of each finished day, which make a year's list without a sum over every path."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from django.db import transaction
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 
 TOP_PAGES = "top_page"
-"""The dimension that they are kept under."""
+"""Their dimension in ``Breakdown``."""
 PAGES_PER_DAY = 500
+"""Many more than a list shows: a page that is never among them is missing in the sum of a year."""
 DAYS_AT_ONCE = 20
 """Days that one call lists; after a long import the next calls list the rest."""
 
@@ -25,8 +26,9 @@ def list_finished_days(today: str) -> None:
 
 
 def _list_day(day: Date, alias: str) -> None:
-    totals = DayTotals.objects.lock(day, alias)
+    [totals] = DayTotals.objects.lock([day], alias)
     listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
+    # Late batches and imports change finished days, so a list is always made anew.
     listed.delete()
     best = PageView.objects.using(alias).filter(date=day, views__gt=0).order_by("-views", "path")[:PAGES_PER_DAY]
     Breakdown.objects.using(alias).bulk_create(

@@ -33,7 +33,7 @@ from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt,
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import sketch
 from codex_tracking.sync import TrackingSelector
-from codex_tracking.tables.prune import forget_salts
+from codex_tracking.tables.retention import forget_salts
 from codex_tracking.tables.toplists import TOP_PAGES
 from tests.conftest import Sites
 from tests.kit.load import AGENTS

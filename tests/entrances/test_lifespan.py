@@ -1,4 +1,4 @@
-"""When counting starts and how it ends, under each kind of server and around each kind of application."""
+"""Start and end of counting, under each kind of server and around each kind of application."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Server:
 
 
 class Inner:
-    """An application that speaks lifespan and writes down what it hears."""
+    """An application that speaks lifespan and records the messages."""
 
     def __init__(self, answer: str = "complete") -> None:
         self.answer = answer
@@ -147,7 +147,7 @@ async def test_a_lifespan_that_is_cancelled_leaves_the_next_one_the_drain(
 
 @pytest.fixture
 def thawed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Begin as a new process does; returns how many objects no collection looks at."""
+    """Begin as a new process does; return the number of frozen objects."""
     gc.unfreeze()
     monkeypatch.setattr(lifespan, "_frozen", False)
     yield gc.get_freeze_count()

@@ -133,7 +133,7 @@ def _seconds_of_a_flush(load: Load, flushers: Flushers) -> float:
 
 
 def _terminate(postgres: PostgresServer, site: Site, which: str) -> int:
-    """Terminate the site's own backends for which a condition on ``pg_stat_activity`` holds; return how many."""
+    """Terminate the site's own backends that fulfil a condition on ``pg_stat_activity``; return their number."""
     name = site.database["NAME"]
     condition = f"datname = '{name}' AND application_name = '' AND pid <> pg_backend_pid() AND {which}"
     with postgres.connect() as session:

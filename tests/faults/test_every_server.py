@@ -1,4 +1,4 @@
-"""Each server that people run starts, counts every answer, and stops by SIGTERM; and what its end under load costs.
+"""The common servers: each starts, counts every answer, and stops by SIGTERM, with a bounded loss under load.
 
 ``TRACKING_TESTS_LONG=1 pytest tests/faults/test_every_server.py --log-cli-level=INFO`` prints the
 figures of the servers page.

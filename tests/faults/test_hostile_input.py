@@ -1,4 +1,4 @@
-"""What strangers can send: it is bounded, it never looks like our own names, and it spoils nobody else's figures."""
+"""Hostile input: it is bounded, never looks like our own names, and spoils no other figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who came stays unknown: nothing personal is at rest in Redis, in the database or in a log."""
+"""Privacy: no personal data is at rest in Redis, in the database or in a log."""
 
 from __future__ import annotations
 

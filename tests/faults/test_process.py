@@ -1,4 +1,4 @@
-"""Servers stop, are killed and fork while pages are asked for: what each of these may cost, and what it may not."""
+"""Servers stop, are killed and fork under load, each with a bounded loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around and behind the middleware in real projects: other middleware, routers, mounts, kinds of views."""
+"""Real projects' surroundings of the middleware: other middleware, routers, mounts, kinds of views."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What tests share: databases, load, faults, mutants, the simulation."""
+"""Parts that tests share: databases, load, faults, mutants, the simulation."""

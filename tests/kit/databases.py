@@ -1,4 +1,4 @@
-"""The databases of one test run: a SQLite file, and PostgreSQL and MariaDB where they can be had.
+"""The databases of one test run: a SQLite file, and PostgreSQL and MariaDB if they are installed.
 
 Ports are chosen when the settings are read; the servers start when the first test that wants them is about to run.
 """

@@ -1,4 +1,4 @@
-"""What all fault tests share: a site that pushes and flushes often, and the comparison with what it answered."""
+"""Parts of all fault tests: a site that pushes and flushes often, and the comparison with what it answered."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def flush(site: Site) -> None:
 
 
 def difference(site: Site, outcome: Outcome) -> dict[str, int]:
-    """Return for each path how many more views the database has than there were answers; empty when all agree."""
+    """Return the database's views minus the answers, by path; empty when all agree."""
     views = site.views()
     paths = sorted(views.keys() | outcome.answers.keys())
     found = {path: views.get(path, 0) - outcome.answers[path] for path in paths}
@@ -57,7 +57,7 @@ def difference(site: Site, outcome: Outcome) -> dict[str, int]:
 
 
 def held(redis: RedisServer) -> int:
-    """Return how many views Redis holds that no flush has written."""
+    """Return the number of unflushed views in Redis."""
     with redis.client() as client:
         parts = [client.hgetall(key) for key in (*client.scan_iter("*:live"), *client.scan_iter("*:sealed"))]
     return sum(int(n) for part in parts for name, n in part.items() if name.startswith("p:"))

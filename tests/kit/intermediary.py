@@ -1,4 +1,4 @@
-"""A TCP intermediary in front of a server, for what happens to connections between good ends."""
+"""A TCP intermediary in front of a server, for faults of connections between healthy ends."""
 
 from __future__ import annotations
 

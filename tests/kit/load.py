@@ -32,7 +32,7 @@ ANSWER_SECONDS = 20.0
 
 @dataclass
 class Outcome:
-    """What became of the requests."""
+    """The outcome of the requests."""
 
     answers: Counter[str] = field(default_factory=Counter)
     """Path -> answers with status 200 that arrived whole."""
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def total(self) -> int:
-        """How many requests were answered with 200."""
+        """Number of requests answered with 200."""
         return self.answers.total()
 
     def quantile(self, share: float, begin: float = 0.0, end: float = float("inf")) -> float:
@@ -86,7 +86,7 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="load")
 
     def stop(self) -> Outcome:
-        """Send nothing more, wait for the answers to come, and return what became of all requests."""
+        """Stop sending, wait for the answers, and return the outcome of all requests."""
         self._over.set()
         self._thread.join()
         return self.outcome

@@ -1,4 +1,4 @@
-"""The way from a hit to a row, moved on by the test: what is pushed when, and what is flushed when."""
+"""The way from a hit to a row, with every push and flush made by the test."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Process:
         return Flusher(get_store(), sync_to_async_run)
 
     async def check(self) -> None:
-        """Ask Redis whether it still has what was pushed."""
+        """Ask Redis whether it still has the pushed batches."""
         await self.pusher.check(self.flusher.store, self.flusher)
 
     async def push(self, *hits: RawHit) -> None:

@@ -8,14 +8,14 @@ from django.db.models import Model
 
 
 class PinnedRouter:
-    """Send the models of ``codex_tracking`` to ``alias``; everything else stays where it is."""
+    """Send the models of ``codex_tracking`` to ``alias``; all other models stay in place."""
 
     alias: ClassVar[str] = "default"
     replica: ClassVar[str] = ""
     """Where they are read instead, when it is set."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        """Return the replica for our models, or the pinned alias where there is none."""
+        """Return the replica for our models, or the pinned alias without one."""
         return (self.replica or self.alias) if model._meta.app_label == "codex_tracking" else None
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:

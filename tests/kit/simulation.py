@@ -119,7 +119,7 @@ class Activity:
         raise AssertionError(f"no end after {most} operations")
 
     async def kill(self) -> None:
-        """End it where it stands, as a crash would."""
+        """End it at its present operation, as a crash would."""
         self.task.cancel()
         await asyncio.wait({self.task})
 
@@ -212,12 +212,12 @@ class Worker:
         self.world.visits.add((self.world.day(-back), visitor))
 
     async def push(self) -> None:
-        """Send what waits."""
+        """Send the waiting counters."""
         await self.pusher.fold()
         await self.pusher.push(self.flusher.store, self.flusher)
 
     async def check(self) -> None:
-        """Ask whether Redis still has what it took."""
+        """Ask Redis whether it still has the pushed batches."""
         await self.pusher.check(self.flusher.store, self.flusher)
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -338,7 +338,7 @@ class World:
         return await self.flusher.flush(day, retire)
 
     async def meantime(self, name: str) -> None:
-        """Let happen what is to happen before the answer of ``name`` arrives."""
+        """Do the event that is planned before the answer of ``name`` arrives."""
         event = self.meanwhile.pop(name, None)
         if event is not None:
             await event()
@@ -364,7 +364,7 @@ class World:
         self.keep(owner, day, args[0], args[1], json.loads(args[14]))
 
     def keep(self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int]) -> None:
-        """Remember what a batch counts."""
+        """Remember the counters of a batch."""
         views: Counts = Counter()
         for counter, n in counts.items():
             dimension, _, value = counter.partition(":")
@@ -394,7 +394,7 @@ class World:
         return {key: dump for key in self.raw.keys() if (dump := self.raw.dump(key)) is not None}  # noqa: SIM118
 
     def rollback(self, snapshot: dict[bytes, bytes]) -> None:
-        """Bring back what Redis held then, and nothing else."""
+        """Restore Redis' contents from a snapshot."""
         with self.raw.pipeline() as pipeline:
             pipeline.flushdb()
             for key, dump in snapshot.items():
@@ -443,11 +443,11 @@ class World:
         return sum(DayTotals.objects.filter(date=day).values_list("visitors", flat=True))
 
     async def read(self, day: str = TODAY) -> dict[str, int]:
-        """Return what the selectors say: one day's views per path."""
+        """Return one day's views per path, as the selectors have them."""
         return await TrackingSelector.daily_counts(day)
 
     def closed(self) -> int:
-        """Return how many generations were given up."""
+        """Return the number of closed generations."""
         return Generation.objects.filter(closed=True).count()
 
     def check_changes(self) -> None:
@@ -458,7 +458,7 @@ class World:
             self._changes = changes
 
     def check(self) -> None:
-        """Assert what holds at every moment."""
+        """Assert the invariants of every moment."""
         rows = self.rows()
         expected: Counts = Counter()
         for batch in self.acked():

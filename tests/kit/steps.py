@@ -21,14 +21,14 @@ from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.store import protocol
-from codex_tracking.tables import daybook
+from codex_tracking.tables import day_rows
 from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_down
 from tests.servers import RedisServer
 
 BOUNDS = {
     "memory": [(aggregator, "MOST_FIELDS")],
     "retained": [(pusher, "MOST_FIELDS"), (retained, "MOST_FIELDS")],
-    "values": [(protocol, "VALUES_PER_DIMENSION"), (daybook, "VALUES_PER_DIMENSION")],
+    "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
 """What faults raise; anything else is an error of ours."""
@@ -36,7 +36,7 @@ CORRUPT = {"garbage": b"garbage", "dense": b"HYLL\0" + bytes(100), "sparse": b"H
 
 
 class Steps:
-    """What may happen in a scenario, and what may be expected."""
+    """The steps and the expectations of scenarios."""
 
     def __init__(self, world: World, server: RedisServer, stack: contextlib.ExitStack, operation: int) -> None:
         self.world, self.server, self.stack, self.operation = world, server, stack, operation
@@ -95,7 +95,7 @@ class Steps:
             raise AssertionError("Redis had memory")
 
     async def check(self, until: str = "") -> None:
-        """Ask whether Redis still has what it took."""
+        """Ask Redis whether it still has the pushed batches."""
         await self._do(self._worker.check(), until)
 
     async def stop(self, until: str = "") -> None:
@@ -207,7 +207,7 @@ class Steps:
         self.world.check_complete()
 
     async def closed(self, n: str) -> None:
-        """So many generations were given up; ``any`` where that depends on the operation."""
+        """The number of closed generations; ``any`` if it depends on the operation."""
         assert n in ("any", str(self.world.closed())), f"closed: {self.world.closed()}"
 
     async def idle(self) -> None:
@@ -244,7 +244,7 @@ class Steps:
         assert (sum(counts.values()), len(counts), "(other)" in counts) == (int(total), int(values), True)
 
     async def spans(self, *spans: str) -> None:
-        """How many batches each retained one stands for."""
+        """The number of batches that each retained one stands for."""
         [stream] = self._worker.pusher.streams.values()
         assert [str(batch.span) for _, batch in stream.retained] == list(spans)
 
@@ -264,11 +264,11 @@ class Steps:
         assert self.world.visitors() == self.world.total()
 
     async def ledger(self, **views: str) -> None:
-        """What was dropped, and why."""
+        """The dropped views by reason."""
         assert dict(Breakdown.objects.filter(dimension="ledger").values_list("value", "views")) == numbers(views)
 
     async def keys(self, *names: str, day: str = "") -> None:
-        """What Redis has of a day, or of all, by the last part of its keys."""
+        """The keys in Redis of one day or of all days, by their last part."""
         assert sorted(key.decode().rpartition(":")[2] for key in self.world.raw.keys(f"*{day}*")) == sorted(names)
 
 

@@ -1,4 +1,4 @@
-"""The flush: what Redis holds becomes rows, once, whoever flushes how often."""
+"""The flush: Redis' counters become rows once, for any number of flushes and processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from codex_tracking.selector import TrackingSelector
 from codex_tracking.store import loops, protocol
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
-from codex_tracking.tables import daybook, seals
+from codex_tracking.tables import day_rows, seals
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
 
@@ -306,7 +306,7 @@ async def test_values_of_other_dimensions_are_capped_too(
     database: str, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "VALUES_PER_DIMENSION", 3)
-    monkeypatch.setattr(daybook, "VALUES_PER_DIMENSION", 3)
+    monkeypatch.setattr(day_rows, "VALUES_PER_DIMENSION", 3)
     for start in (0, 5):
         await process.push(*(view(route=f"{n}/") for n in range(start, start + 5)))
         await flush_page_views()

@@ -220,8 +220,8 @@ MUTANTS = [
         "pipeline/flusher.py",
         {
             "        uniques = await self.store.uniques(day)\n": "",
-            "return Sealed(acked, piles.counters, uniques)": (
-                "return Sealed(acked, piles.counters, await self.store.uniques(day))"
+            "return Sealed(acked, partitions.counters, uniques)": (
+                "return Sealed(acked, partitions.counters, await self.store.uniques(day))"
             ),
         },
         "a wipe at any operation of a flush loses no visitor of written views",
@@ -229,25 +229,25 @@ MUTANTS = [
     Mutant(
         "a scan goes on in another process of Redis",
         "pipeline/flusher.py",
-        {"if await piles.distinct() != size:": "if False:"},
+        {"if await partitions.distinct() != size:": "if False:"},
         "a scan that goes on in a restarted Redis begins anew",
     ),
     Mutant(
         "a counter that a scan hands out twice",
         "pipeline/partitions.py",
-        {"hash(rest) % number if": "len(piles) if"},
+        {"hash(rest) % number if": "len(partitions) if"},
         "a counter that Redis hands out twice counts once",
     ),
     Mutant(
         "the database's cap drops nothing",
-        "tables/daybook.py",
+        "tables/day_rows.py",
         {"other[0] += views": "pass"},
         "paths above the cap are counted as other",
     ),
     Mutant(
-        "what a transaction adds to a foreign row in pieces competes as one",
-        "tables/daybook.py",
-        {"rows = [self._compete(row) for row in rows]": "pass"},
+        "a transaction overrides a hand-made row with the sum of its parts",
+        "tables/day_rows.py",
+        {"rows = [self._override_hand_made(row) for row in rows]": "pass"},
         "a row made by hand is overridden by all batches settled together",
     ),
     # --- settle ---
@@ -279,11 +279,7 @@ MUTANTS = [
     Mutant(
         "the same bytes are sent again",
         "pipeline/pusher.py",
-        {
-            "if stream.inflight is None:\n                stream.inflight =": (
-                "if True:\n                stream.inflight ="
-            )
-        },
+        {"if stream.inflight is None:\n                stream": "if True:\n                stream"},
         "a batch that is lost on its way counts once",
     ),
     Mutant(
@@ -497,7 +493,7 @@ def _quiet() -> Iterator[None]:
 
 
 def name(value: Mutant | str) -> str:
-    """Return what a parameter is called."""
+    """Return a parameter's name in the test's id."""
     return value if isinstance(value, str) else f"{value.file}: {value.reason}"
 
 

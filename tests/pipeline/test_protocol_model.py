@@ -88,7 +88,7 @@ class Shift:
 
 
 class Model(RuleBasedStateMachine):
-    """What may happen, and what must hold."""
+    """The possible steps and the invariants."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     world: ClassVar[World]

@@ -1,4 +1,4 @@
-"""The pusher: what was counted reaches Redis, once, and is kept until the database has it."""
+"""The pusher: counters reach Redis once, and are kept until the database has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.fields import counter
+from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views
 from codex_tracking.hits.capture import hit_of
@@ -24,10 +24,13 @@ from tests.servers import RedisServer
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis_client]
 
 
+FRONT = counter("path", "/")
+
+
 async def live() -> dict[str, int]:
     """Return the live views per path."""
     counts = (await get_store().read([today()]))[today()].live.counts
-    return {counter[2:]: n for counter, n in counts.items() if counter.startswith("p:")}
+    return values_of("path", counts)
 
 
 async def test_what_was_counted_reaches_the_store(store: str, process: Process) -> None:
@@ -157,24 +160,23 @@ def test_a_pusher_goes_on_in_another_loop() -> None:
 
 def test_visitors_of_retained_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained_module, "MOST_VISITORS", 10)
-    front = counter("path", "/")
-    retained = [(0, Batch(today(), "s", n, 0, {front: 1}, tuple(f"{n}-{i}" for i in range(4)))) for n in range(1, 9)]
+    retained = [(0, Batch(today(), "s", n, 0, {FRONT: 1}, tuple(f"{n}-{i}" for i in range(4)))) for n in range(1, 9)]
     retained_module.shorten(retained)
     assert sum(len(batch.ids) for _, batch in retained) <= 20
-    assert sum(batch.counts[front] for _, batch in retained) == 8
+    assert sum(batch.counts[FRONT] for _, batch in retained) == 8
     assert sum(batch.span for _, batch in retained) == 8
     assert ledger.snapshot()["dropped_visitor"] >= 12
 
 
 def test_small_batches_of_a_long_outage_are_joined_and_stay_exact() -> None:
     retained: list[tuple[int, Batch]] = []
-    front = counter("path", "/")
     for n in range(1, 1_001):
-        counts = {front: 1, counter("path", f"/{n % 3}"): 1}
-        retained.append((n > 500, Batch(today(), "s", n, 0, counts, (f"visitor-{n % 7}",))))
+        retained.append(
+            (n > 500, Batch(today(), "s", n, 0, {FRONT: 1, counter("path", f"/{n % 3}"): 1}, (f"visitor-{n % 7}",)))
+        )
         retained_module.shorten(retained)
     assert len(retained) <= retained_module.MOST_BATCHES
-    assert sum(batch.counts[front] for _, batch in retained) == 1_000
+    assert sum(batch.counts[FRONT] for _, batch in retained) == 1_000
     assert [(seal, sum(batch.span for at, batch in retained if at == seal)) for seal in (0, 1)] == [(0, 500), (1, 500)]
     # The number of a joined batch is that of its last one.
     assert [batch.seq for _, batch in retained] == sorted(batch.seq for _, batch in retained)

@@ -1,4 +1,4 @@
-"""The background tasks: they push, flush, survive outages, say so once, and leave nothing behind."""
+"""The background tasks: they push, flush, survive outages, log each once, and leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pipeline's state: what waits where and since when, also while something is away."""
+"""The pipeline's state: waiting counters and their age, also during outages."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from django.test.utils import CaptureQueriesContext
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS, Dimension
 from codex_tracking.hits.hit import Hit
-from codex_tracking.models import PageView
+from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import pages as pages_module
 from codex_tracking.stats import summary
 from codex_tracking.stats.periods import Period
 from codex_tracking.sync import TrackingSelector as Blocking
-from codex_tracking.tables.daybook import DayBook
+from codex_tracking.tables.day_rows import DayRows
 from tests.kit.pipeline import GOOGLEBOT, Process, counters, view
 from tests.servers import RedisServer
 
@@ -244,10 +244,11 @@ async def test_bad_questions_say_what_is_wrong() -> None:
 def book(alias: str, date: str, counts: dict[str, int]) -> None:
     """Write a day's counters as a flush does."""
     with transaction.atomic(using=alias):
-        entry = DayBook(date, alias, get_tracking_settings())
-        entry.add(counters(counts))
-        entry.totals.visitors += counts.get("t:visits", 0)
-        entry.save()
+        [totals] = DayTotals.objects.lock([Date.fromisoformat(date)], alias)
+        rows = DayRows(totals, alias, get_tracking_settings())
+        rows.add(counters(counts))
+        totals.visitors += counts.get("t:visits", 0)
+        rows.save()
 
 
 def test_weeks_begin_on_monday_and_months_on_the_first(database: str) -> None:

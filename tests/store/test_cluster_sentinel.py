@@ -151,7 +151,7 @@ async def test_no_connection_outlives_the_client(
 
 
 def strangers(server: RedisServer) -> int:
-    """Return how many connections a sentinel has besides the one that asks and the named ones of its own kind."""
+    """Return the number of a sentinel's connections, without this one and those of other sentinels."""
     with server.client() as client:
         return sum(not each["name"] for each in client.client_list()) - 1
 

@@ -1,4 +1,4 @@
-"""The store: what each script promises, on a real Redis and on the embedded store alike."""
+"""The promises of the store's scripts, on a real Redis and on the embedded store."""
 
 from __future__ import annotations
 
@@ -188,8 +188,9 @@ async def test_several_days_are_read_at_once_and_visitors_where_they_are_asked_f
 ) -> None:
     days = ["2026-03-01", "2026-03-02", DAY]
     for n, day in enumerate(days[1:], 1):
-        batch = Batch(day, STREAM, 1, 1_000, counters({"p:/": n}), ids=("a", "b"))
-        await live_store.apply(batch, await live_store.join(day))
+        await live_store.apply(
+            Batch(day, STREAM, 1, 1_000, counters({"p:/": n}), ids=("a", "b")), await live_store.join(day)
+        )
     held = await live_store.read(days, days[:2])
     assert {day: each.live.counts for day, each in held.items()} == {days[0]: {}, days[1]: {"p:/": 1}, DAY: {"p:/": 2}}
     estimates = [each.uniques.estimate if each.uniques else None for each in held.values()]

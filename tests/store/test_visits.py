@@ -28,7 +28,7 @@ ANN, BOB = "192.0.2.1", "192.0.2.2"
 
 
 def yesterday() -> str:
-    """Return the ISO date of a day that is over, so that no test meets midnight."""
+    """Return the ISO date of a finished day, so that midnight disturbs no test."""
     return (site_today() - timedelta(days=1)).isoformat()
 
 
@@ -230,7 +230,7 @@ async def test_visitors_are_exact_to_the_error_of_the_sketch(store: str, process
 
 
 async def states() -> int:
-    """Return how many visitors' state the store keeps of yesterday."""
+    """Return the number of yesterday's visitors whose state the store keeps."""
     keys = day_keys(get_tracking_settings().key_prefix, yesterday())
     return int(await get_store().client.hlen(keys.visits))
 

@@ -18,9 +18,9 @@ from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.sync import TrackingSelector, flush_pending
-from codex_tracking.tables import prune as prune_module
-from codex_tracking.tables.daybook import DayBook
-from codex_tracking.tables.prune import KEPT, first_kept, prune
+from codex_tracking.tables import retention
+from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.tables.retention import KEPT, first_kept, prune
 from codex_tracking.tables.toplists import TOP_PAGES
 from tests.kit.pipeline import Process, counters, view
 
@@ -36,16 +36,17 @@ def fill(alias: str, *backs: int, pages: int = 12) -> None:
     """Write days as flushes do."""
     for back in backs:
         with transaction.atomic(using=alias):
-            book = DayBook(day(back).isoformat(), alias, get_tracking_settings())
+            [totals] = DayTotals.objects.lock([day(back)], alias)
+            rows = DayRows(totals, alias, get_tracking_settings())
             counts = {f"p:/{n}/": n + 1 for n in range(pages)} | {f"p+:/{n}/": 1 for n in range(pages)}
             more = {"hour:09": 5, "browser:Firefox": 5, "referrer:a.example/x": 2, "ledger:imported": 1, "event:a": 1}
-            book.add(counters(counts | more | {"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1}))
-            book.add_visitors(Uniques(7, b"HYLL" + bytes(11) + b"\x80" + bytes(12_288)))
-            book.save()
+            rows.add(counters(counts | more | {"t:visits": 4, "t:engaged": 2, "t:seconds": 90, "source+:x": 1}))
+            rows.add_visitors(Uniques(7, b"HYLL" + bytes(11) + b"\x80" + bytes(12_288)))
+            rows.save()
 
 
 def figures() -> dict[str, Any]:
-    """Return what must not change: every day's figures, and the sum of its pages."""
+    """Return the figures that must not change: every day's totals, and the sum of its pages."""
     span = (day(60).isoformat(), day(0).isoformat())
     return {
         "summary": TrackingSelector.summary(*span),
@@ -125,7 +126,7 @@ def test_rows_that_no_flush_wrote_and_skipped_paths_change_no_sum(
 def test_large_days_are_pruned_in_small_transactions(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(database, 40, 41, pages=95)
     before = figures()
-    monkeypatch.setattr(prune_module, "ROWS_PER_TRANSACTION", 10)
+    monkeypatch.setattr(retention, "ROWS_PER_TRANSACTION", 10)
     left = PageView.objects.count()
     while prune(first_kept(30), most=1):
         # Whenever it is ended, sums are right, and it has come on by a piece.
@@ -171,12 +172,12 @@ def test_without_days_the_setting_decides(tracking_settings: Callable[..., None]
 async def test_background_flush_prunes_once_a_day_when_asked(
     process: Process, tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tracking.pipeline.flusher.daily", prune_module.Daily())
+    monkeypatch.setattr("codex_tracking.pipeline.flusher.daily", retention.DailyPruning())
     await sync_to_async(fill)("default", 40)
     await process.flusher.flush_pending()
     assert await PageView.objects.acount() == 12
     tracking_settings(retention_days=30)
-    monkeypatch.setattr("codex_tracking.pipeline.flusher.daily", prune_module.Daily())
+    monkeypatch.setattr("codex_tracking.pipeline.flusher.daily", retention.DailyPruning())
     await process.push(view())
     await process.flusher.flush_pending()
     assert await PageView.objects.filter(date=day(40)).acount() == 1
@@ -189,7 +190,7 @@ async def test_background_flush_prunes_once_a_day_when_asked(
 def test_views_by_minute_are_kept_for_two_days() -> None:
     rows = [Breakdown(date=day(n), dimension=name, value="1", views=1) for n in range(5) for name in ("minute", "hour")]
     Breakdown.objects.bulk_create(rows)
-    prune_module.Daily().run(day(0).isoformat(), get_tracking_settings())
+    retention.DailyPruning().run(day(0).isoformat(), get_tracking_settings())
     minutes = Breakdown.objects.filter(dimension="minute").order_by("-date")
     assert list(minutes.values_list("date", flat=True)) == [day(0), day(1)]
     assert Breakdown.objects.filter(dimension="hour").count() == 5

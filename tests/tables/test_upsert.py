@@ -13,13 +13,13 @@ import pytest
 from django.db import connections, transaction
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.fields import counter, first, views_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Seal, Uniques
-from codex_tracking.tables import daybook, upsert
+from codex_tracking.tables import day_rows, upsert
 from codex_tracking.tables.seals import Sealed, settle, write_seal
-from codex_tracking.tables.upsert import Row
+from codex_tracking.tables.upsert import Increment
+from tests.kit.pipeline import counters
 from tests.servers import wait_until
 
 DAY = date(2026, 3, 10)
@@ -46,7 +46,7 @@ LOOK_ALIKES = [
 """Paths that careless collations take for one."""
 
 
-def add(database: str, *rows: Row) -> None:
+def add(database: str, *rows: Increment) -> None:
     """Add to the day's paths."""
     with transaction.atomic(using=database):
         upsert.add_page_views(connections[database], DAY, rows)
@@ -62,13 +62,13 @@ def paths(database: str) -> dict[str, tuple[int, int, int | None]]:
 
 
 def test_a_new_row_is_ours(database: str) -> None:
-    add(database, Row("/a", 3, 2), Row("/b", 1, 0))
+    add(database, Increment("/a", 3, 2), Increment("/b", 1, 0))
     assert paths(database) == {"/a": (3, 2, 1), "/b": (1, 0, 1)}
 
 
 def test_an_existing_row_is_added_to(database: str) -> None:
-    add(database, Row("/a", 3, 2))
-    add(database, Row("/a", 4, 1), Row("/b", 1, 1))
+    add(database, Increment("/a", 3, 2))
+    add(database, Increment("/a", 4, 1), Increment("/b", 1, 1))
     assert paths(database) == {"/a": (7, 3, 1), "/b": (1, 1, 1)}
 
 
@@ -77,40 +77,40 @@ def test_a_row_that_no_flush_wrote_takes_the_larger_count_and_becomes_ours(
     database: str, views: int, expected: int
 ) -> None:
     PageView.objects.using(database).create(date=DAY, path="/hand", views=50)
-    add(database, Row("/hand", views, 2))
+    add(database, Increment("/hand", views, 2))
     assert paths(database) == {"/hand": (expected, 2, 1)}
-    add(database, Row("/hand", 5, 1))
+    add(database, Increment("/hand", 5, 1))
     assert paths(database) == {"/hand": (expected + 5, 3, 1)}
 
 
 def test_rows_of_other_days_stay_as_they_are(database: str) -> None:
     PageView.objects.using(database).create(date=date(2026, 3, 9), path="/a", views=7, own=1)
-    add(database, Row("/a", 1, 1))
+    add(database, Increment("/a", 1, 1))
     assert paths(database) == {"/a": (1, 1, 1)}
     assert PageView.objects.using(database).get(date=date(2026, 3, 9)).views == 7
 
 
 def test_paths_that_look_alike_are_different(database: str) -> None:
-    add(database, *(Row(path, number, 0) for number, path in enumerate(LOOK_ALIKES, 1)))
-    add(database, *(Row(path, 100, 0) for path in LOOK_ALIKES))
+    add(database, *(Increment(path, number, 0) for number, path in enumerate(LOOK_ALIKES, 1)))
+    add(database, *(Increment(path, 100, 0) for path in LOOK_ALIKES))
     assert paths(database) == {path: (100 + number, 0, 1) for number, path in enumerate(LOOK_ALIKES, 1)}
 
 
 def test_text_that_sql_could_trip_over_is_stored_as_it_is(database: str) -> None:
     names = ["/it's", '/"q"', "/100%s", "/%(x)s", "/back\\slash\\", "/{a,b}", "/NULL", "/;--", "(other)", "/," * 50]
-    add(database, *(Row(name, 1, 1) for name in names))
+    add(database, *(Increment(name, 1, 1) for name in names))
     assert paths(database) == dict.fromkeys(names, (1, 1, 1))
 
 
 def test_the_longest_path_and_the_largest_count_fit(database: str) -> None:
     longest = "/" + "😀" * 499
-    add(database, Row(longest, 2**40, 2**33))
-    add(database, Row(longest, 1, 1))
+    add(database, Increment(longest, 2**40, 2**33))
+    add(database, Increment(longest, 1, 1))
     assert paths(database) == {longest: (2**40 + 1, 2**33 + 1, 1)}
 
 
 def test_more_rows_than_a_statement_takes_are_all_added(database: str) -> None:
-    rows = [Row(f"/{number}", number % 7 + 1, 1) for number in range(2 * upsert.ROWS_PER_STATEMENT + 345)]
+    rows = [Increment(f"/{number}", number % 7 + 1, 1) for number in range(2 * upsert.ROWS_PER_STATEMENT + 345)]
     add(database, *rows)
     add(database, *rows[::2])
     found = paths(database)
@@ -119,7 +119,7 @@ def test_more_rows_than_a_statement_takes_are_all_added(database: str) -> None:
 
 
 def test_statements_keep_within_the_parameters_of_the_database(database: str) -> None:
-    rows = [Row(f"/{number}", 1, 0) for number in range(700)]
+    rows = [Increment(f"/{number}", 1, 0) for number in range(700)]
     with patch.object(type(connections[database].features), "max_query_params", 999):
         add(database, *rows)
     assert len(paths(database)) == 700
@@ -133,7 +133,7 @@ def test_no_rows_are_no_statement(database: str, django_assert_num_queries: Call
 def test_a_database_that_is_not_known_is_named() -> None:
     oracle: Any = SimpleNamespace(vendor="oracle")
     with pytest.raises(NotImplementedError, match="mysql, postgresql, sqlite, not on oracle"):
-        upsert.add_page_views(oracle, DAY, [Row("/a", 1, 1)])
+        upsert.add_page_views(oracle, DAY, [Increment("/a", 1, 1)])
 
 
 # --- other dimensions ---
@@ -142,8 +142,8 @@ def test_a_database_that_is_not_known_is_named() -> None:
 def test_values_are_added_to_within_their_dimension(database: str) -> None:
     connection = connections[database]
     for _ in range(2):
-        upsert.add_breakdowns(connection, DAY, "browser", [Row("Firefox", 2, 1), Row("firefox", 1, 0)])
-        upsert.add_breakdowns(connection, DAY, "os", [Row("Firefox", 5, 0)])
+        upsert.add_breakdowns(connection, DAY, "browser", [Increment("Firefox", 2, 1), Increment("firefox", 1, 0)])
+        upsert.add_breakdowns(connection, DAY, "os", [Increment("Firefox", 5, 0)])
     rows = Breakdown.objects.using(database).values_list("dimension", "value", "views", "visits")
     assert set(rows) == {("browser", "Firefox", 4, 2), ("browser", "firefox", 2, 0), ("os", "Firefox", 10, 0)}
 
@@ -151,7 +151,7 @@ def test_values_are_added_to_within_their_dimension(database: str) -> None:
 def test_the_longest_value_fits(database: str) -> None:
     value = "😀" * 700
     for _ in range(2):
-        upsert.add_breakdowns(connections[database], DAY, "error_referrer", [Row(value, 1, 1)])
+        upsert.add_breakdowns(connections[database], DAY, "error_referrer", [Increment(value, 1, 1)])
     row = Breakdown.objects.using(database).get()
     assert (row.value, row.views, row.visits) == (value, 2, 2)
 
@@ -160,13 +160,13 @@ def test_the_longest_value_fits(database: str) -> None:
 
 
 def sealed(*pieces: bytes, **acked: int) -> Sealed:
-    """Return what a seal holds."""
+    """Return the contents of a seal."""
     return Sealed(acked, list(pieces), NOBODY)
 
 
 def batch(seq: int, **counts: int) -> Batch:
     """Return a batch of page views."""
-    return Batch(TODAY, "s", seq, 0, {counter("path", f"/{path}"): n for path, n in counts.items()})
+    return Batch(TODAY, "s", seq, 0, counters({f"p:/{path}": n for path, n in counts.items()}))
 
 
 def test_a_seal_is_applied_once_and_in_its_place(database: str) -> None:
@@ -204,10 +204,9 @@ def test_caps_fold_what_is_new_and_conserve_every_sum(database: str) -> None:
     settings = TrackingSettings(max_paths_per_day=4)
     total = 0
     for seq in range(1, 6):
-        counts = {counter("path", f"/{seq}/{number}"): number + 1 for number in range(3)}
-        counts |= {counter("path", "/known"): 1, first(counter("path", f"/{seq}/0")): 1}
-        total += views_of(counts)
-        settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], settings)
+        counts = {f"p:/{seq}/{number}": number + 1 for number in range(3)} | {"p:/known": 1, f"p+:/{seq}/0": 1}
+        total += sum(n for counter, n in counts.items() if counter.startswith("p:"))
+        settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counters(counts))], settings)
         found = paths(database)
         assert sum(views for views, _, _ in found.values()) == DayTotals.objects.using(database).get().views == total
         assert sum(visitors for _, visitors, _ in found.values()) == seq
@@ -216,11 +215,10 @@ def test_caps_fold_what_is_new_and_conserve_every_sum(database: str) -> None:
 
 
 def test_each_dimension_has_a_cap_of_its_own(database: str) -> None:
-    with patch.object(daybook, "VALUES_PER_DIMENSION", 3):
+    with patch.object(day_rows, "VALUES_PER_DIMENSION", 3):
         for seq in range(1, 5):
-            counts = {counter("source", f"{seq}.{number}"): 1 for number in range(3)}
-            counts |= {first(counter("entry", f"/{seq}")): 1, counter("os", "Linux"): 2}
-            settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counts)], SETTINGS)
+            counts = {f"source:{seq}.{number}": 1 for number in range(3)} | {f"entry+:/{seq}": 1, "os:Linux": 2}
+            settle(TODAY, f"g{seq}", "s", [Batch(TODAY, "s", 1, 0, counters(counts))], SETTINGS)
     rows: dict[str, list[tuple[int, int]]] = {}
     for row in Breakdown.objects.using(database):
         rows.setdefault(row.dimension, []).append((row.views, row.visits))

@@ -17,7 +17,7 @@ from codex_tracking.access_log.importer import Importer, begin_of
 from codex_tracking.access_log.records import BusyError
 from codex_tracking.access_log.report import Report
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.tables.prune import forget_salts
+from codex_tracking.tables.retention import forget_salts
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.2

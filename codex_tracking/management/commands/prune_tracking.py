@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.tables.prune import count, first_kept, forget_salts, prune
+from codex_tracking.tables.retention import count_old, first_kept, forget_salts, prune
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             raise CommandError("Say how many days to keep: --days N, or CODEX_TRACKING['retention_days'], at least 1.")
         before = first_kept(days)
         forget_salts()
-        old = count(before)
+        old = count_old(before)
         rows = f"{old.pages} pages and {old.values} values of {old.days} days before {before}"
         if options["dry_run"]:
             self.stdout.write(f"[codex-tracking] would delete {rows}")

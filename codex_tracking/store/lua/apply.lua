@@ -3,7 +3,7 @@
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
 --      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON, visitor ...
 -- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
--- GAP (Redis went back in time) or GEN (another generation); after OK the counters that visits made grow.
+-- GAP (Redis was rolled back) or GEN (another generation); after OK the counters that visits made grow.
 local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
 local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
 -- A space and eight hexadecimal digits for each name.
@@ -45,7 +45,7 @@ local function add(f, v)
   distinct[dimension] = n
 end
 
--- Sums first: a batch of many visits has the same few counters again and again.
+-- Sums first, because the visits of a batch share a few counters.
 local function derive(f, v) derived[f] = (derived[f] or 0) + v end
 
 -- Adds a digest to a list of them, and says whether it was new.
@@ -79,7 +79,7 @@ for _, touch in ipairs(touches) do
     derive('t:visits', 1)
     for _, f in ipairs(fields) do derive(f, 1) end
   end
-  -- An event after the visit's end neither goes on with it nor begins one.
+  -- An event after the visit's end neither continues it nor begins one.
   if before and first > before + VISIT_GAP then before = nil end
   if before then
     c('ZADD', NOW, latest, id)
@@ -114,7 +114,7 @@ for f, v in pairs(derived) do
 end
 if held == 0 then held = 1 end
 c('HSET', L, '#k', held)
--- The sum for those who ask how much waits, so that nobody has to read all counters.
+-- The sum of views, so that the status need not read all counters.
 if views_added > 0 then c('HINCRBY', L, '#v', views_added) end
 for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
 

@@ -1,4 +1,4 @@
--- A seal is in the database: forget it, and tell its owners.
+-- Deletes a seal that is in the database, and marks it as durable for the processes that retain its batches.
 -- KEYS live sealed   ARGV id
 local L, S, c = KEYS[1], KEYS[2], redis.call
 if c('HGET', S, '#id') == ARGV[1] then c('UNLINK', S) end

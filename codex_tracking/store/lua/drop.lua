@@ -1,4 +1,4 @@
--- Forgets a closed or broken generation.
+-- Deletes a closed or broken generation.
 -- KEYS live sealed   ARGV generation
 for i = 1, 2 do
   if redis.call('HGET', KEYS[i], '#g') == ARGV[1] then redis.call('UNLINK', KEYS[i]) end

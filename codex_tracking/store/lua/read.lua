@@ -1,10 +1,10 @@
--- Reads one day at one moment: all that no flush has written yet, and its visitors where their key is given.
+-- Reads one day at one moment: its unflushed counters, and its visitors if their key is given.
 -- KEYS live sealed [uniques]
 local answer = {redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2])}
 if KEYS[3] then
     local sketch = redis.pcall('GET', KEYS[3])
     local count = redis.pcall('PFCOUNT', KEYS[3])
-    -- A corrupt sketch has no count, and whoever merges it refuses it.
+    -- A corrupt sketch has no count; the merge refuses it.
     answer[3] = type(sketch) == 'string' and sketch
     answer[4] = type(count) == 'number' and count or 0
 end

@@ -1,4 +1,4 @@
--- Forgets a day that holds nothing unflushed.
+-- Deletes a day that holds nothing unflushed.
 -- KEYS live sealed uniques visits now
 local held = redis.call('HGET', KEYS[1], '#k')
 if redis.call('EXISTS', KEYS[2]) == 0 and (held == '0' or not held) then

@@ -1,6 +1,6 @@
--- Freezes what a day has counted since the last seal, and begins a new part.
+-- Freezes a day's counters since the last seal, and begins a new part.
 -- KEYS live sealed   ARGV new-id
--- Answers {status, generation, id, previous id}: NEW, OLD (one waits already), IDLE (nothing new, the last seal is not
+-- Answers {status, generation, id, previous id}: NEW, OLD (a seal is waiting), IDLE (nothing new, the last seal is not
 -- known to be in the database) or NONE.
 local L, S, c = KEYS[1], KEYS[2], redis.call
 if c('EXISTS', S) == 1 then

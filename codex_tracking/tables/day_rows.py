@@ -1,8 +1,7 @@
-"""One day's rows inside a transaction."""
+"""The rows of one day, inside a transaction that has locked the day."""
 
 from __future__ import annotations
 
-from datetime import date as Date
 from typing import Any, get_args
 
 from django.db import connections
@@ -19,34 +18,36 @@ from codex_tracking.tables import upsert
 TOTALS: tuple[Total, ...] = get_args(Total)
 
 
-class DayBook:
-    """One day's rows inside a transaction, which begins by locking the day.
+class DayRows:
+    """The rows of one day, inside a transaction that has locked the day.
 
     Args:
-        day: ISO date.
+        totals: the day's locked row, from ``DayTotals.objects.lock``.
         alias: the database.
-        settings: whose caps hold.
+        settings: have the caps.
     """
 
-    def __init__(self, day: str, alias: str, settings: TrackingSettings) -> None:
-        self.day = Date.fromisoformat(day)
+    def __init__(self, totals: DayTotals, alias: str, settings: TrackingSettings) -> None:
+        self.totals = totals
+        self.day = totals.date
         self.alias = alias
         self.connection = connections[alias]
         self.settings = settings
-        self.totals = DayTotals.objects.lock(self.day, alias)
-        self.foreign = dict(
+        self._hand_made = dict(
             PageView.objects.using(alias)
             .filter(date=self.day, own__isnull=True)
             .order_by()
             .values_list("path", "views")
         )
-        self.adopted: dict[str, int] = {}
-        """Path of a row that was foreign -> how many of its views the counts have not reached yet."""
+        """Path of a row that no flush wrote -> its views."""
+        self._overridden: dict[str, int] = {}
+        """Path of a row that was hand-made -> number of its views that the counters have not reached yet."""
         self.paths = 0
+        """Path counters added so far."""
         self.views = 0
 
     def generation(self, token: str) -> Generation:
-        """Return the row of a generation, made when it is new."""
+        """Return the row of a generation; create it if it is new."""
         generation, _ = Generation.objects.using(self.alias).get_or_create(date=self.day, token=token)
         return generation
 
@@ -60,43 +61,47 @@ class DayBook:
             elif value in TOTALS:
                 setattr(self.totals, value, getattr(self.totals, value) + n)
         for dimension, values in dimensions.items():
-            rows = [upsert.Row(value, *pair) for value, pair in self._fit(dimension, values).items()]
+            rows = [upsert.Increment(value, *pair) for value, pair in self._fit(dimension, values).items()]
             if dimension == "path":
                 self._add_paths(rows)
             else:
                 upsert.add_breakdowns(self.connection, self.day, dimension, rows)
 
-    def _add_paths(self, rows: list[upsert.Row]) -> None:
+    def _add_paths(self, rows: list[upsert.Increment]) -> None:
         self.views += sum(row.views for row in rows)
         self.paths += sum(row.views > 0 for row in rows)
-        if self.foreign or self.adopted:
-            rows = [self._compete(row) for row in rows]
+        if self._hand_made or self._overridden:
+            rows = [self._override_hand_made(row) for row in rows]
         self.totals.views += sum(row.views for row in rows)
         upsert.add_page_views(self.connection, self.day, rows)
 
-    def _compete(self, row: upsert.Row) -> upsert.Row:
-        """Let all that one transaction adds to a foreign path replace the row's views, if it is more."""
-        if row.value in self.foreign:
-            views = self.foreign.pop(row.value)
-            self.adopted[row.value] = max(0, views - row.views)
+    def _override_hand_made(self, row: upsert.Increment) -> upsert.Increment:
+        """Return an increment that makes the row of a hand-made path the larger of its views and the counted ones.
+
+        The counters of a path may come in several parts of one transaction; together they override the row.
+        """
+        if row.value in self._hand_made:
+            views = self._hand_made.pop(row.value)
+            self._overridden[row.value] = max(0, views - row.views)
             return row._replace(views=max(views, row.views))
-        missing = self.adopted.get(row.value, 0)
+        missing = self._overridden.get(row.value, 0)
         if missing:
-            self.adopted[row.value] = max(0, missing - row.views)
+            self._overridden[row.value] = max(0, missing - row.views)
         return row._replace(views=max(0, row.views - missing))
 
     def _fit(self, dimension: Dimension, values: dict[str, list[int]]) -> dict[str, list[int]]:
-        """Fold what would exceed the dimension's cap into ``(other)``."""
+        """Fold the values above the dimension's cap into ``(other)``, those with the fewest views first."""
         cap = self.settings.max_paths_per_day if dimension == "path" else VALUES_PER_DIMENSION
         name = PATH if dimension == "path" else dimension
         bound = self.totals.rows.get(name, 0) + len(values)
         if bound <= cap:
             self.totals.rows[name] = bound
             return values
-        # The bound took known values for new ones; only here is it worth asking which are.
+        # The bound counts known values as new ones; which are new is only worth a query when it reaches the cap.
         held = self._values(dimension)
         known = set()
         names = sorted(values)
+        # SQLite before 3.32 takes 999 parameters.
         for start in range(0, len(names), 500):
             known.update(held.filter(value__in=names[start : start + 500]).values_list("value", flat=True))
         fresh = sorted(values.keys() - known - {OTHER}, key=lambda value: (-values[value][0], value))
@@ -107,9 +112,9 @@ class DayBook:
             return values
         other = values.setdefault(OTHER, [0, 0])
         for value in fresh[room:]:
-            views, beside = values.pop(value)
+            views, secondary = values.pop(value)
             other[0] += views
-            other[1] += beside
+            other[1] += secondary
         return values
 
     def _values(self, dimension: Dimension) -> Any:
@@ -118,13 +123,14 @@ class DayBook:
         return Breakdown.objects.using(self.alias).filter(date=self.day, dimension=dimension).order_by()
 
     def add_visitors(self, uniques: Uniques) -> None:
-        """Merge the day's visitors as Redis knows them with those that the database remembers."""
+        """Merge the day's visitors in Redis with those in the database."""
         totals = self.totals
         sketch = merged(totals.sketch, uniques.sketch, str(self.day))
         visitors = uniques.estimate
         if sketch is not None:
             totals.sketch = sketch
             visitors = estimate(sketch)
+        # Never lower: Redis may have lost the sketch, and the embedded store has none.
         totals.visitors = max(totals.visitors, visitors)
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""Retention: old days lose their detail and keep their totals."""
+"""Retention: rolls old days up into their totals, and deletes minutes and salts after two days."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from codex_tracking.tables import upsert
 from codex_tracking.tables.toplists import TOP_PAGES
 
 KEPT = ("hour", "channel", "device", "excluded", "ledger")
-"""Dimensions with a few values a day, which comparisons and the ledger need; they tell nothing of anybody."""
+"""Dimensions with a few values a day, which comparisons and the ledger need; they reveal nobody."""
 ROWS_PER_TRANSACTION = 5_000
+"""Of each of the two tables."""
 MOST_PER_DAY = 100
-"""Transactions that the background flusher spends at a time; the next flush goes on."""
+"""Transactions of one background flush; the next flush continues."""
 SALT_LIFE = timedelta(hours=48)
 
 
 class Pruned(NamedTuple):
-    """What was, or would be, taken away."""
+    """Numbers of rows and days that pruning deletes."""
 
     pages: int
     """Rows of ``PageView``."""
@@ -36,18 +37,18 @@ class Pruned(NamedTuple):
     days: int
 
 
-class Daily:
-    """Prunes once a day in the background."""
+class DailyPruning:
+    """Prunes once a day, with the first flush of the day."""
 
     def __init__(self) -> None:
         self._done = ""
 
     def due(self, today: str) -> bool:
-        """Whether nothing was pruned yet today, by this process."""
+        """Return whether this process has not finished pruning today."""
         return self._done != today
 
     def run(self, today: str, settings: TrackingSettings) -> None:
-        """Forget what has its time, for a few seconds at the most; blocking."""
+        """Delete expired salts, minutes and detail, for a few seconds at most; blocking."""
         forget_salts()
         forget_minutes(Date.fromisoformat(today))
         left = settings.retention_days and prune(first_kept(settings.retention_days), MOST_PER_DAY)
@@ -66,48 +67,49 @@ def first_kept(days: int) -> Date:
     return site_today() - timedelta(days=days - 1)
 
 
-def count(before: Date) -> Pruned:
-    """Return what ``prune`` would take away."""
+def count_old(before: Date) -> Pruned:
+    """Return the numbers of rows and days that ``prune`` would delete."""
     pages, values = old_pages(before), old_values(before)
-    return Pruned(pages.count(), values.count(), len(days_of(pages) | days_of(values)))
+    return Pruned(pages.count(), values.count(), len(distinct_days(pages) | distinct_days(values)))
 
 
 def prune(before: Date, most: int | None = None) -> bool:
-    """Take away the detail of all days before ``before``.
+    """Delete the detail of all days before ``before``.
 
-    A day's pages become one row ``(other)``, so that sums stay what they were. Its totals stay, and the dimensions in
-    ``KEPT``; all other values go, and the sketch of its visitors.
+    A day's pages become one row ``(other)``, so that sums stay the same. Its totals and the dimensions in ``KEPT``
+    stay; all other values and the sketch of its visitors are deleted.
 
     Args:
         before: the first day that keeps its detail.
-        most: how many transactions; None for as many as it takes.
+        most: number of transactions; None for no limit.
 
     Returns:
-        Whether something is left.
+        Whether detail is left.
     """
-    return any(done == most for done, _ in enumerate(_pieces(before), start=1))
+    return any(done == most for done, _ in enumerate(_prune_parts(before), start=1))
 
 
-def _pieces(before: Date) -> Iterator[None]:
+def _prune_parts(before: Date) -> Iterator[None]:
     alias = database(write=True)
     pages, values = old_pages(before), old_values(before)
-    for day in sorted(days_of(pages) | days_of(values)):
+    for day in sorted(distinct_days(pages) | distinct_days(values)):
+        # In parts, because a long transaction would keep the day locked for flushes.
         while pages.filter(date=day).exists() or values.filter(date=day).exists():
             with transaction.atomic(using=alias):
-                _piece(day, alias, pages.filter(date=day), values.filter(date=day))
+                _prune_part(day, alias, pages.filter(date=day), values.filter(date=day))
             yield
 
 
-def _piece(day: Date, alias: str, pages: QuerySet[PageView], values: QuerySet[Breakdown]) -> None:
-    totals = DayTotals.objects.lock(day, alias)
-    _roll_up(totals, alias, _some(pages))
-    _some(values).delete()
+def _prune_part(day: Date, alias: str, pages: QuerySet[PageView], values: QuerySet[Breakdown]) -> None:
+    [totals] = DayTotals.objects.lock([day], alias)
+    _roll_up(totals, alias, _oldest(pages))
+    _oldest(values).delete()
     totals.sketch, totals.listed = None, False
     totals.save(using=alias, update_fields=["views", "sketch", "listed"])
 
 
 def _roll_up(totals: DayTotals, alias: str, pages: QuerySet[PageView]) -> None:
-    """Replace rows by their sum; rows that no flush wrote join the day's total, and skipped paths leave it."""
+    """Replace rows by their sum; add rows that no flush wrote to the day's total, and take skipped paths out of it."""
     rest = PageView.objects.using(alias).filter(date=totals.date, path=OTHER, own__isnull=True)
     for views in list(rest.values_list("views", flat=True)):
         rest.update(own=1)
@@ -120,33 +122,33 @@ def _roll_up(totals: DayTotals, alias: str, pages: QuerySet[PageView]) -> None:
     views, visitors = sum(row[1] for row in shown), sum(row[2] for row in shown)
     totals.views += views - sum(row[1] for row in rows if row[3] is not None)
     pages.delete()
-    upsert.add_page_views(connections[alias], totals.date, [upsert.Row(OTHER, views, visitors)])
+    upsert.add_page_views(connections[alias], totals.date, [upsert.Increment(OTHER, views, visitors)])
 
 
-def _some(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the oldest of these rows, as many as one transaction takes."""
+def _oldest(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the oldest of these rows, at most ``ROWS_PER_TRANSACTION``."""
     last = rows.order_by("pk").values_list("pk", flat=True)[ROWS_PER_TRANSACTION - 1 : ROWS_PER_TRANSACTION].first()
     return rows if last is None else rows.filter(pk__lte=last)
 
 
 def old_pages(before: Date) -> QuerySet[PageView]:
-    """Return the pages that are too old."""
+    """Return the rows of pages before ``before``."""
     return PageView.objects.using(database(write=True)).filter(date__lt=before).exclude(path=OTHER).order_by()
 
 
 def old_values(before: Date) -> QuerySet[Breakdown]:
-    """Return the values of dimensions that are too old."""
+    """Return the rows of dimensions before ``before``, without those in ``KEPT``."""
     rows = Breakdown.objects.using(database(write=True)).filter(date__lt=before)
-    # The row of rolled up pages may be on the day's list of pages.
+    # The day's list of pages may hold the row of rolled up pages, which stays.
     return rows.exclude(dimension__in=KEPT).exclude(dimension=TOP_PAGES, value=OTHER).order_by()
 
 
-def days_of(rows: QuerySet[Any]) -> set[Date]:
-    """Return the days that rows are of."""
+def distinct_days(rows: QuerySet[Any]) -> set[Date]:
+    """Return the days of these rows."""
     return set(rows.values_list("date", flat=True).distinct())
 
 
 def forget_salts() -> int:
-    """Delete salts of imported days after 48 hours, and return how many; then nobody can be told from their hashes."""
+    """Delete salts of imported days after 48 hours, and return their number; without them hashes identify nobody."""
     oldest = timezone.now() - SALT_LIFE
     return ImportSalt.objects.using(database(write=True)).filter(made_at__lt=oldest).delete()[0]
