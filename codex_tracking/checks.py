@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
-from codex_tracking.settings import FIELDS, get_tracking_settings, problem, project_url, raw_settings
+from codex_tracking.settings import FIELDS, Rule, broken_rule, get_tracking_settings, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
 ANSWERS_ALONE = (
@@ -52,11 +52,11 @@ def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     for key, value in raw_settings().items():
         if key not in FIELDS:
             found.append(_unknown(str(key)))
-        elif (expected := problem(key, value)) is not None:
-            found.append(_wrong(f"CODEX_TRACKING[{key!r}]", key, value, expected))
-    expected = problem("redis_url", project_url())
-    if expected is not None and "redis_url" not in raw_settings():
-        found.append(_wrong("REDIS_URL", "redis_url", project_url(), expected))
+        elif (rule := broken_rule(key, value)) is not None:
+            found.append(_wrong(f"CODEX_TRACKING[{key!r}]", key, value, rule))
+    rule = broken_rule("redis_url", project_url())
+    if rule is not None and "redis_url" not in raw_settings():
+        found.append(_wrong("REDIS_URL", "redis_url", project_url(), rule))
     return found
 
 
@@ -66,13 +66,20 @@ def _unknown(key: str) -> CheckMessage:
     return Error(f"CODEX_TRACKING[{key!r}] is not a setting.", hint=hint, id="codex_tracking.E002")
 
 
-def _wrong(name: str, key: str, value: Any, expected: str) -> CheckMessage:
-    # A URL may hold a password, so only its beginning is repeated.
-    shown = repr(value.partition("://")[0] + "://...") if key == "redis_url" and isinstance(value, str) else repr(value)
+def _wrong(name: str, key: str, value: Any, rule: Rule) -> CheckMessage:
+    message = f"{name} must be {rule.expected}, not {_shown(key, value)}."
+    hint = rule.remedy or f"Leave it out to use the default, {FIELDS[key].default!r}."
+    return Error(message, hint=hint, id="codex_tracking.E003")
+
+
+def _shown(key: str, value: Any) -> str:
+    # Checks are printed and logged: no token, and no URL's password.
     if key == "api_tokens":
-        shown = "what is there"
-    message = f"{name} must be {expected}, not {shown}."
-    return Error(message, hint=f"The default is {FIELDS[key].default!r}.", id="codex_tracking.E003")
+        return "the given value (not shown)"
+    if key == "redis_url" and isinstance(value, str):
+        scheme, separator, _ = value.partition("://")
+        return repr(f"{scheme}://...") if separator else "a string without a scheme"
+    return repr(value)
 
 
 @register(Tags.compatibility)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -144,8 +145,8 @@ def get_tracking_settings() -> TrackingSettings:
     Values of a wrong type fall back to the default here, so that no request fails; the system check names them.
     """
     raw = raw_settings()
-    values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and problem(name, raw[name]) is None}
-    values.setdefault("redis_url", project_url() if problem("redis_url", project_url()) is None else EMBEDDED)
+    values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and broken_rule(name, raw[name]) is None}
+    values.setdefault("redis_url", EMBEDDED if broken_rule("redis_url", project_url()) else project_url())
     values.setdefault("redis_enabled", getattr(settings, "CODEX_REDIS_ENABLED", True) is not False)
     if not values["redis_enabled"]:
         values["redis_url"] = EMBEDDED
@@ -163,53 +164,94 @@ def _tidy(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
-def problem(name: str, value: Any) -> str | None:
-    """Say what ``CODEX_TRACKING[name]`` must be when ``value`` will not do.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One condition that a setting's value meets."""
 
-    Returns:
-        The expectation, such as ``"seconds above 0"``, or None when the value is good.
-    """
-    kind = FIELDS[name].type
-    if kind == "bool":
-        return None if isinstance(value, bool) else "True or False"
-    if kind == "float":
-        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
-        return None if good else "seconds above 0 and below 86400"
-    if kind == "int":
-        least = 0 if name in ("trusted_proxies", "retention_days") else 1
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
-        return None if good else f"a whole number from {least}"
-    if kind == "tuple[str, ...]":
-        good = isinstance(value, list | tuple | set | frozenset) and all(
-            isinstance(part, str) and part for part in value
-        )
-        if not good:
-            return "a list or tuple of non-empty strings"
-        if name == "metrics" and not set(value) <= METRIC_SYSTEMS:
-            return "a list or tuple of " + ", ".join(sorted(METRIC_SYSTEMS))
-        if name == "api_tokens" and not all(len(token) >= 20 and token.isascii() for token in value):
-            return "a list or tuple of secrets, each at least 20 ASCII characters"
-        return None
-    if not isinstance(value, str):
-        return "a string"
-    if name == "redis_url" and not value.startswith(SCHEMES):
-        return "a URL that starts with " + ", ".join(SCHEMES)
-    if name == "redis_url" and not _has_good_port(value):
-        return "a URL whose port is a number"
-    if name == "live_path" and value and not re.fullmatch(r"/[\w.~/-]*", value, re.ASCII):
-        return "empty, or a path that starts with /"
-    if name == "key_prefix" and (not value or len(value) > 100 or any(c in value for c in "{} \n\r\t\0")):
-        return "1 to 100 characters without braces or white space"
-    return None
+    expected: str
+    """Completes "must be ...", such as ``seconds above 0``."""
+    accepts: Callable[[Any], bool]
+    remedy: str = ""
+    """Where the default is no remedy."""
 
 
-def _has_good_port(url: str) -> bool:
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, str) and part for part in value)
+
+
+def _has_numeric_port(url: str) -> bool:
     try:
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             _ = urlsplit(f"//{host}").port
     except ValueError:
         return False
     return True
+
+
+TEXT = Rule("a string", lambda value: isinstance(value, str))
+TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
+FROM_ZERO = Rule("a whole number from 0", lambda value: _is_count(value, 0))
+
+KINDS: dict[Any, Rule] = {
+    "bool": Rule("True or False", lambda value: isinstance(value, bool)),
+    "float": Rule("seconds above 0 and below 86400", _is_seconds),
+    "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
+    "str": TEXT,
+    "tuple[str, ...]": TEXTS,
+}
+"""Type of a field -> the rule for keys that are not in ``RULES``."""
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "redis_url": (
+        TEXT,
+        Rule(f"a URL that starts with {', '.join(SCHEMES)}", lambda value: value.startswith(SCHEMES)),
+        Rule("a URL whose port is a number", _has_numeric_port),
+    ),
+    "key_prefix": (
+        TEXT,
+        # Redis Cluster takes the first braces of a key for its hash tag, and those are ours.
+        Rule(
+            "1 to 100 characters without braces or white space",
+            lambda value: re.fullmatch(r"[^{} \n\r\t\0]{1,100}", value) is not None,
+        ),
+    ),
+    "live_path": (
+        TEXT,
+        Rule(
+            "empty, or a path that starts with /",
+            lambda value: re.fullmatch(r"(/[\w.~/-]*)?", value, re.ASCII) is not None,
+        ),
+    ),
+    "metrics": (
+        TEXTS,
+        Rule(f"a list or tuple of {', '.join(sorted(METRIC_SYSTEMS))}", lambda value: set(value) <= METRIC_SYSTEMS),
+    ),
+    "api_tokens": (
+        TEXTS,
+        Rule(
+            "a list or tuple of secrets, each at least 20 ASCII characters",
+            lambda value: all(len(token) >= 20 and token.isascii() for token in value),
+            "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        ),
+    ),
+    "trusted_proxies": (FROM_ZERO,),
+    "retention_days": (FROM_ZERO,),
+}
+"""Key -> its rules, checked in this order."""
+
+
+def broken_rule(name: str, value: Any) -> Rule | None:
+    """Return the first rule that a value of ``CODEX_TRACKING[name]`` breaks; None when the value is good."""
+    rules = RULES.get(name, (KINDS[FIELDS[name].type],))
+    return next((rule for rule in rules if not rule.accepts(value)), None)
 
 
 def _forget(*, setting: str, **_: Any) -> None:
