@@ -76,7 +76,7 @@ def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> li
     if step == "hour":
         points = _named(series_of(metric, period, step, deltas, uniques))
         # Of two days, the hours up to this one of the second.
-        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.name == "24h" else points
+        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.rolling else points
     buckets: dict[str, list[Summary]] = {}
     for day, summary in days_of(period, deltas, uniques).figures.items():
         buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codex_tracking import __version__
 from codex_tracking.stats.minutes import SHOWN
+from codex_tracking.web.api.endpoint import Endpoint
 from codex_tracking.web.api.parameters import Parameter
-
-if TYPE_CHECKING:
-    from codex_tracking.web.api.endpoint import Endpoint
 
 Schema = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from codex_tracking.hits.text import PATH_LIMIT, UNFIT
 from codex_tracking.stats.periods import STEPS
 from codex_tracking.stats.ranking import ORDERS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
-from codex_tracking.web.query import COMPARISONS, MENU, QueryError
+from codex_tracking.web.query import COMPARISONS, MENU, ROLLING, QueryError
 
 MOST_ROWS = 1_000
 """Rows that one answer has at most; an export has all."""
@@ -97,7 +97,7 @@ _PATH = {
 }
 
 # By the hour only a series is kept.
-PERIOD = _period([name for name in MENU if name != "24h"])
+PERIOD = _period([name for name in MENU if name != ROLLING])
 PERIOD_OR_HOURS = _period(MENU)
 START = Parameter("start", "First day of a `custom` period; `end` when omitted.", _DAY)
 END = Parameter("end", "Last day of a `custom` period; today when omitted.", _DAY)

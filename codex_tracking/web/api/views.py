@@ -71,8 +71,8 @@ async def _understood(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, 
     names = ("period", "start", "end", "compare", "step")
     asked = {"compare": "off"} | {name: str(values[name]) for name in names if name in values}
     query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first)
-    if query.name == "24h" and parameters.PERIOD in endpoint.parameters:
-        raise QueryError("period", parameters.PERIOD.expected, "24h")
+    if query.rolling and parameters.PERIOD in endpoint.parameters:
+        raise QueryError("period", parameters.PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)
 
 

@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
-from codex_tracking.web.dashboard.cards import CardView, Link, card_view, sources_of_page
+from codex_tracking.web.dashboard.addresses import Link
+from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
 from codex_tracking.web.dashboard.heatmap import Heat, heat_of
 from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
@@ -77,7 +78,7 @@ def card_of(figures: Overview, dimension: str) -> Card:
 
 
 def _remark(query: Query) -> str:
-    if query.name == "24h":
+    if query.rolling:
         return _("Visitors are counted by the day: the cards show yesterday and today as a whole.")
     if query.graphed != query.metric:
         return _("By the hour there are views and visits; the chart shows views.")

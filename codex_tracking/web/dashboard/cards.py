@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.addresses import Link, details_url, page_url, query_string, with_tab
 from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 
 ROWS = 10
@@ -35,17 +35,6 @@ UNITS = {
 
 PAGES = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link among others."""
-
-    label: str
-    url: str
-    here: bool = False
-    key: str = ""
-    """Finds the link again when the page around it was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +104,6 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
     )
 
 
-def page_url(path: str, query: Query, root: str) -> str:
-    """Return the address of one page's own dashboard."""
-    return f"{root}page/{query.url(path=path)}"
-
-
-def details_url(dimension: str, query: Query, root: str) -> str:
-    """Return the address of a dimension's whole table."""
-    return f"{root}details/{quote(dimension)}/{query.url()}"
-
-
 def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[str]) -> CardView:
     """Return a card with the tab that the query chooses.
 
@@ -172,7 +151,7 @@ def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequen
     return tuple(
         Link(
             str(labels.DIMENSIONS[each]) if each in CAMPAIGNS else labels.tab_name(each),
-            root + query.showing(name, each).url(),
+            root + query_string(with_tab(query, name, each)),
             each == dimension or (each in CAMPAIGNS and dimension in CAMPAIGNS),
             f"{name}-{each}",
         )
@@ -184,6 +163,11 @@ def _subtabs(name: str, dimension: str, query: Query, root: str) -> tuple[Link, 
     if dimension not in CAMPAIGNS:
         return ()
     return tuple(
-        Link(labels.tab_name(each), root + query.showing(name, each).url(), each == dimension, f"{name}-sub-{each}")
+        Link(
+            labels.tab_name(each),
+            root + query_string(with_tab(query, name, each)),
+            each == dimension,
+            f"{name}-sub-{each}",
+        )
         for each in CAMPAIGNS
     )

@@ -17,7 +17,7 @@ from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.periods import Step
 from codex_tracking.stats.summary import Summary
 from codex_tracking.web.dashboard import labels
-from codex_tracking.web.dashboard.cards import Link
+from codex_tracking.web.dashboard.addresses import Link, query_string
 from codex_tracking.web.dashboard.plot import full_day, short_day
 from codex_tracking.web.query import Query
 
@@ -32,7 +32,7 @@ def steps_of(query: Query, root: str, **extra: str) -> tuple[Link, ...]:
     return tuple(
         Link(
             str(labels.STEPS[step]),
-            root + replace(query, wanted_step=step).url(**extra),
+            root + query_string(replace(query, wanted_step=step), **extra),
             step == query.step,
             f"step-{step}",
         )

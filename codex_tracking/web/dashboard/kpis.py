@@ -8,7 +8,7 @@ from typing import Any
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Summary
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.cards import page_url
+from codex_tracking.web.dashboard.addresses import page_url, query_string
 from codex_tracking.web.query import Query
 
 LIVE = ("views", "visitors", "visits")
@@ -51,7 +51,7 @@ def kpis_of(
 def _kpi(
     metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
 ) -> Kpi:
-    known = query.name != "24h" or metric in (*BY_HOUR, "views_per_visit")
+    known = not query.rolling or metric in (*BY_HOUR, "views_per_visit")
     value = float(getattr(summary, metric)) if known else None
     before = float(getattr(previous, metric)) if known and previous is not None else None
     change, arrow = change_of(value, before)
@@ -65,7 +65,7 @@ def _kpi(
         change=change,
         arrow=arrow,
         good=_good(metric, arrow),
-        url=root + replace(query, metric=metric).url() if graphable else "",
+        url=root + query_string(replace(query, metric=metric)) if graphable else "",
         here=metric == query.graphed,
         key=f"kpi-{metric}",
     )

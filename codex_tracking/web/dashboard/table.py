@@ -14,7 +14,8 @@ from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.cards import NAMED, Link, Row, details_url, measured, rows_of, units
+from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
+from codex_tracking.web.dashboard.cards import NAMED, Row, measured, rows_of, units
 from codex_tracking.web.query import TABS, Query, QueryError
 
 SIZE = 50
@@ -92,7 +93,7 @@ async def read_table(
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != "count"}
 
     def address(**changes: str) -> str:
-        return here + query.url(**{key: value for key, value in (state | changes).items() if value})
+        return here + query_string(query, **{key: value for key, value in (state | changes).items() if value})
 
     start = (number - 1) * SIZE
     return Table(
@@ -109,7 +110,7 @@ async def read_table(
         tabs=_tabs(dimension, query, root, dimensions),
         named=dimension in NAMED,
         shares=bool(total),
-        hidden=tuple((query.parameters() | ({"order": order} if order != "count" else {})).items()),
+        hidden=tuple((parameters_of(query) | ({"order": order} if order != "count" else {})).items()),
     )
 
 

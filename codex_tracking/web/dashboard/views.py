@@ -25,6 +25,7 @@ from codex_tracking.stats.reading import in_database, read
 from codex_tracking.stats.series import series_of
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
+from codex_tracking.web.dashboard.addresses import query_string
 from codex_tracking.web.dashboard.board import Board, board_of, page_board_of
 from codex_tracking.web.dashboard.cards import ROWS
 from codex_tracking.web.dashboard.chart import Hours, last_hours
@@ -81,7 +82,8 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    context = {"table": table, "query": query, "menu": menu_of(query, None), "exports": exports_of(query, table)}
+    context = {"table": table, "menu": menu_of(query, None), "exports": exports_of(query, table)}
+    context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
 
 
@@ -100,6 +102,7 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     context = {
         "path": path,
         "open_url": address_of_page(path),
+        "dashboard_url": place_of(viewer).root + query_string(query),
         "query": query,
         "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now),
     }
@@ -141,7 +144,7 @@ async def load_board(query: Query, viewer: Viewer) -> Board:
 
 async def load_overview(query: Query, now: datetime) -> Overview:
     """Return the figures that a query asks for."""
-    hourly = query.name == "24h"
+    hourly = query.rolling
     before = None if hourly else query.before
     tabs = tuple(query.tab(name) for name in TABS)
     shape = Shape(query.period, before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
