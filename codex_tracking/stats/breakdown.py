@@ -17,7 +17,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import shown
 from codex_tracking.stats.periods import Period, last_days, parse
-from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed, rising
+from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed, orders_of, rising
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.values import Filter, figure_of, merged_figures, with_delta
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
@@ -41,10 +41,10 @@ async def breakdown(
         limit: how many, at least 1.
         search: only values that contain this text, whatever its case.
         offset: how many to leave out first, for paging.
-        order: ``views`` or ``beside``, largest first, or ``value``, by name.
+        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name.
 
     Returns:
-        ``[Figure(value, views, beside), ...]``; ``beside`` is visits, for pages visitors.
+        ``[Figure(value, views, secondary), ...]``; the secondary figure is visits, for pages visitors.
 
     Raises:
         ValueError: an unknown dimension, a bad date or limit.
@@ -55,8 +55,8 @@ async def breakdown(
         raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {dimension!r}")
     if limit < 1 or offset < 0:
         raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
-    if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+    if order not in orders_of(dimension):
+        raise ValueError(f"order must be one of {', '.join(orders_of(dimension))}, not {order!r}")
     period = parse(start, end, site_today())
     found = await read(
         period.days,
@@ -110,7 +110,7 @@ def best_pages(period: Period, count: int, order: Order, wanted: Filter, unliste
     Args:
         period: the days.
         count: how many, at most ``PAGES_PER_DAY``.
-        order: ``views`` or ``beside``.
+        order: by views or by visitors.
         wanted: leaves out what is not asked for.
         unlisted: days of the period without a list.
     """
@@ -214,7 +214,7 @@ def figures_of(
         dimension: ``path`` or another.
         period: the days.
         deltas: of those days.
-        order: largest first by views or the figure beside them, or by value.
+        order: by views, by visits (of pages: visitors), or by value.
         search: only values that contain this, whatever its case.
         within: only values that begin with this.
     """

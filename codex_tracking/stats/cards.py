@@ -56,7 +56,7 @@ def cards_of(
         figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
         new = {value: pair for value, pair in new.items() if value not in figures[name]}
         last = rows[-1] if len(rows) == fetched else None
-        risen = rising(new, list(figures[name].values()), last, limit + 1, _order(name))
+        risen = rising(new, list(figures[name].values()), last, limit + 1, order_of(name))
         figures[name] |= {value: Figure(value, *new[value]) for value in risen}
         if last is not None and risen:
             unread[name] = risen
@@ -70,16 +70,16 @@ def cards_of(
 
 
 def _plus(row: Figure, pair: Sequence[int]) -> Figure:
-    return Figure(row.value, row.views + pair[0], row.beside + pair[1])
+    return Figure(row.value, row.views + pair[0], row.secondary + pair[1])
 
 
-def _order(name: str) -> Order:
-    """Return how a card is ordered: sources, like entries, are counted by the visit; all else by the view."""
-    return "beside" if name in BY_VISITS else "views"
+def order_of(dimension: str) -> Order:
+    """Return the order of a dimension's card: entries and sources by visits, all others by views."""
+    return "visits" if dimension in BY_VISITS else "views"
 
 
 def _card(name: str, figures: dict[str, Figure], totals: dict[str, tuple[int, int]], limit: int) -> Card:
-    best = nsmallest(limit, figures.values(), key=ORDERS[_order(name)].key)
+    best = nsmallest(limit, figures.values(), key=ORDERS[order_of(name)].key)
     return Card(name, best, totals[SHARES_OF.get(name, name)][name in BY_VISITS], len(figures) > limit)
 
 
@@ -93,7 +93,7 @@ LARGEST = """
         GROUP BY value ORDER BY {order}, value LIMIT %s
     ) AS largest{number}
 """
-ORDER_BY = {"views": "n DESC, m DESC", "beside": "m DESC, n DESC"}
+ORDER_BY = {"views": "n DESC, m DESC", "visits": "m DESC, n DESC"}
 
 BY_VISITS: tuple[str, ...] = ("entry", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
@@ -107,14 +107,14 @@ def _largest(
     totals = dict.fromkeys(names, (0, 0))
     if not names:
         return found, totals
-    parts = [LARGEST.format(order=ORDER_BY[_order(name)], number=number) for number, name in enumerate(names)]
+    parts = [LARGEST.format(order=ORDER_BY[order_of(name)], number=number) for number, name in enumerate(names)]
     params = [param for name in names for param in (name, name, period.start, period.end, count)]
     with connections[database()].cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), params)
         for dimension, value, n, m, all_n, all_m in cursor.fetchall():
             found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
             totals[dimension] = (int(all_n), int(all_m))
-    order = {name: ORDERS[_order(name)].key for name in found}
+    order = {name: ORDERS[order_of(name)].key for name in found}
     return {name: sorted(rows, key=order[name]) for name, rows in found.items()}, totals
 
 

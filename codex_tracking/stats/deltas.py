@@ -30,14 +30,14 @@ def override(views: int, own: int | None, delta: int) -> int:
 def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
     """Return what has changed in one dimension: value -> views and visits (of a page: visitors)."""
     views = counter(cast(Dimension, dimension), "")
-    beside = first(views)
+    secondary = first(views)
     changed: dict[str, list[int]] = {}
     for day in days:
         for field, n in deltas.get(day, {}).items():
             if field.startswith(views):
                 changed.setdefault(field.removeprefix(views), [0, 0])[0] += n
-            elif field.startswith(beside):
-                changed.setdefault(field.removeprefix(beside), [0, 0])[1] += n
+            elif field.startswith(secondary):
+                changed.setdefault(field.removeprefix(secondary), [0, 0])[1] += n
     return changed
 
 

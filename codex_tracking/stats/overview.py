@@ -207,7 +207,7 @@ def _with_hours(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
         hours = found.setdefault(day, {})
         for hour, (views, visits) in changed_values("hour", [day], deltas).items():
             known = hours.get(hour, Figure(hour, 0, 0))
-            hours[hour] = Figure(hour, known.views + views, known.beside + visits)
+            hours[hour] = Figure(hour, known.views + views, known.secondary + visits)
     return {
         day: [hours.get(f"{hour:02}", Figure(f"{hour:02}", 0, 0)) for hour in range(24)] for day, hours in found.items()
     }
@@ -241,13 +241,13 @@ def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
     if shape.period.end != shape.now.date():
         return whole
     last = days.figures.get(before.end.isoformat(), Summary())
-    by_hour = [(figure.views, figure.beside) for figure in hours.get(before.end.isoformat(), [])] or [(0, 0)] * 24
+    by_hour = [(figure.views, figure.secondary) for figure in hours.get(before.end.isoformat(), [])] or [(0, 0)] * 24
     return without_rest(whole, last, by_hour, fraction_of_day(shape.now))
 
 
 def _series(shape: Shape, period: Period, days: Days, hours: Hours) -> dict[str, float]:
     if shape.step == "hour":
-        column = "beside" if shape.metric == "visits" else "views"
+        column = "secondary" if shape.metric == "visits" else "views"
         if shape.metric not in HOURLY:
             return {}
         zone = timezone.get_default_timezone()

@@ -12,7 +12,8 @@ SPARE = 100
 """How many more candidates are looked at than are asked for."""
 CHANGED = 20
 """How many of those that have changed most are looked at besides, which saves small sites a query."""
-Order = Literal["views", "beside", "value"]
+Order = Literal["views", "visits", "visitors", "value"]
+"""Largest first by views or by the secondary figure, which is visitors for pages and visits else; or by value."""
 
 
 class Figure(NamedTuple):
@@ -20,7 +21,7 @@ class Figure(NamedTuple):
 
     value: str
     views: int
-    beside: int
+    secondary: int
     """Visits that began with it; for a page its visitors, each day's added up."""
 
 
@@ -31,11 +32,23 @@ class Ordering(NamedTuple):
     key: Callable[[Figure], tuple[Any, ...]]
 
 
+BY_SECONDARY = Ordering(("-m", "-n", "value"), lambda figure: (-figure.secondary, -figure.views, figure.value))
 ORDERS: dict[Order, Ordering] = {
-    "views": Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.beside, figure.value)),
-    "beside": Ordering(("-m", "-n", "value"), lambda figure: (-figure.beside, -figure.views, figure.value)),
+    "views": Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.secondary, figure.value)),
+    "visits": BY_SECONDARY,
+    "visitors": BY_SECONDARY,
     "value": Ordering(("value",), lambda figure: (figure.value,)),
 }
+
+
+def secondary_of(dimension: str) -> Literal["visits", "visitors"]:
+    """Return the name of a dimension's secondary figure."""
+    return "visitors" if dimension == "path" else "visits"
+
+
+def orders_of(dimension: str) -> tuple[Order, ...]:
+    """Return the orders that a dimension's values can have."""
+    return ("views", secondary_of(dimension), "value")
 
 
 def rising(
@@ -44,7 +57,7 @@ def rising(
     """Return which values must be looked up because what has changed may bring them among the first.
 
     Args:
-        changed: value -> what to add to its views and to the figure beside them; values that are not in ``known``.
+        changed: value -> what to add to its views and to the secondary figure; values that are not in ``known``.
         known: figures with what has changed.
         last: the database's figure behind which all others are; None when there are no others.
         most: how many are wanted.
@@ -55,11 +68,11 @@ def rising(
     lowest = nsmallest(most, known, key=ORDERS[order].key)[-1]
     if order == "value":
         return [value for value in changed if value <= lowest.value]
-    beside = order == "beside"
-    gap = lowest.beside - last.beside if beside else lowest.views - last.views
-    return [value for value, pair in changed.items() if pair[beside] >= gap]
+    by_views = order == "views"
+    gap = lowest.views - last.views if by_views else lowest.secondary - last.secondary
+    return [value for value, pair in changed.items() if pair[not by_views] >= gap]
 
 
 def most_changed(changed: Mapping[str, Sequence[int]], order: Order) -> list[str]:
     """Return the values that have changed most."""
-    return nlargest(CHANGED, changed, key=lambda value: changed[value][order == "beside"])
+    return nlargest(CHANGED, changed, key=lambda value: changed[value][ORDERS[order] is BY_SECONDARY])

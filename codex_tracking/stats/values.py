@@ -42,9 +42,9 @@ def figure_of(row: dict[str, Any]) -> Figure:
     return Figure(row["value"], row["n"], row["m"])
 
 
-def with_delta(row: dict[str, Any], views: int, beside: int) -> Figure:
+def with_delta(row: dict[str, Any], views: int, secondary: int) -> Figure:
     """Return a row of ``values_in`` with what has changed since: added, or the larger where no flush wrote it."""
-    return Figure(row["value"], row["n"] + views - min(views, row["foreign"]), row["m"] + beside)
+    return Figure(row["value"], row["n"] + views - min(views, row["foreign"]), row["m"] + secondary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ SPANS = ("today", "30d", "12m")
 PAGE = "path=/articles/5/a-usual-slug/"
 TABLES = {
     "paths": "details/path/?",
-    "paths by visitors": "details/path/?order=beside",
-    "paths by name": "details/path/?order=name",
+    "paths by visitors": "details/path/?order=visitors",
+    "paths by name": "details/path/?order=value",
     "paths, page 5": "details/path/?page=5",
     "paths with a common word": "details/path/?search=slug",
     "sources": "details/source/?",

@@ -61,7 +61,7 @@ def test_only_changes_that_may_rise_are_looked_up() -> None:
     known = [Figure("/a/", 90, 9), Figure("/b/", 80, 8), Figure("/c/", 30, 3)]
     changed = {"/d/": (49, 9), "/e/": (50, 0), "/f/": (51, 1)}
     assert rising(changed, known, Figure("/c/", 30, 3), 2, "views") == ["/e/", "/f/"]
-    assert rising(changed, known, Figure("/c/", 30, 3), 2, "beside") == ["/d/"]
+    assert rising(changed, known, Figure("/c/", 30, 3), 2, "visitors") == ["/d/"]
     assert rising({"/aa/": (1, 1), "/x/": (9, 9)}, known, Figure("/c/", 30, 3), 2, "value") == ["/aa/"]
 
 
@@ -127,7 +127,7 @@ async def eight_pages_on_two_days(process: Process) -> dict[str, int]:
 @pytest.mark.usefixtures("_short")
 async def test_a_search_finds_pages_that_are_in_no_list(database: str, process: Process) -> None:
     await eight_pages_on_two_days(process)
-    for options in ({"search": "PAGE/7"}, {"search": "page/7", "order": "beside"}):
+    for options in ({"search": "PAGE/7"}, {"search": "page/7", "order": "visitors"}):
         found = await TrackingSelector.breakdown("path", day(2), day(0), **options)  # type: ignore[arg-type]
         assert [(figure.value, figure.views) for figure in found] == [("/page/7/", 6)]
     under = await TrackingSelector.popular_pages(limit=1, days=3, under="/page/7")
@@ -147,12 +147,12 @@ async def test_cards_have_the_figures_of_their_tables(database: str, process: Pr
     found = await TrackingSelector.overview(day(2), day(0), limit=2, dimensions=DIMENSIONS)
     assert set(found.cards) == set(DIMENSIONS)
     for name, card in found.cards.items():
-        order = "beside" if name in cards.BY_VISITS else "views"
+        order = "visits" if name in cards.BY_VISITS else "views"
         table = await TrackingSelector.breakdown(name, day(2), day(0), limit=50, order=order)  # type: ignore[arg-type]
         assert card.rows == table[:2], name
         assert card.more == (len(table) > 2), name
         if name not in ("path", *cards.SHARES_OF):
-            assert card.total == sum(row.beside if order == "beside" else row.views for row in table), name
+            assert card.total == sum(row.secondary if order == "visits" else row.views for row in table), name
     for name, whole in cards.SHARES_OF.items():
         assert found.cards[name].total == found.cards[whole].total
 

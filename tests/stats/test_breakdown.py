@@ -124,7 +124,7 @@ async def test_every_dimension_has_its_figures(database: str, process: Process, 
     found: dict[str, Any] = {}
     for dimension in EXPECTED:
         figures = await TrackingSelector.breakdown(dimension, day(2), day(0), limit=50)
-        found[dimension] = {figure.value: (figure.views, figure.beside) for figure in figures}
+        found[dimension] = {figure.value: (figure.views, figure.secondary) for figure in figures}
     assert found == EXPECTED
 
 

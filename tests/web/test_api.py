@@ -221,7 +221,7 @@ async def test_rows_are_paged_ordered_and_searched(staff: AsyncClient, process: 
     assert found["more"] is False
     found = await answer(staff, address + "&order=value")
     assert [row["value"] for row in found["rows"]] == ["/0/", "/1/"]
-    found = await answer(staff, address + "&order=beside")
+    found = await answer(staff, address + "&order=visitors")
     assert [row["value"] for row in found["rows"]] == ["/4/", "/3/"]
     found = await answer(staff, address + "&search=2")
     assert [row["value"] for row in found["rows"]] == ["/2/"]
@@ -290,7 +290,10 @@ async def test_hostile_values_come_back_as_data(staff: AsyncClient, text: str) -
         ("breakdown/path/?limit=\u0661", "limit", "a whole number"),
         ("breakdown/path/?limit=" + "9" * 5000, "limit", "a whole number"),
         ("breakdown/path/?offset=100001", "offset", "a whole number from 0 to 100000"),
-        ("breakdown/path/?order=random", "order", "one of views, beside, value"),
+        ("breakdown/path/?order=random", "order", "one of views, visits, visitors, value"),
+        ("breakdown/path/?order=visits", "order", "one of views, visitors, value"),
+        ("breakdown/source/?order=visitors", "order", "one of views, visits, value"),
+        ("export/path.csv?order=visits", "order", "one of views, visitors, value"),
         ("breakdown/path/?search=a%00b", "search", "without controls"),
         ("breakdown/path/?search=" + "a" * 201, "search", "0 to 200 characters"),
         ("page/", "path", "a path that starts with /"),

@@ -459,7 +459,7 @@ async def test_details_are_searched_sorted_and_led_back_from(open_dashboard: Ope
         await page.keyboard.press("Enter")
         await expect(rows).to_have_count(1)
         await expect(rows).to_contain_text("Germany")
-        await expect(page).to_have_url(re.compile("period=7d&order=name&search=germ"))
+        await expect(page).to_have_url(re.compile("period=7d&order=value&search=germ"))
         await page.get_by_role("link", name="Dashboard").click()
         await expect(page.locator("[data-ct-part=locations]")).to_be_visible()
         await expect(page).to_have_url(re.compile(r"\?period=7d$"))

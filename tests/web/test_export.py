@@ -124,7 +124,7 @@ async def test_an_empty_table_is_still_a_file(staff: AsyncClient) -> None:
     assert json.loads(await body(staff, "browser.json")) == []
 
 
-@pytest.mark.parametrize("order", ["views", "beside", "value"])
+@pytest.mark.parametrize("order", ["views", "visitors", "value"])
 @pytest.mark.parametrize("database", ["default", "postgres", "mariadb"], indirect=True)
 async def test_a_file_has_the_rows_of_the_table_in_its_order(
     database: str, process: Process, order: Any, monkeypatch: pytest.MonkeyPatch
@@ -150,12 +150,12 @@ def random_day(seed: random.Random, dimension: str, day: date) -> dict[str, int]
     values = ["".join(seed.choices(LETTERS, k=seed.randint(1, 3))) for _ in range(40)]
     name = DIMENSION_COUNTERS[dimension]
     for value in {value.rstrip() for value in values[:25]}:
-        n, beside = seed.randint(1, 12), seed.randint(0, 4)
+        n, visits = seed.randint(1, 12), seed.randint(0, 4)
         if dimension == "path":
             own = seed.choice([None, n, n])
-            PageView.objects.create(path=value, date=day, views=n, visitors=beside, own=own)
+            PageView.objects.create(path=value, date=day, views=n, visitors=visits, own=own)
         else:
-            Breakdown.objects.create(date=day, dimension=dimension, value=value, views=n, visits=beside)
+            Breakdown.objects.create(date=day, dimension=dimension, value=value, views=n, visits=visits)
     DayTotals.objects.create(date=day)
     changes = seed.sample(values, 15)
     return {f"{name}:{value}": seed.randint(1, 12) for value in changes} | {

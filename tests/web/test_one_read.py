@@ -69,7 +69,7 @@ async def staff(
         "details/path/",
         "details/entry/?period=7d",
         "details/country/",
-        "details/browser/?order=name",
+        "details/browser/?order=value",
         "fragment/kpis/?period=24h",
         "fragment/chart/?period=7d",
         "api/summary/?period=7d&compare=previous",

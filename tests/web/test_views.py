@@ -429,7 +429,7 @@ async def test_a_table_is_sorted_searched_and_paged(async_client: AsyncClient) -
     assert "/page/119/" in third
     found = (await async_client.get(f"{URL}details/path/?search=/11")).content.decode()
     assert found.count('<th scope="row">') == 10
-    by_name = (await async_client.get(f"{URL}details/path/?order=name")).content.decode()
+    by_name = (await async_client.get(f"{URL}details/path/?order=value")).content.decode()
     assert by_name.index("/page/000/") < by_name.index("/page/001/")
     assert 'aria-sort="ascending"' in by_name
     for bad in (
@@ -453,7 +453,7 @@ async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: A
     text = (await async_client.get(f"{URL}details/country/?search=reich")).content.decode()
     assert text.index("Österreich") < text.index("Frankreich")
     assert "Deutschland" not in text
-    text = (await async_client.get(f"{URL}details/country/?order=name")).content.decode()
+    text = (await async_client.get(f"{URL}details/country/?order=value")).content.decode()
     assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
 
 

@@ -15,7 +15,7 @@ from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
-from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.ranking import Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.series import bucket_of, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, days_of, previous_summary_of, summary_of, total
@@ -92,6 +92,7 @@ async def breakdown(call: Call) -> dict[str, Any]:
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
+    _require_order(order, dimension)
     search = call.values.get("search", "").strip()
 
     def look(deltas: Deltas, _: Visitors) -> list[Figure]:
@@ -103,9 +104,14 @@ async def breakdown(call: Call) -> dict[str, Any]:
     return call.about(found.live) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
 
 
+def _require_order(order: Order, dimension: str) -> None:
+    known = orders_of(dimension)
+    if order not in known:
+        raise QueryError("order", f"one of {', '.join(known)}", order)
+
+
 def _row(figure: Figure, dimension: str) -> dict[str, Any]:
-    beside = "visitors" if dimension == "path" else "visits"
-    return {"value": figure.value, "views": figure.views, beside: figure.beside}
+    return {"value": figure.value, "views": figure.views, secondary_of(dimension): figure.secondary}
 
 
 async def page(call: Call) -> dict[str, Any]:
@@ -136,7 +142,7 @@ async def status(call: Call) -> dict[str, Any]:
 async def dimensions(call: Call) -> dict[str, Any]:
     """Return the names of what can be asked for."""
     seen = call.viewer.dimensions
-    known = [{"name": name, "beside": "visitors" if name == "path" else "visits"} for name in seen]
+    known = [{"name": name, "secondary": secondary_of(name)} for name in seen]
     return {"dimensions": known, "tables": [*seen, "days", "hours"]}
 
 
@@ -151,6 +157,8 @@ async def download(call: Call) -> HttpResponseBase:
     allowed = (*call.viewer.dimensions, "days", "hours")
     if table not in allowed:
         raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
+    if table not in ("days", "hours"):
+        _require_order(call.values["order"], table)
     options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
     if "path" in call.values:
         if table != "page_source":

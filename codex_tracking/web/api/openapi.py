@@ -107,7 +107,7 @@ SCHEMAS: dict[str, Schema] = {
             "live": FLAG,
         }
     ),
-    "Dimensions": record({"dimensions": many(record({"name": TEXT, "beside": TEXT})), "tables": many(TEXT)}),
+    "Dimensions": record({"dimensions": many(record({"name": TEXT, "secondary": TEXT})), "tables": many(TEXT)}),
     "Status": {
         "type": "object",
         "description": "As manage.py tracking_status --json prints it, without versions and checks; may grow.",

@@ -113,7 +113,7 @@ SEARCH = Parameter(
     "search", "Only values that contain this, whatever its case.", {"type": "string", "maxLength": LONGEST_SEARCH}
 )
 ORDER = Parameter(
-    "order", "Largest first by views or by the figure beside them, or by value.", _one_of(ORDERS, "views")
+    "order", "Largest first by views, by visits (for pages: by visitors), or by value.", _one_of(ORDERS, "views")
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)
 PAGE_FILTER = Parameter("path", "Of the table `page_source` only this page's sources.", _PATH)

@@ -9,6 +9,7 @@ from codex_tracking.stats import summary
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import secondary_of
 from codex_tracking.stats.series import series_of
 
 Row = tuple[str | int, ...]
@@ -25,11 +26,12 @@ PAIRS = {
 def table_of(dimension: str, period: Period, **options: Any) -> Look:
     """Return what reads a dimension's table; ``options`` are those of ``figures_of``."""
     names = PAIRS.get(dimension, (dimension,))
-    beside = "visitors" if dimension == "path" else "visits"
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
         figures = figures_of(dimension, period, deltas, **options)
-        return (*names, "views", beside), ((*_parts(figure.value, len(names)), *figure[1:]) for figure in figures)
+        return (*names, "views", secondary_of(dimension)), (
+            (*_parts(figure.value, len(names)), *figure[1:]) for figure in figures
+        )
 
     return look
 

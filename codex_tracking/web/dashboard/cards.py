@@ -31,7 +31,7 @@ UNITS = {
     "excluded": ("requests", ""),
     "bot": ("requests", ""),
 }
-"""What a dimension's counts are called: the one that is measured, and the one beside it; views and visits else."""
+"""What a dimension's counts are called: the one that is measured, and the secondary one; views and visits else."""
 
 PAGES = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
@@ -46,7 +46,7 @@ class Row:
     """As stored."""
     count: str
     share: str
-    beside: str
+    secondary: str
     bar: int
     """Percent of the largest row."""
     url: str
@@ -70,14 +70,14 @@ class CardView:
 
 
 def units(dimension: str) -> tuple[str, str]:
-    """Return what the measured count and the one beside it are called; the latter is empty where there is none."""
+    """Return what the measured count and the secondary one are called; the latter is empty where there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
 def measured(dimension: str, figure: Figure) -> int:
     """Return the count by which a dimension's values are compared."""
-    return figure.beside if dimension in BY_VISITS else figure.views
+    return figure.secondary if dimension in BY_VISITS else figure.views
 
 
 def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
@@ -96,7 +96,7 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
             value=figure.value,
             count=numbers.whole(count),
             share=numbers.percent(min(count / total, 1.0), 1 if count / total < 0.0995 else 0) if total else "",
-            beside=numbers.whole(figure.views if dimension in BY_VISITS else figure.beside) if second else "",
+            secondary=numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary) if second else "",
             bar=max(1, count * 100 // largest) if count else 0,
             url=page_url(figure.value, query, root) if dimension in PAGES and figure.value.startswith("/") else "",
         )

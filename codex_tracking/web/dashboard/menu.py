@@ -65,7 +65,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
         start=query.period.start.isoformat(),
         end=query.period.end.isoformat(),
         today=query.today.isoformat(),
-        hidden=tuple((kept | extra).items()),
+        hidden=tuple(hidden.items()),
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import cast
 from urllib.parse import quote
 
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.cards import BY_VISITS
+from codex_tracking.stats.cards import order_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.web.dashboard import labels, numbers
@@ -25,9 +25,6 @@ MOST_PAGES = 2_000
 LONGEST_SEARCH = 200
 FEW = 1_000
 """More values than any dimension of ``NAMED`` has."""
-
-Order = Literal["count", "beside", "name"]
-ORDERS = ("count", "beside", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +71,24 @@ async def read_table(
     """Return one page of a dimension's table.
 
     Args:
-        params: ``order`` (``count``, ``beside`` or ``name``), ``search`` and ``page``.
+        params: ``order`` (see ``ranking.orders_of``), ``search`` and ``page``.
         root: where the dashboard is.
         dimensions: those among which the viewer may choose.
 
     Raises:
         QueryError: one of them cannot be read.
     """
-    order = params.get("order") or "count"
-    if order not in ORDERS:
-        raise QueryError("order", f"one of {', '.join(ORDERS)}", order)
+    default = order_of(dimension)
+    order = cast(Order, params.get("order") or default)
+    if order not in orders_of(dimension):
+        raise QueryError("order", f"one of {', '.join(orders_of(dimension))}", order)
     search = params.get("search", "").strip()
     if len(search) > LONGEST_SEARCH or "\0" in search:
         raise QueryError("search", f"at most {LONGEST_SEARCH} characters", search)
     number = _number(params.get("page") or "1")
-    figures, total = await _figures(dimension, query, cast(Order, order), search, number)
+    figures, total = await _figures(dimension, query, order, search, number)
     here = f"{root}details/{quote(dimension)}/"
-    state = {key: value for key, value in (("order", order), ("search", search)) if value and value != "count"}
+    state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
     def address(**changes: str) -> str:
         return here + query_string(query, **{key: value for key, value in (state | changes).items() if value})
@@ -99,7 +97,7 @@ async def read_table(
     return Table(
         dimension=dimension,
         title=str(labels.DIMENSIONS[dimension]),
-        columns=_columns(dimension, order, address(order="name"), address(order=""), address(order="beside")),
+        columns=_columns(dimension, order, address),
         rows=rows_of(dimension, figures[:SIZE], total, query, root),
         search=search,
         number=number,
@@ -110,7 +108,7 @@ async def read_table(
         tabs=_tabs(dimension, query, root, dimensions),
         named=dimension in NAMED,
         shares=bool(total),
-        hidden=tuple((parameters_of(query) | ({"order": order} if order != "count" else {})).items()),
+        hidden=tuple((parameters_of(query) | ({"order": order} if order != default else {})).items()),
     )
 
 
@@ -141,18 +139,15 @@ async def _figures(dimension: str, query: Query, order: Order, search: str, numb
         total = sum(measured(dimension, figure) for figure in every)
         wanted = search.casefold()
         found = [figure for figure in every if wanted in labels.name_of(dimension, figure.value).casefold()]
-        keys = {
-            "count": lambda figure: (-measured(dimension, figure), figure.value),
-            "beside": lambda figure: (-figure.beside, figure.value),
-            "name": lambda figure: (labels.name_of(dimension, figure.value).casefold(), figure.value),
-        }
-        return sorted(found, key=keys[order])[offset : offset + SIZE + 1], total
-    by_visits = dimension in BY_VISITS
-    kept = {"count": "beside" if by_visits else "views", "beside": "views" if by_visits else "beside", "name": "value"}
-    order_kept: Any = kept[order]
+
+        def by_name(figure: Figure) -> tuple[str, str]:
+            return labels.name_of(dimension, figure.value).casefold(), figure.value
+
+        key = by_name if order == "value" else ORDERS[order].key
+        return sorted(found, key=key)[offset : offset + SIZE + 1], total
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int]:
-        figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order_kept)
+        figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order)
         if dimension not in ("path", "entry"):
             return figures, 0
         summary = summary_of(period, deltas, uniques)
@@ -161,12 +156,19 @@ async def _figures(dimension: str, query: Query, order: Order, search: str, numb
     return cast("tuple[list[Figure], int]", (await read(period.days, look)).value)
 
 
-def _columns(dimension: str, order: str, by_name: str, by_count: str, by_beside: str) -> tuple[Column, ...]:
-    count, beside = units(dimension)
+def _columns(dimension: str, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
+    default = order_of(dimension)
+    other = next(each for each in orders_of(dimension) if each not in (default, "value"))
+    count, secondary = units(dimension)
     columns = [
-        Column(str(labels.DIMENSIONS[dimension]), by_name, "ascending" if order == "name" else "", "sort-name"),
-        Column(count, by_count, "descending" if order == "count" else "", "sort-count"),
+        _column("value", str(labels.DIMENSIONS[dimension]), order, address(order="value")),
+        _column(default, count, order, address(order="")),
     ]
-    if beside:
-        columns.append(Column(beside, by_beside, "descending" if order == "beside" else "", "sort-beside"))
+    if secondary:
+        columns.append(_column(other, secondary, order, address(order=other)))
     return tuple(columns)
+
+
+def _column(name: Order, label: str, order: Order, url: str) -> Column:
+    direction = "ascending" if name == "value" else "descending"
+    return Column(label, url, direction if name == order else "", f"sort-{name}")
