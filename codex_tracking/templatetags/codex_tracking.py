@@ -36,7 +36,7 @@ register = template.Library()
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ListBar:
     """One row of a list with its bar."""
 
     item: Any
@@ -45,10 +45,10 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class ListBars:
     """A list with bars."""
 
-    rows: tuple[Bar, ...]
+    rows: tuple[ListBar, ...]
     unit: str
     """The sublabel that all items share, to be said once; empty when they differ."""
 
@@ -66,8 +66,8 @@ def cell(row: Mapping[str, Any], key: str) -> Any:
     return row.get(key)
 
 
-@register.filter
-def total(counts: Mapping[str, int]) -> int:
+@register.filter(name="total")
+def sum_of_counts(counts: Mapping[str, int]) -> int:
     """Add up a dictionary's numbers."""
     return sum(counts.values())
 
@@ -129,13 +129,13 @@ def tracking_chart(data: Mapping[str, Any]) -> LineChart:
 
 
 @register.simple_tag
-def tracking_bars(items: list[Any]) -> Bars:
+def tracking_bars(items: list[Any]) -> ListBars:
     """Give the items of a list widget their bars: ``{% tracking_bars data.items as bars %}``."""
     values = [_whole(_field(item, "value")) or 0 for item in items]
     largest = max(values, default=0) or 1
     units = {_field(item, "sublabel") or "" for item in items}
-    return Bars(
-        rows=tuple(Bar(item, max(value, 0) * 100 // largest) for item, value in zip(items, values, strict=True)),
+    return ListBars(
+        rows=tuple(ListBar(item, max(value, 0) * 100 // largest) for item, value in zip(items, values, strict=True)),
         unit=units.pop() if len(units) == 1 else "",
     )
 

@@ -213,7 +213,7 @@ async def test_a_flush_in_between_is_never_counted_twice(process: Process) -> No
     day = date.fromisoformat(today())
     period = Period(day, day)
     looks = 0
-    inner = tables.table_of("path", period)
+    inner = tables.dimension_table("path", period)
 
     def look(deltas: Deltas, uniques: Visitors) -> Any:
         nonlocal looks
@@ -267,7 +267,7 @@ async def test_a_long_table_takes_little_memory(database: str, tmp_path: Path) -
     day = date.fromisoformat(today())
     # Above MEMORY_BYTES of text, and 9 MB as rows in a list.
     tracemalloc.start()
-    file = await files_module.spooled([today()], tables.table_of("path", Period(day, day)), "csv")
+    file = await files_module.spooled([today()], tables.dimension_table("path", Period(day, day)), "csv")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     with file:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.reading import in_database
-from codex_tracking.web.api import parameters
+from codex_tracking.web.api.parameters import PAGE, read_parameters
 from codex_tracking.web.query import QueryError
 
 SECONDS = 60
@@ -76,11 +76,11 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
     """Answer ``{"path": "/", "views": 5}``; any site may read it."""
     try:
         path = _path(request)
-        answer = JsonResponse({"path": path, "views": await views_of(path)})
+        answer = JsonResponse({"path": path, "views": await public_views(path)})
     except QueryError as error:
         return JsonResponse({"error": str(error), "expected": error.expected}, status=400)
     except Error:
-        return JsonResponse({"error": "The database does not answer.", "expected": "a request later"}, status=503)
+        return JsonResponse({"error": "The database is not available.", "expected": "a retry later"}, status=503)
     answer["Access-Control-Allow-Origin"] = "*"
     return _public(answer)
 
@@ -89,7 +89,7 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
 async def counter_svg(request: HttpRequest) -> HttpResponse:
     """Answer a badge such as "5 views"."""
     try:
-        views = await views_of(_path(request))
+        views = await public_views(_path(request))
     except QueryError as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     except Error:
@@ -111,13 +111,13 @@ def _path(request: HttpRequest) -> str:
     """
     if not get_tracking_settings().public_counter:
         raise Http404
-    path: str = parameters.read([parameters.PAGE], request.GET, {})["path"]
+    path: str = read_parameters([PAGE], request.GET, {})["path"]
     if not path.startswith(get_tracking_settings().public_counter_prefixes):
         raise Http404
     return path
 
 
-async def views_of(path: str) -> int:
+async def public_views(path: str) -> int:
     """Return a page's views of all days, at most a minute old.
 
     Source: ``PageView`` rows alone. A page costs one indexed query a minute, however many ask.

@@ -17,7 +17,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from codex_tracking.stats.reading import read
-from codex_tracking.web.api.tables import Look, Row
+from codex_tracking.web.api.tables import TableReader, TableRow
 
 CHUNK_BYTES = 65_536
 MEMORY_BYTES = 1_000_000
@@ -35,7 +35,7 @@ def safe(cell: str | int) -> str | int:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
-def csv_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+def csv_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str]:
     """Yield a table as CSV.
 
     Source: RFC 4180: CRLF, a header, quotes doubled.
@@ -49,7 +49,7 @@ def csv_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
         line.truncate()
 
 
-def json_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+def json_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str]:
     """Yield a table as a JSON array of objects, one on each line."""
     begin = "[\n"
     for row in rows:
@@ -58,14 +58,14 @@ def json_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
     yield "\n]\n" if begin != "[\n" else "[]\n"
 
 
-FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[Row]], Iterator[str]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[TableRow]], Iterator[str]]]] = {
     "csv": ("text/csv; charset=utf-8; header=present", csv_lines),
     "json": ("application/json", json_lines),
 }
 """Format -> its content type, and what writes it."""
 
 
-async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
+async def spooled(days: list[str], look: TableReader, kind: str) -> IO[bytes]:
     """Return a table as a file at its beginning, all of one moment.
 
     A cursor that stays open while a slow client reads would hold a connection, and on SQLite hold up every flush; and

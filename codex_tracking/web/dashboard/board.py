@@ -15,7 +15,7 @@ from codex_tracking.stats.pages import Page
 from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
-from codex_tracking.web.dashboard.heatmap import Heat, heat_of
+from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
 from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
 from codex_tracking.web.dashboard.sparkline import Strip, strip_of
@@ -34,7 +34,7 @@ class Board:
     remark: str
     """What the reader should know about these numbers; mostly empty."""
     cards: tuple[CardView, ...]
-    heat: Heat
+    heat: Heatmap
     empty: bool
     live: bool
     strip: Strip | None = None
@@ -64,7 +64,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
             for name in TABS
             if query.tab(name) in dimensions
         ),
-        heat=heat_of(figures.heat),
+        heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
         strip=strip_of(figures.minutes),
@@ -115,7 +115,7 @@ def page_board_of(
         steps=steps_of(query, f"{root}page/", path=found.path),
         remark="",
         cards=(sources_of_page(found, query, root),),
-        heat=heat_of([[0] * 24] * 7),
+        heat=heatmap_of([[0] * 24] * 7),
         empty=not found.views,
         live=True,
     )

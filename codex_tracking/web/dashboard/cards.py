@@ -38,7 +38,7 @@ PAGES = frozenset({"path", "entry"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ValueRow:
     """One value."""
 
     label: str
@@ -61,7 +61,7 @@ class CardView:
     dimension: str
     heading: str
     unit: str
-    rows: tuple[Row, ...]
+    rows: tuple[ValueRow, ...]
     tabs: tuple[Link, ...]
     subtabs: tuple[Link, ...]
     details: str
@@ -80,7 +80,7 @@ def measured(dimension: str, figure: Figure) -> int:
     return figure.secondary if dimension in BY_VISITS else figure.views
 
 
-def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
+def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[ValueRow, ...]:
     """Return figures as rows.
 
     Args:
@@ -91,7 +91,7 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(
-        Row(
+        ValueRow(
             label=labels.name_of(dimension, figure.value),
             value=figure.value,
             count=numbers.whole(count),

@@ -20,9 +20,8 @@ from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve,
 from django.views.decorators.http import require_safe
 
 from codex_tracking.web.access import headers
-from codex_tracking.web.access import viewer as viewer_module
 from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.access.viewer import Viewer, viewer_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def for_viewers(view: Page) -> Page:
     async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
         viewer: Viewer | None = None
         try:
-            viewer = await viewer_module.viewer(request)
+            viewer = await viewer_of(request)
             response = await _refused(request) if viewer is None else await view(request, viewer, **arguments)
         except DatabaseError:
             logger.exception("The dashboard cannot read the database.")

@@ -29,7 +29,7 @@ class HeatCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Heatmap:
     """Views by weekday and hour."""
 
     hours: tuple[str, ...]
@@ -38,10 +38,7 @@ class Heat:
     """The hour with most views, as a sentence; empty when there are none."""
 
 
-# --- the heat map ---
-
-
-def heat_of(counts: Sequence[Sequence[int]]) -> Heat:
+def heatmap_of(counts: Sequence[Sequence[int]]) -> Heatmap:
     """Return views by weekday and hour, the reader's first day of the week on top.
 
     Args:
@@ -58,7 +55,7 @@ def heat_of(counts: Sequence[Sequence[int]]) -> Heat:
             "hour": hour_name(hour),
             "count": numbers.whole(largest),
         }
-    return Heat(
+    return Heatmap(
         hours=tuple(hour_name(hour) for hour in range(24)),
         rows=tuple((str(WEEKDAYS[day]), _heat_cells(day, counts[day], largest)) for day in days),
         busiest=busiest,

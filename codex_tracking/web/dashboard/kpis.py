@@ -38,9 +38,6 @@ class Kpi:
     key: str
 
 
-# --- headline numbers ---
-
-
 def kpis_of(
     query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None = None
 ) -> tuple[Kpi, ...]:

@@ -64,7 +64,7 @@ async def respond(
     """Answer a page."""
     context |= await _context_of_project(request) if viewer.user is not None else {}
     # Context processors and templates of the project may query the database, which the event loop must not wait for.
-    return await sync_to_async(page)(request, viewer, template, context, status)
+    return await sync_to_async(render_page)(request, viewer, template, context, status)
 
 
 async def respond_with_part(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
@@ -78,11 +78,11 @@ async def wrong(request: HttpRequest, viewer: Viewer, error: QueryError) -> Http
     return await respond(request, viewer, "codex_tracking/wrong.html", {"error": error}, 400)
 
 
-def page(
+def render_page(
     request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """Return a page in the frame; blocking."""
-    frame = {
+    """Render a page with site name, navigation and cards; blocking."""
+    shared = {
         "place": place_of(viewer),
         "site_name": site_name(request),
         "tracking_time_zone": settings.TIME_ZONE,
@@ -91,13 +91,13 @@ def page(
     if viewer.user is not None:
         here, user = request.path, viewer.user
         tabs = [item for item in sidebar_items(MODULE) if _allowed(user, item.permissions)]
-        frame |= {
+        shared |= {
             "tracking_nav": _links(topbar_entries(), here),
             "tracking_tabs": _links(tabs, here),
             "tracking_cards": [_card(card, context) for card in cards_of_project() if _allowed(user, card.permissions)],
             "may_share": viewer.may_share,
         }
-    return render(request, template, frame | context, status=status)
+    return render(request, template, shared | context, status=status)
 
 
 def cards_of_project() -> list[DashboardWidget]:

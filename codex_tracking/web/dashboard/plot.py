@@ -74,7 +74,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChartPoint:
     """One point of all lines."""
 
     text: str
@@ -98,10 +98,10 @@ class LineChart:
     ticks: tuple[Tick, ...]
     labels: tuple[AxisLabel, ...]
     series: tuple[Series, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ChartPoint, ...]
     top: float
     """The value at the upper edge."""
-    peak: Row | None
+    peak: ChartPoint | None
     """The point with the first line's largest value; None when there is none above 0."""
     unfinished: bool
     """Whether the last point of the first line is still growing."""
@@ -134,7 +134,9 @@ def line_chart(data: Mapping[str, Any]) -> LineChart:
     columns = list(zip(*(line.values for line in lines), strict=True)) if lines else []
     top, step = _scale(max((value or 0 for values in columns for value in values), default=0), metric)
     rows = tuple(
-        Row(text=text, iso=iso, x=_number(left), width=_number(width), values=values, cells=_cells(lines, at, metric))
+        ChartPoint(
+            text=text, iso=iso, x=_number(left), width=_number(width), values=values, cells=_cells(lines, at, metric)
+        )
         for at, ((_, text, iso), values, (left, width)) in enumerate(
             zip(names, columns, _column_edges(len(columns)), strict=True)
         )

@@ -19,9 +19,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from codex_tracking.models import ShareLink
 from codex_tracking.web.access import headers, links
-from codex_tracking.web.access import viewer as viewer_module
 from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import COOKIE, Viewer
+from codex_tracking.web.access.viewer import COOKIE, Viewer, bearer, viewer_of
 from codex_tracking.web.dashboard import layout
 from codex_tracking.web.dashboard.guard import login_url
 
@@ -95,7 +94,7 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
         "longest_days": links.LONGEST_DAYS,
         "longest_name": links.LONGEST_NAME,
     }
-    return layout.page(request, viewer, "codex_tracking/share_links.html", context, status)
+    return layout.render_page(request, viewer, "codex_tracking/share_links.html", context, status)
 
 
 @csrf_protect
@@ -117,10 +116,10 @@ async def _user(request: HttpRequest) -> Viewer | None:
     Raises:
         PermissionDenied: somebody else who may see the figures, or a user who may not.
     """
-    viewer = await viewer_module.viewer(request)
+    viewer = await viewer_of(request)
     if viewer is not None and viewer.kind == "user":
         return viewer
-    if viewer is None and viewer_module.bearer(request) is None and (await request.auser()).is_anonymous:
+    if viewer is None and bearer(request) is None and (await request.auser()).is_anonymous:
         return None
     raise PermissionDenied
 

@@ -19,7 +19,7 @@ STUB = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class MinuteBar:
     """One minute."""
 
     x: int
@@ -35,7 +35,7 @@ class Bar:
 class Strip:
     """The newest minutes."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[MinuteBar, ...]
     width: int
     height: int
     pitch: int
@@ -68,8 +68,8 @@ def strip_of(views: Sequence[int]) -> Strip:
     )
 
 
-def _bar(at: int, age: int, count: int, top: int) -> Bar:
+def _bar(at: int, age: int, count: int, top: int) -> MinuteBar:
     height = max(STUB, count * HEIGHT / top)
     ago = ngettext("%(minutes)d minute ago", "%(minutes)d minutes ago", age) % {"minutes": age}
     name = ago if age else _("This minute")
-    return Bar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")
+    return MinuteBar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")

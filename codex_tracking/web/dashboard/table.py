@@ -15,7 +15,7 @@ from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
-from codex_tracking.web.dashboard.cards import NAMED, Row, measured, rows_of, units
+from codex_tracking.web.dashboard.cards import NAMED, ValueRow, measured, rows_of, units
 from codex_tracking.web.query import TABS, Query, QueryError
 
 SIZE = 50
@@ -46,7 +46,7 @@ class Table:
     dimension: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ValueRow, ...]
     search: str
     number: int
     """Of this page, from 1."""
