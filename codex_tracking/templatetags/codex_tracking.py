@@ -27,8 +27,9 @@ from django.utils.translation import gettext as _
 
 from codex_tracking.store.loops import blocking
 from codex_tracking.web.access.viewer import Viewer, may_see
+from codex_tracking.web.dashboard.board import part_of
+from codex_tracking.web.dashboard.loader import load_board, query_of
 from codex_tracking.web.dashboard.plot import LineChart, line_chart
-from codex_tracking.web.dashboard.views import load_board, part_of, query_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.board import board_of
-from codex_tracking.web.dashboard.chart import chart_of, last_hours
+from codex_tracking.web.dashboard.chart import chart_of
 from codex_tracking.web.dashboard.heatmap import heatmap_of
 from codex_tracking.web.dashboard.kpis import change_of, kpis_of
+from codex_tracking.web.dashboard.loader import last_hours
 from codex_tracking.web.dashboard.menu import days_text
 from codex_tracking.web.query import TABS, Query, read_query
 

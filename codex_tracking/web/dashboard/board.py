@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.http import Http404
 from django.utils.translation import gettext as _
 
 from codex_tracking.stats.cards import Card
@@ -119,3 +120,21 @@ def page_board_of(
         empty=not found.views,
         live=True,
     )
+
+
+def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:
+    """Return the template of one part of the board, and its context.
+
+    Raises:
+        Http404: the board has no such part.
+    """
+    if part == "kpis":
+        return "kpis", {"kpis": board.kpis}
+    if part == "chart":
+        return "series", {"chart": board.chart, "steps": board.steps, "remark": board.remark}
+    if part == "heat":
+        return "heat", {"heat": board.heat}
+    for card in board.cards:
+        if card.name == part:
+            return "card", {"card": card}
+    raise Http404
