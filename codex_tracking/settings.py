@@ -25,36 +25,36 @@ SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "R
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """What ``CODEX_TRACKING`` says, with defaults for all that it leaves out.
+    """The keys of ``CODEX_TRACKING`` with their defaults.
 
-    Each field is a key of ``CODEX_TRACKING``. Source: ``CODEX_TRACKING``, else the ancestor's ``CABINET_TRACKING``,
+    Source: ``CODEX_TRACKING``, else the ancestor's ``CABINET_TRACKING``,
     else ``REDIS_URL``, ``CODEX_REDIS_ENABLED`` and ``PROJECT_NAME``.
     """
 
     enabled: bool = True
-    """Count at all."""
+    """Count page views."""
     redis_enabled: bool = True
-    """Use ``redis_url``; False keeps everything in the embedded store of this process."""
+    """Use ``redis_url``; False keeps the live counters in this process, in the embedded store."""
     redis_url: str = EMBEDDED
-    """Where the live counters are; ``memory://`` is the embedded store, for one process."""
+    """URL of the Redis with the live counters; ``memory://`` is the embedded store, for one process."""
     key_prefix: str = "tracking"
-    """First part of every Redis key; sites that share a Redis need different ones."""
+    """Start of every Redis key; sites that share a Redis need different ones."""
     ttl_seconds: int = 172_800
-    """How long Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
+    """Seconds that Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
     skip_prefixes: tuple[str, ...] = ("/static/", "/media/", "/favicon", "/__debug__", "/admin/jsi18n")
-    """Paths that begin like this are not counted."""
+    """Paths with these prefixes are not counted."""
     track_anonymous: bool = True
     """Count visitors who are not logged in."""
     track_redirects: bool = False
-    """Count 301 and 302 answers too."""
+    """Count responses with status 301 and 302 too."""
     track_staff: bool = False
     """Count staff members."""
     track_dashboard_widgets: bool = True
-    """Place the widgets on the cabinet's dashboard."""
+    """Show our widgets on the cabinet's dashboard."""
     analytics_url: str = "/cabinet/tracking/"
-    """Where the navigation entry leads."""
+    """URL of the navigation entry."""
     analytics_days: int = 30
-    """Days on the dashboard's chart."""
+    """Length of the dashboard's default period, in days."""
     push_interval: float = 0.5
     """Seconds between pushes to Redis; a killed process loses at most this much traffic."""
     flush_interval: float = 30.0
@@ -62,43 +62,43 @@ class TrackingSettings:
     shutdown_timeout: float = 5.0
     """Seconds that a stopping server may spend on the last push and flush."""
     gc_freeze: bool = True
-    """When a server has started, let no later garbage collection look at what was loaded until then."""
+    """Call ``gc.freeze()`` when a server has started, so that collections skip what was loaded until then."""
     max_paths_per_day: int = 50_000
     """Distinct paths kept per day; the rest is counted under ``(other)``."""
     trusted_proxies: int = 0
-    """How many proxies in front append to ``X-Forwarded-For``."""
+    """Number of proxies in front that append to ``X-Forwarded-For``."""
     respect_gpc: bool = True
-    """``Sec-GPC: 1`` counts the view without identity."""
+    """Count views with ``Sec-GPC: 1`` without visitor identity."""
     respect_dnt: bool = False
-    """``DNT: 1`` counts the view without identity."""
+    """Count views with ``DNT: 1`` without visitor identity."""
     retention_days: int = 0
     """Days of detail that ``prune_tracking`` keeps; 0 keeps all."""
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""
     bot_allow: tuple[str, ...] = ()
-    """Parts of user agents that are people, whatever the bot list says."""
+    """Parts of user agents that are never bots."""
     bot_deny: tuple[str, ...] = ()
-    """Parts of user agents that are bots besides the built-in list."""
+    """Parts of user agents that are bots, besides the built-in list."""
     country_header: str = ""
-    """Request header in which a CDN names the country, such as ``CF-IPCountry``."""
+    """Request header with the country code from a CDN, such as ``CF-IPCountry``."""
     geoip_path: str = ""
-    """A MaxMind country or city database; needs the extra ``geo``."""
+    """Path of a MaxMind country or city database; needs the extra ``geo``."""
     api_tokens: tuple[str, ...] = ()
-    """Secrets of 20 characters and more that open the JSON API as ``Authorization: Bearer ...``; two to replace one."""
+    """Secrets of at least 20 characters for the JSON API (``Authorization: Bearer ...``); use two to rotate one."""
     share_links: bool = True
-    """Let links open the dashboard, read only; False closes all of them at once."""
+    """Allow share links, which show the dashboard read only; False disables all of them."""
     live_path: str = "/ws/tracking/"
-    """Where ``codex_tracking.routing`` answers websockets; empty: the page asks the JSON API instead."""
+    """Path of the websocket of ``codex_tracking.routing``; when empty, pages poll the JSON API instead."""
     public_counter: bool = False
-    """Answer everybody how often a page was viewed: ``counter.svg?path=/`` and ``counter.json?path=/``."""
+    """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""
     public_counter_prefixes: tuple[str, ...] = ("/",)
-    """Paths that begin like this have a public counter."""
+    """Paths with these prefixes have a public counter."""
     metrics: tuple[str, ...] = ()
-    """Where to offer the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
+    """Systems that export the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 
     @property
     def embedded(self) -> bool:
-        """Whether the live counters are in this process and nowhere else."""
+        """Whether the live counters are in this process only."""
         return self.redis_url.startswith(EMBEDDED)
 
     @cached_property
@@ -108,7 +108,7 @@ class TrackingSettings:
 
     @cached_property
     def secret_names(self) -> frozenset[str]:
-        """The names in ``sensitive_kwargs``, quick to look up."""
+        """The names in ``sensitive_kwargs``, as a set for the hot path."""
         return frozenset(self.sensitive_kwargs)
 
 
@@ -119,9 +119,9 @@ _forced: dict[str, Any] = {}
 
 
 def force(**values: Any) -> None:
-    """Let values hold whatever the project's settings say, or nothing any more without values; for tests.
+    """Override settings until the next call; without values, end all overrides. For tests.
 
-    Not by ``override_settings``, which two fixtures may leave in the wrong order.
+    ``override_settings`` does not fit here: two fixtures may undo theirs in the wrong order.
     """
     _forced.clear()
     _forced.update(values)
@@ -129,7 +129,7 @@ def force(**values: Any) -> None:
 
 
 def raw_settings() -> dict[str, Any]:
-    """Return what the project wrote, unchecked: the legacy dictionary, then ``CODEX_TRACKING`` over it."""
+    """Return the project's dictionaries, unchecked and merged: the legacy one, then ``CODEX_TRACKING``."""
     raw: dict[str, Any] = {}
     for name in ("CABINET_TRACKING", "CODEX_TRACKING"):
         value = getattr(settings, name, None)

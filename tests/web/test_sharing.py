@@ -313,7 +313,7 @@ def test_the_command_makes_lists_and_revokes(capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     call_command("tracking_share")
     assert "Board  closed" in capsys.readouterr().out
-    with pytest.raises(CommandError, match="no open link"):
+    with pytest.raises(CommandError, match="No valid link"):
         call_command("tracking_share", "--revoke=99999")
     with pytest.raises(CommandError, match="days must be 1 to 366"):
         call_command("tracking_share", "x", "--days=0")

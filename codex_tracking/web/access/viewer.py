@@ -105,7 +105,7 @@ async def guest(token: str) -> Viewer | None:
     if not token or not get_tracking_settings().share_links:
         return None
     link = await sync_to_async(links.find)(token)
-    if link is None or not links.is_open(link, timezone.now()):
+    if link is None or links.state_of(link, timezone.now()) != "open":
         return None
     return Viewer("link", expires_at=link.expires_at)
 

@@ -1,4 +1,4 @@
-"""The first page, ready to be shown."""
+"""The dashboard's board: figures, formatted for the templates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Board:
     """Payload for ``line_chart``."""
     steps: tuple[Link, ...]
     remark: str
-    """What the reader should know about these numbers; mostly empty."""
+    """A note on the figures; mostly empty."""
     cards: tuple[CardView, ...]
     heat: Heatmap
     empty: bool
@@ -43,16 +43,16 @@ class Board:
 
 
 def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[str]) -> Board:
-    """Put the dashboard together.
+    """Return the dashboard's board.
 
     Args:
-        query: what is shown.
-        figures: of that period, with the card of each tab that the query chooses.
+        query: period, comparison, metric, step and tabs.
+        figures: of the query's period, with a card for each of its tabs.
         root: where the dashboard is.
         now: in the site's time zone.
-        dimensions: those that the viewer may see.
+        dimensions: those allowed for the viewer.
     """
-    # A site that was not there yet is no comparison.
+    # Before the site had views, there is nothing to compare with.
     compared = figures.previous is not None and bool(figures.previous.views)
     return Board(
         menu=menu_of(query, figures.before if compared else None),
@@ -80,13 +80,10 @@ def card_of(figures: Overview, dimension: str) -> Card:
 
 def _remark(query: Query) -> str:
     if query.rolling:
-        return _("Visitors are counted by the day: the cards show yesterday and today as a whole.")
+        return _("The cards below cover all of yesterday and today; visitors cannot be counted by the hour.")
     if query.graphed != query.metric:
-        return _("By the hour there are views and visits; the chart shows views.")
+        return _("Only views and visits are available by the hour; the chart shows views.")
     return ""
-
-
-# --- one page of the site ---
 
 
 def page_board_of(
@@ -98,12 +95,12 @@ def page_board_of(
     root: str,
     now: datetime,
 ) -> Board:
-    """Put one page's dashboard together.
+    """Return the board of one page's dashboard.
 
     Args:
-        query: what is shown.
+        query: period, comparison, metric, step and tabs.
         found: the page's figures.
-        earlier: those compared with, of as much of their period as has passed of this one.
+        earlier: those of the period compared with, cut to the same elapsed part.
         series: bucket -> figure.
         previous: the same of the period compared with.
         root: where the dashboard is.

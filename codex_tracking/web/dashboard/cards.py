@@ -16,7 +16,7 @@ ROWS = 10
 """Rows of a card."""
 
 NAMED = frozenset({"country", "language", "channel", "device", "excluded"})
-"""Dimensions whose values have names, by which they are searched and sorted; there are few of each."""
+"""Dimensions whose few values have translated names, by which they are searched and sorted."""
 
 UNITS = {
     "path": ("views", "visitors"),
@@ -31,7 +31,7 @@ UNITS = {
     "excluded": ("requests", ""),
     "bot": ("requests", ""),
 }
-"""What a dimension's counts are called: the one that is measured, and the secondary one; views and visits else."""
+"""Dimension -> names of its measured and its secondary count; views and visits by default."""
 
 PAGES = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
@@ -54,7 +54,7 @@ class ValueRow:
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """One card, ready to be shown."""
+    """One card, formatted."""
 
     name: str
     title: str
@@ -70,13 +70,13 @@ class CardView:
 
 
 def units(dimension: str) -> tuple[str, str]:
-    """Return what the measured count and the secondary one are called; the latter is empty where there is none."""
+    """Return the names of the measured and the secondary count; the second is empty when there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
 def measured(dimension: str, figure: Figure) -> int:
-    """Return the count by which a dimension's values are compared."""
+    """Return the measured count of a value: visits for dimensions in ``BY_VISITS``, views for others."""
     return figure.secondary if dimension in BY_VISITS else figure.views
 
 
@@ -84,8 +84,8 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
     """Return figures as rows.
 
     Args:
-        figures: the largest first, as far as they are ordered by their count.
-        total: what the shares are of; 0 for no shares.
+        figures: in the order of the rows.
+        total: 100 percent of the shares; 0 for no shares.
         root: where the dashboard is.
     """
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
@@ -111,7 +111,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         name: a key of ``TABS``.
         figures: of that tab's dimension.
         root: where the dashboard is.
-        dimensions: those among which the viewer may choose.
+        dimensions: those allowed for the viewer.
     """
     dimension = query.tab(name)
     return CardView(
@@ -129,7 +129,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
 
 
 def sources_of_page(found: Page, query: Query, root: str) -> CardView:
-    """Return the card of where one page's visitors came from."""
+    """Return the card with the sources of one page's visits."""
     return CardView(
         name="page-sources",
         title=str(labels.DIMENSIONS["source"]),

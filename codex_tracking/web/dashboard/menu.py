@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from django.utils.translation import gettext as _
-
 from codex_tracking.stats.periods import Period
 from codex_tracking.web.dashboard import addresses, labels
 from codex_tracking.web.dashboard.addresses import Link, parameters_of, query_string, with_period
@@ -16,7 +14,7 @@ from codex_tracking.web.query import MENU, Compare, Query
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What is chosen in the page's head."""
+    """The menus of a page's head, with the current choice."""
 
     period: str
     days: str
@@ -31,7 +29,7 @@ class Menu:
     end: str
     today: str
     hidden: tuple[tuple[str, str], ...]
-    """What a form must send besides its own fields, to leave the rest of the view as it is."""
+    """The form's hidden fields, which keep the rest of the query."""
 
 
 # --- the page's head ---
@@ -41,7 +39,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
     """Return the menus of period and comparison.
 
     Args:
-        path: of the page that is shown; empty for the whole site.
+        path: the shown page's; empty for the whole site.
     """
     extra = {"path": path} if path else {}
     hidden = {
@@ -49,7 +47,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
     } | extra
     earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(
-        period=_("Custom dates") if query.name == "custom" else labels.period_name(query.name),
+        period=days_text(query.period) if query.name == "custom" else labels.period_name(query.name),
         days=days_text(query.period),
         periods=tuple(
             Link(labels.period_name(name), query_string(with_period(query, name), **extra), name == query.name, name)
@@ -70,7 +68,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
 
 
 def days_text(period: Period) -> str:
-    """Write a period's days."""
+    """Return a period's days as text."""
     if period.length == 1:
         return full_day(period.start)
     if period.start.year == period.end.year:

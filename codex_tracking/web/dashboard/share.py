@@ -29,17 +29,17 @@ PLAIN = "text/plain; charset=utf-8"
 
 @require_GET
 async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Let the holder of a link in, and send them to the dashboard without it; changes nothing on the server.
+    """Set the cookie of a share link, and redirect to the dashboard; changes nothing on the server.
 
-    A link that has ended is answered with 410, one that never was with 404.
+    Answers 410 to a link that is no longer open, and 404 to an unknown one.
     """
     link = await sync_to_async(links.find)(token)
     if link is None:
-        return headers.private(HttpResponseNotFound(_("There is no such link."), content_type=PLAIN), None)
+        return headers.private(HttpResponseNotFound(_("Unknown link."), content_type=PLAIN), None)
     now = timezone.now()
-    if not links.is_open(link, now):
-        said = _("This link has expired or was revoked. Please ask for a new one.")
-        return headers.private(HttpResponse(said, status=410, content_type=PLAIN), None)
+    if links.state_of(link, now) != "open":
+        text = _("This link has expired or was revoked. Please ask for a new one.")
+        return headers.private(HttpResponse(text, status=410, content_type=PLAIN), None)
     dashboard = reverse("codex_tracking:analytics")
     response = redirect(dashboard)
     response.set_cookie(
@@ -57,7 +57,7 @@ async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
 async def share_links(request: HttpRequest) -> HttpResponseBase:
-    """List the links, and make one by POST: ``name`` and ``days``."""
+    """List the links; create one by POST with ``name`` and ``days``."""
     viewer = await _user(request)
     if viewer is None:
         return redirect_to_login(request.get_full_path(), login_url())
@@ -83,10 +83,11 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
-    found = [(link, links.is_open(link, now)) for link in links.links()]
+    found = [(link, links.state_of(link, now)) for link in links.links()]
     context: dict[str, Any] = {
         "links": [
-            {"link": link, "open": good, "url": address_of(request, link) if good else ""} for link, good in found
+            {"link": link, "state": state, "url": address_of(request, link) if state == "open" else ""}
+            for link, state in found
         ],
         "viewer": viewer,
         "error": error,
@@ -100,7 +101,7 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
 @csrf_protect
 @require_POST
 async def revoke_link(request: HttpRequest, primary_key: int) -> HttpResponseBase:
-    """Close a link for ever."""
+    """Revoke a link."""
     viewer = await _user(request)
     if viewer is None:
         return redirect_to_login(reverse("codex_tracking:share-links"), login_url())
@@ -114,7 +115,7 @@ async def _user(request: HttpRequest) -> Viewer | None:
     """Return the logged-in user as a viewer, or None for visitors.
 
     Raises:
-        PermissionDenied: somebody else who may see the figures, or a user who may not.
+        PermissionDenied: a token, a share link, or a user without access.
     """
     viewer = await viewer_of(request)
     if viewer is not None and viewer.kind == "user":

@@ -1,4 +1,4 @@
-"""Views per minute as a strip of bars: what a template needs to draw it, and a script to move it."""
+"""Views per minute as a strip of bars, for the template that draws it and the script that moves it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codex_tracking.web.dashboard.numbers import whole
 PITCH, WIDTH, HEIGHT = 5, 4, 24
 """Units of the drawing: from bar to bar, a bar, the tallest bar."""
 LEAST_TOP = 5
-"""Views that the tallest bar stands for at least, so that a single one does not look like a rush."""
+"""Least views of the tallest bar: a single view must not look like a peak."""
 STUB = 1
 """Height of a minute without views."""
 
@@ -26,7 +26,7 @@ class MinuteBar:
     y: str
     height: str
     age: str
-    """Such as ``5 minutes ago``; a place on the strip keeps it while the minutes move on."""
+    """Such as ``5 minutes ago``; fixed for each position on the strip."""
     count: int
     text: str
 
@@ -43,16 +43,16 @@ class Strip:
     thick: int
     """Width of a bar."""
     pattern: str
-    """The text alternative, with ``%(total)s`` and ``%(most)s`` for what moves."""
+    """The text alternative with ``%(total)s`` and ``%(most)s``, which the script fills in."""
     name: str
     """The text alternative."""
 
 
 def strip_of(views: Sequence[int]) -> Strip:
-    """Work out the strip.
+    """Return the strip of views per minute.
 
     Args:
-        views: of each minute, oldest first; the last one is not over.
+        views: of each minute, oldest first; the last is the current one.
     """
     top = max(LEAST_TOP, *views) if views else LEAST_TOP
     newest = len(views) - 1
