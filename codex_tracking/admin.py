@@ -1,4 +1,4 @@
-"""The tables in Django's admin; page views can be corrected by hand, all else is only shown."""
+"""The tables in Django's admin: page views can be edited, all others are read only."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class PageViewAdmin(PageViewModelAdmin):
     show_full_result_count = False
 
     def save_model(self, request: HttpRequest, obj: PageView, form: ModelForm[PageView], change: bool) -> None:
-        """Save the row and bring the totals of its day, and of the day it had before, in step."""
+        """Save the row and recount the totals of its day, and of the day that it had before."""
         before = form.initial.get("date") if change else None
         super().save_model(request, obj, form, change)
         _recount({day for day in (before, obj.date) if day})
 
     def delete_model(self, request: HttpRequest, obj: PageView) -> None:
-        """Delete the row and bring its day's totals in step."""
+        """Delete the row and recount its day's totals."""
         super().delete_model(request, obj)
         _recount({obj.date})
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PageView]) -> None:
-        """Delete the rows and bring their days' totals in step."""
+        """Delete the rows and recount their days' totals."""
         days = set(queryset.order_by().values_list("date", flat=True).distinct())
         super().delete_queryset(request, queryset)
         _recount(days)
@@ -60,7 +60,7 @@ def _recount(days: set[Date]) -> None:
 
 
 class ReadOnly:
-    """Lets everyone who may see a table see it, and nobody change it."""
+    """A table that nobody may change here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -84,7 +84,7 @@ class DayTotalsAdmin(ReadOnly, DayTotalsModelAdmin):
 
 @admin.register(Breakdown)
 class BreakdownAdmin(ReadOnly, BreakdownModelAdmin):
-    """Each day's counters besides those of paths."""
+    """Each day's counters of all dimensions but paths."""
 
     list_display = ("date", "dimension", "value", "views", "visits")
     list_filter = ("dimension", "date")
@@ -94,7 +94,7 @@ class BreakdownAdmin(ReadOnly, BreakdownModelAdmin):
 
 @admin.register(ShareLink)
 class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
-    """Links that open the dashboard: shown and revoked here, made on the dashboard or by ``tracking_share``."""
+    """Share links: shown and revoked here, created on the dashboard or by ``tracking_share``."""
 
     list_display = ("name", "created_by", "created_at", "expires_at", "revoked_at")
     fields = ("name", "created_by", "created_at", "expires_at", "revoked_at")
@@ -102,11 +102,11 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
     actions = ("revoke",)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Whether a user may revoke links: who has the model's change permission."""
+        """Say whether a user may revoke links, by the model's change permission."""
         return admin.ModelAdmin.has_change_permission(self, request)
 
     @admin.action(description=_("Revoke the selected links"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
-        """Close links for ever."""
+        """Revoke the selected links."""
         for primary_key in queryset.values_list("pk", flat=True):
             links.revoke(primary_key)

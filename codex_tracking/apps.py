@@ -1,4 +1,4 @@
-"""The Django app."""
+"""The Django app's configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TrackingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import what registers itself."""
+        """Import the modules that register checks, declarations and providers, and the metrics."""
         from codex_tracking import cabinet, checks, providers  # noqa: F401
         from codex_tracking.settings import get_tracking_settings
 

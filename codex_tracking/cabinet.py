@@ -41,7 +41,7 @@ def _declaration(kind: Any, entry: Any, item: Any, templates: str) -> dict[str, 
         "module": MODULE,
         "space": "staff",
         "topbar": entry(group="admin", label=_("Analytics"), icon="bi-bar-chart", url=_url, order=30),
-        "sidebar": [item(label=_("Visits"), url=_url, icon="bi-graph-up-arrow", order=10)],
+        "sidebar": [item(label=_("Analytics"), url=_url, icon="bi-graph-up-arrow", order=10)],
         "dashboard_widgets": [
             kind(template=f"{templates}/{name}.html", context_key=key, col=col, nav_group="admin", order=order)
             for name, key, col, order in shown

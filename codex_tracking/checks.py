@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings, and what will hurt, each with the remedy."""
+"""System checks of settings and deployment, each with a remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
-from codex_tracking.settings import FIELDS, get_tracking_settings, problem, project_url, raw_settings
+from codex_tracking.settings import FIELDS, Rule, broken_rule, get_tracking_settings, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
 ANSWERS_ALONE = (
@@ -29,20 +29,22 @@ ANSWERS_ALONE = (
     "django.middleware.cache.UpdateCacheMiddleware",
     "django.middleware.cache.CacheMiddleware",
 )
-"""Middleware that answers without asking those behind it."""
+"""Middleware that may answer without calling the next one."""
 
 OLDEST_REDIS = (6, 2)
-"""The oldest Redis that is supported; Valkey began above it."""
+"""The oldest supported Redis; every Valkey is newer."""
 
 ENOUGH_VIEWS = 100
+"""Views of two days below which ``check_traffic`` draws no conclusion."""
 NEARLY_ALL = 0.9
+"""Share of views through an unconfigured proxy above which W007 warns."""
 
 Configs = Sequence[AppConfig] | None
 
 
 @register(Tags.compatibility)
 def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Look at every key of ``CODEX_TRACKING`` (or ``CABINET_TRACKING``)."""
+    """Check every key of ``CODEX_TRACKING`` (or ``CABINET_TRACKING``)."""
     found: list[CheckMessage] = []
     for name in ("CABINET_TRACKING", "CODEX_TRACKING"):
         value = getattr(settings, name, {})
@@ -52,11 +54,11 @@ def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     for key, value in raw_settings().items():
         if key not in FIELDS:
             found.append(_unknown(str(key)))
-        elif (expected := problem(key, value)) is not None:
-            found.append(_wrong(f"CODEX_TRACKING[{key!r}]", key, value, expected))
-    expected = problem("redis_url", project_url())
-    if expected is not None and "redis_url" not in raw_settings():
-        found.append(_wrong("REDIS_URL", "redis_url", project_url(), expected))
+        elif (rule := broken_rule(key, value)) is not None:
+            found.append(_wrong(f"CODEX_TRACKING[{key!r}]", key, value, rule))
+    rule = broken_rule("redis_url", project_url())
+    if rule is not None and "redis_url" not in raw_settings():
+        found.append(_wrong("REDIS_URL", "redis_url", project_url(), rule))
     return found
 
 
@@ -66,18 +68,25 @@ def _unknown(key: str) -> CheckMessage:
     return Error(f"CODEX_TRACKING[{key!r}] is not a setting.", hint=hint, id="codex_tracking.E002")
 
 
-def _wrong(name: str, key: str, value: Any, expected: str) -> CheckMessage:
-    # A URL may hold a password, so only its beginning is repeated.
-    shown = repr(value.partition("://")[0] + "://...") if key == "redis_url" and isinstance(value, str) else repr(value)
+def _wrong(name: str, key: str, value: Any, rule: Rule) -> CheckMessage:
+    message = f"{name} must be {rule.expected}, not {_shown(key, value)}."
+    hint = rule.remedy or f"Leave it out to use the default, {FIELDS[key].default!r}."
+    return Error(message, hint=hint, id="codex_tracking.E003")
+
+
+def _shown(key: str, value: Any) -> str:
+    # Checks are printed and logged: no token, and no URL's password.
     if key == "api_tokens":
-        shown = "what is there"
-    message = f"{name} must be {expected}, not {shown}."
-    return Error(message, hint=f"The default is {FIELDS[key].default!r}.", id="codex_tracking.E003")
+        return "the given value (not shown)"
+    if key == "redis_url" and isinstance(value, str):
+        scheme, separator, _ = value.partition("://")
+        return repr(f"{scheme}://...") if separator else "a string without a scheme"
+    return repr(value)
 
 
 @register(Tags.compatibility)
 def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Look at where the live counters are kept."""
+    """Check the Redis URL, or the embedded store in its place."""
     tracking = get_tracking_settings()
     if not tracking.enabled:
         return []
@@ -86,7 +95,7 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     if find_spec("fakeredis") is None or find_spec("lupa") is None:
         return [
             Error(
-                "There is no Redis URL, and the embedded store is not installed.",
+                "CODEX_TRACKING['redis_url'] is not set, and the embedded store is not installed.",
                 hint="Set CODEX_TRACKING['redis_url'], or pip install 'codex-tracking[embedded]'.",
                 id="codex_tracking.E004",
             )
@@ -103,7 +112,7 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "0", "1"):
         found.append(
             Caution(
-                f"WEB_CONCURRENCY is {os.environ['WEB_CONCURRENCY']}, but the embedded store is for one process.",
+                f"WEB_CONCURRENCY is {os.environ['WEB_CONCURRENCY']}, but the embedded store supports one process.",
                 hint="Set CODEX_TRACKING['redis_url'], which all processes share.",
                 id="codex_tracking.W002",
             )
@@ -113,15 +122,21 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Look at where the middleware stands, and at those that take an async request off the event loop."""
+    """Check the position of our middleware, and find sync-only ones, which move requests into threads."""
     installed = list(settings.MIDDLEWARE)
     if MIDDLEWARE not in installed:
         hint = f"Put {MIDDLEWARE!r} first in MIDDLEWARE."
-        return [Caution("No page view is counted: the middleware is missing.", hint=hint, id="codex_tracking.W003")]
+        return [
+            Caution(
+                "No page view is counted: the middleware is missing.",
+                hint=hint,
+                id="codex_tracking.W003",
+            )
+        ]
     found: list[CheckMessage] = []
     for name in installed[: installed.index(MIDDLEWARE)]:
         if name in ANSWERS_ALONE:
-            message = f"{name} stands before the tracking middleware, so pages from the cache are not counted."
+            message = f"{name} is before the tracking middleware in MIDDLEWARE, so cached pages are not counted."
             found.append(Caution(message, hint=f"Put {MIDDLEWARE!r} first.", id="codex_tracking.W004"))
     if getattr(settings, "ASGI_APPLICATION", None):
         found += [_sync_only(name) for name in _sync_middleware(installed)]
@@ -134,7 +149,7 @@ def _sync_middleware(names: Iterable[str]) -> list[str]:
         try:
             middleware = import_string(name)
         except ImportError:
-            # Django names it itself.
+            # Django reports it itself.
             continue
         if not getattr(middleware, "async_capable", False):
             found.append(name)
@@ -143,20 +158,20 @@ def _sync_middleware(names: Iterable[str]) -> list[str]:
 
 def _sync_only(name: str) -> CheckMessage:
     return Caution(
-        f"{name} is sync-only: under ASGI every request goes through a thread because of it.",
-        hint="Look for an async-capable version, or leave it out; the counting itself works either way.",
+        f"{name} is sync-only: under ASGI it moves every request into a thread.",
+        hint="Use an async-capable version, or remove it. Counting works either way.",
         id="codex_tracking.W005",
     )
 
 
 @register(Tags.compatibility)
 def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Look for the country database that the settings name."""
+    """Check that the country database exists and can be read."""
     path = get_tracking_settings().geoip_path
     if not path:
         return []
     if not Path(path).is_file():
-        message = f"CODEX_TRACKING['geoip_path'] names {path!r}, which is not a file."
+        message = f"CODEX_TRACKING['geoip_path'] must be an existing file, not {path!r}."
         hint = "Download a country database in MaxMind's format, or leave the setting out."
         return [Error(message, hint=hint, id="codex_tracking.E005")]
     if find_spec("maxminddb") is None:
@@ -167,7 +182,7 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Look at SQLite's settings, without which a flush makes other writers fail."""
+    """Check SQLite's options, without which a flush makes concurrent writers fail."""
     alias = database(write=True)
     options = settings.DATABASES[alias].get("OPTIONS", {})
     if not settings.DATABASES[alias].get("ENGINE", "").endswith("sqlite3"):
@@ -177,8 +192,8 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         return []
     return [
         Caution(
-            f"The SQLite database {alias!r} is not set up for writers that meet: requests that write while views are "
-            "flushed may fail with 'database is locked'.",
+            f"The SQLite database {alias!r} is not set up for concurrent writers: requests that write during a flush "
+            "may fail with 'database is locked'.",
             hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
             id="codex_tracking.W006",
         )
@@ -187,14 +202,14 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Look at what the last days' traffic says about the deployment."""
-    # A plain ``check``, and with it every command, asks no database.
+    """Check the last days' counters for signs of a wrong deployment."""
+    # A plain ``check``, which runs before every command, must not query the database.
     if database() not in (databases or ()):
         return []
     try:
         views, ledger = _recent_traffic()
     except DatabaseError:
-        # Not migrated yet, or away: both have messages of their own.
+        # Not migrated yet, or not available: Django reports both itself.
         return []
     found: list[CheckMessage] = []
     unread = ledger.get("unread_forwarded", 0)
@@ -202,7 +217,7 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
         found.append(
             Caution(
                 f"{unread} of the last {views} views came through a proxy, but CODEX_TRACKING['trusted_proxies'] is 0: "
-                "nearly all visitors seem to have the proxy's address.",
+                "nearly all visitors have the proxy's address, so too few are counted.",
                 hint="Set it to the number of proxies in front that append to X-Forwarded-For.",
                 id="codex_tracking.W007",
             )
@@ -210,8 +225,8 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
     if ledger.get("no_lifespan") and not settings.DEBUG:
         found.append(
             Caution(
-                "The server sent no lifespan, so the tasks were started by the first request, and a stopping server "
-                "may cut off the last push.",
+                "The server sent no lifespan messages: the first request starts the tasks, and a stopping server may "
+                "skip the last push.",
                 hint="Wrap the application in asgi.py: TrackingLifespan(get_asgi_application()). Daphne sends none.",
                 id="codex_tracking.W008",
             )
@@ -225,7 +240,7 @@ def _unusable(url: str) -> list[CheckMessage]:
     try:
         connect(url)
     except StoreUrlError as error:
-        hint = "See 'Settings' in the README for the forms that a URL may have."
+        hint = "See examples/docs/settings.md for the forms of a URL."
         return [Error(str(error), hint=hint, id="codex_tracking.E007")]
     return []
 
@@ -240,7 +255,7 @@ def _recent_traffic() -> tuple[int, dict[str, int]]:
 
 @register(Tags.database, deploy=True)
 def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask Redis, with ``check --deploy --database default``, how old it is and whether it may throw counters away."""
+    """Check Redis' version and eviction policy; runs with ``check --deploy --database default``."""
     if get_tracking_settings().embedded or database() not in (databases or ()):
         return []
     from codex_tracking.store.client import STORE_ERRORS
@@ -249,8 +264,8 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
     try:
         policy, version = eviction_policy(), store_version()
     except STORE_ERRORS as error:
-        message = f"Redis does not answer: {type(error).__name__}."
-        hint = "Pages are answered and views wait in memory, but look at CODEX_TRACKING['redis_url']."
+        message = f"Redis is not available: {type(error).__name__}."
+        hint = "Check CODEX_TRACKING['redis_url']. Until Redis is back, views are kept in memory."
         return [Caution(message, hint=hint, id="codex_tracking.W009")]
     return [*_evicting(policy), *_outdated(version)]
 
@@ -260,8 +275,8 @@ def _evicting(policy: str) -> list[CheckMessage]:
         return []
     return [
         Caution(
-            f"Redis' maxmemory-policy is {policy}: with its memory full it drops counters that no flush has written.",
-            hint="Use noeviction or a volatile- policy; a cache and counters are better kept in two instances.",
+            f"Redis' maxmemory-policy is {policy}: with full memory it evicts counters that no flush has written.",
+            hint="Use noeviction or a volatile- policy, and another Redis instance for the cache.",
             id="codex_tracking.W010",
         )
     ]
@@ -269,8 +284,8 @@ def _evicting(policy: str) -> list[CheckMessage]:
 
 def _outdated(version: str) -> list[CheckMessage]:
     numbers = re.findall(r"\d+", version)[:2]
-    # A server that does not tell its version is left alone.
+    # Some managed servers hide their version.
     if len(numbers) < 2 or (int(numbers[0]), int(numbers[1])) >= OLDEST_REDIS:
         return []
-    message = f"Redis {version} is older than {'.'.join(map(str, OLDEST_REDIS))}, the oldest that is supported."
+    message = f"Redis {version} is not supported; the oldest supported version is {'.'.join(map(str, OLDEST_REDIS))}."
     return [Caution(message, hint="Use Redis 6.2 or newer, or Valkey.", id="codex_tracking.W011")]

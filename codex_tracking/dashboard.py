@@ -1,4 +1,4 @@
-"""Where the dashboard's data comes from: providers of this app and of the project, asked together."""
+"""Providers of the dashboard's data: this app's and the project's, run concurrently."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DashboardProviders:
         Args:
             cache_key: The provider's name; the function's name when empty. A second one of a name replaces the first.
             cache_ttl: Seconds in Django's default cache, per language and shared by all who see the dashboard; 0 asks
-                every time, which is right for all that depends on the user.
+                every time, which data that depends on the user needs.
         """
 
         def register(provider: ProviderT) -> ProviderT:
@@ -58,14 +58,14 @@ class DashboardProviders:
 
     @classmethod
     def remove(cls, cache_key: str) -> None:
-        """Forget a provider, if it is there."""
+        """Remove a provider, if it is registered; for tests and for apps that are switched off."""
         cls._providers.pop(cache_key, None)
 
     @classmethod
     async def get_context(cls, request: HttpRequest, without: Collection[str] = ()) -> dict[str, Any]:
-        """Ask all providers at once and merge their answers; a later provider wins over an earlier one.
+        """Run all providers at once and merge their results; a later provider overrides an earlier one.
 
-        A provider that fails is logged and leaves its keys out.
+        A provider that fails is logged, and its keys are missing.
         """
         asked = [(name, provider) for name, provider in cls._providers.items() if name not in without]
         answers = await asyncio.gather(*(_answer(name, provider, request) for name, provider in asked))
@@ -73,7 +73,7 @@ class DashboardProviders:
 
 
 async def _answer(name: str, provider: _Registered, request: HttpRequest) -> dict[str, Any]:
-    # A project's provider may fail in any way, and the page shows the other cards all the same.
+    # A project's provider may raise anything; the other cards are shown all the same.
     try:
         if not provider.cache_ttl:
             return await _ask(provider.ask, request)

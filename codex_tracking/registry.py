@@ -1,4 +1,4 @@
-"""What the cabinet shows: navigation entries and dashboard widgets, declared by this app and by the project."""
+"""Declarations for the cabinet: navigation entries and dashboard widgets of this app and of the project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.utils.functional import Promise
 
 MODULE = "tracking"
-"""The name under which this app declares its own."""
+"""The module name of this app's own declarations."""
 
 SPACES = ("staff", "client")
 TOPBAR_GROUPS = ("admin", "services")
@@ -53,7 +53,7 @@ class SidebarItem:
 
 @dataclass(frozen=True, slots=True)
 class DashboardWidget:
-    """A card on the dashboard: a template, and the provider's key whose value it gets as ``data``."""
+    """A card on the dashboard: a template, and the provider's key with the value for its variable ``data``."""
 
     template: str
     context_key: str | None = None
@@ -72,7 +72,7 @@ class DashboardWidget:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What one module shows in one space."""
+    """One module's entries and cards in one space."""
 
     topbar: TopbarEntry | None
     sidebar: tuple[SidebarItem, ...]
@@ -89,7 +89,7 @@ def declare(
     sidebar: Sequence[SidebarItem] = (),
     dashboard_widgets: Sequence[DashboardWidget | str] | DashboardWidget | str = (),
 ) -> None:
-    """Declare what a module shows; declaring it again replaces what was there.
+    """Declare a module's entries and cards; a second call for a module replaces the first.
 
     Call it from ``AppConfig.ready()``.
 
@@ -116,7 +116,7 @@ def declare(
 
 
 def withdraw(module: str, space: str = "staff") -> None:
-    """Take back what a module declared, if anything."""
+    """Remove a module's declaration, if there is one; for tests and for modules that are switched off."""
     _declarations.pop((space, module), None)
 
 

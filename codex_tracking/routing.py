@@ -1,4 +1,4 @@
-"""The live figures' websocket, for sites with Channels (``pip install codex-tracking[live]``).
+"""URL patterns of the live figures' websocket, for sites with Channels (``pip install codex-tracking[live]``).
 
 ::
 
@@ -6,7 +6,7 @@
         ProtocolTypeRouter({"http": get_asgi_application(), "websocket": URLRouter(websocket_urlpatterns)})
     )
 
-No session or authentication middleware is needed around it: the consumer looks at the session itself.
+The consumer reads the session itself, so it needs no session or authentication middleware around it.
 """
 
 from __future__ import annotations

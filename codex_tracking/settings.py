@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,36 +25,36 @@ SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "R
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """What ``CODEX_TRACKING`` says, with defaults for all that it leaves out.
+    """The keys of ``CODEX_TRACKING`` with their defaults.
 
-    Each field is a key of ``CODEX_TRACKING``. Source: ``CODEX_TRACKING``, else the ancestor's ``CABINET_TRACKING``,
+    Source: ``CODEX_TRACKING``, else the ancestor's ``CABINET_TRACKING``,
     else ``REDIS_URL``, ``CODEX_REDIS_ENABLED`` and ``PROJECT_NAME``.
     """
 
     enabled: bool = True
-    """Count at all."""
+    """Count page views."""
     redis_enabled: bool = True
-    """Use ``redis_url``; False keeps everything in the embedded store of this process."""
+    """Use ``redis_url``; False keeps the live counters in this process, in the embedded store."""
     redis_url: str = EMBEDDED
-    """Where the live counters are; ``memory://`` is the embedded store, for one process."""
+    """URL of the Redis with the live counters; ``memory://`` is the embedded store, for one process."""
     key_prefix: str = "tracking"
-    """First part of every Redis key; sites that share a Redis need different ones."""
+    """Start of every Redis key; sites that share a Redis need different ones."""
     ttl_seconds: int = 172_800
-    """How long Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
+    """Seconds that Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
     skip_prefixes: tuple[str, ...] = ("/static/", "/media/", "/favicon", "/__debug__", "/admin/jsi18n")
-    """Paths that begin like this are not counted."""
+    """Paths with these prefixes are not counted."""
     track_anonymous: bool = True
     """Count visitors who are not logged in."""
     track_redirects: bool = False
-    """Count 301 and 302 answers too."""
+    """Count responses with status 301 and 302 too."""
     track_staff: bool = False
     """Count staff members."""
     track_dashboard_widgets: bool = True
-    """Place the widgets on the cabinet's dashboard."""
+    """Show our widgets on the cabinet's dashboard."""
     analytics_url: str = "/cabinet/tracking/"
-    """Where the navigation entry leads."""
+    """URL of the navigation entry."""
     analytics_days: int = 30
-    """Days on the dashboard's chart."""
+    """Length of the dashboard's default period, in days."""
     push_interval: float = 0.5
     """Seconds between pushes to Redis; a killed process loses at most this much traffic."""
     flush_interval: float = 30.0
@@ -61,43 +62,43 @@ class TrackingSettings:
     shutdown_timeout: float = 5.0
     """Seconds that a stopping server may spend on the last push and flush."""
     gc_freeze: bool = True
-    """When a server has started, let no later garbage collection look at what was loaded until then."""
+    """Call ``gc.freeze()`` when a server has started, so that collections skip what was loaded until then."""
     max_paths_per_day: int = 50_000
     """Distinct paths kept per day; the rest is counted under ``(other)``."""
     trusted_proxies: int = 0
-    """How many proxies in front append to ``X-Forwarded-For``."""
+    """Number of proxies in front that append to ``X-Forwarded-For``."""
     respect_gpc: bool = True
-    """``Sec-GPC: 1`` counts the view without identity."""
+    """Count views with ``Sec-GPC: 1`` without visitor identity."""
     respect_dnt: bool = False
-    """``DNT: 1`` counts the view without identity."""
+    """Count views with ``DNT: 1`` without visitor identity."""
     retention_days: int = 0
     """Days of detail that ``prune_tracking`` keeps; 0 keeps all."""
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""
     bot_allow: tuple[str, ...] = ()
-    """Parts of user agents that are people, whatever the bot list says."""
+    """Parts of user agents that are never bots."""
     bot_deny: tuple[str, ...] = ()
-    """Parts of user agents that are bots besides the built-in list."""
+    """Parts of user agents that are bots, besides the built-in list."""
     country_header: str = ""
-    """Request header in which a CDN names the country, such as ``CF-IPCountry``."""
+    """Request header with the country code from a CDN, such as ``CF-IPCountry``."""
     geoip_path: str = ""
-    """A MaxMind country or city database; needs the extra ``geo``."""
+    """Path of a MaxMind country or city database; needs the extra ``geo``."""
     api_tokens: tuple[str, ...] = ()
-    """Secrets of 20 characters and more that open the JSON API as ``Authorization: Bearer ...``; two to replace one."""
+    """Secrets of at least 20 characters for the JSON API (``Authorization: Bearer ...``); use two to rotate one."""
     share_links: bool = True
-    """Let links open the dashboard, read only; False closes all of them at once."""
+    """Allow share links, which show the dashboard read only; False disables all of them."""
     live_path: str = "/ws/tracking/"
-    """Where ``codex_tracking.routing`` answers websockets; empty: the page asks the JSON API instead."""
+    """Path of the websocket of ``codex_tracking.routing``; when empty, pages poll the JSON API instead."""
     public_counter: bool = False
-    """Answer everybody how often a page was viewed: ``counter.svg?path=/`` and ``counter.json?path=/``."""
+    """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""
     public_counter_prefixes: tuple[str, ...] = ("/",)
-    """Paths that begin like this have a public counter."""
+    """Paths with these prefixes have a public counter."""
     metrics: tuple[str, ...] = ()
-    """Where to offer the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
+    """Systems that export the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 
     @property
     def embedded(self) -> bool:
-        """Whether the live counters are in this process and nowhere else."""
+        """Whether the live counters are in this process only."""
         return self.redis_url.startswith(EMBEDDED)
 
     @cached_property
@@ -107,7 +108,7 @@ class TrackingSettings:
 
     @cached_property
     def secret_names(self) -> frozenset[str]:
-        """The names in ``sensitive_kwargs``, quick to look up."""
+        """The names in ``sensitive_kwargs``, as a set for the hot path."""
         return frozenset(self.sensitive_kwargs)
 
 
@@ -118,9 +119,9 @@ _forced: dict[str, Any] = {}
 
 
 def force(**values: Any) -> None:
-    """Let values hold whatever the project's settings say, or nothing any more without values; for tests.
+    """Override settings until the next call; without values, end all overrides. For tests.
 
-    Not by ``override_settings``, which two fixtures may leave in the wrong order.
+    ``override_settings`` does not fit here: two fixtures may undo theirs in the wrong order.
     """
     _forced.clear()
     _forced.update(values)
@@ -128,7 +129,7 @@ def force(**values: Any) -> None:
 
 
 def raw_settings() -> dict[str, Any]:
-    """Return what the project wrote, unchecked: the legacy dictionary, then ``CODEX_TRACKING`` over it."""
+    """Return the project's dictionaries, unchecked and merged: the legacy one, then ``CODEX_TRACKING``."""
     raw: dict[str, Any] = {}
     for name in ("CABINET_TRACKING", "CODEX_TRACKING"):
         value = getattr(settings, name, None)
@@ -144,8 +145,8 @@ def get_tracking_settings() -> TrackingSettings:
     Values of a wrong type fall back to the default here, so that no request fails; the system check names them.
     """
     raw = raw_settings()
-    values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and problem(name, raw[name]) is None}
-    values.setdefault("redis_url", project_url() if problem("redis_url", project_url()) is None else EMBEDDED)
+    values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and broken_rule(name, raw[name]) is None}
+    values.setdefault("redis_url", EMBEDDED if broken_rule("redis_url", project_url()) else project_url())
     values.setdefault("redis_enabled", getattr(settings, "CODEX_REDIS_ENABLED", True) is not False)
     if not values["redis_enabled"]:
         values["redis_url"] = EMBEDDED
@@ -163,53 +164,94 @@ def _tidy(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
-def problem(name: str, value: Any) -> str | None:
-    """Say what ``CODEX_TRACKING[name]`` must be when ``value`` will not do.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One condition that a setting's value meets."""
 
-    Returns:
-        The expectation, such as ``"seconds above 0"``, or None when the value is good.
-    """
-    kind = FIELDS[name].type
-    if kind == "bool":
-        return None if isinstance(value, bool) else "True or False"
-    if kind == "float":
-        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
-        return None if good else "seconds above 0 and below 86400"
-    if kind == "int":
-        least = 0 if name in ("trusted_proxies", "retention_days") else 1
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
-        return None if good else f"a whole number from {least}"
-    if kind == "tuple[str, ...]":
-        good = isinstance(value, list | tuple | set | frozenset) and all(
-            isinstance(part, str) and part for part in value
-        )
-        if not good:
-            return "a list or tuple of non-empty strings"
-        if name == "metrics" and not set(value) <= METRIC_SYSTEMS:
-            return "a list or tuple of " + ", ".join(sorted(METRIC_SYSTEMS))
-        if name == "api_tokens" and not all(len(token) >= 20 and token.isascii() for token in value):
-            return "a list or tuple of secrets, each at least 20 ASCII characters"
-        return None
-    if not isinstance(value, str):
-        return "a string"
-    if name == "redis_url" and not value.startswith(SCHEMES):
-        return "a URL that starts with " + ", ".join(SCHEMES)
-    if name == "redis_url" and not _has_good_port(value):
-        return "a URL whose port is a number"
-    if name == "live_path" and value and not re.fullmatch(r"/[\w.~/-]*", value, re.ASCII):
-        return "empty, or a path that starts with /"
-    if name == "key_prefix" and (not value or len(value) > 100 or any(c in value for c in "{} \n\r\t\0")):
-        return "1 to 100 characters without braces or white space"
-    return None
+    expected: str
+    """Completes "must be ...", such as ``seconds above 0``."""
+    accepts: Callable[[Any], bool]
+    remedy: str = ""
+    """Where the default is no remedy."""
 
 
-def _has_good_port(url: str) -> bool:
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, str) and part for part in value)
+
+
+def _has_numeric_port(url: str) -> bool:
     try:
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             _ = urlsplit(f"//{host}").port
     except ValueError:
         return False
     return True
+
+
+TEXT = Rule("a string", lambda value: isinstance(value, str))
+TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
+FROM_ZERO = Rule("a whole number from 0", lambda value: _is_count(value, 0))
+
+KINDS: dict[Any, Rule] = {
+    "bool": Rule("True or False", lambda value: isinstance(value, bool)),
+    "float": Rule("seconds above 0 and below 86400", _is_seconds),
+    "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
+    "str": TEXT,
+    "tuple[str, ...]": TEXTS,
+}
+"""Type of a field -> the rule for keys that are not in ``RULES``."""
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "redis_url": (
+        TEXT,
+        Rule(f"a URL that starts with {', '.join(SCHEMES)}", lambda value: value.startswith(SCHEMES)),
+        Rule("a URL whose port is a number", _has_numeric_port),
+    ),
+    "key_prefix": (
+        TEXT,
+        # Redis Cluster takes the first braces of a key for its hash tag, and those are ours.
+        Rule(
+            "1 to 100 characters without braces or white space",
+            lambda value: re.fullmatch(r"[^{} \n\r\t\0]{1,100}", value) is not None,
+        ),
+    ),
+    "live_path": (
+        TEXT,
+        Rule(
+            "empty, or a path that starts with /",
+            lambda value: re.fullmatch(r"(/[\w.~/-]*)?", value, re.ASCII) is not None,
+        ),
+    ),
+    "metrics": (
+        TEXTS,
+        Rule(f"a list or tuple of {', '.join(sorted(METRIC_SYSTEMS))}", lambda value: set(value) <= METRIC_SYSTEMS),
+    ),
+    "api_tokens": (
+        TEXTS,
+        Rule(
+            "a list or tuple of secrets, each at least 20 ASCII characters",
+            lambda value: all(len(token) >= 20 and token.isascii() for token in value),
+            "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        ),
+    ),
+    "trusted_proxies": (FROM_ZERO,),
+    "retention_days": (FROM_ZERO,),
+}
+"""Key -> its rules, checked in this order."""
+
+
+def broken_rule(name: str, value: Any) -> Rule | None:
+    """Return the first rule that a value of ``CODEX_TRACKING[name]`` breaks; None when the value is good."""
+    rules = RULES.get(name, (KINDS[FIELDS[name].type],))
+    return next((rule for rule in rules if not rule.accepts(value)), None)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

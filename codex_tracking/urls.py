@@ -1,4 +1,4 @@
-"""The dashboard's addresses; mount them wherever the project likes."""
+"""The dashboard's URLs, for ``include()`` under any prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard's views, for projects that mount them one by one; ``codex_tracking.urls`` has all addresses."""
+"""The dashboard's views, for projects that do not include ``codex_tracking.urls``."""
 
 from __future__ import annotations
 

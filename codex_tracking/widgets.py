@@ -177,7 +177,7 @@ def _views_chart(totals: list[dict[str, Any]]) -> dict[str, Any]:
     values = [day["views"] for day in totals]
     return {
         "chart_id": "trackingViewsChart",
-        "title": _("Visits"),
+        "title": _("Views"),
         "subtitle": ngettext("last %(days)d day", "last %(days)d days", len(totals)) % {"days": len(totals)},
         "icon": "bi-graph-up",
         "type": "line",

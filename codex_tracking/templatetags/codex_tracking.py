@@ -1,7 +1,7 @@
-"""Cards on pages of the project, and what our own templates need beyond Django's tags: ``{% load codex_tracking %}``.
+"""Tags for cards on pages of the project, and for our own templates: ``{% load codex_tracking %}``.
 
 ``{% tracking_card "pages" %}``, ``{% tracking_card "sources" period="7d" sources="referrer" %}``: a part of the
-dashboard, for those who may see it and for nobody else. Parts are ``kpis``, ``chart``, ``heat`` and cards; parameters
+dashboard, shown only to viewers with access. Parts are ``kpis``, ``chart``, ``heat`` and cards; parameters
 are those of the dashboard's address. The page needs ``{% include "codex_tracking/includes/assets.html" %}`` once in its
 head.
 """
@@ -27,8 +27,9 @@ from django.utils.translation import gettext as _
 
 from codex_tracking.store.loops import blocking
 from codex_tracking.web.access.viewer import Viewer, may_see
+from codex_tracking.web.dashboard.board import part_of
+from codex_tracking.web.dashboard.loader import load_board, query_of
 from codex_tracking.web.dashboard.plot import LineChart, line_chart
-from codex_tracking.web.dashboard.views import load_board, part_of, query_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ register = template.Library()
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ListBar:
     """One row of a list with its bar."""
 
     item: Any
@@ -45,17 +46,17 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class ListBars:
     """A list with bars."""
 
-    rows: tuple[Bar, ...]
+    rows: tuple[ListBar, ...]
     unit: str
-    """The sublabel that all items share, to be said once; empty when they differ."""
+    """The sublabel that all items share, shown once; empty when they differ."""
 
 
 @register.filter
 def number(value: Any) -> Any:
-    """Write a whole number, also one in plain digits, in the active locale; leave anything else as it is."""
+    """Format whole numbers, also as strings of digits, in the active locale; return other values unchanged."""
     whole = _whole(value)
     return value if whole is None else number_format(whole, use_l10n=True, force_grouping=True)
 
@@ -66,15 +67,15 @@ def cell(row: Mapping[str, Any], key: str) -> Any:
     return row.get(key)
 
 
-@register.filter
-def total(counts: Mapping[str, int]) -> int:
+@register.filter(name="total")
+def sum_of_counts(counts: Mapping[str, int]) -> int:
     """Add up a dictionary's numbers."""
     return sum(counts.values())
 
 
 @register.filter
 def moment(seconds: float) -> str:
-    """Write a moment given as seconds since the epoch; a dash for 0."""
+    """Format a moment (seconds since the epoch) in the site's time zone; a dash for 0."""
     if not seconds:
         return "–"
     return date_format(datetime.fromtimestamp(seconds, timezone.get_default_timezone()), "DATETIME_FORMAT")
@@ -82,13 +83,13 @@ def moment(seconds: float) -> str:
 
 @register.simple_tag(takes_context=True)
 def tracking_card(context: template.Context, part: str, **parameters: str) -> str:
-    """Show a part of the dashboard on any page whose context has ``request``; nothing for who may not see it.
+    """Show a part of the dashboard on a page whose context has ``request``; nothing without access.
 
-    In a synchronous view it is part of the page. In an asynchronous one, where a template must not wait, the page's
-    script loads it, and until then there is a link to the dashboard.
+    A synchronous view renders the part. In an asynchronous view, whose template must not wait, the page's script loads
+    it in place of a link to the dashboard.
 
     Raises:
-        QueryError: a parameter of the dashboard that cannot be read.
+        QueryError: a parameter of the dashboard has a wrong value.
         Http404: there is no such part.
     """
     user = getattr(context.get("request"), "user", None)
@@ -99,14 +100,14 @@ def tracking_card(context: template.Context, part: str, **parameters: str) -> st
         asyncio.get_running_loop()
     except RuntimeError:
         return card_for(user, part, parameters)
-    # The user may not be loaded yet, and the address asks who they are anyway.
+    # No access check here: the user may not be loaded yet, and the fragment's view checks it.
     link = '<div data-ct-fragment="{}?{}"><a href="{}?{}">{}</a></div>'
     query = urlencode(parameters)
     return format_html(link, address, query, reverse("codex_tracking:analytics"), query, _("Analytics"))
 
 
 def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
-    """Return a part of the dashboard as a user may see it, empty for who may not; blocking."""
+    """Return a part of the dashboard for a user, empty without access; blocking."""
     if not may_see(user):
         return ""
     viewer = Viewer("user", user)
@@ -117,31 +118,31 @@ def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
     try:
         name, found = blocking(load)()
     except DatabaseError:
-        logger.exception("A card cannot read the database.")
+        logger.exception("A dashboard card cannot read the database; it was left empty.")
         return ""
     return render_to_string(f"codex_tracking/includes/{name}.html", found)
 
 
 @register.simple_tag
 def tracking_chart(data: Mapping[str, Any]) -> LineChart:
-    """Work out a chart's payload: ``{% tracking_chart data as chart %}``."""
+    """Return the chart of a payload: ``{% tracking_chart data as chart %}``."""
     return line_chart(data)
 
 
 @register.simple_tag
-def tracking_bars(items: list[Any]) -> Bars:
-    """Give the items of a list widget their bars: ``{% tracking_bars data.items as bars %}``."""
+def tracking_bars(items: list[Any]) -> ListBars:
+    """Return a list widget's items with bars: ``{% tracking_bars data.items as bars %}``."""
     values = [_whole(_field(item, "value")) or 0 for item in items]
     largest = max(values, default=0) or 1
     units = {_field(item, "sublabel") or "" for item in items}
-    return Bars(
-        rows=tuple(Bar(item, max(value, 0) * 100 // largest) for item, value in zip(items, values, strict=True)),
+    return ListBars(
+        rows=tuple(ListBar(item, max(value, 0) * 100 // largest) for item, value in zip(items, values, strict=True)),
         unit=units.pop() if len(units) == 1 else "",
     )
 
 
 def _field(item: Any, name: str) -> Any:
-    # Payloads that went through a JSON cache are dictionaries.
+    # Payloads from a JSON cache are dictionaries.
     return item.get(name) if isinstance(item, Mapping) else getattr(item, name)
 
 

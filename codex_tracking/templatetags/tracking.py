@@ -4,9 +4,8 @@
 ``{% page_views article days=7 %}``: of an object's page (``get_absolute_url``), or of a path.
 ``{% popular_pages limit=5 days=7 under="/articles/" as pages %}``: ``path`` and ``views`` of each, most viewed first.
 
-Both work in sync and async views, and never wait in an event loop: see ``codex_tracking.stats.cache``. There a figure
-that nobody has asked for yet is empty once. For lists of objects, ``TrackingSelector.with_views`` takes one read for
-all.
+Both work in sync and async views, and never block an event loop (see ``stats/cache.py``): there a new figure is empty
+on the first page that needs it. For lists of objects ``TrackingSelector.with_views`` takes one read for all.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MOST_PAGES = 100
 
 @register.simple_tag(takes_context=True)
 def page_views(context: template.Context, target: Any = None, days: int = 30) -> Any:
-    """Return a page's views in the last days, today included; empty while nobody knows them.
+    """Return a page's views in the last days, today included; empty until they are loaded.
 
     Args:
         target: a path, an object with ``get_absolute_url``, or nothing for the current page.

@@ -1,1 +1,4 @@
-"""Everything that speaks HTTP: the dashboard, the API, and who may see them."""
+"""HTTP: the dashboard, the API, and access to both.
+
+In: requests. Out: HTML, JSON, files and websocket messages, made of figures from ``stats``.
+"""

@@ -1,21 +1,22 @@
-"""What the dashboard shows, as its address says it: period, comparison, metric, step and the tab of each card."""
+"""The question that an address asks: period, comparison, metric, step and the tab of each card."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal, cast
-from urllib.parse import urlencode
 
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
-MENU = ("today", "yesterday", "24h", "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
-"""Names of periods, in the order in which they are offered; ``custom`` has ``start`` and ``end``."""
+ROLLING = "24h"
+"""The name of the period that begins 24 hours ago: yesterday and today, cut to hours."""
+MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
+"""Names of periods in the menu's order; ``custom``, which has ``start`` and ``end``, is not in it."""
 
 CAMPAIGNS = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
@@ -29,19 +30,26 @@ TABS: dict[str, tuple[str, ...]] = {
     "errors": ("error", "error_referrer"),
     "excluded": ("excluded", "bot"),
 }
-"""Card -> the dimensions among which its tabs choose, the first by default."""
+"""Card -> the dimensions of its tabs, the default first."""
 
 EARLIEST = date(2000, 1, 1)
-"""No period begins before this, so that an address cannot ask for a million empty days."""
+"""The first day of a period at the earliest: an address must not ask for a million empty days."""
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
 
 class QueryError(ValueError):
-    """A parameter that cannot be read; its text says what was expected."""
+    """A parameter with a value that it cannot have.
 
-    def __init__(self, parameter: str, expected: str, got: str) -> None:
-        super().__init__(f"{parameter} must be {expected}, not {got[:100]!r}")
+    Args:
+        parameter: its name, as in the address.
+        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``.
+        got: the value; the first 100 characters are repeated.
+        message: the whole text, where "must be" does not fit.
+    """
+
+    def __init__(self, parameter: str, expected: str, got: str, message: str = "") -> None:
+        super().__init__(message or f"{parameter} must be {expected}, not {got[:100]!r}")
         self.parameter = parameter
         self.expected = expected
         self.got = got[:100]
@@ -49,7 +57,7 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The state of one dashboard; ``url`` writes it down again, leaving out what is the default."""
+    """One question, checked. ``web/dashboard/addresses.py`` writes it as an address again."""
 
     name: str
     """A name of ``MENU``, ``<n>d`` or ``custom``."""
@@ -59,23 +67,28 @@ class Query:
     """The period's name when the address names none."""
     metric: Metric = "views"
     wanted_step: Step | None = None
-    """What the address asks for, which not every period can be drawn by."""
+    """The address's step; ``step`` is it only where the period can be drawn by it."""
     compare: Compare = "previous"
     tabs: Mapping[str, str] = field(default_factory=dict)
-    """Card -> dimension, where it is not the card's first."""
+    """Card -> chosen dimension."""
     single: bool = False
-    """Whether it is about one page, which is not kept by the hour."""
+    """Whether it is about one page; a page's views are not stored by the hour."""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether the period is the last 24 hours, whose figures are read by the hour."""
+        return self.name == ROLLING
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps by which this period can be drawn."""
         if self.single:
             return tuple(step for step in steps_for(self.period) if step != "hour") or ("day",)
-        return steps_for(self.period) if self.name != "24h" else ("hour",)
+        return ("hour",) if self.rolling else steps_for(self.period)
 
     @property
     def step(self) -> Step:
-        """The step of the chart: what was asked for where it fits, else what suits the period."""
+        """The step of the chart: the wanted one where it fits, else the period's default."""
         if self.wanted_step is not None and self.wanted_step in self.steps:
             return self.wanted_step
         step = default_step(self.period)
@@ -83,7 +96,7 @@ class Query:
 
     @property
     def graphed(self) -> Metric:
-        """The metric on the chart; views where the wanted one is not kept by the hour."""
+        """The metric on the chart; views where the wanted one is not stored by the hour."""
         return "views" if self.step == "hour" and self.metric not in BY_HOUR else self.metric
 
     @property
@@ -93,7 +106,7 @@ class Query:
 
     @property
     def compared(self) -> Compare:
-        """What the period is compared with; nothing comes before all time."""
+        """The comparison; none for all time, which has nothing before it."""
         return "" if self.name == "all" else self.compare
 
     @property
@@ -102,68 +115,22 @@ class Query:
         return {"": None, "previous": self.period.previous(), "year": self.period.year_ago()}[self.compared]
 
     def of_page(self) -> Query:
-        """Return the same view as one page has it: views or visitors, by the day and beyond."""
+        """Return the question for one page: views or visitors, by the day, week or month."""
         return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
 
     def tab(self, card: str) -> str:
         """Return the dimension that a card shows."""
         return self.tabs.get(card, TABS[card][0])
 
-    def during(self, name: str, period: Period | None = None) -> Query:
-        """Return the same view of another period: a named one, or ``custom`` with its days."""
-        return replace(self, name=name, period=period or named_period(name, self.today))
-
-    def showing(self, card: str, tab: str) -> Query:
-        """Return the same view with another tab of one card."""
-        return replace(self, tabs={**self.tabs, card: tab})
-
-    def between(self, period: Period) -> Query:
-        """Return the same view of these days, by their name where they have one."""
-        for name in ("today", "yesterday", "month", "last_month"):
-            if NAMED[name](self.today) == period:
-                return self.during(name, period)
-        return self.during("custom", period)
-
-    def parameters(self) -> dict[str, str]:
-        """Return the address's parameters, without those that say what holds anyway."""
-        said: dict[str, str] = {}
-        if self.name == "custom":
-            said |= {"period": "custom", "start": self.period.start.isoformat(), "end": self.period.end.isoformat()}
-        elif self.name != self.default:
-            said["period"] = self.name
-        if self.compare != "previous":
-            said["compare"] = self.compare or "off"
-        if self.metric != "views":
-            said["metric"] = self.metric
-        if self.wanted_step:
-            said["step"] = self.wanted_step
-        return said | {card: tab for card, tab in self.tabs.items() if tab != TABS[card][0]}
-
-    def url(self, **extra: str) -> str:
-        """Return the state as ``?...``, with further parameters at its end; ``?`` alone for the default view."""
-        return "?" + urlencode(self.parameters() | extra)
-
-    def earlier(self) -> Query | None:
-        """Return the view of the period before, or None where there is none."""
-        if self.name == "all" or self.period.start <= EARLIEST + timedelta(days=self.period.length):
-            return None
-        return self.between(_shifted(self.period, self.today, -1))
-
-    def later(self) -> Query | None:
-        """Return the view of the period after, or None where that has not begun."""
-        if self.period.end >= self.today:
-            return None
-        return self.between(_shifted(self.period, self.today, 1))
-
 
 def read_query(params: Mapping[str, str], today: date, days: int = 30, first: date | None = None) -> Query:
-    """Read the state from an address's parameters; unknown parameters are left alone.
+    """Read the question from an address's parameters; unknown parameters are ignored.
 
     Args:
-        params: ``period``, ``start``, ``end``, ``compare``, ``metric``, ``step``, and one of each card in ``TABS``.
+        params: ``period``, ``start``, ``end``, ``compare``, ``metric``, ``step``, and the cards of ``TABS``.
         today: in the site's time zone.
         days: the length of the default period, which ends today.
-        first: the first day of which there are figures, which ``all`` begins with.
+        first: the first day with figures, on which ``all`` begins.
 
     Raises:
         QueryError: a parameter has a value that it cannot have.
@@ -196,9 +163,9 @@ def named_period(name: str, today: date, first: date | None = None) -> Period:
     """Return the days of a named period.
 
     Raises:
-        KeyError: there is no period of this name.
+        KeyError: no period has this name.
     """
-    if name == "24h":
+    if name == ROLLING:
         return last(2, today)
     if name == "all":
         return Period(min(max(first or today, EARLIEST), today), today)
@@ -233,21 +200,3 @@ def _day(parameter: str, text: str) -> date:
 def _require(parameter: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise QueryError(parameter, f"one of {', '.join(choices)}", value)
-
-
-def _shifted(period: Period, today: date, by: int) -> Period:
-    """Return the period before (``by`` -1) or after (1): months by months, anything else by its length."""
-    start, end = period.start, period.end
-    month_ends = _next_month(end) - timedelta(days=1)
-    if start.day == 1 and (start.year, start.month) == (end.year, end.month) and end in (month_ends, today):
-        if by < 0:
-            begin = (start - timedelta(days=1)).replace(day=1)
-            return Period(begin, start - timedelta(days=1))
-        begin = _next_month(start)
-        return Period(begin, min(_next_month(begin) - timedelta(days=1), today))
-    move = timedelta(days=period.length * by)
-    return Period(start + move, min(end + move, today))
-
-
-def _next_month(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)

@@ -51,7 +51,7 @@ def request_() -> HttpRequest:
 def test_this_app_declares_a_link_in_the_header_and_one_at_the_side() -> None:
     (link,) = [entry for entry in topbar_entries() if entry.label == "Analytics"]
     assert (link.group, link.url, link.order) == ("admin", "/cabinet/tracking/", 30)
-    assert [item.label for item in sidebar_items("tracking")] == ["Visits"]
+    assert [item.label for item in sidebar_items("tracking")] == ["Analytics"]
 
 
 def test_this_app_declares_its_widgets_with_the_keys_of_its_provider() -> None:

@@ -96,8 +96,9 @@ def test_a_wrong_value_is_an_error_that_says_what_is_expected_and_what_came(
     assert message.msg.endswith(f"not {value!r}.")
 
 
-def test_a_wrong_redis_url_is_shown_without_its_password(settings: Settings) -> None:
-    settings.CODEX_TRACKING = {"redis_url": "http://user:hunter2@cache"}
+@pytest.mark.parametrize("url", ["http://user:hunter2@cache", "user:hunter2@cache:6379"])
+def test_a_wrong_redis_url_is_shown_without_its_password(settings: Settings, url: str) -> None:
+    settings.CODEX_TRACKING = {"redis_url": url}
     message = one("E003")
     assert "redis://" in message.msg
     assert "hunter2" not in message.msg + str(message.hint)
@@ -110,6 +111,14 @@ def test_a_wrong_redis_url_of_the_project_is_an_error_unless_we_have_our_own(set
     message = one("E003")
     assert message.msg.startswith("REDIS_URL must be")
     assert "hunter2" not in message.msg
+
+
+def test_the_hint_names_the_default_or_how_to_make_a_value(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"push_interval": 0}
+    assert str(one("E003").hint) == "Leave it out to use the default, 0.5."
+    settings.CODEX_TRACKING = {"api_tokens": ["too-short"]}
+    assert "secrets.token_urlsafe" in str(one("E003").hint)
+    assert "too-short" not in one("E003").msg
 
 
 def test_every_wrong_key_is_named(settings: Settings) -> None:

@@ -88,7 +88,7 @@ def test_flush_without_redis_is_a_command_error_that_gives_away_no_address(
 ) -> None:
     tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://:hunter2@"))
     redis_server.kill()
-    with pytest.raises(CommandError, match="Redis is away, nothing was lost") as caught:
+    with pytest.raises(CommandError, match="Redis is not available, nothing was lost") as caught:
         run("flush_page_views")
     assert "hunter2" not in str(caught.value)
 
@@ -100,7 +100,7 @@ def test_flush_without_the_database_is_a_command_error_and_redis_keeps_the_views
     push([view()])
     postgres.stop()
     try:
-        with pytest.raises(CommandError, match="The database is away, Redis keeps the views"):
+        with pytest.raises(CommandError, match="The database is not available, Redis keeps the views"):
             run("flush_page_views")
     finally:
         postgres.start()
@@ -176,7 +176,7 @@ def test_without_redis_the_status_says_so_and_fails(
     text, code = run_status()
     assert code == 1
     assert re.search(r"^Pipeline +UNHEALTHY$", text, re.MULTILINE)
-    assert re.search(r"^Live counters +AWAY \(\w+\)$", text, re.MULTILINE)
+    assert re.search(r"^Live counters +NOT AVAILABLE \(\w+\)$", text, re.MULTILINE)
     text, code = run_status("--json")
     assert code == 1
     assert json.loads(text)["healthy"] is False
@@ -191,7 +191,7 @@ def test_without_the_database_the_status_says_so_and_fails(database: str, postgr
         postgres.start()
     close_old_connections()
     assert code == 1
-    assert re.search(r"^Database +AWAY$", text, re.MULTILINE)
+    assert re.search(r"^Database +NOT AVAILABLE$", text, re.MULTILINE)
 
 
 def test_the_exit_code_reaches_the_shell(app_server: Sites, redis_server: RedisServer) -> None:
@@ -201,5 +201,5 @@ def test_the_exit_code_reaches_the_shell(app_server: Sites, redis_server: RedisS
     assert site.manage("tracking_status", "--json", check=False).returncode == 1
     failed = site.manage("flush_page_views", check=False)
     assert failed.returncode == 1
-    assert "Redis is away, nothing was lost" in failed.stderr
+    assert "Redis is not available, nothing was lost" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -149,7 +149,7 @@ def test_a_list_says_a_common_unit_once_and_measures_bars_by_the_largest() -> No
 @pytest.mark.parametrize("name", ["list", "table"])
 def test_a_widget_without_rows_says_so(name: str) -> None:
     data = ListWidgetData([]) if name == "list" else TableWidgetData([TableColumn("path", "Path")], [])
-    assert "Nothing yet." in render(f'{{% include "codex_tracking/widgets/{name}.html" %}}', data=data)
+    assert "No data yet." in render(f'{{% include "codex_tracking/widgets/{name}.html" %}}', data=data)
 
 
 def test_widgets_hold_no_script_and_no_style() -> None:

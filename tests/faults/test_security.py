@@ -137,7 +137,7 @@ def link() -> ShareLink:
 @pytest.fixture
 def everybody(link: ShareLink, tracking_settings: Change) -> dict[str, Client]:
     """Return clients of a stranger, a user, the holder of a link, an API token's, staff and a superuser."""
-    counter._known.clear()
+    counter.remembered.clear()
     # Their requests stay in memory: only what our addresses do is looked at.
     tracking_settings(api_tokens=[TOKEN], public_counter=True, push_interval=3_600, flush_interval=3_600)
     clients = {"stranger": Client(), "token": Client(headers={"authorization": f"Bearer {TOKEN}"}), "link": Client()}

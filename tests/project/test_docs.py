@@ -225,6 +225,28 @@ def test_each_attack_that_was_tried_names_tests_that_exist() -> None:
     assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
 
+PACKAGE = Path(checks.__file__).parent
+
+
+def test_the_map_of_the_packages_names_each_package_and_nothing_else() -> None:
+    text = (GITHUB / "CONTRIBUTING.md").read_text().partition("## Map")[2].partition("Three paths")[0]
+    rows = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
+    mapped = {name for row in rows for name in re.findall(r"`([a-z_/]+)/`", row)}
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")}
+    # The root, and the folders whose names Django prescribes.
+    others = (".", "management", "migrations", "templatetags")
+    # `web` has rows for its parts.
+    assert mapped | {"web"} == {name for name in folders if not name.startswith(others)}
+
+
+def test_each_file_of_the_worked_example_exists() -> None:
+    text = (GITHUB / "CONTRIBUTING.md").read_text().partition("## Example")[2]
+    names = re.findall(r"`((?:tests/)?[a-z_]+/[\w/]+\.py)`", text)
+    assert len(names) > 5
+    for name in names:
+        assert (ROOT / name if name.startswith("tests/") else PACKAGE / name).exists(), name
+
+
 @pytest.mark.parametrize(("name", "read"), [("grafana-dashboard.json", json.loads), ("settings.py", compile)])
 def test_the_recipes_files_are_well_formed(name: str, read: Callable[..., object]) -> None:
     text = (ROOT / "examples" / "deploy" / name).read_text()

@@ -276,9 +276,10 @@ async def test_hostile_values_come_back_as_data(staff: AsyncClient, text: str) -
         ("summary/?start=2026-02-02&end=2026-02-01", "start", "a day up to 2026-02-01"),
         ("summary/?period=7d&start=2026-02-01", "period", "custom"),
         ("summary/?compare=mine", "compare", "one of previous, year, off"),
-        ("summary/?Period=today", "parameters", "among period, start, end, compare"),
+        ("summary/?Period=today", "Period", "one of period, start, end, compare"),
         ("summary/?period=7d&period=today", "period", "given once"),
-        ("live/?x=1", "parameters", "left out"),
+        ("live/?x=1", "x", "no parameter"),
+        ("breakdown/path/?dimension=path2", "dimension", "one of period, start"),
         ("series/?metric=money", "metric", "one of visitors"),
         ("series/?step=minute", "step", "one of hour, day, week, month"),
         ("series/?period=12m&step=hour", "step", "one of"),
@@ -302,7 +303,7 @@ async def test_hostile_values_come_back_as_data(staff: AsyncClient, text: str) -
         ("page/?path=/" + "a" * 500, "path", "up to 500 characters"),
         ("page/?path=/%00", "path", "a path that starts with /"),
         ("page/?path=/%FF", "path", "a path that starts with /"),
-        ("export/browser.csv?path=/", "path", "left out, except for page_source"),
+        ("export/browser.csv?path=/", "path", "left out, except with the table page_source"),
     ],
 )
 async def test_bad_parameters_are_told_what_was_expected(
@@ -312,6 +313,11 @@ async def test_bad_parameters_are_told_what_was_expected(
     assert found["parameter"] == parameter
     assert expected in found["expected"]
     assert len(json.dumps(found)) < 2000
+
+
+async def test_an_unknown_parameter_is_named_with_the_known_ones(staff: AsyncClient) -> None:
+    found = await answer(staff, "summary/?colour=red", 400)
+    assert found["error"] == "Unknown parameter 'colour'; known: period, start, end, compare"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +366,7 @@ def test_without_the_database_it_says_so_with_status_503(app_server: Sites, post
         found = asked(site, address)
         assert found.status == 503
         assert "Traceback" not in found.body
-        assert json.loads(found.body)["error"] == "The database does not answer."
+        assert json.loads(found.body)["error"] == "The database is not available."
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "wsgi"])

@@ -16,9 +16,10 @@ from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.board import board_of
-from codex_tracking.web.dashboard.chart import chart_of, last_hours
-from codex_tracking.web.dashboard.heatmap import heat_of
+from codex_tracking.web.dashboard.chart import chart_of
+from codex_tracking.web.dashboard.heatmap import heatmap_of
 from codex_tracking.web.dashboard.kpis import change_of, kpis_of
+from codex_tracking.web.dashboard.loader import last_hours
 from codex_tracking.web.dashboard.menu import days_text
 from codex_tracking.web.query import TABS, Query, read_query
 
@@ -166,17 +167,17 @@ def test_the_last_hours_are_compared_with_those_before() -> None:
 def test_the_heat_map_begins_with_the_readers_week_and_names_the_busiest_hour() -> None:
     counts = [[0] * 24 for _ in range(7)]
     counts[0][9], counts[6][10] = 100, 4
-    heat = heat_of(counts)
+    heat = heatmap_of(counts)
     assert heat.rows[0][0] == "Sunday"
     assert heat.rows[1][1][9].level == 5
     assert heat.rows[0][1][10].level == 1
     assert heat.rows[0][1][11].level == 0
     assert heat.busiest == "Most views: Monday, 9 AM (100)"
     with translation.override("de"):
-        german = heat_of(counts)
+        german = heatmap_of(counts)
     assert german.rows[0][0] == "Montag"
     assert german.hours[9] == "9 Uhr"
-    assert heat_of([[0] * 24 for _ in range(7)]).busiest == ""
+    assert heatmap_of([[0] * 24 for _ in range(7)]).busiest == ""
 
 
 def test_days_are_written_without_repeating_the_year() -> None:

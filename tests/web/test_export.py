@@ -211,7 +211,7 @@ async def test_a_flush_in_between_is_never_counted_twice(process: Process) -> No
     day = date.fromisoformat(today())
     period = Period(day, day)
     looks = 0
-    inner = tables.table_of("path", period)
+    inner = tables.dimension_table("path", period)
 
     def look(deltas: Deltas, uniques: Visitors) -> Any:
         nonlocal looks
@@ -265,7 +265,7 @@ async def test_a_long_table_takes_little_memory(database: str, tmp_path: Path) -
     day = date.fromisoformat(today())
     # Above MEMORY_BYTES of text, and 9 MB as rows in a list.
     tracemalloc.start()
-    file = await files_module.spooled([today()], tables.table_of("path", Period(day, day)), "csv")
+    file = await files_module.spooled([today()], tables.dimension_table("path", Period(day, day)), "csv")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     with file:
@@ -276,7 +276,7 @@ async def test_a_long_table_takes_little_memory(database: str, tmp_path: Path) -
 def test_rows_are_written_as_they_come() -> None:
     asked = 0
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         nonlocal asked
         for n in range(3):
             asked += 1
@@ -336,7 +336,7 @@ async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.M
             reading.set()
             assert go_on.wait(10)
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         yield ("first",)
         wait("between")
         yield ("x" * 2 * files_module.MEMORY_BYTES,)
@@ -356,7 +356,7 @@ async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.M
 async def test_an_export_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     files = made(monkeypatch)
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         yield ("first",)
         raise OperationalError("away")
 

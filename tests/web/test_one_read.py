@@ -16,8 +16,7 @@ from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import live, reading
 from codex_tracking.store.loops import blocking
 from codex_tracking.sync import flush_page_views
-from codex_tracking.web.dashboard import table
-from codex_tracking.web.dashboard import views as dashboard_views
+from codex_tracking.web.dashboard import loader, table
 from codex_tracking.web.query import Query, read_query
 from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer
@@ -42,7 +41,7 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return await hop(function, *args)
 
     monkeypatch.setattr(AbstractConnection, "send_packed_command", send_noted)
-    for module in (reading, dashboard_views):
+    for module in (reading, loader):
         monkeypatch.setattr(module, "in_database", hop_noted)
     return made
 
@@ -144,8 +143,8 @@ def asked(period: str) -> Query:
 
 async def test_parts_of_a_page_agree(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.push(*views("/a/", 3))
-    calls = interrupted(monkeypatch, dashboard_views, "page_of")
-    found, _, series, _ = await dashboard_views.load_page("/a/", asked("7d").of_page(), site_now())
+    calls = interrupted(monkeypatch, loader, "page_of")
+    found, _, series, _ = await loader.load_page("/a/", asked("7d").of_page(), site_now())
     assert [page.views for page in calls] == [3, 5]
     assert found.views == sum(series.values()) == 5
 
@@ -160,7 +159,7 @@ async def test_rows_of_a_table_are_shares_of_their_own_total(process: Process, m
 
 async def test_the_last_24_hours_and_the_cards_agree(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.push(*views("/a/", 3))
-    calls = interrupted(monkeypatch, dashboard_views, "overview_of")
-    found = await dashboard_views.load_overview(asked("24h"), site_now())
+    calls = interrupted(monkeypatch, loader, "overview_of")
+    found = await loader.load_overview(asked("24h"), site_now())
     assert [overview.summary.views for overview in calls] == [3, 5]
     assert found.summary.views == found.cards["path"].rows[0].views == sum(found.series.values()) == 5

@@ -521,11 +521,11 @@ def log_in(site: Any) -> str:
 def test_without_redis_it_shows_what_the_database_has_and_says_so(app_server: Sites, redis_server: RedisServer) -> None:
     site = app_server(redis=redis_server)
     cookie = log_in(site)
-    assert "Redis does not answer." not in site.get(URL, cookie=cookie).body
+    assert "Redis is not available." not in site.get(URL, cookie=cookie).body
     redis_server.kill()
     answer = site.get(URL, cookie=cookie)
     assert answer.status == 200
-    assert "Redis does not answer." in answer.body
+    assert "Redis is not available." in answer.body
     assert "Not live" in answer.body
 
 
@@ -536,7 +536,7 @@ def test_without_the_database_it_says_so_with_status_503(app_server: Sites, post
     postgres.kill()
     answer = site.get(URL, cookie=cookie)
     assert answer.status == 503
-    assert "The database does not answer" in answer.body
+    assert "The database is not available" in answer.body
     assert "Traceback" not in answer.body
     assert answer.headers["cache-control"] == "private, no-store"
 

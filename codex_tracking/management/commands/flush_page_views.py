@@ -1,4 +1,4 @@
-"""``manage.py flush_page_views``: write what Redis holds to the database now."""
+"""``manage.py flush_page_views``: an immediate flush from Redis to the database."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from codex_tracking.sync import flush_page_views, flush_pending
 
 
 class Command(BaseCommand):
-    """Flush one day, or every day that may hold something."""
+    """Flush one day, or every pending day."""
 
     help = "Write the page views that Redis holds to the database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--date", metavar="YYYY-MM-DD", help="Only this day; otherwise every pending day.")
+        parser.add_argument("--date", metavar="YYYY-MM-DD", help="Flush only this day; default: every pending day.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -26,7 +26,8 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"--date: {error}") from error
         except STORE_ERRORS as error:
-            raise CommandError(f"Redis is away, nothing was lost: {type(error).__name__}") from error
+            raise CommandError(f"Redis is not available, nothing was lost: {type(error).__name__}") from error
         except Error as error:
-            raise CommandError(f"The database is away, Redis keeps the views: {type(error).__name__}") from error
+            message = f"The database is not available, Redis keeps the views: {type(error).__name__}"
+            raise CommandError(message) from error
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))

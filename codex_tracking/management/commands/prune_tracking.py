@@ -1,4 +1,4 @@
-"""``manage.py prune_tracking``: take away the detail of days long past."""
+"""``manage.py prune_tracking``: deletion of old days' detail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codex_tracking.tables.retention import count_old, first_kept, forget_salts,
 
 
 class Command(BaseCommand):
-    """Prune, after asking."""
+    """Prune, after a confirmation."""
 
     help = (
         "Delete the detail of days that are older than CODEX_TRACKING['retention_days']. Each day keeps its totals, "
@@ -20,14 +20,17 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--days", type=int, help="Days of detail to keep, today included, whatever the setting.")
-        parser.add_argument("--dry-run", action="store_true", help="Only say what would be deleted.")
-        parser.add_argument("--no-input", "--noinput", action="store_true", help="Do not ask.")
+        parser.add_argument(
+            "--days", type=int, help="Days of detail to keep, today included (default: retention_days)."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Only print the rows that would be deleted.")
+        parser.add_argument("--no-input", "--noinput", action="store_true", help="Delete without confirmation.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = get_tracking_settings().retention_days if options["days"] is None else options["days"]
         if days < 1:
-            raise CommandError("Say how many days to keep: --days N, or CODEX_TRACKING['retention_days'], at least 1.")
+            message = f"The number of days must be at least 1, not {days}."
+            raise CommandError(f"{message} Use --days N, or set CODEX_TRACKING['retention_days'].")
         before = first_kept(days)
         forget_salts()
         old = count_old(before)

@@ -1,4 +1,4 @@
-"""``manage.py tracking_status``: how the pipeline is, for people and for monitoring."""
+"""``manage.py tracking_status``: state of the pipeline, as text or JSON."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from codex_tracking.sync import tracking_status
 
 
 class Command(BaseCommand):
-    """Print the pipeline's state; the exit code is 1 when something is wrong, warnings of the checks aside."""
+    """Print the pipeline's state; exit with code 1 when it is unhealthy or a check finds an error."""
 
     help = (
-        "Show what waits in Redis, since when, the last flush, what was left out, versions, and what the system checks "
-        "say. Exit code 1 when unhealthy or when a check finds an error."
+        "Show the views in Redis that are not saved yet, the last flush, views that were not counted, versions, and "
+        "the messages of the system checks. Exit code 1 when unhealthy or when a check finds an error."
     )
-    # A wrong setting is in the answer, and must not keep it from being given.
+    # The output lists wrong settings; the checks before the command would abort it.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
 
 def findings() -> list[CheckMessage]:
-    """Return what this app's system checks say, those of database and deployment included."""
+    """Return the messages of this app's system checks, including those for database and deployment."""
     return [
         message
         for check in registry.get_checks(include_deployment_checks=True)
@@ -57,7 +57,7 @@ def findings() -> list[CheckMessage]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what runs here; Redis' own is part of the status."""
+    """Return the versions of this package, Django, Python and redis-py; the status has the server's."""
     return {
         "codex_tracking": codex_tracking.__version__,
         "django": django.get_version(),
@@ -73,22 +73,22 @@ def as_dict(message: CheckMessage) -> dict[str, str]:
 
 
 def lines_of_checks(found: list[CheckMessage]) -> list[str]:
-    """Return versions and the checks' messages in words."""
+    """Return versions and the checks' messages as lines of text."""
     lines = [f"Versions          {', '.join(f'{name} {number}' for name, number in versions().items())}"]
     lines += [f"Check             {one.id}: {one.msg}" for one in found]
     return lines if found else [*lines, "Checks            nothing found"]
 
 
 def lines_of(status: Status) -> list[str]:
-    """Return the state in words."""
+    """Return the status as lines of text."""
     store = status.store
     server = f"{store.kind} {store.version}".rstrip()
-    answer = f"{server}, {store.latency_ms} ms" if store.reachable else f"AWAY ({store.error})"
+    answer = f"{server}, {store.latency_ms} ms" if store.reachable else f"NOT AVAILABLE ({store.error})"
     waiting = ", ".join(f"{day}: {views}" for day, views in store.unflushed_views.items()) or "none"
     return [
         f"Pipeline          {'healthy' if status.healthy else 'UNHEALTHY'}",
         f"Live counters     {answer}",
-        f"Database          {'reachable' if status.database_reachable else 'AWAY'}",
+        f"Database          {'available' if status.database_reachable else 'NOT AVAILABLE'}",
         f"Unflushed views   {waiting}",
         f"Oldest of them    {ago(store.oldest_unflushed)}",
         f"Last flush        {ago(status.last_flush)}{f', by {store.lease_holder}' if store.lease_holder else ''}",
@@ -99,10 +99,10 @@ def lines_of(status: Status) -> list[str]:
 
 
 def ago(moment: float) -> str:
-    """Return how long ago a moment was."""
+    """Return the age of a moment (seconds since the epoch), such as ``12 s ago``; ``none`` for 0."""
     return f"{max(0.0, time.time() - moment):.0f} s ago" if moment else "none"
 
 
 def in_words(counts: dict[str, int]) -> str:
-    """Return counters on one line."""
+    """Return counters on one line, by name."""
     return ", ".join(f"{name} {n}" for name, n in sorted(counts.items())) or "nothing"

@@ -1,1 +1,4 @@
-"""Who may see figures: staff, API tokens, share links."""
+"""Access to the figures.
+
+In: a request's session, token or share link. Out: a viewer, or None.
+"""

@@ -17,9 +17,9 @@ from codex_tracking.web.access.viewer import may_see
 
 
 def allowed_user(session_key: str) -> str:
-    """Return the primary key of a session's user who may see the figures, as text; empty when there is none. Blocking.
+    """Return the primary key, as text, of a session's user; empty without access. Blocking.
 
-    As ``django.contrib.auth.get_user`` does, but it reads the session only: that one also renews or ends it.
+    Unlike ``django.contrib.auth.get_user`` it only reads the session, and never renews or flushes it.
     """
     session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     key, backend = session.get(SESSION_KEY), session.get(BACKEND_SESSION_KEY)
@@ -39,14 +39,14 @@ def _password_unchanged(user: AbstractBaseUser, noted: str) -> bool:
 
 
 def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
-    """Say whether a handshake comes from a page of the host that it goes to, or of ``CSRF_TRUSTED_ORIGINS``.
+    """Say whether a handshake's origin is its own host, or in ``CSRF_TRUSTED_ORIGINS``.
 
-    Browsers send cookies with websockets of any site, so this alone keeps others from listening; ``ALLOWED_HOSTS`` may
-    be ``["*"]``.
+    Browsers send cookies with websockets from any site, and ``ALLOWED_HOSTS`` may be ``["*"]``: only this check keeps
+    other sites from reading a user's figures.
 
     Args:
         headers: of the handshake, names in lower case.
-        secure: whether it came over TLS, as far as the server knows.
+        secure: whether the server received it over TLS.
 
     Source: RFC 6455, section 10.2.
     """
@@ -63,7 +63,7 @@ def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
     try:
         here, there = urlsplit(f"//{host}"), urlsplit(origin)
         default = {"http": 80, "https": 443}[there.scheme]
-        # Whoever sits between can put anything into a page that came without TLS.
+        # A page without TLS may have been changed on its way.
         if there.scheme == "http" and (secure or settings.SESSION_COOKIE_SECURE):
             return False
         return here.hostname == there.hostname and (here.port or default) == (there.port or default)

@@ -12,7 +12,7 @@ from codex_tracking.web.access.viewer import Viewer
 
 
 def private(response: Answer, seen: Viewer | None) -> Answer:
-    """Forbid caches to keep an answer, and other sites to learn a share link's address; returns the answer."""
+    """Add headers against caching, and for share links against leaking the address; return the response."""
     response["Cache-Control"] = "private, no-store"
     response["X-Content-Type-Options"] = "nosniff"
     if seen is None or seen.is_guest:
@@ -25,7 +25,7 @@ Answer = TypeVar("Answer", bound=HttpResponseBase)
 
 
 def protect(response: Answer) -> Answer:
-    """Forbid framing a page elsewhere, and all scripts and styles that are not files of this site; returns the page."""
+    """Add headers against framing by other sites and against foreign scripts and styles; return the response."""
     files = urlsplit(static("codex_tracking/dashboard.css"))
     origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
     response["Content-Security-Policy"] = (

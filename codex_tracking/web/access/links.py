@@ -1,9 +1,10 @@
-"""Share links: made, found and revoked."""
+"""Share links: create, find and revoke."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Literal
 
 from django.core import signing
 from django.utils import timezone
@@ -12,25 +13,27 @@ from codex_tracking.hits.text import UNFIT
 from codex_tracking.models import ShareLink, database
 from codex_tracking.settings import get_tracking_settings
 
+State = Literal["open", "revoked", "expired", "disabled"]
+
 SALT = "codex_tracking.share"
 DAYS = 30
-"""How long a link lasts when nobody says."""
+"""Days until a link expires, by default."""
 LONGEST_DAYS = 366
 LONGEST_NAME = 100
 LONGEST_TOKEN = 200
-"""A token has about 100 characters; more is not even looked at."""
+"""A token has about 100 characters; a longer one is not checked."""
 
 
 def create(name: str, days: int = DAYS, created_by: str = "") -> ShareLink:
     """Store a new link.
 
     Args:
-        name: whom it is for; up to 100 characters.
+        name: 1 to 100 characters, such as the recipient's.
         days: until it expires, 1 to 366.
-        created_by: who made it.
+        created_by: the creator's user name.
 
     Raises:
-        ValueError: a bad name or number of days.
+        ValueError: ``name`` or ``days`` is out of range.
     """
     name = name.strip()
     if not 1 <= len(name) <= LONGEST_NAME or UNFIT.search(name):
@@ -44,12 +47,12 @@ def create(name: str, days: int = DAYS, created_by: str = "") -> ShareLink:
 
 
 def new_key() -> str:
-    """Return a key that nobody guesses."""
+    """Return a random key of 128 bits, in hexadecimal."""
     return secrets.token_hex(16)
 
 
 def revoke(primary_key: int) -> bool:
-    """Close a link for ever, and say whether there was one to close."""
+    """Revoke a link, and say whether there was one that was not revoked yet."""
     links = ShareLink.objects.using(database(write=True)).filter(pk=primary_key, revoked_at__isnull=True)
     return links.update(revoked_at=timezone.now()) > 0
 
@@ -60,14 +63,14 @@ def links() -> list[ShareLink]:
 
 
 def token_of(link: ShareLink) -> str:
-    """Return what stands in the link's address: its key, signed with ``SECRET_KEY``."""
+    """Return the token in the link's address: its key, signed with ``SECRET_KEY``."""
     return signing.Signer(salt=SALT).sign(link.key)
 
 
 def find(token: str) -> ShareLink | None:
-    """Return the link of a token, or None when it was never ours; says nothing about whether it is open.
+    """Return the link of a token in any state, or None for an unknown token.
 
-    A token with a wrong signature does not reach the database. The primary is asked, so that no replica's lag keeps a
+    A token with a wrong signature causes no query. The query goes to the primary: a replica's lag must not keep a
     revoked link open.
     """
     if len(token) > LONGEST_TOKEN:
@@ -79,6 +82,10 @@ def find(token: str) -> ShareLink | None:
     return ShareLink.objects.using(database(write=True)).filter(key=key).first()
 
 
-def is_open(link: ShareLink, now: datetime) -> bool:
-    """Say whether a link opens the dashboard at ``now``."""
-    return get_tracking_settings().share_links and link.revoked_at is None and now < link.expires_at
+def state_of(link: ShareLink, now: datetime) -> State:
+    """Return a link's state at ``now``; ``disabled`` by the setting ``share_links``."""
+    if link.revoked_at is not None:
+        return "revoked"
+    if link.expires_at <= now:
+        return "expired"
+    return "open" if get_tracking_settings().share_links else "disabled"

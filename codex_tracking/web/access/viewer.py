@@ -1,17 +1,15 @@
-"""Who may see the figures: staff, users with the permission, holders of an API token or of a share link.
+"""Viewers: staff, users with the permission, holders of an API token or of a share link.
 
-Every view begins so::
+A view begins like this::
 
-    viewer = await access.viewer(request)
+    viewer = await viewer_of(request)
     if viewer is None:
         ...  # 401, 403 or the login page
     response = ...
-    return access.private(response, viewer)
+    return headers.private(response, viewer)
 
-``viewer.user`` is the logged-in user, whose name and menus a page may show; it is None for tokens and share links,
-which see no user data. ``viewer.dimensions`` are the tables that may be shown, ``viewer.is_guest`` says that a share
-link let them in, ``viewer.may_share`` whether to offer share links. A link is opened once (``share_views.open_link``)
-and then held by a cookie, so that no address of the dashboard has to carry it.
+Tokens and share links have no ``user``: their pages show no name and no menu of the project. A share link is opened
+once (``share.open_link``); after that a cookie holds its token, so that no address of the dashboard contains it.
 """
 
 from __future__ import annotations
@@ -36,53 +34,53 @@ SHARE = "codex_tracking.add_sharelink"
 REVOKE = "codex_tracking.change_sharelink"
 
 COOKIE = "codex_tracking_share"
-"""Holds a share link's token after the link was opened."""
+"""Name of the cookie that holds an opened share link's token."""
 
 INTERNAL = frozenset({"minute", "view", "error", "error_referrer", "event_value", "bot", "excluded", "ledger"})
-"""Dimensions that tell about the site's inside, or that a project may have put names into; no share link shows them."""
+"""Dimensions of the site's operation, and free text that may contain names; share links do not show them."""
 
 User = AbstractBaseUser | AnonymousUser
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """Somebody who may see the figures."""
+    """A person or program with access to the figures."""
 
     kind: Literal["user", "token", "link"]
     user: User | None = None
     expires_at: datetime | None = None
-    """When the share link ends."""
+    """The share link's end; None for users and tokens."""
 
     @cached_property
     def may_share(self) -> bool:
-        """Whether they may make share links; asks the database once, so ask in a thread or a template."""
+        """Whether they may create share links; may query the database once, so not for the event loop."""
         return self.user is not None and _has(self.user, SHARE)
 
     @cached_property
     def may_revoke(self) -> bool:
-        """Whether they may close share links; asks the database like ``may_share``."""
+        """Whether they may revoke share links; may query the database like ``may_share``."""
         return self.user is not None and _has(self.user, REVOKE)
 
     @property
     def is_guest(self) -> bool:
-        """Whether a share link let them in: they see no user data, nothing of the inside, and change nothing."""
+        """Whether they hold a share link: read only, without user data and ``INTERNAL``."""
         return self.kind == "link"
 
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
-        """The dimensions that they may see."""
+        """The dimensions that they may see, in the order of ``DIMENSIONS``."""
         return tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
 
 
-async def viewer(request: HttpRequest) -> Viewer | None:
-    """Return who asks, or None when they may see nothing.
+async def viewer_of(request: HttpRequest) -> Viewer | None:
+    """Return the request's viewer, or None without access.
 
-    A bearer token counts before the session, the session before a share link. Sets ``request.user`` to what was loaded.
+    A bearer token is read before the session, the session before a share link. Sets ``request.user``.
     """
     token = bearer(request)
     if token is not None:
         return Viewer("token") if good_token(token) else None
-    # Templates and context processors of the project may read `user`, and would load it a second time.
+    # Templates and context processors of the project read `user`, and would load it a second time.
     request.user = user = await request.auser()
     if user.is_authenticated and await sync_to_async(may_see)(user):
         return Viewer("user", user)
@@ -90,7 +88,7 @@ async def viewer(request: HttpRequest) -> Viewer | None:
 
 
 def may_see(user: User) -> bool:
-    """Whether a user may see the figures: active staff, superusers, and who has the permission; blocking."""
+    """Say whether a user may see the figures: active staff, superusers, users with the permission; blocking."""
     if not user.is_active:
         return False
     return bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False) or _has(user, VIEW))
@@ -103,17 +101,17 @@ def _has(user: User, permission: str) -> bool:
 
 
 async def guest(token: str) -> Viewer | None:
-    """Return who holds a share link that is open."""
+    """Return the viewer of an open share link, or None."""
     if not token or not get_tracking_settings().share_links:
         return None
     link = await sync_to_async(links.find)(token)
-    if link is None or not links.is_open(link, timezone.now()):
+    if link is None or links.state_of(link, timezone.now()) != "open":
         return None
     return Viewer("link", expires_at=link.expires_at)
 
 
 def bearer(request: HttpRequest) -> str | None:
-    """Return the request's bearer token; None without one, and where the settings have none to compare it with.
+    """Return the request's bearer token; None without one, or when the settings have no tokens.
 
     Source: RFC 6750, section 2.1.
     """
@@ -124,7 +122,8 @@ def bearer(request: HttpRequest) -> str | None:
 
 
 def good_token(token: str) -> bool:
-    """Say whether a token is one of the settings', in a time that does not tell how much of it is right."""
+    """Say whether a token is one of the settings'."""
+    # In constant time over all tokens, so that the answer's delay reveals no prefix.
     given = token.encode("utf-8", "surrogateescape")
     found = [hmac.compare_digest(given, known.encode()) for known in get_tracking_settings().api_tokens]
     return any(found)

@@ -1,9 +1,10 @@
-"""The public counter: how often one page was viewed, for everybody, where the project wants it."""
+"""The public counter: one page's views as JSON and as a badge, without a login."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from threading import Lock
 
 from django.db import Error
 from django.db.models import Sum
@@ -14,18 +15,53 @@ from django.views.decorators.http import require_safe
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.reading import in_database
-from codex_tracking.web.api import parameters
+from codex_tracking.web.api.parameters import PAGE, read_parameters
 from codex_tracking.web.query import QueryError
 
 SECONDS = 60
-"""How long an answer is good, here and in other people's caches."""
+"""Age up to which an answer is used again, here and in HTTP caches."""
 MOST = 1_000
-"""Pages whose count is remembered; about 200 kB."""
+"""Pages that are remembered; about 200 kB."""
 WIDTH, HEIGHT = 8, 20
-"""Pixels of a character, and of the badge."""
+"""Pixels: width of a character, height of the badge."""
 
-_known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-"""Database and path -> until when, and views; the oldest goes first."""
+
+class Remembered:
+    """Views of the pages asked for last, each for ``SECONDS``.
+
+    Args:
+        most: pages that are kept; the one fetched longest ago is dropped first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._lock = Lock()
+        self._views: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def get(self, alias: str, path: str) -> int | None:
+        """Return a page's views in a database; None when they are unknown or too old."""
+        until, views = self._views.get((alias, path), (0.0, 0))
+        return views if time.monotonic() < until else None
+
+    def put(self, alias: str, path: str, views: int) -> None:
+        """Remember a page's views."""
+        # WSGI threads share this; without the lock, another could drop the key before it is moved.
+        with self._lock:
+            self._views[alias, path] = (time.monotonic() + SECONDS, views)
+            self._views.move_to_end((alias, path))
+            if len(self._views) > self.most:
+                self._views.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all pages; for tests."""
+        with self._lock:
+            self._views.clear()
+
+
+remembered = Remembered(MOST)
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" aria-label="{text}">'
@@ -40,11 +76,11 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
     """Answer ``{"path": "/", "views": 5}``; any site may read it."""
     try:
         path = _path(request)
-        answer = JsonResponse({"path": path, "views": await views_of(path)})
+        answer = JsonResponse({"path": path, "views": await public_views(path)})
     except QueryError as error:
         return JsonResponse({"error": str(error), "expected": error.expected}, status=400)
     except Error:
-        return JsonResponse({"error": "The database does not answer.", "expected": "another try later"}, status=503)
+        return JsonResponse({"error": "The database is not available.", "expected": "a retry later"}, status=503)
     answer["Access-Control-Allow-Origin"] = "*"
     return _public(answer)
 
@@ -53,12 +89,12 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
 async def counter_svg(request: HttpRequest) -> HttpResponse:
     """Answer a badge such as "5 views"."""
     try:
-        views = await views_of(_path(request))
+        views = await public_views(_path(request))
     except QueryError as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     except Error:
         return HttpResponse(status=503)
-    # Not in the reader's language or with the reader's digits: one picture serves all of them.
+    # English for all readers: HTTP caches keep one picture for everybody.
     text = f"{views:,} {'view' if views == 1 else 'views'}"
     svg = format_html(SVG, text=text, width=WIDTH * len(text) + 12, height=HEIGHT)
     answer = HttpResponse(svg, content_type="image/svg+xml")
@@ -67,34 +103,30 @@ async def counter_svg(request: HttpRequest) -> HttpResponse:
 
 
 def _path(request: HttpRequest) -> str:
-    """Return the page that is asked for.
+    """Return the requested page.
 
     Raises:
-        Http404: there is no public counter.
+        Http404: the page has no public counter.
         QueryError: a bad path.
     """
     if not get_tracking_settings().public_counter:
         raise Http404
-    path: str = parameters.read([parameters.PAGE], request.GET, {})["path"]
+    path: str = read_parameters([PAGE], request.GET, {})["path"]
     if not path.startswith(get_tracking_settings().public_counter_prefixes):
         raise Http404
     return path
 
 
-async def views_of(path: str) -> int:
-    """Return a page's views, a minute old at most.
+async def public_views(path: str) -> int:
+    """Return a page's views of all days, at most a minute old.
 
-    Source: ``PageView`` rows alone, so that strangers cost one indexed query a page and minute, and Redis nothing.
+    Source: ``PageView`` rows alone. A page costs one indexed query a minute, however many ask.
     """
-    alias, now = database(), time.monotonic()
-    until, views = _known.get((alias, path), (0.0, 0))
-    if now < until:
-        return views
-    views = await in_database(stored_views, path)
-    _known[alias, path] = (now + SECONDS, views)
-    _known.move_to_end((alias, path))
-    if len(_known) > MOST:
-        _known.popitem(last=False)
+    alias = database()
+    views = remembered.get(alias, path)
+    if views is None:
+        views = await in_database(stored_views, path)
+        remembered.put(alias, path, views)
     return views
 
 

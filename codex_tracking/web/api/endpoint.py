@@ -1,4 +1,4 @@
-"""The description of an endpoint, and one call of it."""
+"""Endpoints of the API, and calls of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codex_tracking.web.query import Query, QueryError
 
 
 class UnknownError(Exception):
-    """There is nothing at this address for this viewer."""
+    """A part of the address names nothing that the viewer may read; answered with 404."""
 
     def __init__(self, error: QueryError) -> None:
         super().__init__(str(error))
@@ -26,7 +26,7 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, understood."""
+    """One request with its checked parameters."""
 
     request: HttpRequest
     viewer: Viewer
@@ -39,13 +39,13 @@ class Call:
 
     @property
     def period(self) -> Period:
-        """The days that are asked for."""
+        """The requested days."""
         return self.query.period
 
     def about(self, live: bool) -> dict[str, Any]:
-        """Return what every answer says about itself."""
-        said = {"name": self.query.name, "start": self.period.start.isoformat(), "end": self.period.end.isoformat()}
-        return {"at": self.now.isoformat(timespec="seconds"), "live": live, "period": said}
+        """Return the fields that every answer has: ``at``, ``live`` and ``period``."""
+        period = {"name": self.query.name, "start": self.period.start.isoformat(), "end": self.period.end.isoformat()}
+        return {"at": self.now.isoformat(timespec="seconds"), "live": live, "period": period}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""What each address of the JSON API answers, in one table that the views and the OpenAPI document are made from."""
+"""The JSON API's endpoints and their answers.
+
+``ENDPOINTS`` is the one table from which views, addresses and the OpenAPI document are made.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,8 @@ from codex_tracking.web.query import QueryError
 HOURS_OF_DAY = 24
 
 
-# --- answers ---
-
-
-async def summary(call: Call) -> dict[str, Any]:
-    """Return a period's figures, and those that they are compared with."""
+async def answer_summary(call: Call) -> dict[str, Any]:
+    """Return a period's figures, and those of the period compared with."""
     period, before = call.period, call.query.before
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
@@ -39,19 +39,19 @@ async def summary(call: Call) -> dict[str, Any]:
 
     found = await read(days_in(period, before), look)
     own, other = found.value
-    answer = call.about(found.live) | {"summary": figures(own)}
+    answer = call.about(found.live) | {"summary": rates_added(own)}
     if before is not None:
-        answer["comparison"] = _days(before) | {"summary": figures(other)}
+        answer["comparison"] = _days(before) | {"summary": rates_added(other)}
     return answer
 
 
-def figures(found: Summary) -> dict[str, int | float]:
-    """Return a summary with the rates that follow from it."""
+def rates_added(found: Summary) -> dict[str, int | float]:
+    """Return a summary with its rates."""
     rates = {name: getattr(found, name) for name in ("views_per_visit", "bounce_rate", "duration")}
     return asdict(found) | {name: round(rate, 4) for name, rate in rates.items()}
 
 
-async def series(call: Call) -> dict[str, Any]:
+async def answer_series(call: Call) -> dict[str, Any]:
     """Return a figure over time."""
     metric, wanted, query = call.values["metric"], call.values.get("step"), call.query
     if wanted is not None and wanted not in query.steps:
@@ -75,8 +75,8 @@ def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> li
     metric, step = call.values["metric"], call.query.step
     if step == "hour":
         points = _named(series_of(metric, period, step, deltas, uniques))
-        # Of two days, the hours up to this one of the second.
-        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.name == "24h" else points
+        # Two days have 48 points; the last 24 hours end with the current one.
+        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.rolling else points
     buckets: dict[str, list[Summary]] = {}
     for day, summary in days_of(period, deltas, uniques).figures.items():
         buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)
@@ -87,7 +87,7 @@ def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
     return [{"from": bucket, "value": n} for bucket, n in series.items()]
 
 
-async def breakdown(call: Call) -> dict[str, Any]:
+async def answer_breakdown(call: Call) -> dict[str, Any]:
     """Return a dimension's values."""
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
     if dimension not in call.viewer.dimensions:
@@ -96,7 +96,7 @@ async def breakdown(call: Call) -> dict[str, Any]:
     search = call.values.get("search", "").strip()
 
     def look(deltas: Deltas, _: Visitors) -> list[Figure]:
-        # One more than asked for tells whether there are more.
+        # One row above the limit tells whether there are more.
         return breakdown_of(dimension, call.period, deltas, limit + 1, search, offset=offset, order=order)
 
     found = await read(call.period.days, look)
@@ -114,7 +114,7 @@ def _row(figure: Figure, dimension: str) -> dict[str, Any]:
     return {"value": figure.value, "views": figure.views, secondary_of(dimension): figure.secondary}
 
 
-async def page(call: Call) -> dict[str, Any]:
+async def answer_page(call: Call) -> dict[str, Any]:
     """Return one page's own figures."""
     path, limit, period = call.values["path"], call.values["limit"], call.period
     found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
@@ -129,29 +129,29 @@ async def page(call: Call) -> dict[str, Any]:
     }
 
 
-async def live(call: Call) -> dict[str, Any]:
-    """Return today's figures; all who ask within a second share one look."""
+async def answer_live(call: Call) -> dict[str, Any]:
+    """Return today's figures; requests within one second share one read."""
     return (await get_live().latest()).as_dict()
 
 
-async def status(call: Call) -> dict[str, Any]:
-    """Return how the pipeline is."""
+async def answer_status(call: Call) -> dict[str, Any]:
+    """Return the state of the pipeline, as ``manage.py tracking_status --json`` does."""
     return (await tracking_status()).as_dict()
 
 
-async def dimensions(call: Call) -> dict[str, Any]:
-    """Return the names of what can be asked for."""
+async def answer_dimensions(call: Call) -> dict[str, Any]:
+    """Return the dimensions and tables that the viewer may read."""
     seen = call.viewer.dimensions
     known = [{"name": name, "secondary": secondary_of(name)} for name in seen]
     return {"dimensions": known, "tables": [*seen, "days", "hours"]}
 
 
-async def document(call: Call) -> dict[str, Any]:
+async def answer_openapi(call: Call) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    return openapi.document(ENDPOINTS)
+    return openapi.openapi_document(ENDPOINTS)
 
 
-async def download(call: Call) -> HttpResponseBase:
+async def answer_export(call: Call) -> HttpResponseBase:
     """Return a whole table as a file."""
     table, kind = call.values["table"], call.values["format"]
     allowed = (*call.viewer.dimensions, "days", "hours")
@@ -162,9 +162,9 @@ async def download(call: Call) -> HttpResponseBase:
     options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
     if "path" in call.values:
         if table != "page_source":
-            raise QueryError("path", "left out, except for page_source", call.values["path"])
+            raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
-    look = tables.look_of(table, call.period, **options)
+    look = tables.reader_of(table, call.period, **options)
     file = await files.spooled(call.period.days, look, kind)
     return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
 
@@ -178,29 +178,38 @@ GRAPH = (parameters.PERIOD_OR_HOURS, parameters.START, parameters.END, parameter
 FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER)
 
 ENDPOINTS = (
-    Endpoint("summary/", "summary", "Figures of a period", summary, "Summary", (*parameters.DAYS, parameters.COMPARE)),
-    Endpoint("series/", "series", "A figure over time", series, "Series", (*GRAPH, parameters.METRIC, parameters.STEP)),
+    Endpoint(
+        "summary/", "summary", "Figures of a period", answer_summary, "Summary", (*parameters.DAYS, parameters.COMPARE)
+    ),
+    Endpoint(
+        "series/", "series", "A figure over time", answer_series, "Series", (*GRAPH, parameters.METRIC, parameters.STEP)
+    ),
     Endpoint(
         "breakdown/{dimension}/",
         "breakdown",
         "Values of a dimension",
-        breakdown,
+        answer_breakdown,
         "Breakdown",
         (parameters.DIMENSION, *parameters.DAYS, *ROWS),
     ),
     Endpoint(
-        "page/", "page", "One page's own figures", page, "Page", (parameters.PAGE, *parameters.DAYS, parameters.LIMIT)
+        "page/",
+        "page",
+        "One page's own figures",
+        answer_page,
+        "Page",
+        (parameters.PAGE, *parameters.DAYS, parameters.LIMIT),
     ),
-    Endpoint("live/", "live", "Today's figures, at most a second old", live, "Live"),
-    Endpoint("dimensions/", "dimensions", "What can be asked for", dimensions, "Dimensions"),
-    Endpoint("status/", "status", "How the pipeline is", status, "Status", for_guests=False),
+    Endpoint("live/", "live", "Today's figures, at most a second old", answer_live, "Live"),
+    Endpoint("dimensions/", "dimensions", "Dimensions and tables", answer_dimensions, "Dimensions"),
+    Endpoint("status/", "status", "State of the pipeline", answer_status, "Status", for_guests=False),
     Endpoint(
         "export/{table}.{format}",
         "export",
         "A whole table as a file",
-        download,
+        answer_export,
         "File",
         (parameters.TABLE, parameters.FORMAT, *parameters.DAYS, *FILE),
     ),
-    Endpoint("openapi.json", "openapi", "This document", document, "Document"),
+    Endpoint("openapi.json", "openapi", "This document", answer_openapi, "Document"),
 )

@@ -17,25 +17,22 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from codex_tracking.stats.reading import read
-from codex_tracking.web.api.tables import Look, Row
+from codex_tracking.web.api.tables import TableReader, TableRow
 
 CHUNK_BYTES = 65_536
 MEMORY_BYTES = 1_000_000
-"""What a file may take of memory; a longer one waits on disk."""
-
-
-# --- files ---
+"""Memory per file; a larger one goes to a temporary file on disk."""
 
 
 def safe(cell: str | int) -> str | int:
-    """Return a cell that no spreadsheet takes for a formula.
+    """Return a cell that no spreadsheet evaluates as a formula.
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection
     """
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
-def csv_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+def csv_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str]:
     """Yield a table as CSV.
 
     Source: RFC 4180: CRLF, a header, quotes doubled.
@@ -49,7 +46,7 @@ def csv_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
         line.truncate()
 
 
-def json_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+def json_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str]:
     """Yield a table as a JSON array of objects, one on each line."""
     begin = "[\n"
     for row in rows:
@@ -58,18 +55,18 @@ def json_lines(names: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
     yield "\n]\n" if begin != "[\n" else "[]\n"
 
 
-FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[Row]], Iterator[str]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[TableRow]], Iterator[str]]]] = {
     "csv": ("text/csv; charset=utf-8; header=present", csv_lines),
     "json": ("application/json", json_lines),
 }
-"""Format -> its content type, and what writes it."""
+"""Format -> content type and writer."""
 
 
-async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
-    """Return a table as a file at its beginning, all of one moment.
+async def spooled(days: list[str], look: TableReader, kind: str) -> IO[bytes]:
+    """Return a table of one moment as an open file, positioned at its start.
 
-    A cursor that stays open while a slow client reads would hold a connection, and on SQLite hold up every flush; and
-    a flush in between would count twice what Redis held. So the database is read at once, into a file.
+    The database is read into the file before the response begins: a cursor that stays open for a slow client would
+    hold a connection, on SQLite block every flush, and a flush in between would make live views count twice.
     """
     spools = Spools()
     file: IO[bytes] | None = None
@@ -77,12 +74,12 @@ async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
         file = cast(IO[bytes], (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value)
         return file
     finally:
-        # Reads that a flush disturbed were repeated, the last one may have failed, and who asked may be gone.
+        # A read that a flush interrupted was repeated, and left a file each time.
         spools.end(keep=file)
 
 
 class Spools:
-    """The files of one export, of which one is kept; a thread that nobody waits for any more leaves none behind."""
+    """The files of one export, of which one is kept; a cancelled request's thread leaves none behind."""
 
     def __init__(self) -> None:
         self._saved: list[IO[bytes]] = []
@@ -90,7 +87,7 @@ class Spools:
         self._lock = Lock()
 
     def save(self, texts: Iterable[str]) -> IO[bytes]:
-        """Return a file that holds the texts, at its beginning."""
+        """Write texts into a new file and return it, positioned at its start."""
         spool = cast(IO[bytes], SpooledTemporaryFile(max_size=MEMORY_BYTES))  # noqa: SIM115
         try:
             for text in texts:
@@ -108,7 +105,7 @@ class Spools:
         return spool
 
     def end(self, keep: IO[bytes] | None) -> None:
-        """Close all files but one, also those that are still being written, when they are."""
+        """Close all files but one, and those still being written once they are complete."""
         with self._lock:
             self._ended = True
             for spool in self._saved:
@@ -117,23 +114,23 @@ class Spools:
 
 
 class Pieces:
-    """A file in pieces, closed by the response, or with it when a server forgets to; for WSGI."""
+    """A file's chunks for WSGI; closes the file with the response, or when the response is collected."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        # Django closes no response that a middleware was still busy with when the browser went away.
+        # Django does not close a response that was still in a middleware when the client disconnected.
         self._closing = finalize(self, file.close)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self._file.read(CHUNK_BYTES), b"")
 
     def close(self) -> None:
-        """Remove the file."""
+        """Close the file, which deletes it."""
         self._closing()
 
 
 class AsyncPieces(Pieces):
-    """The same for ASGI; a longer file is read from disk in a thread."""
+    """A file's chunks for ASGI, read in a thread."""
 
     __iter__ = None  # type: ignore[assignment]
 
@@ -146,8 +143,8 @@ def response_of(request: HttpRequest, file: IO[bytes], name: str, kind: str) -> 
     """Return a file as a download.
 
     Args:
-        request: tells ASGI from WSGI.
-        file: at its beginning; closed with the response.
+        request: an ``ASGIRequest`` gets an asynchronous response.
+        file: positioned at its start; closed with the response.
         name: letters, digits, ``.``, ``-`` and ``_``, without the suffix.
         kind: a key of ``FORMATS``.
     """

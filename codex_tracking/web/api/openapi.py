@@ -1,16 +1,14 @@
-"""The OpenAPI document of the JSON API, made from the table that also answers."""
+"""The OpenAPI document of the JSON API, generated from its endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codex_tracking import __version__
 from codex_tracking.stats.minutes import SHOWN
+from codex_tracking.web.api.endpoint import Endpoint
 from codex_tracking.web.api.parameters import Parameter
-
-if TYPE_CHECKING:
-    from codex_tracking.web.api.endpoint import Endpoint
 
 Schema = Mapping[str, Any]
 
@@ -20,7 +18,7 @@ TEXT = {"type": "string"}
 FLAG = {"type": "boolean"}
 
 
-def record(properties: Mapping[str, Schema], optional: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+def object_schema(properties: Mapping[str, Schema], optional: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     """Return the schema of an object that has these properties and no others."""
     required = [name for name in properties if name not in optional]
     return {
@@ -32,7 +30,7 @@ def record(properties: Mapping[str, Schema], optional: Sequence[str] = (), **mor
     }
 
 
-def many(schema: Schema) -> dict[str, Any]:
+def array_schema(schema: Schema) -> dict[str, Any]:
     """Return the schema of an array."""
     return {"type": "array", "items": schema}
 
@@ -46,70 +44,81 @@ COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
 DAY = {"type": "string", "format": "date"}
 SPAN = {"start": DAY, "end": DAY}
 ABOUT = {
-    "at": {"type": "string", "format": "date-time", "description": "When it was asked, in the site's time zone."},
-    "live": {**FLAG, "description": "False while Redis is away: the figures are the database's, and trail."},
-    "period": record({"name": TEXT, **SPAN}),
+    "at": {"type": "string", "format": "date-time", "description": "Time of the answer, in the site's time zone."},
+    "live": {
+        **FLAG,
+        "description": "False while Redis is not available: the figures are from the database and lag behind.",
+    },
+    "period": object_schema({"name": TEXT, **SPAN}),
 }
-POINT = record({"from": {**TEXT, "description": "First day, or hour such as 2026-01-31T09."}, "value": NUMBER})
+POINT = object_schema({"from": {**TEXT, "description": "First day, or hour such as 2026-01-31T09."}, "value": NUMBER})
 
 SCHEMAS: dict[str, Schema] = {
-    "Error": record({"error": TEXT, "expected": TEXT, "parameter": TEXT}, optional=["parameter"]),
-    "Figures": record(
+    "Error": object_schema({"error": TEXT, "expected": TEXT, "parameter": TEXT}, optional=["parameter"]),
+    "Figures": object_schema(
         {
             "views": WHOLE,
-            "visitors": {**WHOLE, "description": "Each day's added up."},
+            "visitors": {**WHOLE, "description": "Sum of the daily unique visitors."},
             "visits": WHOLE,
             "engaged": {**WHOLE, "description": "Visits with a second page view or an event."},
             "seconds": {**WHOLE, "description": "Duration of all visits."},
             "views_per_visit": NUMBER,
             "bounce_rate": {**NUMBER, "maximum": 1},
-            "duration": {**NUMBER, "description": "Seconds a visit."},
+            "duration": {**NUMBER, "description": "Seconds per visit."},
         }
     ),
-    "Summary": record(
-        {**ABOUT, "summary": ref("Figures"), "comparison": record({"period": record(SPAN), "summary": ref("Figures")})},
+    "Summary": object_schema(
+        {
+            **ABOUT,
+            "summary": ref("Figures"),
+            "comparison": object_schema({"period": object_schema(SPAN), "summary": ref("Figures")}),
+        },
         optional=["comparison"],
     ),
-    "Series": record(
+    "Series": object_schema(
         {
             **ABOUT,
             "metric": TEXT,
             "step": TEXT,
-            "points": many(POINT),
-            "comparison": record({"period": record(SPAN), "points": many(POINT)}),
+            "points": array_schema(POINT),
+            "comparison": object_schema({"period": object_schema(SPAN), "points": array_schema(POINT)}),
         },
         optional=["comparison"],
     ),
-    "Row": record({"value": TEXT, "views": WHOLE, "visits": WHOLE, "visitors": WHOLE}, optional=["visits", "visitors"]),
-    "Breakdown": record({**ABOUT, "dimension": TEXT, "rows": many(ref("Row")), "more": FLAG}),
-    "Page": record(
+    "Row": object_schema(
+        {"value": TEXT, "views": WHOLE, "visits": WHOLE, "visitors": WHOLE}, optional=["visits", "visitors"]
+    ),
+    "Breakdown": object_schema({**ABOUT, "dimension": TEXT, "rows": array_schema(ref("Row")), "more": FLAG}),
+    "Page": object_schema(
         {
             **ABOUT,
             "path": TEXT,
             "views": WHOLE,
             "visitors": WHOLE,
-            "entries": {**WHOLE, "description": "Visits that began here."},
-            "points": many(POINT),
-            "sources": many(ref("Row")),
+            "entries": {**WHOLE, "description": "Visits that began on this page."},
+            "points": array_schema(POINT),
+            "sources": array_schema(ref("Row")),
         }
     ),
-    "Live": record(
+    "Live": object_schema(
         {
             "now": {"type": ["integer", "null"], "description": "Visitors of the last five minutes."},
             "views": WHOLE,
             "visitors": WHOLE,
             "visits": WHOLE,
-            "minute": {**WHOLE, "description": "This minute, counted from 1970-01-01T00:00Z; it is not over."},
+            "minute": {**WHOLE, "description": "The current minute, counted from 1970-01-01T00:00Z."},
             "minutes": {
-                **many(WHOLE),
+                **array_schema(WHOLE),
                 "minItems": SHOWN,
                 "maxItems": SHOWN,
-                "description": "Views of each of the last minutes, this one at the end.",
+                "description": "Views of each of the last minutes, oldest first.",
             },
             "live": FLAG,
         }
     ),
-    "Dimensions": record({"dimensions": many(record({"name": TEXT, "secondary": TEXT})), "tables": many(TEXT)}),
+    "Dimensions": object_schema(
+        {"dimensions": array_schema(object_schema({"name": TEXT, "secondary": TEXT})), "tables": array_schema(TEXT)}
+    ),
     "Status": {
         "type": "object",
         "description": "As manage.py tracking_status --json prints it, without versions and checks; may grow.",
@@ -117,11 +126,11 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {"healthy": FLAG, "database_reachable": FLAG, "process": COUNTS, "store": {"type": "object"}},
     },
     "Document": {"type": "object"},
-    "File": many({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+    "File": array_schema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
 }
 
 
-def document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[str, Any]:
+def openapi_document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[str, Any]:
     """Return the document.
 
     Args:
@@ -135,7 +144,7 @@ def document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[str, Any
         "info": {
             "title": "codex-tracking",
             "version": __version__,
-            "description": "All that the dashboard shows. Days and hours are those of the site's time zone.",
+            "description": "The dashboard's figures. Days and hours are in the site's time zone.",
         },
         "servers": [{"url": server}],
         "security": [{"session": []}, {"token": []}],
@@ -151,11 +160,15 @@ def document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[str, Any
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    failures = {"401": "Nobody is logged in, or the token is wrong.", "403": "Not for this user.", "503": "Try later."}
+    failures = {
+        "401": "No session, or a wrong token.",
+        "403": "Permission denied.",
+        "503": "The database is not available; retry later.",
+    }
     if endpoint.parameters:
-        failures["400"] = "A parameter is wrong."
+        failures["400"] = "A parameter is unknown, missing or wrong."
     if any(parameter.place == "path" for parameter in endpoint.parameters):
-        failures["404"] = "There is no such table."
+        failures["404"] = "Unknown dimension or table."
     return {
         "operationId": endpoint.name,
         "summary": endpoint.summary,

@@ -1,4 +1,4 @@
-"""The API's parameters: one table that both reads them and describes them in the OpenAPI document."""
+"""The API's parameters, read from requests and described in the OpenAPI document by the same table."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from codex_tracking.hits.text import PATH_LIMIT, UNFIT
 from codex_tracking.stats.periods import STEPS
 from codex_tracking.stats.ranking import ORDERS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
-from codex_tracking.web.query import COMPARISONS, MENU, QueryError
+from codex_tracking.web.query import COMPARISONS, MENU, ROLLING, QueryError
 
 MOST_ROWS = 1_000
-"""Rows that one answer has at most; an export has all."""
+"""Rows of one answer; exports have all."""
 MOST_OFFSET = 100_000
-"""Rows that may be skipped; who wants to see more takes an export."""
+"""Rows that may be skipped; exports have all rows."""
 LONGEST_SEARCH = 200
 TABLES = (*DIMENSIONS, "days", "hours")
-"""What can be exported: a dimension's values, and the figures of each day or hour."""
+"""Tables for export: each dimension's values, and the figures of each day or hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Parameter:
     name: str
     description: str
     schema: Mapping[str, Any]
-    """JSON Schema: a string or an integer with its limits; ``read`` holds to all of them."""
+    """JSON Schema of a string or an integer; ``read`` checks type, enum and limits."""
     required: bool = False
     place: str = "query"
 
@@ -39,7 +39,7 @@ class Parameter:
         """Return the value of a parameter.
 
         Raises:
-            QueryError: it is not what ``schema`` says.
+            QueryError: it does not match ``schema``.
         """
         if self.schema["type"] == "integer":
             return self._number(text)
@@ -60,7 +60,7 @@ class Parameter:
 
     @property
     def expected(self) -> str:
-        """What the parameter must be, in words."""
+        """The schema in words; completes "must be ..."."""
         schema = self.schema
         if "x-expected" in schema:
             return str(schema["x-expected"])
@@ -81,10 +81,8 @@ def _number(least: int, most: int, default: int) -> dict[str, Any]:
 
 def _period(names: Iterable[str]) -> Parameter:
     expected = f"one of {', '.join(names)}, custom, or a number of days such as 14d"
-    said = (
-        "Days by name, or by number such as `14d`. The dashboard's own when omitted; `custom` where `start` is given."
-    )
-    return Parameter("period", said, {"type": "string", "minLength": 1, "maxLength": 10, "x-expected": expected})
+    text = "A name, or a number of days such as `14d`. The dashboard's default when omitted; `custom` with `start`."
+    return Parameter("period", text, {"type": "string", "minLength": 1, "maxLength": 10, "x-expected": expected})
 
 
 _DAY = {"type": "string", "format": "date", "maxLength": 10, "x-expected": "an ISO date such as 2026-01-31"}
@@ -97,42 +95,46 @@ _PATH = {
 }
 
 # By the hour only a series is kept.
-PERIOD = _period([name for name in MENU if name != "24h"])
+PERIOD = _period([name for name in MENU if name != ROLLING])
 PERIOD_OR_HOURS = _period(MENU)
 START = Parameter("start", "First day of a `custom` period; `end` when omitted.", _DAY)
 END = Parameter("end", "Last day of a `custom` period; today when omitted.", _DAY)
 DAYS = (PERIOD, START, END)
 COMPARE = Parameter(
-    "compare", "Adds the same elapsed part of the period before, or of a year ago.", _one_of(COMPARISONS, "off")
+    "compare",
+    "Adds the same elapsed part of the previous period, or of the same period last year.",
+    _one_of(COMPARISONS, "off"),
 )
 METRIC = Parameter("metric", f"The figure; by the hour {' and '.join(BY_HOUR)}.", _one_of(METRICS, "views"))
-STEP = Parameter("step", "What one point stands for; what suits the period when omitted.", _one_of(STEPS))
-LIMIT = Parameter("limit", "How many rows.", _number(1, MOST_ROWS, 10))
-OFFSET = Parameter("offset", "How many rows to leave out at the beginning.", _number(0, MOST_OFFSET, 0))
+STEP = Parameter("step", "The span of one point; depends on the period's length when omitted.", _one_of(STEPS))
+LIMIT = Parameter("limit", "Number of rows.", _number(1, MOST_ROWS, 10))
+OFFSET = Parameter("offset", "Number of rows to skip.", _number(0, MOST_OFFSET, 0))
 SEARCH = Parameter(
-    "search", "Only values that contain this, whatever its case.", {"type": "string", "maxLength": LONGEST_SEARCH}
+    "search", "Only values that contain this text, ignoring case.", {"type": "string", "maxLength": LONGEST_SEARCH}
 )
 ORDER = Parameter(
     "order", "Largest first by views, by visits (for pages: by visitors), or by value.", _one_of(ORDERS, "views")
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)
-PAGE_FILTER = Parameter("path", "Of the table `page_source` only this page's sources.", _PATH)
-DIMENSION = Parameter("dimension", "What the values are.", _one_of(DIMENSIONS), required=True, place="path")
+PAGE_FILTER = Parameter("path", "For the table `page_source`: only this page's sources.", _PATH)
+DIMENSION = Parameter("dimension", "The dimension.", _one_of(DIMENSIONS), required=True, place="path")
 TABLE = Parameter("table", "A dimension, `days` or `hours`.", _one_of(TABLES), required=True, place="path")
 FORMAT = Parameter("format", "The file's format.", _one_of(("csv", "json")), required=True, place="path")
 
 
-def read(known: Iterable[Parameter], given: QueryDict, in_path: Mapping[str, str]) -> dict[str, Any]:
+def read_parameters(known: Iterable[Parameter], given: QueryDict, in_path: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a request's parameters, defaults included; those without a default are left out.
 
     Raises:
-        QueryError: one is unknown, missing, given twice, or not what its schema says.
+        QueryError: one is unknown, missing, given twice, or does not match its schema.
     """
     table = {parameter.name: parameter for parameter in known}
     query = [name for name, parameter in table.items() if parameter.place == "query"]
     for name, values in given.lists():
         if name not in query:
-            raise QueryError("parameters", f"among {', '.join(query)}" if query else "left out", name)
+            expected = f"one of {', '.join(query)}" if query else "no parameter"
+            message = f"Unknown parameter {name[:100]!r}; known: {', '.join(query) or 'none'}"
+            raise QueryError(name[:100], expected, name, message)
         if len(values) > 1:
             raise QueryError(name, "given once", ", ".join(values))
     found: dict[str, Any] = {}
@@ -141,7 +143,8 @@ def read(known: Iterable[Parameter], given: QueryDict, in_path: Mapping[str, str
         if text is not None:
             found[name] = parameter.read(text)
         elif parameter.required:
-            raise QueryError(name, parameter.expected, "")
+            message = f"Missing parameter {name!r}; expected: {parameter.expected}"
+            raise QueryError(name, parameter.expected, "", message)
         elif "default" in parameter.schema:
             found[name] = parameter.schema["default"]
     return found

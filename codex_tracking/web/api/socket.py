@@ -17,17 +17,17 @@ from codex_tracking.stats.live import Live, get_live
 from codex_tracking.web.access.handshake import allowed_user, same_site
 
 SOCKETS_PER_USER = 5
-"""In each process."""
+"""Per process."""
 LONGEST_MESSAGE = 1_024
-"""Bytes that a browser may send at a time; nothing that it sends means anything to us."""
+"""Bytes of one message from a browser; all messages are ignored."""
 CHECK_SECONDS = 30.0
-"""How often is asked whether the user may still see the figures."""
+"""Interval of the checks that the user still has access."""
 REFUSED, TOO_BIG, LATER = 4403, 1009, 1013
-"""Closing codes: ours for "you may not", the standard's for a message that is too big, and for "try again later"."""
+"""Close codes: 4403 is ours for missing access, 1009 (message too big) and 1013 (try again later) are registered."""
 
 
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Sends ``live.Snapshot`` as JSON at once, and whenever it changed, at most once a second."""
+    """Sends ``live.Snapshot`` as JSON on connect and on each change, at most once a second."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,11 +39,11 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             await super().__call__(*args)
         finally:
-            # However it ends: a server that stops does not always say so before.
+            # Servers may stop without calling disconnect().
             self._forget()
 
     async def connect(self) -> None:
-        """Let staff in who come from a page of this site; others get 403 instead of a websocket."""
+        """Accept viewers from pages of this site; reject all others with 403."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
         user = await self._allowed() if same_site(headers, self.scope.get("scheme") == "wss") else ""
         if not user:
@@ -52,14 +52,14 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         live = get_live()
         await self.accept()
         if live.sockets[user] >= SOCKETS_PER_USER:
-            await self.close(REFUSED, f"at most {SOCKETS_PER_USER} at a time")
+            await self.close(REFUSED, f"at most {SOCKETS_PER_USER} connections per user")
             return
         live.sockets[user] += 1
         self._live, self._user = live, user
         self._task = asyncio.create_task(self._serve(live), name="codex_tracking.viewer")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Ignore what comes, and hang up on what is too long."""
+        """Ignore a message; close the connection when it is too long."""
         size = len(bytes_data) if bytes_data is not None else len((text_data or "").encode("utf-8", "replace"))
         if size > LONGEST_MESSAGE and self._live is not None:
             self._forget()
@@ -80,19 +80,19 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._task.cancel()
 
     async def _serve(self, live: Live) -> None:
-        """Send, and look from time to time whether the user still may see it."""
+        """Send snapshots until the connection ends or the user loses access."""
         sending = asyncio.create_task(self._send(live))
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
                 if await self._allowed() != self._user:
-                    await self.close(REFUSED, "logged out, or no longer allowed")
+                    await self.close(REFUSED, "logged out, or access was removed")
                     return
         except Error:
-            # Nobody can say whether they still may.
-            await self.close(LATER, "the database is away")
+            # Without the database the access cannot be checked.
+            await self.close(LATER, "the database is not available")
         finally:
             sending.cancel()
-            # A browser that is gone ends the sending with an error, which is nobody's fault.
+            # Sending to a closed connection raises; that is expected here and not logged.
             await asyncio.wait({sending})
             sending.cancelled() or sending.exception()
 
@@ -102,7 +102,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.send(json.dumps(snapshot.as_dict()))
 
     async def _allowed(self) -> str:
-        """Return the primary key of the user who may see the figures, as text; empty when there is none."""
+        """Return the primary key, as text, of the session's user; empty without access."""
         cookies = [value.decode("latin-1") for name, value in self.scope["headers"] if name.lower() == b"cookie"]
         key = parse_cookie("; ".join(cookies)).get(settings.SESSION_COOKIE_NAME, "")
         return str(await database_sync_to_async(allowed_user)(key)) if key else ""

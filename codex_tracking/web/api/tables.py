@@ -1,33 +1,33 @@
-"""Tables that can be exported."""
+"""Tables for export: readers of their column names and rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from codex_tracking.stats import summary
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import secondary_of
 from codex_tracking.stats.series import series_of
+from codex_tracking.stats.summary import days_of
 
-Row = tuple[str | int, ...]
-Look = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[Row]]]
+TableRow = tuple[str | int, ...]
+TableReader = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[TableRow]]]
 
 PAIRS = {
     "page_source": ("page", "source"),
     "event_value": ("event", "value"),
     "error_referrer": ("error", "referrer"),
 }
-"""Dimensions whose values are two with a tab between them, and what these are."""
+"""Dimensions whose values have two parts with a tab between -> names of the parts."""
 
 
-def table_of(dimension: str, period: Period, **options: Any) -> Look:
-    """Return what reads a dimension's table; ``options`` are those of ``figures_of``."""
+def dimension_table(dimension: str, period: Period, **options: Any) -> TableReader:
+    """Return the reader of a dimension's table; ``options`` are those of ``figures_of``."""
     names = PAIRS.get(dimension, (dimension,))
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
         figures = figures_of(dimension, period, deltas, **options)
         return (*names, "views", secondary_of(dimension)), (
             (*_parts(figure.value, len(names)), *figure[1:]) for figure in figures
@@ -41,29 +41,29 @@ def _parts(value: str, count: int) -> tuple[str, ...]:
     return (*parts, *[""] * (count - len(parts)))
 
 
-def hours_of(period: Period) -> Look:
-    """Return what reads the table of hours."""
+def hour_table(period: Period) -> TableReader:
+    """Return the reader of the table of hours."""
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
         views, visits = (series_of(metric, period, "hour", deltas, {}) for metric in ("views", "visits"))
         return ("hour", "views", "visits"), ((hour, n, visits[hour]) for hour, n in views.items())
 
     return look
 
 
-def days_of(period: Period) -> Look:
-    """Return what reads the table of days."""
+def day_table(period: Period) -> TableReader:
+    """Return the reader of the table of days."""
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
-        days = summary.days_of(period, deltas, uniques).figures
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        days = days_of(period, deltas, uniques).figures
         names = ("views", "visitors", "visits", "engaged", "seconds")
         return ("day", *names), ((day, *(getattr(days[day], name) for name in names)) for day in period.days)
 
     return look
 
 
-def look_of(table: str, period: Period, **options: Any) -> Look:
-    """Return what reads a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
+def reader_of(table: str, period: Period, **options: Any) -> TableReader:
+    """Return the reader of a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
     if table == "days":
-        return days_of(period)
-    return hours_of(period) if table == "hours" else table_of(table, period, **options)
+        return day_table(period)
+    return hour_table(period) if table == "hours" else dimension_table(table, period, **options)

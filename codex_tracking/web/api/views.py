@@ -1,4 +1,4 @@
-"""The JSON API's views: who may ask, what was asked, and what is answered when it cannot be."""
+"""The JSON API's views: access, parameters and errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access import headers
-from codex_tracking.web.access import viewer as viewer_module
-from codex_tracking.web.access.viewer import Viewer
-from codex_tracking.web.api import parameters
+from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
+from codex_tracking.web.api.parameters import PERIOD, read_parameters
 from codex_tracking.web.query import QueryError, read_query
 
 logger = logging.getLogger(__name__)
@@ -31,16 +30,16 @@ def view_of(endpoint: Endpoint) -> Any:
         viewer: Viewer | None = None
         try:
             if request.method != "GET":
-                response = _error(405, "Only GET is answered here.", "GET")
+                response = _error(405, f"Method {request.method} is not allowed.", "GET")
                 response["Allow"] = "GET"
                 return headers.private(response, None)
-            viewer = await viewer_module.viewer(request)
+            viewer = await viewer_of(request)
             return headers.private(await _answer(endpoint, request, viewer, in_path), viewer)
         except Error as error:
             logger.error("The API cannot read the database: %s", type(error).__name__)
-            return headers.private(_error(503, "The database does not answer.", "another try later"), viewer)
+            return headers.private(_error(503, "The database is not available.", "a retry later"), viewer)
 
-    # Nothing here changes anything, so that a POST is told 405 and not that its CSRF token is missing.
+    # No endpoint changes data. Without this, a POST would get 403 for a missing CSRF token instead of 405.
     return csrf_exempt(view)
 
 
@@ -50,40 +49,42 @@ async def _answer(
     if viewer is None:
         return await _refused(request)
     if viewer.is_guest and not endpoint.for_guests:
-        return _error(403, "A share link does not open this.", "a login")
+        return _error(403, "Share links cannot read this endpoint.", "a staff session or an API token")
     try:
-        found = await endpoint.answer(await _understood(endpoint, request, viewer, in_path))
+        answer = await endpoint.answer(await _call_of(endpoint, request, viewer, in_path))
     except UnknownError as error:
         return _error(404, str(error), error.expected)
     except QueryError as error:
-        # An address that does not exist, not a question that was put badly.
-        missing = error.parameter in in_path
+        # A wrong part of the path is an address that does not exist; a wrong parameter is a bad request.
+        missing = error.parameter in in_path and in_path[error.parameter][:100] == error.got
         return _error(404 if missing else 400, str(error), error.expected, error.parameter)
-    return found if isinstance(found, HttpResponseBase) else JsonResponse(found)
+    return answer if isinstance(answer, HttpResponseBase) else JsonResponse(answer)
 
 
-async def _understood(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_path: dict[str, str]) -> Call:
-    values = parameters.read(endpoint.parameters, request.GET, in_path)
+async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_path: dict[str, str]) -> Call:
+    values = read_parameters(endpoint.parameters, request.GET, in_path)
     if values.get("period", "custom") != "custom" and ("start" in values or "end" in values):
-        raise QueryError("period", "custom where start or end is given", values["period"])
+        raise QueryError("period", "custom when start or end is given", values["period"])
     now = site_now()
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
     asked = {"compare": "off"} | {name: str(values[name]) for name in names if name in values}
     query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first)
-    if query.name == "24h" and parameters.PERIOD in endpoint.parameters:
-        raise QueryError("period", parameters.PERIOD.expected, "24h")
+    if query.rolling and PERIOD in endpoint.parameters:
+        raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)
 
 
 async def _refused(request: HttpRequest) -> JsonResponse:
-    if viewer_module.bearer(request) is None and (await request.auser()).is_authenticated:
-        return _error(403, "You may not see the figures.", f"a staff member, or the permission {viewer_module.VIEW}")
-    response = _error(401, "Who asks?", "a session, or Authorization: Bearer with a token of the settings")
+    if bearer(request) is None and (await request.auser()).is_authenticated:
+        return _error(403, "Permission denied.", f"a staff member, or a user with the permission {VIEW}")
+    response = _error(
+        401, "Authentication required.", "a staff session, or Authorization: Bearer with one of api_tokens"
+    )
     response["WWW-Authenticate"] = 'Bearer realm="codex_tracking"'
     return response
 
 
 def _error(status: int, error: str, expected: str, parameter: str = "") -> JsonResponse:
-    said = {"error": error, "expected": expected}
-    return JsonResponse(said | ({"parameter": parameter} if parameter else {}), status=status)
+    body = {"error": error, "expected": expected}
+    return JsonResponse(body | ({"parameter": parameter} if parameter else {}), status=status)

@@ -1,4 +1,4 @@
 """The dashboard's pages.
 
-In: a request and a viewer. Out: HTML. Figures come from ``stats``, ready to be shown from the modules here.
+In: a request and a viewer. Out: HTML. ``stats`` returns the figures; the modules here format them.
 """

@@ -1,4 +1,4 @@
-"""The first page, ready to be shown."""
+"""The dashboard's board: figures, formatted for the templates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.http import Http404
 from django.utils.translation import gettext as _
 
 from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
-from codex_tracking.web.dashboard.cards import CardView, Link, card_view, sources_of_page
+from codex_tracking.web.dashboard.addresses import Link
+from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
-from codex_tracking.web.dashboard.heatmap import Heat, heat_of
+from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
 from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
 from codex_tracking.web.dashboard.sparkline import Strip, strip_of
@@ -31,9 +33,9 @@ class Board:
     """Payload for ``line_chart``."""
     steps: tuple[Link, ...]
     remark: str
-    """What the reader should know about these numbers; mostly empty."""
+    """A note on the figures; mostly empty."""
     cards: tuple[CardView, ...]
-    heat: Heat
+    heat: Heatmap
     empty: bool
     live: bool
     strip: Strip | None = None
@@ -41,16 +43,16 @@ class Board:
 
 
 def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[str]) -> Board:
-    """Put the dashboard together.
+    """Return the dashboard's board.
 
     Args:
-        query: what is shown.
-        figures: of that period, with the card of each tab that the query chooses.
+        query: period, comparison, metric, step and tabs.
+        figures: of the query's period, with a card for each of its tabs.
         root: where the dashboard is.
         now: in the site's time zone.
-        dimensions: those that the viewer may see.
+        dimensions: those allowed for the viewer.
     """
-    # A site that was not there yet is no comparison.
+    # Before the site had views, there is nothing to compare with.
     compared = figures.previous is not None and bool(figures.previous.views)
     return Board(
         menu=menu_of(query, figures.before if compared else None),
@@ -63,7 +65,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
             for name in TABS
             if query.tab(name) in dimensions
         ),
-        heat=heat_of(figures.heat),
+        heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
         strip=strip_of(figures.minutes),
@@ -77,14 +79,11 @@ def card_of(figures: Overview, dimension: str) -> Card:
 
 
 def _remark(query: Query) -> str:
-    if query.name == "24h":
-        return _("Visitors are counted by the day: the cards show yesterday and today as a whole.")
+    if query.rolling:
+        return _("The cards below cover all of yesterday and today; visitors cannot be counted by the hour.")
     if query.graphed != query.metric:
-        return _("By the hour there are views and visits; the chart shows views.")
+        return _("Only views and visits are available by the hour; the chart shows views.")
     return ""
-
-
-# --- one page of the site ---
 
 
 def page_board_of(
@@ -96,12 +95,12 @@ def page_board_of(
     root: str,
     now: datetime,
 ) -> Board:
-    """Put one page's dashboard together.
+    """Return the board of one page's dashboard.
 
     Args:
-        query: what is shown.
+        query: period, comparison, metric, step and tabs.
         found: the page's figures.
-        earlier: those compared with, of as much of their period as has passed of this one.
+        earlier: those of the period compared with, cut to the same elapsed part.
         series: bucket -> figure.
         previous: the same of the period compared with.
         root: where the dashboard is.
@@ -114,7 +113,25 @@ def page_board_of(
         steps=steps_of(query, f"{root}page/", path=found.path),
         remark="",
         cards=(sources_of_page(found, query, root),),
-        heat=heat_of([[0] * 24] * 7),
+        heat=heatmap_of([[0] * 24] * 7),
         empty=not found.views,
         live=True,
     )
+
+
+def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:
+    """Return the template of one part of the board, and its context.
+
+    Raises:
+        Http404: the board has no such part.
+    """
+    if part == "kpis":
+        return "kpis", {"kpis": board.kpis}
+    if part == "chart":
+        return "series", {"chart": board.chart, "steps": board.steps, "remark": board.remark}
+    if part == "heat":
+        return "heat", {"heat": board.heat}
+    for card in board.cards:
+        if card.name == part:
+            return "card", {"card": card}
+    raise Http404

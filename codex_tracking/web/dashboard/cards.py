@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.addresses import Link, details_url, page_url, query_string, with_tab
 from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 
 ROWS = 10
 """Rows of a card."""
 
 NAMED = frozenset({"country", "language", "channel", "device", "excluded"})
-"""Dimensions whose values have names, by which they are searched and sorted; there are few of each."""
+"""Dimensions whose few values have translated names, by which they are searched and sorted."""
 
 UNITS = {
     "path": ("views", "visitors"),
@@ -31,25 +31,14 @@ UNITS = {
     "excluded": ("requests", ""),
     "bot": ("requests", ""),
 }
-"""What a dimension's counts are called: the one that is measured, and the secondary one; views and visits else."""
+"""Dimension -> names of its measured and its secondary count; views and visits by default."""
 
 PAGES = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A link among others."""
-
-    label: str
-    url: str
-    here: bool = False
-    key: str = ""
-    """Finds the link again when the page around it was replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class ValueRow:
     """One value."""
 
     label: str
@@ -65,14 +54,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """One card, ready to be shown."""
+    """One card, formatted."""
 
     name: str
     title: str
     dimension: str
     heading: str
     unit: str
-    rows: tuple[Row, ...]
+    rows: tuple[ValueRow, ...]
     tabs: tuple[Link, ...]
     subtabs: tuple[Link, ...]
     details: str
@@ -81,28 +70,28 @@ class CardView:
 
 
 def units(dimension: str) -> tuple[str, str]:
-    """Return what the measured count and the secondary one are called; the latter is empty where there is none."""
+    """Return the names of the measured and the secondary count; the second is empty when there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
 def measured(dimension: str, figure: Figure) -> int:
-    """Return the count by which a dimension's values are compared."""
+    """Return the measured count of a value: visits for dimensions in ``BY_VISITS``, views for others."""
     return figure.secondary if dimension in BY_VISITS else figure.views
 
 
-def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
+def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[ValueRow, ...]:
     """Return figures as rows.
 
     Args:
-        figures: the largest first, as far as they are ordered by their count.
-        total: what the shares are of; 0 for no shares.
+        figures: in the order of the rows.
+        total: 100 percent of the shares; 0 for no shares.
         root: where the dashboard is.
     """
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(
-        Row(
+        ValueRow(
             label=labels.name_of(dimension, figure.value),
             value=figure.value,
             count=numbers.whole(count),
@@ -115,16 +104,6 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
     )
 
 
-def page_url(path: str, query: Query, root: str) -> str:
-    """Return the address of one page's own dashboard."""
-    return f"{root}page/{query.url(path=path)}"
-
-
-def details_url(dimension: str, query: Query, root: str) -> str:
-    """Return the address of a dimension's whole table."""
-    return f"{root}details/{quote(dimension)}/{query.url()}"
-
-
 def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[str]) -> CardView:
     """Return a card with the tab that the query chooses.
 
@@ -132,7 +111,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         name: a key of ``TABS``.
         figures: of that tab's dimension.
         root: where the dashboard is.
-        dimensions: those among which the viewer may choose.
+        dimensions: those allowed for the viewer.
     """
     dimension = query.tab(name)
     return CardView(
@@ -150,7 +129,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
 
 
 def sources_of_page(found: Page, query: Query, root: str) -> CardView:
-    """Return the card of where one page's visitors came from."""
+    """Return the card with the sources of one page's visits."""
     return CardView(
         name="page-sources",
         title=str(labels.DIMENSIONS["source"]),
@@ -172,7 +151,7 @@ def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequen
     return tuple(
         Link(
             str(labels.DIMENSIONS[each]) if each in CAMPAIGNS else labels.tab_name(each),
-            root + query.showing(name, each).url(),
+            root + query_string(with_tab(query, name, each)),
             each == dimension or (each in CAMPAIGNS and dimension in CAMPAIGNS),
             f"{name}-{each}",
         )
@@ -184,6 +163,11 @@ def _subtabs(name: str, dimension: str, query: Query, root: str) -> tuple[Link, 
     if dimension not in CAMPAIGNS:
         return ()
     return tuple(
-        Link(labels.tab_name(each), root + query.showing(name, each).url(), each == dimension, f"{name}-sub-{each}")
+        Link(
+            labels.tab_name(each),
+            root + query_string(with_tab(query, name, each)),
+            each == dimension,
+            f"{name}-sub-{each}",
+        )
         for each in CAMPAIGNS
     )

@@ -1,9 +1,9 @@
-"""The graph's data, and the names of its points."""
+"""The chart's payload, and the names of its points."""
 
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -13,34 +13,26 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.periods import Step
-from codex_tracking.stats.summary import Summary
 from codex_tracking.web.dashboard import labels
-from codex_tracking.web.dashboard.cards import Link
+from codex_tracking.web.dashboard.addresses import Link, query_string
 from codex_tracking.web.dashboard.plot import full_day, short_day
 from codex_tracking.web.query import Query
 
-Hours = Mapping[str, Mapping[str, float]]
-"""``views`` and ``visits`` of each hour of the last days."""
-
 
 def steps_of(query: Query, root: str, **extra: str) -> tuple[Link, ...]:
-    """Return the steps by which the chart can be drawn; none when there is no choice."""
+    """Return links to the steps by which the chart can be drawn; none when there is only one."""
     if len(query.steps) < 2:
         return ()
     return tuple(
         Link(
             str(labels.STEPS[step]),
-            root + replace(query, wanted_step=step).url(**extra),
+            root + query_string(replace(query, wanted_step=step), **extra),
             step == query.step,
             f"step-{step}",
         )
         for step in query.steps
     )
-
-
-# --- the chart ---
 
 
 def chart_of(
@@ -51,14 +43,14 @@ def chart_of(
     Args:
         series: bucket -> figure, hours as ``2026-01-31T09``, all others by their first day.
         previous: the same of the period compared with; empty without.
-        now: in the site's time zone; what comes after it is no point of the line.
+        now: in the site's time zone; later buckets have no value yet.
         unit: name of the figure; that of the metric when empty.
     """
     step = query.step
     buckets = list(series)
     current = now.strftime("%Y-%m-%dT%H") if step == "hour" else now.date().isoformat()
     values = [None if bucket > current else value for bucket, value in series.items()]
-    come = [bucket for bucket in buckets if bucket <= current]
+    begun = [bucket for bucket in buckets if bucket <= current]
     label = unit or str(labels.METRICS[query.graphed])
     datasets: list[dict[str, Any]] = [{"label": label, "data": values}]
     if query.compared and any(previous.values()):
@@ -76,12 +68,12 @@ def chart_of(
         "metric": query.graphed,
         "points": [(axis_name(bucket, step, query.period.length), bucket_name(bucket, step)) for bucket in buckets],
         "datasets": datasets,
-        "unfinished": bool(come) and _end(come[-1], step) > now.replace(tzinfo=None),
+        "unfinished": bool(begun) and _end(begun[-1], step) > now.replace(tzinfo=None),
     }
 
 
 def _end(bucket: str, step: Step) -> datetime:
-    """Return the moment at which a bucket is over."""
+    """Return the end of a bucket, in the site's time zone."""
     if step == "hour":
         return datetime.fromisoformat(f"{bucket}:00") + timedelta(hours=1)
     day = date.fromisoformat(bucket)
@@ -93,7 +85,7 @@ def _end(bucket: str, step: Step) -> datetime:
 
 
 def bucket_name(bucket: str, step: Step) -> str:
-    """Write a bucket in full."""
+    """Return a bucket's full name."""
     if step == "hour":
         day, _t, hour = bucket.partition("T")
         return f"{full_day(date.fromisoformat(day))}, {hour_name(int(hour))}"
@@ -106,7 +98,7 @@ def bucket_name(bucket: str, step: Step) -> str:
 
 
 def axis_name(bucket: str, step: Step, days: int) -> str:
-    """Write a bucket as short as an axis needs."""
+    """Return a bucket's short name, for the axis."""
     if step == "hour":
         day, _t, hour = bucket.partition("T")
         return hour_name(int(hour)) if days <= 2 else short_day(date.fromisoformat(day))
@@ -116,28 +108,6 @@ def axis_name(bucket: str, step: Step, days: int) -> str:
 
 
 def hour_name(hour: int) -> str:
-    """Write an hour of the day."""
+    """Return an hour of the day as text."""
     # Translators: an hour in Django's time format syntax, such as "9 AM" or "9 Uhr".
     return time_format(time(hour), pgettext("time format", "g A"))
-
-
-def last_hours(figures: Overview, query: Query, hours: Hours, now: datetime) -> Overview:
-    """Return an overview of yesterday and today with series and summaries cut to the last 24 hours."""
-    current = now.strftime("%Y-%m-%dT%H")
-    buckets = [bucket for bucket in hours["views"] if bucket <= current]
-    newest, older = buckets[-24:], buckets[-48:-24] if query.compared else []
-    series = hours[query.graphed]
-    return replace(
-        figures,
-        summary=_summary(hours, newest),
-        previous=_summary(hours, older) if older else None,
-        series={bucket: series[bucket] for bucket in newest},
-        previous_series={bucket: series[bucket] for bucket in older},
-    )
-
-
-def _summary(hours: Hours, buckets: Sequence[str]) -> Summary:
-    return Summary(
-        views=round(sum(hours["views"][bucket] for bucket in buckets)),
-        visits=round(sum(hours["visits"][bucket] for bucket in buckets)),
-    )

@@ -1,4 +1,4 @@
-"""The guard around the dashboard's views: who is let in, and what others are answered."""
+"""Access to the dashboard's views: viewers pass, all others get the login page or 403."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve,
 from django.views.decorators.http import require_safe
 
 from codex_tracking.web.access import headers
-from codex_tracking.web.access import viewer as viewer_module
 from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.access.viewer import Viewer, viewer_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +29,9 @@ Page = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 
 def for_viewers(view: Page) -> Page:
-    """Let only those see a page who may; send visitors to the login page, and answer 403 to all others.
+    """Pass the viewer to a view; redirect visitors to the login page, and answer 403 to all others.
 
-    Without the database the page says so with status 503.
+    Answers 503 when the database is not available.
     """
 
     @require_safe
@@ -40,10 +39,10 @@ def for_viewers(view: Page) -> Page:
     async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
         viewer: Viewer | None = None
         try:
-            viewer = await viewer_module.viewer(request)
+            viewer = await viewer_of(request)
             response = await _refused(request) if viewer is None else await view(request, viewer, **arguments)
         except DatabaseError:
-            logger.exception("The dashboard cannot read the database.")
+            logger.exception("The dashboard cannot read the database; it answered 503.")
             response = await sync_to_async(_unavailable)()
         return protect(headers.private(response, viewer))
 
@@ -52,14 +51,14 @@ def for_viewers(view: Page) -> Page:
 
 async def _refused(request: HttpRequest) -> HttpResponse:
     user = await request.auser()
-    # A login page fits into no card of another page.
+    # The script would put the login page into a card of the page that it is on.
     if not user.is_anonymous or request.headers.get("X-Requested-With") == "XMLHttpRequest":
         raise PermissionDenied
     return redirect_to_login(request.get_full_path(), login_url())
 
 
 def login_url() -> str:
-    """Return the project's login page; the admin's when ``LOGIN_URL`` leads nowhere."""
+    """Return the project's login page; the admin's when no view answers at ``LOGIN_URL``."""
     try:
         url = resolve_url(settings.LOGIN_URL)
         if not urlsplit(url).netloc:
@@ -73,5 +72,5 @@ def login_url() -> str:
 
 
 def _unavailable() -> HttpResponse:
-    # Without the request, so that no context processor asks the database again.
+    # Without the request: context processors might query the database again.
     return HttpResponse(render_to_string("codex_tracking/unavailable.html"), status=503)

@@ -14,7 +14,7 @@ from codex_tracking.web.dashboard import numbers
 from codex_tracking.web.dashboard.chart import hour_name
 
 HEAT_LEVELS = 5
-"""Shades of the heat map, besides none."""
+"""Shades of the heat map; 0 views have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class HeatCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Heatmap:
     """Views by weekday and hour."""
 
     hours: tuple[str, ...]
@@ -38,11 +38,8 @@ class Heat:
     """The hour with most views, as a sentence; empty when there are none."""
 
 
-# --- the heat map ---
-
-
-def heat_of(counts: Sequence[Sequence[int]]) -> Heat:
-    """Return views by weekday and hour, the reader's first day of the week on top.
+def heatmap_of(counts: Sequence[Sequence[int]]) -> Heatmap:
+    """Return the heat map, with the locale's first day of the week on top.
 
     Args:
         counts: seven weekdays from Monday, 24 hours each.
@@ -58,7 +55,7 @@ def heat_of(counts: Sequence[Sequence[int]]) -> Heat:
             "hour": hour_name(hour),
             "count": numbers.whole(largest),
         }
-    return Heat(
+    return Heatmap(
         hours=tuple(hour_name(hour) for hour in range(24)),
         rows=tuple((str(WEEKDAYS[day]), _heat_cells(day, counts[day], largest)) for day in days),
         busiest=busiest,
@@ -69,7 +66,7 @@ def _heat_cells(day: int, counts: Sequence[int], largest: int) -> tuple[HeatCell
     return tuple(
         HeatCell(
             count=numbers.whole(count),
-            # By the root, so that one busy hour does not make all others look alike.
+            # The square root keeps small counts apart where one hour has most of the views.
             level=math.ceil(math.sqrt(count / (largest or 1)) * HEAT_LEVELS),
             name=f"{WEEKDAYS[day]}, {hour_name(hour)}: {numbers.whole(count)}",
         )

@@ -8,50 +8,47 @@ from typing import Any
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Summary
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.cards import page_url
+from codex_tracking.web.dashboard.addresses import page_url, query_string
 from codex_tracking.web.query import Query
 
 LIVE = ("views", "visitors", "visits")
-"""Metrics that ``live.Snapshot`` tells, so that a page can add what is new."""
+"""Metrics in ``live.Snapshot``, which the page's script keeps up to date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """One headline number."""
+    """One key metric."""
 
     metric: str
     label: str
     text: str
     value: str
-    """With a decimal point, for the script that keeps it up to date; empty where there is no number."""
+    """``text`` as a plain decimal number, for the script; empty when there is no number."""
     today: str
-    """Today's part of ``value``, a whole number; empty where the number does not grow."""
+    """Today's part of ``value``, a whole number; empty when live figures do not change it."""
     change: str
-    """Such as ``+12%``; empty where there is nothing to compare with."""
+    """Such as ``+12%``; empty without comparison."""
     arrow: str
     """``up``, ``down`` or ``same``."""
     good: str
-    """``good``, ``bad`` or ``same``: fewer bounces are good."""
+    """``good``, ``bad`` or ``same``; a lower bounce rate is good."""
     url: str
-    """Graphs it; empty where that cannot be done."""
+    """Shows it on the chart; empty when that is not possible."""
     here: bool
     key: str
-
-
-# --- headline numbers ---
 
 
 def kpis_of(
     query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None = None
 ) -> tuple[Kpi, ...]:
-    """Return the six headline numbers; ``today`` is the part of ``summary`` that still grows."""
+    """Return the six key metrics; ``today`` is the part of ``summary`` that still grows."""
     return tuple(_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
 
 
 def _kpi(
     metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
 ) -> Kpi:
-    known = query.name != "24h" or metric in (*BY_HOUR, "views_per_visit")
+    known = not query.rolling or metric in (*BY_HOUR, "views_per_visit")
     value = float(getattr(summary, metric)) if known else None
     before = float(getattr(previous, metric)) if known and previous is not None else None
     change, arrow = change_of(value, before)
@@ -65,14 +62,14 @@ def _kpi(
         change=change,
         arrow=arrow,
         good=_good(metric, arrow),
-        url=root + replace(query, metric=metric).url() if graphable else "",
+        url=root + query_string(replace(query, metric=metric)) if graphable else "",
         here=metric == query.graphed,
         key=f"kpi-{metric}",
     )
 
 
 def change_of(value: float | None, before: float | None) -> tuple[str, str]:
-    """Return a change in words, and whether it goes ``up``, ``down`` or stays the ``same``; empty without a before."""
+    """Return a change such as ``+12%`` with its direction (``up``, ``down``, ``same``); empty without ``before``."""
     if value is None or not before:
         return "", "same"
     change = value / before - 1
@@ -90,6 +87,7 @@ def _good(metric: str, arrow: str) -> str:
 
 
 def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root: str) -> Kpi:
+    """Return a key metric of one page: ``views``, ``visitors`` or ``entries``."""
     value = float(getattr(found, metric))
     before = float(getattr(earlier, metric)) if earlier is not None else None
     change, arrow = change_of(value, before)

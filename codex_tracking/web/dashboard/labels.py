@@ -1,4 +1,4 @@
-"""Names of dimensions, values, metrics, periods and steps, translated."""
+"""Translated names of dimensions, values, metrics, periods and steps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Text = str | Promise
 DIMENSIONS: dict[str, Text] = {
     "path": gettext_lazy("Pages"),
     "route": gettext_lazy("Routes"),
-    "view": gettext_lazy("Views of the project"),
+    "view": gettext_lazy("Django views"),
     "entry": gettext_lazy("Entry pages"),
     "channel": gettext_lazy("Channels"),
     "source": gettext_lazy("Sources"),
     "referrer": gettext_lazy("Referrers"),
     "utm_campaign": gettext_lazy("Campaigns"),
-    "utm_source": gettext_lazy("Campaign sources"),
-    "utm_medium": gettext_lazy("Campaign mediums"),
-    "utm_term": gettext_lazy("Campaign terms"),
-    "utm_content": gettext_lazy("Campaign contents"),
+    "utm_source": gettext_lazy("UTM source"),
+    "utm_medium": gettext_lazy("UTM medium"),
+    "utm_term": gettext_lazy("UTM term"),
+    "utm_content": gettext_lazy("UTM content"),
     "country": gettext_lazy("Countries"),
     "browser": gettext_lazy("Browsers"),
     "os": gettext_lazy("Operating systems"),
@@ -37,11 +37,11 @@ DIMENSIONS: dict[str, Text] = {
     "event_value": gettext_lazy("Event values"),
     "error": gettext_lazy("Errors"),
     "error_referrer": gettext_lazy("Pages that link to errors"),
-    "excluded": gettext_lazy("Left out"),
+    "excluded": gettext_lazy("Not counted"),
     "bot": gettext_lazy("Bots"),
     "hour": gettext_lazy("Hours"),
 }
-"""Heading of each dimension that is shown."""
+"""Dimension -> heading; dimensions that are not here are not shown."""
 
 SHORT: dict[str, Text] = {
     "entry": gettext_lazy("Entries"),
@@ -57,7 +57,7 @@ SHORT: dict[str, Text] = {
     "utm_term": gettext_lazy("Term"),
     "utm_content": gettext_lazy("Content"),
 }
-"""Names of tabs, where they are shorter than the heading."""
+"""Dimension -> name of its tab, when shorter than the heading."""
 
 CARDS: dict[str, Text] = {
     "pages": gettext_lazy("Pages"),
@@ -67,7 +67,7 @@ CARDS: dict[str, Text] = {
     "languages": gettext_lazy("Languages"),
     "events": gettext_lazy("Events"),
     "errors": gettext_lazy("Errors"),
-    "excluded": gettext_lazy("Left out and bots"),
+    "excluded": gettext_lazy("Not counted"),
 }
 
 METRICS: dict[str, Text] = {
@@ -79,7 +79,7 @@ METRICS: dict[str, Text] = {
     "duration": gettext_lazy("Visit duration"),
     "entries": gettext_lazy("Entries"),
     "requests": gettext_lazy("Requests"),
-    "times": gettext_lazy("Times"),
+    "times": gettext_lazy("Count"),
 }
 
 PERIODS: dict[str, Text] = {
@@ -102,7 +102,7 @@ STEPS: dict[str, Text] = {
 
 COMPARISONS: dict[str, Text] = {
     "previous": gettext_lazy("Previous period"),
-    "year": gettext_lazy("A year ago"),
+    "year": gettext_lazy("Same period last year"),
     "": gettext_lazy("No comparison"),
 }
 
@@ -129,26 +129,26 @@ VALUES: dict[str, dict[str, Text]] = {
         "status": gettext_lazy("Errors and redirects"),
         "content_type": gettext_lazy("Not HTML"),
         "prefix": gettext_lazy("Skipped paths"),
-        "prefetch": gettext_lazy("Loaded ahead by the browser"),
-        "partial": gettext_lazy("Parts of pages"),
+        "prefetch": gettext_lazy("Prefetched"),
+        "partial": gettext_lazy("Partial loads (HTMX, XHR)"),
         "bot": gettext_lazy("Bots"),
         "staff": gettext_lazy("Staff"),
         "anonymous": gettext_lazy("Visitors who are not logged in"),
         "disabled": gettext_lazy("Counting was switched off"),
     },
 }
-"""Names of values of which there are few."""
+"""Dimension -> value -> name, for dimensions with few values."""
 
 ANYWHERE: dict[str, Text] = {
     "(other)": gettext_lazy("(all others)"),
     "(invalid)": gettext_lazy("(unreadable)"),
     "(long)": gettext_lazy("(long)"),
 }
-"""Names of values that stand for many."""
+"""Names of placeholder values, in any dimension."""
 
 
 def name_of(dimension: str, value: str) -> str:
-    """Return what a stored value is called; the value itself where it has no other name."""
+    """Return a stored value's name; the value itself when it has no other."""
     if value in ANYWHERE:
         return str(ANYWHERE[value])
     if dimension in ("country", "language"):
@@ -162,7 +162,7 @@ def name_of(dimension: str, value: str) -> str:
 
 
 def period_name(name: str) -> str:
-    """Return the name of a period that has one: of ``PERIODS``, or ``<n>d``."""
+    """Return the name of a period: one of ``PERIODS``, or ``<n>d``."""
     if name in PERIODS:
         return str(PERIODS[name])
     days = int(name.removesuffix("d"))

@@ -1,4 +1,4 @@
-"""What surrounds every page of the dashboard: site name, navigation, the project's own cards."""
+"""The parts that all pages of the dashboard share: site name, navigation, the project's cards."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ from codex_tracking.widgets import TrackingAnalyticsContext
 logger = logging.getLogger(__name__)
 
 PAYLOADS = {field.name for field in fields(TrackingAnalyticsContext)}
-"""Names in templates of the six payloads, which a card of the project may show too."""
+"""Template names of our own six payloads, which a card of the project may show too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the dashboard is, and where its page hears of live figures."""
+    """Addresses of the dashboard and its live figures, for one viewer."""
 
     root: str
     """Address of the dashboard; all other pages' addresses begin with it."""
     guest: bool
-    """Somebody without a login, who sees figures and nothing of the project's."""
+    """Whether the viewer has no login, and so sees nothing of the project's."""
     poll: str
     socket: str
     """Path of the websocket; empty for none."""
 
 
 def place_of(viewer: Viewer) -> Place:
-    """Return where a viewer finds the dashboard."""
+    """Return a viewer's addresses."""
     guest = viewer.user is None
-    # The websocket lets only users in, and is there when the project's ASGI application has imported its routing.
+    # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
     return Place(reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket)
 
@@ -61,28 +61,28 @@ def place_of(viewer: Viewer) -> Place:
 async def respond(
     request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """Answer a page."""
+    """Answer with a page."""
     context |= await _context_of_project(request) if viewer.user is not None else {}
-    # Context processors and templates of the project may query the database, which the event loop must not wait for.
-    return await sync_to_async(page)(request, viewer, template, context, status)
+    # In a thread: context processors and templates of the project may query the database.
+    return await sync_to_async(render_page)(request, viewer, template, context, status)
 
 
 async def respond_with_part(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-    """Answer a part of a page: the template of that name in ``includes``."""
+    """Answer with a part of a page: the template of that name in ``includes``."""
     template = f"codex_tracking/includes/{name}.html"
     return HttpResponse(await sync_to_async(render_to_string)(template, context, request))
 
 
 async def wrong(request: HttpRequest, viewer: Viewer, error: QueryError) -> HttpResponse:
-    """Answer 400 and say what was expected."""
+    """Answer 400 with the expected values."""
     return await respond(request, viewer, "codex_tracking/wrong.html", {"error": error}, 400)
 
 
-def page(
+def render_page(
     request: HttpRequest, viewer: Viewer, template: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """Return a page in the frame; blocking."""
-    frame = {
+    """Render a page with site name, navigation and cards; blocking."""
+    shared = {
         "place": place_of(viewer),
         "site_name": site_name(request),
         "tracking_time_zone": settings.TIME_ZONE,
@@ -91,13 +91,13 @@ def page(
     if viewer.user is not None:
         here, user = request.path, viewer.user
         tabs = [item for item in sidebar_items(MODULE) if _allowed(user, item.permissions)]
-        frame |= {
+        shared |= {
             "tracking_nav": _links(topbar_entries(), here),
             "tracking_tabs": _links(tabs, here),
             "tracking_cards": [_card(card, context) for card in cards_of_project() if _allowed(user, card.permissions)],
             "may_share": viewer.may_share,
         }
-    return render(request, template, frame | context, status=status)
+    return render(request, template, shared | context, status=status)
 
 
 def cards_of_project() -> list[DashboardWidget]:
@@ -106,13 +106,13 @@ def cards_of_project() -> list[DashboardWidget]:
 
 
 async def _context_of_project(request: HttpRequest) -> dict[str, Any]:
-    """Return what the cards of the project show; our own six payloads only when one of them is among it."""
+    """Return the context for the project's cards; our own provider runs only when a card uses one of its payloads."""
     keys = {card.context_key for card in cards_of_project()}
     return await DashboardProviders.get_context(request, without=() if keys & PAYLOADS else (PROVIDER,))
 
 
 def site_name(request: HttpRequest) -> str:
-    """Return the site's name: from ``django.contrib.sites`` where it is installed, else the host; may block."""
+    """Return the site's name: from ``django.contrib.sites`` when installed, else the host; may block."""
     if apps.is_installed("django.contrib.sites"):
         from django.contrib.sites.models import Site
         from django.contrib.sites.shortcuts import get_current_site
@@ -140,7 +140,7 @@ def _card(card: DashboardWidget, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _links(entries: list[TopbarEntry] | list[SidebarItem], here: str) -> list[dict[str, Any]]:
-    """Return the entries whose address is known, as a template shows them."""
+    """Return the entries as the template needs them, without those whose URL pattern does not exist."""
     links = []
     for entry in entries:
         url = str(entry.url)
@@ -148,7 +148,7 @@ def _links(entries: list[TopbarEntry] | list[SidebarItem], here: str) -> list[di
             try:
                 url = reverse(url)
             except NoReverseMatch:
-                logger.warning("The cabinet entry %r leads to %r, which is no URL pattern.", str(entry.label), url)
+                logger.warning("The cabinet entry %r is left out: no URL pattern is named %r.", str(entry.label), url)
                 continue
         links.append({"label": entry.label, "icon": entry.icon, "url": url, "here": url == here})
     return links

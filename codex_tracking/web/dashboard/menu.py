@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from django.utils.translation import gettext as _
-
 from codex_tracking.stats.periods import Period
-from codex_tracking.web.dashboard import labels
-from codex_tracking.web.dashboard.cards import Link
+from codex_tracking.web.dashboard import addresses, labels
+from codex_tracking.web.dashboard.addresses import Link, parameters_of, query_string, with_period
 from codex_tracking.web.dashboard.plot import full_day, short_day
 from codex_tracking.web.query import MENU, Compare, Query
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What is chosen in the page's head."""
+    """The menus of a page's head, with the current choice."""
 
     period: str
     days: str
@@ -31,7 +29,7 @@ class Menu:
     end: str
     today: str
     hidden: tuple[tuple[str, str], ...]
-    """What a form must send besides its own fields, to leave the rest of the view as it is."""
+    """The form's hidden fields, which keep the rest of the query."""
 
 
 # --- the page's head ---
@@ -41,22 +39,25 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
     """Return the menus of period and comparison.
 
     Args:
-        path: of the page that is shown; empty for the whole site.
+        path: the shown page's; empty for the whole site.
     """
     extra = {"path": path} if path else {}
-    hidden = {key: value for key, value in query.parameters().items() if key not in ("period", "start", "end")} | extra
-    earlier, later = query.earlier(), query.later()
+    hidden = {
+        key: value for key, value in parameters_of(query).items() if key not in ("period", "start", "end")
+    } | extra
+    earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(
-        period=_("Custom dates") if query.name == "custom" else labels.period_name(query.name),
+        period=days_text(query.period) if query.name == "custom" else labels.period_name(query.name),
         days=days_text(query.period),
         periods=tuple(
-            Link(labels.period_name(name), query.during(name).url(**extra), name == query.name, name) for name in MENU
+            Link(labels.period_name(name), query_string(with_period(query, name), **extra), name == query.name, name)
+            for name in MENU
         ),
-        earlier=earlier.url(**extra) if earlier else "",
-        later=later.url(**extra) if later else "",
+        earlier=query_string(earlier, **extra) if earlier else "",
+        later=query_string(later, **extra) if later else "",
         compared=days_text(before) if before and query.compared else "",
         comparisons=tuple(
-            Link(str(labels.COMPARISONS[key]), replace(query, compare=key).url(**extra), key == query.compare)
+            Link(str(labels.COMPARISONS[key]), query_string(replace(query, compare=key), **extra), key == query.compare)
             for key in get_args(Compare)
         ),
         start=query.period.start.isoformat(),
@@ -67,7 +68,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
 
 
 def days_text(period: Period) -> str:
-    """Write a period's days."""
+    """Return a period's days as text."""
     if period.length == 1:
         return full_day(period.start)
     if period.start.year == period.end.year:

@@ -1,4 +1,4 @@
-"""Numbers as text, in the reader's locale."""
+"""Numbers as text, in the active locale."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.utils.translation import pgettext
 
 
 def whole(value: float | None) -> str:
-    """Write a whole number with its thousands apart."""
+    """Return a whole number with thousands separators; a dash for None."""
     return "–" if value is None else number_format(round(value), use_l10n=True, force_grouping=True)
 
 
 def compact(value: float) -> str:
-    """Write a whole number in few characters, for the axis of a chart."""
+    """Return a whole number in few characters, such as ``12k``, for a chart's axis."""
     for power, text in ((1_000_000, _("%(number)sM")), (1_000, _("%(number)sk"))):
         if value >= 10 * power or (value >= power and power > 1_000):
             number = value / power
@@ -24,12 +24,12 @@ def compact(value: float) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Write a number with two decimals."""
+    """Return a number with two decimals; a dash for None."""
     return "–" if value is None else number_format(value, 2, use_l10n=True, force_grouping=True)
 
 
 def percent(value: float | None, decimals: int = 0) -> str:
-    """Write a share, 0 to 1."""
+    """Return a share, 0 to 1, as a percentage; a dash for None."""
     if value is None:
         return "–"
     # Translators: a percentage; many languages put a no-break space before the sign.
@@ -37,7 +37,7 @@ def percent(value: float | None, decimals: int = 0) -> str:
 
 
 def duration(value: float | None) -> str:
-    """Write seconds as hours, minutes and seconds, the two largest of them."""
+    """Return seconds as the two largest of hours, minutes and seconds; a dash for None."""
     if value is None:
         return "–"
     minutes, seconds = divmod(round(value), 60)
@@ -54,9 +54,9 @@ WRITTEN: dict[str, Callable[[float | None], str]] = {
     "bounce_rate": percent,
     "duration": duration,
 }
-"""How the figures are written that are no whole numbers."""
+"""Metric -> its format, for metrics that are no whole numbers."""
 
 
 def written(metric: str, value: float | None) -> str:
-    """Write a figure as its metric is written."""
+    """Return a figure in its metric's format."""
     return WRITTEN.get(metric, whole)(value)

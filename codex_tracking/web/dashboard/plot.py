@@ -1,4 +1,4 @@
-"""A line chart as numbers: what a template needs to draw it as SVG and to say it as a table."""
+"""Line charts: positions and texts for an SVG drawing and for the table with the same values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django.utils.translation import pgettext
 from codex_tracking.web.dashboard.numbers import compact, duration, percent, ratio, written
 
 GRID_LINES = 4
-"""At most so many lines above the base line."""
+"""Grid lines above the base line, at most."""
 
 AXIS_LABELS = 6
-"""At most so many labels below the chart."""
+"""Labels below the chart, at most."""
 
 EDGE = 4
 """Labels closer to the chart's edge than this, in percent, are aligned with it instead of centred on their point."""
@@ -44,7 +44,7 @@ class AxisLabel:
     anchor: str
     """``start``, ``middle`` or ``end``: the SVG ``text-anchor``."""
     minor: bool
-    """Left out where there is little room."""
+    """Whether narrow screens leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Series:
 
     label: str
     line: str
-    """SVG path of all but the last stretch, in a box of 100 by 100."""
+    """SVG path without the last segment, in a box of 100 by 100."""
     rest: str
-    """SVG path of the last stretch, whose point is still growing."""
+    """SVG path of the last segment, whose value is still growing."""
     area: str
-    """SVG path of the surface below the line."""
+    """SVG path of the area below the line."""
     dashed: bool = False
-    """What the other lines are compared with."""
+    """Whether it is the period compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +67,41 @@ class Cell:
     """One value of a line."""
 
     value: str
-    """With a decimal point; empty where there is none."""
+    """With a decimal point; empty without a value."""
     text: str
     name: str
-    """The point's own name, where it is not that of the row."""
+    """The point's own name, when it differs from the row's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChartPoint:
     """One point of all lines."""
 
     text: str
     """The point's name, in full."""
     iso: str
-    """The point's ISO date; empty when it is no date."""
+    """The point's ISO date; empty for hours and labels."""
     x: str
     """Percent of the chart's width at which the point's column begins."""
     width: str
     """Percent of the chart's width that the column takes."""
     values: tuple[float | None, ...]
-    """One per line; None where it has not come so far."""
+    """One per line; None for points in the future."""
     cells: tuple[Cell, ...]
     """The same, as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineChart:
-    """Everything that is drawn; positions are strings, because templates would print decimal commas."""
+    """A chart; positions are strings, because templates would print decimal commas."""
 
     ticks: tuple[Tick, ...]
     labels: tuple[AxisLabel, ...]
     series: tuple[Series, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ChartPoint, ...]
     top: float
     """The value at the upper edge."""
-    peak: Row | None
+    peak: ChartPoint | None
     """The point with the first line's largest value; None when there is none above 0."""
     unfinished: bool
     """Whether the last point of the first line is still growing."""
@@ -121,12 +121,12 @@ class _Line:
 
 
 def line_chart(data: Mapping[str, Any]) -> LineChart:
-    """Work out a chart from its payload.
+    """Return a payload's chart.
 
     Args:
         data: ``chart_labels``, or ``dates`` as ISO dates, which are then written in the active locale, or ``points`` as
             pairs of short and full name; ``datasets``, each with ``label`` and ``data``: numbers from 0, and None at
-            the end for what has not come yet. May have: ``metric``, which says how values are written; ``unfinished``,
+            the end for points in the future. May have: ``metric``, which says how values are written; ``unfinished``,
             False when the last point is complete; in a dataset ``dashed`` and ``names``, one for each point.
     """
     names, metric = _names(data), str(data.get("metric", ""))
@@ -134,7 +134,9 @@ def line_chart(data: Mapping[str, Any]) -> LineChart:
     columns = list(zip(*(line.values for line in lines), strict=True)) if lines else []
     top, step = _scale(max((value or 0 for values in columns for value in values), default=0), metric)
     rows = tuple(
-        Row(text=text, iso=iso, x=_number(left), width=_number(width), values=values, cells=_cells(lines, at, metric))
+        ChartPoint(
+            text=text, iso=iso, x=_number(left), width=_number(width), values=values, cells=_cells(lines, at, metric)
+        )
         for at, ((_, text, iso), values, (left, width)) in enumerate(
             zip(names, columns, _column_edges(len(columns)), strict=True)
         )
@@ -188,25 +190,25 @@ def _names(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def short_day(day: date) -> str:
-    """Write a day without its year."""
+    """Return a day without its year as text."""
     # Translators: a day on a chart's axis, in Django's date format syntax: short month and day, such as "Nov 23".
     return format_date(day, pgettext("date format", "M j"))
 
 
 def full_day(day: date) -> str:
-    """Write a day with its year."""
+    """Return a day with its year as text."""
     # Translators: a day in Django's date format syntax: short month, day and year, such as "Nov 23, 2026".
     return format_date(day, pgettext("date format", "M j, Y"))
 
 
 DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800)
-"""Distances of grid lines for seconds."""
+"""Distances of grid lines, in seconds, for durations."""
 
 
 def _scale(largest: float, metric: str = "") -> tuple[float, float]:
     """Return the value at the upper edge and the distance of grid lines: 1, 2 or 5 times a power of ten.
 
-    Whole numbers have whole distances, shares end at 1, and seconds have distances that a clock has.
+    Whole numbers have whole distances, shares end at 1, and durations have the steps of ``DURATIONS``.
     """
     if metric == "bounce_rate":
         return 1.0, 0.25
@@ -230,7 +232,7 @@ def _positions(count: int) -> list[float]:
 
 
 def _column_edges(count: int) -> list[tuple[float, float]]:
-    """Return left edge and width of the stretch in which each point is the nearest."""
+    """Return left edge and width of the column in which each point is the nearest, in percent."""
     if not count:
         return []
     points = _positions(count)

@@ -19,9 +19,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from codex_tracking.models import ShareLink
 from codex_tracking.web.access import headers, links
-from codex_tracking.web.access import viewer as viewer_module
 from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import COOKIE, Viewer
+from codex_tracking.web.access.viewer import COOKIE, Viewer, bearer, viewer_of
 from codex_tracking.web.dashboard import layout
 from codex_tracking.web.dashboard.guard import login_url
 
@@ -30,17 +29,17 @@ PLAIN = "text/plain; charset=utf-8"
 
 @require_GET
 async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Let the holder of a link in, and send them to the dashboard without it; changes nothing on the server.
+    """Set the cookie of a share link, and redirect to the dashboard; changes nothing on the server.
 
-    A link that has ended is answered with 410, one that never was with 404.
+    Answers 410 to a link that is no longer open, and 404 to an unknown one.
     """
     link = await sync_to_async(links.find)(token)
     if link is None:
-        return headers.private(HttpResponseNotFound(_("There is no such link."), content_type=PLAIN), None)
+        return headers.private(HttpResponseNotFound(_("Unknown link."), content_type=PLAIN), None)
     now = timezone.now()
-    if not links.is_open(link, now):
-        said = _("This link has expired or was revoked. Please ask for a new one.")
-        return headers.private(HttpResponse(said, status=410, content_type=PLAIN), None)
+    if links.state_of(link, now) != "open":
+        text = _("This link has expired or was revoked. Please ask for a new one.")
+        return headers.private(HttpResponse(text, status=410, content_type=PLAIN), None)
     dashboard = reverse("codex_tracking:analytics")
     response = redirect(dashboard)
     response.set_cookie(
@@ -58,7 +57,7 @@ async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
 async def share_links(request: HttpRequest) -> HttpResponseBase:
-    """List the links, and make one by POST: ``name`` and ``days``."""
+    """List the links; create one by POST with ``name`` and ``days``."""
     viewer = await _user(request)
     if viewer is None:
         return redirect_to_login(request.get_full_path(), login_url())
@@ -84,10 +83,11 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
-    found = [(link, links.is_open(link, now)) for link in links.links()]
+    found = [(link, links.state_of(link, now)) for link in links.links()]
     context: dict[str, Any] = {
         "links": [
-            {"link": link, "open": good, "url": address_of(request, link) if good else ""} for link, good in found
+            {"link": link, "state": state, "url": address_of(request, link) if state == "open" else ""}
+            for link, state in found
         ],
         "viewer": viewer,
         "error": error,
@@ -95,13 +95,13 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
         "longest_days": links.LONGEST_DAYS,
         "longest_name": links.LONGEST_NAME,
     }
-    return layout.page(request, viewer, "codex_tracking/share_links.html", context, status)
+    return layout.render_page(request, viewer, "codex_tracking/share_links.html", context, status)
 
 
 @csrf_protect
 @require_POST
 async def revoke_link(request: HttpRequest, primary_key: int) -> HttpResponseBase:
-    """Close a link for ever."""
+    """Revoke a link."""
     viewer = await _user(request)
     if viewer is None:
         return redirect_to_login(reverse("codex_tracking:share-links"), login_url())
@@ -115,12 +115,12 @@ async def _user(request: HttpRequest) -> Viewer | None:
     """Return the logged-in user as a viewer, or None for visitors.
 
     Raises:
-        PermissionDenied: somebody else who may see the figures, or a user who may not.
+        PermissionDenied: a token, a share link, or a user without access.
     """
-    viewer = await viewer_module.viewer(request)
+    viewer = await viewer_of(request)
     if viewer is not None and viewer.kind == "user":
         return viewer
-    if viewer is None and viewer_module.bearer(request) is None and (await request.auser()).is_anonymous:
+    if viewer is None and bearer(request) is None and (await request.auser()).is_anonymous:
         return None
     raise PermissionDenied
 

@@ -1,4 +1,4 @@
-"""Views per minute as a strip of bars: what a template needs to draw it, and a script to move it."""
+"""Views per minute as a strip of bars, for the template that draws it and the script that moves it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from codex_tracking.web.dashboard.numbers import whole
 PITCH, WIDTH, HEIGHT = 5, 4, 24
 """Units of the drawing: from bar to bar, a bar, the tallest bar."""
 LEAST_TOP = 5
-"""Views that the tallest bar stands for at least, so that a single one does not look like a rush."""
+"""Least views of the tallest bar: a single view must not look like a peak."""
 STUB = 1
 """Height of a minute without views."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class MinuteBar:
     """One minute."""
 
     x: int
     y: str
     height: str
     age: str
-    """Such as ``5 minutes ago``; a place on the strip keeps it while the minutes move on."""
+    """Such as ``5 minutes ago``; fixed for each position on the strip."""
     count: int
     text: str
 
@@ -35,7 +35,7 @@ class Bar:
 class Strip:
     """The newest minutes."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[MinuteBar, ...]
     width: int
     height: int
     pitch: int
@@ -43,16 +43,16 @@ class Strip:
     thick: int
     """Width of a bar."""
     pattern: str
-    """The text alternative, with ``%(total)s`` and ``%(most)s`` for what moves."""
+    """The text alternative with ``%(total)s`` and ``%(most)s``, which the script fills in."""
     name: str
     """The text alternative."""
 
 
 def strip_of(views: Sequence[int]) -> Strip:
-    """Work out the strip.
+    """Return the strip of views per minute.
 
     Args:
-        views: of each minute, oldest first; the last one is not over.
+        views: of each minute, oldest first; the last is the current one.
     """
     top = max(LEAST_TOP, *views) if views else LEAST_TOP
     newest = len(views) - 1
@@ -68,8 +68,8 @@ def strip_of(views: Sequence[int]) -> Strip:
     )
 
 
-def _bar(at: int, age: int, count: int, top: int) -> Bar:
+def _bar(at: int, age: int, count: int, top: int) -> MinuteBar:
     height = max(STUB, count * HEIGHT / top)
     ago = ngettext("%(minutes)d minute ago", "%(minutes)d minutes ago", age) % {"minutes": age}
     name = ago if age else _("This minute")
-    return Bar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")
+    return MinuteBar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")

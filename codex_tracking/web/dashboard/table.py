@@ -14,16 +14,17 @@ from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.cards import NAMED, Link, Row, details_url, measured, rows_of, units
+from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
+from codex_tracking.web.dashboard.cards import NAMED, ValueRow, measured, rows_of, units
 from codex_tracking.web.query import TABS, Query, QueryError
 
 SIZE = 50
 """Rows of a page."""
 MOST_PAGES = 2_000
-"""Pages that can be turned."""
+"""Pages of a table, at most."""
 LONGEST_SEARCH = 200
 FEW = 1_000
-"""More values than any dimension of ``NAMED`` has."""
+"""Above the number of values of each dimension in ``NAMED``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Table:
     dimension: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ValueRow, ...]
     search: str
     number: int
     """Of this page, from 1."""
@@ -59,9 +60,9 @@ class Table:
     """The other dimensions of the same card."""
     shares: bool
     named: bool
-    """Whether the search is in names, not in what is stored."""
+    """Whether the search compares names instead of stored values."""
     hidden: tuple[tuple[str, str], ...]
-    """What the search form must send besides its own field."""
+    """The search form's hidden fields."""
 
 
 async def read_table(
@@ -72,10 +73,10 @@ async def read_table(
     Args:
         params: ``order`` (see ``ranking.orders_of``), ``search`` and ``page``.
         root: where the dashboard is.
-        dimensions: those among which the viewer may choose.
+        dimensions: those allowed for the viewer.
 
     Raises:
-        QueryError: one of them cannot be read.
+        QueryError: one of them has a wrong value.
     """
     default = order_of(dimension)
     order = cast(Order, params.get("order") or default)
@@ -90,7 +91,7 @@ async def read_table(
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
     def address(**changes: str) -> str:
-        return here + query.url(**{key: value for key, value in (state | changes).items() if value})
+        return here + query_string(query, **{key: value for key, value in (state | changes).items() if value})
 
     start = (number - 1) * SIZE
     return Table(
@@ -107,7 +108,7 @@ async def read_table(
         tabs=_tabs(dimension, query, root, dimensions),
         named=dimension in NAMED,
         shares=bool(total),
-        hidden=tuple((query.parameters() | ({"order": order} if order != default else {})).items()),
+        hidden=tuple((parameters_of(query) | ({"order": order} if order != default else {})).items()),
     )
 
 
@@ -129,10 +130,10 @@ def _number(text: str) -> int:
 
 
 async def _figures(dimension: str, query: Query, order: Order, search: str, number: int) -> tuple[list[Figure], int]:
-    """Return a page's figures and one more where there is one, and what the shares are of."""
+    """Return a page's figures plus one when there is a next page, and the total for the shares (0 for none)."""
     period, offset = query.period, (number - 1) * SIZE
     if dimension in NAMED:
-        # Readers search and sort by names, which the database does not know.
+        # The database does not know the translated names that are searched and sorted.
         read_all = await read(period.days, lambda deltas, _: breakdown_of(dimension, period, deltas, FEW))
         every: list[Figure] = read_all.value
         total = sum(measured(dimension, figure) for figure in every)

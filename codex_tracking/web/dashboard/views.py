@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -13,34 +9,29 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.pipeline.status import tracking_status
+from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
-from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.overview import HOURLY, Overview, Shape, overview_of
-from codex_tracking.stats.pages import Page, page_of, previous_page_of
-from codex_tracking.stats.periods import Period, days_in
-from codex_tracking.stats.reading import in_database, read
-from codex_tracking.stats.series import series_of
+from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
-from codex_tracking.web.dashboard.board import Board, board_of, page_board_of
-from codex_tracking.web.dashboard.cards import ROWS
-from codex_tracking.web.dashboard.chart import Hours, last_hours
+from codex_tracking.web.dashboard.addresses import query_string
+from codex_tracking.web.dashboard.board import page_board_of, part_of
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import place_of, respond, respond_with_part, wrong
+from codex_tracking.web.dashboard.loader import load_board, load_page, query_of
 from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
-from codex_tracking.web.query import TABS, Query, QueryError, read_query
+from codex_tracking.web.query import Query, QueryError
 
 SAFE = "/~!*'();:@&=+$,%"
-"""Characters of a path that stay as they are in its address."""
+"""Characters of a path that its address contains unquoted."""
 
 
 @for_viewers
 async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Answer the dashboard; 400 with what was expected when the address cannot be read."""
+    """Answer the dashboard; 400 when a parameter is wrong."""
     try:
         query = await query_of(request.GET.dict(), viewer)
     except QueryError as error:
@@ -58,7 +49,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
 
 @for_viewers
 async def fragment_view(request: HttpRequest, viewer: Viewer, part: str) -> HttpResponse:
-    """Answer one part of the dashboard as a piece of HTML: ``kpis``, ``chart``, ``heat``, ``health`` or a card."""
+    """Answer one part of the dashboard as an HTML fragment: ``kpis``, ``chart``, ``heat``, ``health`` or a card."""
     if part == "health":
         context = {"status": await _status(viewer), "root": place_of(viewer).root}
         return await respond_with_part(request, "health", context)
@@ -81,13 +72,14 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    context = {"table": table, "query": query, "menu": menu_of(query, None), "exports": exports_of(query, table)}
+    context = {"table": table, "menu": menu_of(query, None), "exports": _exports(query, table)}
+    context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
 
 
 @for_viewers
 async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Answer the dashboard of one page of the site, which ``path`` names."""
+    """Answer the dashboard of the site's page ``path``."""
     path = request.GET.get("path", "")
     try:
         query = (await query_of(request.GET.dict(), viewer)).of_page()
@@ -99,7 +91,8 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     found, earlier, series, previous = await load_page(path, query, now)
     context = {
         "path": path,
-        "open_url": address_of_page(path),
+        "open_url": _site_url(path),
+        "dashboard_url": place_of(viewer).root + query_string(query),
         "query": query,
         "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now),
     }
@@ -108,110 +101,27 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 @for_viewers
 async def health_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Answer how the pipeline is."""
+    """Answer the counting status; 403 for share links."""
     return await respond(request, viewer, "codex_tracking/health.html", {"status": await _status(viewer)})
 
 
-async def _status(viewer: Viewer) -> Any:
+async def _status(viewer: Viewer) -> Status:
     if viewer.is_guest:
         raise PermissionDenied
     return await tracking_status()
 
 
-async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
-    """Read the address.
-
-    Raises:
-        QueryError: it cannot be read, or asks for what the viewer may not see.
-    """
-    first = await in_database(first_day) if params.get("period") == "all" else None
-    query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first)
-    for card, tab in query.tabs.items():
-        if tab not in viewer.dimensions:
-            raise QueryError(card, "a table that you may see", tab)
-    return query
-
-
-async def load_board(query: Query, viewer: Viewer) -> Board:
-    """Return the dashboard that a query asks for."""
-    now = site_now()
-    figures = await load_overview(query, now)
-    return board_of(query, figures, place_of(viewer).root, now, viewer.dimensions)
-
-
-async def load_overview(query: Query, now: datetime) -> Overview:
-    """Return the figures that a query asks for."""
-    hourly = query.name == "24h"
-    before = None if hourly else query.before
-    tabs = tuple(query.tab(name) for name in TABS)
-    shape = Shape(query.period, before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
-    # What the last 24 hours are compared with begins on the day before yesterday.
-    hours_of = Period(query.today - timedelta(days=2), query.period.end) if hourly else None
-
-    def look(deltas: Deltas, uniques: Visitors) -> Overview:
-        figures = overview_of(shape, deltas, uniques)
-        if hours_of is None:
-            return figures
-        hours: Hours = {name: series_of(name, hours_of, "hour", deltas, uniques) for name in HOURLY}
-        return last_hours(figures, query, hours, now)
-
-    found = await read(list(dict.fromkeys([*shape.days, *days_in(hours_of)])), look)
-    return replace(cast(Overview, found.value), live=found.live)
-
-
-PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int]]
-"""A page's figures and those compared with; bucket -> figure of the chart, and of the period compared with."""
-
-
-async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
-    """Return the figures of one page of the site, all of one moment."""
-    period, before = query.period, query.before
-    metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
-
-    def look(deltas: Deltas, uniques: Visitors) -> PageFigures:
-        found = page_of(path, period, deltas, ROWS)
-        series = series_of(metric, period, query.step, deltas, uniques, path)
-        if before is None:
-            return found, None, series, {}
-        earlier = previous_page_of(path, period, before, deltas, now)
-        return found, earlier, series, series_of(metric, before, query.step, deltas, uniques, path)
-
-    return cast(PageFigures, (await read(days_in(period, before), look)).value)
-
-
-def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:
-    """Return a part's template and what it needs.
-
-    Raises:
-        Http404: there is no such part for this viewer.
-    """
-    if part == "kpis":
-        return "kpis", {"kpis": board.kpis}
-    if part == "chart":
-        return "series", {"chart": board.chart, "steps": board.steps, "remark": board.remark}
-    if part == "heat":
-        return "heat", {"heat": board.heat}
-    for card in board.cards:
-        if card.name == part:
-            return "card", {"card": card}
-    raise Http404
-
-
-def exports_of(query: Query, table: Table) -> list[tuple[str, str]]:
-    """Return name and address of each format in which a table can be downloaded."""
-    start, end = _span(query)
-    asked = {"start": start, "end": end} | ({"search": table.search} if table.search and not table.named else {})
+def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
+    """Return name and address of a table's download in each format."""
+    days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
+    asked = days | ({"search": table.search} if table.search and not table.named else {})
     return [
         (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(asked)}")
         for kind in ("csv", "json")
     ]
 
 
-def address_of_page(path: str) -> str:
-    """Return where a page of the site is; empty for what might lead elsewhere, or is no page."""
-    # Browsers take a backslash for a slash, and what begins with two of them for another site.
+def _site_url(path: str) -> str:
+    """Return the address of a page of the site; empty when it is no path, or might lead to another site."""
+    # Browsers read a backslash as a slash, and two slashes at the beginning as another host.
     return "" if path[:1] != "/" or path[1:2] in ("/", "\\") else quote(path, safe=SAFE)
-
-
-def _span(query: Query) -> tuple[str, str]:
-    return query.period.start.isoformat(), query.period.end.isoformat()
