@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -46,9 +46,10 @@ def visits(*touches: tuple[str, int, int, int]) -> str:
     return json.dumps([[who, begin, end, n, ["/", "digest"], ["hour+:09"], []] for who, begin, end, n in touches])
 
 
-async def live(live_store: Store) -> Mapping[str, int]:
+async def live(live_store: Store) -> dict[str, int]:
     """Return the live counters."""
-    return (await live_store.read([DAY]))[DAY].live.counts
+    counts = (await live_store.read([DAY]))[DAY].live.counts
+    return {str(counter): n for counter, n in counts.items()}
 
 
 # --- apply ---
