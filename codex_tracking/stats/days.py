@@ -13,12 +13,12 @@ from codex_tracking.counters.fields import Counts
 from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
-from codex_tracking.stats.periods import last_days
+from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.ranking import SPARE, Figure, rising
 from codex_tracking.stats.reading import in_database, live_uniques, read
 from codex_tracking.store.protocol import Uniques
 from codex_tracking.store.sketch import estimate, merged
-from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
+from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context
 
 
 async def daily_counts(date_str: str | None = None) -> dict[str, int]:
@@ -38,7 +38,7 @@ async def daily_counts(date_str: str | None = None) -> dict[str, int]:
     """
     day = parse_day(date_str)
     reading = await read([day], lambda deltas, _: counts_of(day, deltas[day]))
-    return ranked(reading.value)
+    return dict(sorted(reading.value.items(), key=_rank))
 
 
 async def top_pages(date_str: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ async def total_views(date_str: str | None = None) -> int:
     """
     day = parse_day(date_str)
     reading = await read([day], lambda deltas, _: totals_of([day], deltas))
-    return int(reading.value[day])
+    return reading.value[day]
 
 
 async def multi_day_totals(days: int | None = None) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ async def multi_day_totals(days: int | None = None) -> list[dict[str, Any]]:
 
     Source: as ``total_views``.
     """
-    dates = last_days(days)
+    dates = last_period(days).days
     reading = await read(dates, lambda deltas, _: totals_of(dates, deltas))
     return [{"date": day, "views": reading.value[day]} for day in dates]
 
@@ -120,10 +120,10 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
     Returns:
         The payloads; ``live`` is False when Redis was away and they come from the database alone.
     """
-    dates = last_days(days)
+    dates = last_period(days).days
     today = dates[-1]
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[Any, ...]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[dict[str, int], int, int, dict[str, int]]:
         delta = deltas[today]
         return (
             totals_of(dates, deltas),
@@ -136,9 +136,6 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
     totals, pages, visitors, top = reading.value
     chart = [{"date": day, "views": totals[day]} for day in dates]
     return analytics_context(chart, pages, visitors, rows_of(top), live=reading.live)
-
-
-TOP_PAGES = 8
 
 
 def counts_of(day: str, delta: Counts) -> dict[str, int]:
@@ -179,10 +176,10 @@ def pages_of(day: str, delta: Counts) -> int:
 def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
     """Return the views of each day."""
     stored = DayTotals.objects.using(database()).filter(date__range=(days[0], days[-1]))
-    return with_deltas(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
+    return daily_views(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
 
 
-def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
+def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
     """Return the views of each day, given those in ``DayTotals``."""
     alias = database()
     span = (days[0], days[-1])
@@ -230,11 +227,6 @@ def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, un
         return max(visitors, uniques.estimate)
     sketch = merged(stored, uniques.sketch, day)
     return max(visitors, estimate(sketch) if sketch else 0)
-
-
-def ranked(counts: dict[str, int]) -> dict[str, int]:
-    """Return counts, largest first, then by name."""
-    return dict(sorted(counts.items(), key=_rank))
 
 
 def _rank(count: tuple[str, int]) -> tuple[int, str]:

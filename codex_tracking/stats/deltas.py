@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from codex_tracking.counters.fields import Counts, Dimension, counter, first, split, values_of
 from codex_tracking.settings import get_tracking_settings
@@ -27,9 +26,9 @@ def override(views: int, own: int | None, delta: int) -> int:
     return max(views, delta) if own is None else views + delta
 
 
-def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
+def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
     """Return what has changed in one dimension: value -> views and visits (of a page: visitors)."""
-    views = counter(cast(Dimension, dimension), "")
+    views = counter(dimension, "")
     secondary = first(views)
     changed: dict[str, list[int]] = {}
     for day in days:

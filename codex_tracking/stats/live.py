@@ -19,7 +19,6 @@ from django.db import connections
 from codex_tracking.counters.days import site_now
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
-from codex_tracking.stats import minutes as minutes_module
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
@@ -63,14 +62,14 @@ async def look() -> Snapshot:
     moment = site_now()
     today = moment.date()
     newest = minutes.newest(moment)
-    days = minutes.days_of(newest, moment)
+    days = minutes.minute_days(newest, moment)
 
     def look_at(deltas: Deltas, uniques: Visitors) -> tuple[Summary, tuple[int, ...]]:
         return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
 
     found = await read(days, look_at)
     summary, views = found.value
-    now = await minutes_module.visitors_now()
+    now = await minutes.visitors_now()
     return Snapshot(now, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from typing import Any, Literal, NamedTuple
 
+from codex_tracking.counters.fields import Dimension
+
 # --- analytics: any dimension, any period ---
 
 SPARE = 100
@@ -41,12 +43,12 @@ ORDERS: dict[Order, Ordering] = {
 }
 
 
-def secondary_of(dimension: str) -> Literal["visits", "visitors"]:
+def secondary_of(dimension: Dimension) -> Literal["visits", "visitors"]:
     """Return the name of a dimension's secondary figure."""
     return "visitors" if dimension == "path" else "visits"
 
 
-def orders_of(dimension: str) -> tuple[Order, ...]:
+def orders_of(dimension: Dimension) -> tuple[Order, ...]:
     """Return the orders that a dimension's values can have."""
     return ("views", secondary_of(dimension), "value")
 

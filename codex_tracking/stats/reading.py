@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -36,11 +36,11 @@ class MovedError(Exception):
     """A flush moved counters from Redis to the database between two looks."""
 
 
-@dataclass(frozen=True)
-class Reading:
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
     """An answer, and whether Redis had a part in it."""
 
-    value: Any
+    value: T
     live: bool
 
 
@@ -52,7 +52,7 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Reading:
+async def read(days: list[str], look: Callable[[Deltas, Visitors], T]) -> Reading[T]:
     """Return what ``look`` makes of the database and of what Redis holds besides, all of one moment.
 
     Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in

@@ -9,6 +9,8 @@ from datetime import date, timedelta
 from typing import Literal, cast
 from urllib.parse import urlencode
 
+from codex_tracking.counters.days import date_of
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 
@@ -17,9 +19,9 @@ COMPARISONS = ("previous", "year", "off")
 MENU = ("today", "yesterday", "24h", "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
 """Names of periods, in the order in which they are offered; ``custom`` has ``start`` and ``end``."""
 
-CAMPAIGNS = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
+CAMPAIGNS: tuple[Dimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
-TABS: dict[str, tuple[str, ...]] = {
+TABS: dict[str, tuple[Dimension, ...]] = {
     "pages": ("path", "route", "entry"),
     "sources": ("channel", "source", "referrer", *CAMPAIGNS),
     "locations": ("country",),
@@ -61,7 +63,7 @@ class Query:
     wanted_step: Step | None = None
     """What the address asks for, which not every period can be drawn by."""
     compare: Compare = "previous"
-    tabs: Mapping[str, str] = field(default_factory=dict)
+    tabs: Mapping[str, Dimension] = field(default_factory=dict)
     """Card -> dimension, where it is not the card's first."""
     single: bool = False
     """Whether it is about one page, which is not kept by the hour."""
@@ -105,7 +107,7 @@ class Query:
         """Return the same view as one page has it: views or visitors, by the day and beyond."""
         return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
 
-    def tab(self, card: str) -> str:
+    def tab(self, card: str) -> Dimension:
         """Return the dimension that a card shows."""
         return self.tabs.get(card, TABS[card][0])
 
@@ -113,7 +115,7 @@ class Query:
         """Return the same view of another period: a named one, or ``custom`` with its days."""
         return replace(self, name=name, period=period or named_period(name, self.today))
 
-    def showing(self, card: str, tab: str) -> Query:
+    def showing(self, card: str, tab: Dimension) -> Query:
         """Return the same view with another tab of one card."""
         return replace(self, tabs={**self.tabs, card: tab})
 
@@ -177,7 +179,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
     _require("metric", metric, METRICS)
     if step is not None:
         _require("step", step, STEPS)
-    tabs = {card: params[card] for card in TABS if params.get(card)}
+    tabs = {card: cast(Dimension, params[card]) for card in TABS if params.get(card)}
     for card, tab in tabs.items():
         _require(card, tab, TABS[card])
     return Query(
@@ -225,7 +227,7 @@ def _custom(params: Mapping[str, str], today: date) -> Period:
 
 def _day(parameter: str, text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return date_of(text)
     except ValueError:
         raise QueryError(parameter, "an ISO date such as 2026-01-31", text) from None
 

@@ -74,7 +74,7 @@ async def spooled(days: list[str], look: Look, kind: str) -> IO[bytes]:
     spools = Spools()
     file: IO[bytes] | None = None
     try:
-        file = cast(IO[bytes], (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value)
+        file = (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value
         return file
     finally:
         # Reads that a flush disturbed were repeated, the last one may have failed, and who asked may be gone.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import astuple, fields
 from typing import Any
 
+from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats import summary
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -23,7 +25,7 @@ PAIRS = {
 """Dimensions whose values are two with a tab between them, and what these are."""
 
 
-def table_of(dimension: str, period: Period, **options: Any) -> Look:
+def table_of(dimension: Dimension, period: Period, **options: Any) -> Look:
     """Return what reads a dimension's table; ``options`` are those of ``figures_of``."""
     names = PAIRS.get(dimension, (dimension,))
 
@@ -55,9 +57,9 @@ def days_of(period: Period) -> Look:
     """Return what reads the table of days."""
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[Row]]:
-        days = summary.days_of(period, deltas, uniques).figures
-        names = ("views", "visitors", "visits", "engaged", "seconds")
-        return ("day", *names), ((day, *(getattr(days[day], name) for name in names)) for day in period.days)
+        days = summary.daily_summaries(period, deltas, uniques).figures
+        names = tuple(field.name for field in fields(summary.Summary))
+        return ("day", *names), ((day, *astuple(days[day])) for day in period.days)
 
     return look
 
@@ -66,4 +68,4 @@ def look_of(table: str, period: Period, **options: Any) -> Look:
     """Return what reads a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
     if table == "days":
         return days_of(period)
-    return hours_of(period) if table == "hours" else table_of(table, period, **options)
+    return hours_of(period) if table == "hours" else table_of(dimension_of(table), period, **options)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
@@ -15,10 +16,10 @@ from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 ROWS = 10
 """Rows of a card."""
 
-NAMED = frozenset({"country", "language", "channel", "device", "excluded"})
+NAMED: frozenset[Dimension] = frozenset({"country", "language", "channel", "device", "excluded"})
 """Dimensions whose values have names, by which they are searched and sorted; there are few of each."""
 
-UNITS = {
+UNITS: dict[Dimension, tuple[str, str]] = {
     "path": ("views", "visitors"),
     "entry": ("entries", ""),
     "channel": ("visits", ""),
@@ -33,7 +34,7 @@ UNITS = {
 }
 """What a dimension's counts are called: the one that is measured, and the secondary one; views and visits else."""
 
-PAGES = frozenset({"path", "entry"})
+PAGES: frozenset[Dimension] = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
 
 
@@ -69,7 +70,7 @@ class CardView:
 
     name: str
     title: str
-    dimension: str
+    dimension: Dimension
     heading: str
     unit: str
     rows: tuple[Row, ...]
@@ -80,18 +81,18 @@ class CardView:
     more: bool
 
 
-def units(dimension: str) -> tuple[str, str]:
+def units(dimension: Dimension) -> tuple[str, str]:
     """Return what the measured count and the secondary one are called; the latter is empty where there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
-def measured(dimension: str, figure: Figure) -> int:
+def measured(dimension: Dimension, figure: Figure) -> int:
     """Return the count by which a dimension's values are compared."""
     return figure.secondary if dimension in BY_VISITS else figure.views
 
 
-def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
+def rows_of(dimension: Dimension, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[Row, ...]:
     """Return figures as rows.
 
     Args:
@@ -120,12 +121,12 @@ def page_url(path: str, query: Query, root: str) -> str:
     return f"{root}page/{query.url(path=path)}"
 
 
-def details_url(dimension: str, query: Query, root: str) -> str:
+def details_url(dimension: Dimension, query: Query, root: str) -> str:
     """Return the address of a dimension's whole table."""
     return f"{root}details/{quote(dimension)}/{query.url()}"
 
 
-def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[str]) -> CardView:
+def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[Dimension]) -> CardView:
     """Return a card with the tab that the query chooses.
 
     Args:
@@ -165,7 +166,9 @@ def sources_of_page(found: Page, query: Query, root: str) -> CardView:
     )
 
 
-def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequence[str]) -> tuple[Link, ...]:
+def _tabs(
+    name: str, dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]
+) -> tuple[Link, ...]:
     offered = [each for each in TABS[name] if each in dimensions and each not in CAMPAIGNS[1:]]
     if len(offered) < 2:
         return ()
@@ -180,7 +183,7 @@ def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequen
     )
 
 
-def _subtabs(name: str, dimension: str, query: Query, root: str) -> tuple[Link, ...]:
+def _subtabs(name: str, dimension: Dimension, query: Query, root: str) -> tuple[Link, ...]:
     if dimension not in CAMPAIGNS:
         return ()
     return tuple(

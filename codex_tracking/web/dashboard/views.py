@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -13,16 +13,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from codex_tracking.counters.days import site_now
+from codex_tracking.counters.fields import dimension_of
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.overview import HOURLY, Overview, Shape, overview_of
+from codex_tracking.stats.overview import Overview, Shape, overview_of
 from codex_tracking.stats.pages import Page, page_of, previous_page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.reading import in_database, read
 from codex_tracking.stats.series import series_of
+from codex_tracking.stats.summary import BY_HOUR
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.board import Board, board_of, page_board_of
@@ -78,7 +80,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
     root = place_of(viewer).root
     try:
         query = await query_of(request.GET.dict(), viewer)
-        table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
+        table = await read_table(dimension_of(dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
     context = {"table": table, "query": query, "menu": menu_of(query, None), "exports": exports_of(query, table)}
@@ -152,11 +154,11 @@ async def load_overview(query: Query, now: datetime) -> Overview:
         figures = overview_of(shape, deltas, uniques)
         if hours_of is None:
             return figures
-        hours: Hours = {name: series_of(name, hours_of, "hour", deltas, uniques) for name in HOURLY}
+        hours: Hours = {name: series_of(name, hours_of, "hour", deltas, uniques) for name in BY_HOUR}
         return last_hours(figures, query, hours, now)
 
     found = await read(list(dict.fromkeys([*shape.days, *days_in(hours_of)])), look)
-    return replace(cast(Overview, found.value), live=found.live)
+    return replace(found.value, live=found.live)
 
 
 PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int]]
@@ -176,7 +178,7 @@ async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
         earlier = previous_page_of(path, period, before, deltas, now)
         return found, earlier, series, series_of(metric, before, query.step, deltas, uniques, path)
 
-    return cast(PageFigures, (await read(days_in(period, before), look)).value)
+    return (await read(days_in(period, before), look)).value
 
 
 def part_of(board: Board, part: str) -> tuple[str, dict[str, Any]]:
