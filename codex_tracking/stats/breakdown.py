@@ -117,7 +117,7 @@ def best_pages(wanted: Matching, count: int, order: Order, unlisted: list[Date])
     listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
     column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
     rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
-    flushed, hand_made = rows, rows.filter(own__isnull=True)
+    flushed, hand_made = rows.filter(own__isnull=False), rows.filter(own__isnull=True)
     matching = wanted.narrow
     parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
     if len(unlisted) > UNLISTED:

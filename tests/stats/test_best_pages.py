@@ -196,6 +196,21 @@ def hand_made(alias: str, back: int, counts: dict[str, int]) -> None:
     PageView.objects.using(alias).bulk_create(PageView(path=path, date=date, views=n) for path, n in counts.items())
 
 
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("unlisted", [breakdown.UNLISTED, 0])
+@pytest.mark.parametrize("back", [0, 1])
+async def test_rows_made_by_hand_push_no_page_out(
+    database: str, process: Process, back: int, unlisted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakdown, "UNLISTED", unlisted)
+    await traffic(process, {"/a/": 5})
+    await traffic(process, {"/a/": 5}, 1)
+    await sync_to_async(hand_made)(database, back, {f"/{name}/": 6 for name in "xyz"})
+    await flushed(process)
+    best = await TrackingSelector.breakdown("path", day(1), day(0), limit=1)
+    assert [(figure.value, figure.views) for figure in best] == [("/a/", 10)]
+
+
 async def test_a_delta_overrides_only_its_own_days_row(database: str, process: Process) -> None:
     await sync_to_async(hand_made)(database, 1, {"/a/": 10, "/b/": 3})
     await traffic(process, {"/b/": 5}, 1)
