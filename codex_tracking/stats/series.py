@@ -127,5 +127,6 @@ def page_by_day(metric: Count, period: Period, deltas: Deltas, path: str) -> dic
     series = {day: deltas.get(day, {}).get(field, 0) for day in period.days}
     for date, stored, visitors, own in rows.values_list("date", "views", "visitors", "own"):
         day = date.isoformat()
-        series[day] = override(visitors if metric == "visitors" else stored, own, series[day])
+        # A flush replaces the views of a hand-made row, and adds to its visitors.
+        series[day] = series[day] + visitors if metric == "visitors" else override(stored, own, series[day])
     return series

@@ -222,3 +222,13 @@ async def test_a_delta_overrides_only_its_own_days_row(database: str, process: P
         assert await TrackingSelector.page_views(["/a/", "/b/"]) == expected
         assert (await TrackingSelector.summary(day(1), day(0))).views == 19
         await process.flusher.flush_pending()
+
+
+async def test_visitors_are_added_to_those_of_a_row_made_by_hand(database: str, process: Process) -> None:
+    await PageView.objects.using(database).acreate(path="/a/", date=site_today(), views=9, visitors=5)
+    await traffic(process, {"/a/": 4})
+    for _ in range(2):
+        page = await TrackingSelector.page("/a/")
+        (row,) = await TrackingSelector.breakdown("path")
+        assert (page.views, page.visitors) == (row.views, row.secondary) == (9, 6)
+        await process.flusher.flush_pending()
