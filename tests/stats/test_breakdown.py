@@ -159,6 +159,19 @@ async def test_search_ignores_case_and_takes_signs_literally(
     assert len(figures) == found
 
 
+@pytest.mark.parametrize("stage", ["live", "flushed"])
+@pytest.mark.parametrize("search", ["äÖü", "ÄÖÜ", "äöü", "ÄöÜ"])
+@pytest.mark.parametrize("database", ["default", "mariadb"], indirect=True)
+async def test_search_finds_letters_of_any_case_in_mixed_case(
+    database: str, process: Process, stage: str, search: str
+) -> None:
+    await process.push(view("/äÖü/"), view("/a.u/"))
+    if stage == "flushed":
+        await process.flusher.flush_pending()
+    for text in (search, search[:2]):
+        assert [figure.value for figure in await TrackingSelector.breakdown("path", search=text)] == ["/äÖü/"]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 async def test_the_largest_come_first_and_pages_follow_one_another(database: str, process: Process, stage: str) -> None:
     await fill(process, stage)
