@@ -87,7 +87,7 @@ class Figures:
         if not _in_event_loop():
             self._refresh()
         elif self._begin():
-            threading.Thread(target=self._in_background, name="codex_tracking.figures", daemon=True).start()
+            threading.Thread(target=self._in_background, name="codex_tracking.stats.cache", daemon=True).start()
         return known.answer
 
     def _due(self, known: Known) -> bool:
