@@ -92,11 +92,11 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
 NO_PAGES = 3
 """Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
 UNLISTED = 31
-"""Days without a list whose best are found day by day; more of them (after an import) are added up path by path."""
+"""The most days without a list that are ranked day by day; more of them (after an import) are added up by path."""
 
 
 def unlisted_days(period: Period) -> list[Date]:
-    """Return the days whose most viewed pages are not listed as they are now: today, and what was just flushed."""
+    """Return the days without a current list of their most viewed pages: today and recently flushed days."""
     days = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end), listed=False)
     return list(days.order_by("date").values_list("date", flat=True))
 
@@ -132,7 +132,8 @@ def best_pages(wanted: Matching, count: int, order: Order, unlisted: list[Date])
 
 
 def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list[str]:
-    """Return the largest values of several queries together, whose sums the ORM does not add up."""
+    """Return the largest values of several queries together."""
+    # The ORM cannot group the rows of a union.
     queries = [part.query.get_compiler(alias).as_sql() for part in parts]
     names = connections[alias].ops.quote_name
     together = " UNION ALL ".join(

@@ -20,10 +20,10 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
-"""Dimensions that have no card: pairs, and what has a place of its own."""
+"""Dimensions without a card: they are pairs, or shown elsewhere on the page."""
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
 SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer": "error"}
-"""Pairs, and the dimension of whose counts theirs are shares."""
+"""Dimensions of pairs -> the dimension whose total their shares refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def cards_of(
 ) -> dict[Dimension, Card]:
     """Return the cards: a query for the largest of every dimension, two for pages.
 
-    A third looks up what is not among the largest and has changed so much that it may be now.
+    A third looks up values whose deltas may bring them among the largest.
     """
     changed, fetched = all_changes(period.days, deltas), limit + SPARE
     names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
@@ -118,7 +118,7 @@ def _largest(
 
 
 def _stored_sums(period: Period, values: dict[Dimension, list[str]]) -> list[tuple[Dimension, Figure]]:
-    """Return what the rows have of some values of some dimensions."""
+    """Return the stored sums of single values, with their dimension."""
     if not values:
         return []
     wanted = reduce(or_, (Q(dimension=name, value__in=some) for name, some in values.items()))

@@ -161,12 +161,12 @@ def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     for names in slices(risen if last else [], 500):
         for path, views, own in rows.filter(path__in=names):
             counts[path] = override(views, own, changed[path][0])
-    # Sorting all of a busy site's would keep every other thread waiting.
+    # Sorting all paths of a busy site would hold the GIL for too long.
     return dict(nsmallest(limit, counts.items(), key=_rank))
 
 
 def pages_of(day: str, delta: Counts) -> int:
-    """Return how many paths were viewed."""
+    """Return the number of viewed paths."""
     changed = path_deltas(delta)
     rows = rows_on(day)
     known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
@@ -191,17 +191,17 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
         nobody = Value(None, CharField())
         left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
         special = special.union(left_out, all=True).order_by()
-    foreign: dict[str, dict[str, int]] = {}
+    hand_made: dict[str, dict[str, int]] = {}
     for row in special:
         day, views = row["date"].isoformat(), int(row["n"])
         if row["name"] is None:
             totals[day] -= views
         else:
-            foreign.setdefault(day, {})[row["name"]] = views
+            hand_made.setdefault(day, {})[row["name"]] = views
     for day in days:
-        changed, strange = path_deltas(deltas.get(day, {})), foreign.get(day, {})
-        totals[day] += sum(views for path, views in changed.items() if path not in strange)
-        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
+        changed, rows = path_deltas(deltas.get(day, {})), hand_made.get(day, {})
+        totals[day] += sum(views for path, views in changed.items() if path not in rows)
+        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in rows.items())
     return totals
 
 
@@ -234,5 +234,5 @@ def _rank(count: tuple[str, int]) -> tuple[int, str]:
 
 
 def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Return counts as the ancestor's rows."""
+    """Return counts as rows of ``path`` and ``views``."""
     return [{"path": path, "views": views} for path, views in counts.items()]

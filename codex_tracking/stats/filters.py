@@ -67,5 +67,5 @@ def _ascii_lower(text: str) -> str:
 
 
 def containing(search: str) -> Callable[[str], object]:
-    """Return the same condition for values in memory."""
+    """Return the condition of ``contains`` for a value in memory; truthy when it matches."""
     return re.compile(re.escape(search), re.IGNORECASE).search

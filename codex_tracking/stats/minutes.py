@@ -44,7 +44,7 @@ async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
 
 
 async def visitors_now() -> int | None:
-    """Return how many visitors were seen in the last five minutes, or None while Redis is away."""
+    """Return the number of visitors in the last five minutes; None while Redis is away."""
     now = site_now()
     second = int(now.timestamp()) - NOW_SECONDS
     days = {now.date(), (now - timedelta(seconds=NOW_SECONDS)).date()}

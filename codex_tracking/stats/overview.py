@@ -1,4 +1,4 @@
-"""Everything that the dashboard's first page shows, in few queries."""
+"""The figures of the dashboard's first page, read in few queries."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def overview(
 
 
 class Shape(NamedTuple):
-    """What is asked for."""
+    """The question that an ``Overview`` answers."""
 
     period: Period
     before: Period | None
@@ -133,7 +133,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     """Return the first page's figures.
 
     Args:
-        shape: what is asked for.
+        shape: the question.
         deltas: of ``shape.days`` at least.
         uniques: ISO date -> visitors as Redis knows them.
     """
@@ -194,7 +194,7 @@ def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
 
 
 def _with_hours(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
-    """Return all 24 hours of each day, with what has changed."""
+    """Return all 24 hours of each day, with the deltas."""
     for day in deltas:
         hours = found.setdefault(day, {})
         for hour, (views, visits) in changed_values("hour", [day], deltas).items():

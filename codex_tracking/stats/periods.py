@@ -24,7 +24,7 @@ class Period:
 
     @property
     def length(self) -> int:
-        """How many days."""
+        """Number of days."""
         return (self.end - self.start).days + 1
 
     @property
@@ -52,7 +52,7 @@ def days_in(*periods: Period | None) -> list[str]:
 
 
 def hours_of(day: date, zone: tzinfo) -> list[int]:
-    """Return the hours that a day's clock shows: all 24, but 23 where summer time begins."""
+    """Return the hours of a day's clock: all 24, but 23 on the day when summer time begins."""
     return [hour for hour in range(24) if any(_exists(day, hour, minute, zone) for minute in (0, 59))]
 
 
@@ -106,7 +106,7 @@ NAMED: dict[str, Callable[[date], Period]] = {
 
 
 def period_between(start: str | None, end: str | None, today: date) -> Period:
-    """Return the period between two ISO dates; today where one is omitted.
+    """Return the period between two ISO dates; ``end`` is today when omitted, ``start`` is ``end``.
 
     Raises:
         ValueError: one is no ISO date, or ``start`` is after ``end``.

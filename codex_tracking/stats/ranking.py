@@ -8,12 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from codex_tracking.counters.fields import Dimension
 
-# --- analytics: any dimension, any period ---
-
 SPARE = 100
-"""How many more candidates are looked at than are asked for."""
+"""Number of candidates beyond those that are asked for."""
 CHANGED = 20
-"""How many of those that have changed most are looked at besides, which saves small sites a query."""
+"""Number of most changed values that are added to the candidates, which saves small sites a query."""
 Order = Literal["views", "visits", "visitors", "value"]
 """Largest first by views or by the secondary figure, which is visitors for pages and visits else; or by value."""
 
@@ -56,11 +54,11 @@ def orders_of(dimension: Dimension) -> tuple[Order, ...]:
 def rising(
     changed: Mapping[str, Sequence[int]], known: Sequence[Figure], last: Figure | None, most: int, order: Order
 ) -> list[str]:
-    """Return which values must be looked up because what has changed may bring them among the first.
+    """Return the values that must be looked up because their deltas may bring them among the first.
 
     Args:
-        changed: value -> what to add to its views and to the secondary figure; values that are not in ``known``.
-        known: figures with what has changed.
+        changed: value -> deltas of its views and secondary figure; values that are not in ``known``.
+        known: figures with their deltas.
         last: the database's figure behind which all others are; None when there are no others.
         most: how many are wanted.
         order: in which.

@@ -61,7 +61,7 @@ class Summary:
 
     views: int = 0
     visitors: int = 0
-    """Each day's visitors added up: who came on two days counts twice, because identities do not outlive a day."""
+    """Each day's visitors added up. A visitor of two days counts twice, because identities end with the day."""
     visits: int = 0
     engaged: int = 0
     """Visits with a second page view or an event."""
@@ -168,7 +168,7 @@ def hours_on(day: Period) -> list[tuple[int, int]]:
 
 
 def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int]], fraction: float) -> Summary:
-    """Take what came after a moment of the last day away from a period.
+    """Return a period's figures without those after a moment of its last day.
 
     Hours tell how many views and visits the day had by then; for what is not kept by the hour, the share of visits is
     taken.
@@ -191,7 +191,7 @@ def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int
 
 
 def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> float:
-    """Return how much of a day's figure there was at a moment, 0 to 1.
+    """Return the share of a day's figure that was counted by a moment, 0 to 1.
 
     Args:
         by_hour: what came in each of its 24 hours. Days from before this app counted have none: then time tells.
@@ -205,7 +205,7 @@ def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> floa
 
 
 def fraction_of_day(now: datetime) -> float:
-    """Return how much of its day is over at ``now``, 0 to 1."""
+    """Return the share of its day that is over at ``now``, 0 to 1."""
     return (now.hour * 3600 + now.minute * 60 + now.second) / 86_400
 
 
@@ -223,7 +223,7 @@ def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
     """Return each day's figures."""
     stored: dict[str, dict[str, Any]] = {}
     rows = DayTotals.objects.using(database()).filter(date__range=(span.start, span.end)).order_by()
-    # A sketch is 12 kB, so only those are read that Redis may add to.
+    # A sketch has 12 kB, so only days that Redis may add to are read with theirs.
     nothing = Value(None, BinaryField())
     sketch = Case(When(date__in=list(uniques), then=F("sketch")), default=nothing) if uniques else nothing
     columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed")

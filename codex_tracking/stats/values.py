@@ -104,7 +104,7 @@ class Matching:
         return Figure(value, row["n"] + views - sum(counted_twice), row["m"] + secondary)
 
     def merged(self, values: Collection[str]) -> dict[str, Figure]:
-        """Return the figures of some of ``changed``: their rows, where there are any, with the deltas."""
+        """Return figures of values in ``changed``: their rows, if any, with the deltas."""
         found = {value: Figure(value, *self.changed[value]) for value in values}
         stored = self.stored()
         for names in slices(list(values), 500):

@@ -4,8 +4,9 @@
 ``{% page_views article days=7 %}``: of an object's page (``get_absolute_url``), or of a path.
 ``{% popular_pages limit=5 days=7 under="/articles/" as pages %}``: ``path`` and ``views`` of each, most viewed first.
 
-Both work in sync and async views, and never wait in an event loop: see ``codex_tracking.stats.cache``. There a figure that
-nobody has asked for yet is empty once. For lists of objects ``TrackingSelector.with_views`` takes one read for all.
+Both work in sync and async views, and never wait in an event loop: see ``codex_tracking.stats.cache``. There a
+figure that nobody has asked for yet is empty once. For lists of objects
+``TrackingSelector.with_views`` takes one read for all.
 """
 
 from __future__ import annotations
