@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import quote, urlencode
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.periods import NAMED, Period
 from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
 
@@ -65,7 +66,7 @@ def with_days(query: Query, period: Period) -> Query:
     return replace(query, name="custom", period=period)
 
 
-def with_tab(query: Query, card: str, tab: str) -> Query:
+def with_tab(query: Query, card: str, tab: Dimension) -> Query:
     """Return the query with another tab of one card."""
     return replace(query, tabs={**query.tabs, card: tab})
 
