@@ -9,7 +9,7 @@ from codex_tracking.counters.fields import Counter, Dimension, counter, first, p
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
-from codex_tracking.hits.hit import Client
+from codex_tracking.hits.hit import Client, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.text import clean, normalise
@@ -58,7 +58,7 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
 
 
 @lru_cache(maxsize=16_384)
-def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
     stored = normalise(path, secrets)
     view = counter("path", stored)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from codex_tracking.hits.hit import Secrets
+
 INVALID = "(invalid)"
 """The value that takes text nobody should store: control characters, bidi marks, broken UTF-8."""
 PATH_LIMIT = 500
@@ -18,12 +20,12 @@ LONG_WORD = re.compile(r"\w{20,}", re.ASCII)
 """Where a reset token may be; Django's has 32 characters after its time stamp."""
 
 
-def normalise(path: str, secrets: tuple[str, ...] = ()) -> str:
+def normalise(path: str, secrets: Secrets = ()) -> str:
     """Return a path as it is stored: at most 500 characters, starting with ``/``, without secrets.
 
     Args:
         path: ``request.path``: decoded, no query string.
-        secrets: names and values in turn; each value in the path becomes ``<name>``.
+        secrets: names and values of URL arguments; each such value in the path becomes ``<name>``.
 
     Returns:
         The path, or ``(long)`` above 2,048 characters, or ``(invalid)`` when it has characters nobody should store.
@@ -65,9 +67,9 @@ def _hidden(found: re.Match[str]) -> str:
     return word if word.isdigit() or not any(map(str.isdigit, word)) else "<token>"
 
 
-def _hide(path: str, secrets: tuple[str, ...]) -> str:
+def _hide(path: str, secrets: Secrets) -> str:
     """Replace secret values by their names, in one pass so that no name is taken for a value."""
-    names = dict(zip(secrets[1::2], secrets[::2], strict=False))
+    names = {value: name for name, value in secrets}
     values = sorted((value for value in names if value.strip("/")), key=len, reverse=True)
     if not values:
         return path

@@ -107,7 +107,7 @@ def test_exclusions_count_by_reason() -> None:
 
 
 def test_paths_are_stored_without_secrets() -> None:
-    found = counts([at(0, "/reset/MQ/abc-123/", secrets=("uidb64", "MQ", "token", "abc-123"))])
+    found = counts([at(0, "/reset/MQ/abc-123/", secrets=(("uidb64", "MQ"), ("token", "abc-123")))])
     assert found[counter("path", "/reset/<uidb64>/<token>/")] == 1
     assert not [name for name in found if "abc-123" in name]
 
@@ -161,7 +161,7 @@ def test_an_event_counts_each_time_and_each_visit_once() -> None:
 
 
 def test_an_event_with_a_value_counts_the_value_too() -> None:
-    found = counts([event("search\tshoes")])
+    found = counts([event("search", value="shoes")])
     assert (found[counter("event", "search")], found[counter("event_value", "search\tshoes")]) == (1, 1)
 
 
