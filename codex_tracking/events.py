@@ -1,4 +1,4 @@
-"""What happened besides page views: sign-ups, orders, downloads."""
+"""Events besides page views: sign-ups, orders, downloads."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_tracking.hits.hit import Client, Hit, Kind, RawHit, Reason, Secrets
 from codex_tracking.hits.rules import is_early, is_error, is_html, is_partial, opted_out, peek_user
-from codex_tracking.hits.visitors import known_clients, meet
+from codex_tracking.hits.visitors import intern_client, known_clients
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
 
 
 def answered(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> RawHit | None:
-    """Return what an answered request counts as: a view, an error, or excluded for the first reason that applies.
+    """Return an answered request as a view, an error, or excluded for the first reason that applies.
 
     Bots are told from people later. All in one, with plain look-ups and guard clauses: every visitor waits for it.
 
@@ -89,7 +89,7 @@ def bare_hit(kind: Kind, name: str, value: str = "") -> Hit:
 def hit_of(
     request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "", value: str = ""
 ) -> RawHit:
-    """Return what is kept of a request, cut but raw.
+    """Return the raw fields of a request, cut to their limits.
 
     Args:
         request: answered or not.
@@ -125,7 +125,7 @@ def hit_of(
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
-        known_clients.get(traits) or meet(traits),
+        known_clients.get(traits) or intern_client(traits),
     )
 
 

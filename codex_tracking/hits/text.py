@@ -1,4 +1,4 @@
-"""Text from outside made fit to store: paths, and every other value that a stranger can choose."""
+"""Limits and cleaning of text from outside: paths, and all other values that a client can choose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from urllib.parse import quote
 from codex_tracking.hits.hit import Secrets
 
 INVALID = "(invalid)"
-"""The value that takes text nobody should store: control characters, bidi marks, broken UTF-8."""
+"""The value stored in place of control characters, bidi marks and broken UTF-8."""
+AGENT_LIMIT = 512
+"""Characters of a user agent that are read."""
 PATH_LIMIT = 500
 LONG_LIMIT = 2_048
 LONG = "(long)"
@@ -28,7 +30,7 @@ def normalise(path: str, secrets: Secrets = ()) -> str:
         secrets: names and values of URL arguments; each such value in the path becomes ``<name>``.
 
     Returns:
-        The path, or ``(long)`` above 2,048 characters, or ``(invalid)`` when it has characters nobody should store.
+        The path, or ``(long)`` above 2,048 characters, or ``(invalid)`` when it has unfit characters.
     """
     if len(path) > LONG_LIMIT:
         return LONG
@@ -40,7 +42,7 @@ def normalise(path: str, secrets: Secrets = ()) -> str:
 
 
 def hide_tokens(path: str) -> str:
-    """Return a path that matched no route, so nobody says what in it is secret, without what looks like a token.
+    """Return the path of an unknown route without the words that look like tokens.
 
     Returns:
         The path with ``<token>`` for each word of 20 characters or more that has letters and digits.
@@ -52,7 +54,7 @@ def clean(value: str, limit: int) -> str:
     """Return any other text from outside as it is stored: stripped, at most ``limit`` characters.
 
     Returns:
-        The text, cut with ``…``; ``(invalid)`` when it has characters nobody should store.
+        The text, cut with ``…``; ``(invalid)`` when it has unfit characters.
     """
     value = value.strip()
     return INVALID if UNFIT.search(value[:limit]) else _cut(value, limit)

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from codex_tracking.counters import aggregator as aggregator_module
+from codex_tracking.counters import day_counts
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch, compact, local_visits
 from codex_tracking.counters.day_counts import (
@@ -356,7 +357,7 @@ def test_no_more_text_is_made_at_once_than_a_batch_takes(monkeypatch: pytest.Mon
         made.append(compact(visits))
         return made[-1]
 
-    monkeypatch.setattr(aggregator_module, "compact", note)
+    monkeypatch.setattr(day_counts, "compact", note)
     batches(
         counting([at(m, f"/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
     )
