@@ -1,4 +1,4 @@
-"""For the tests of projects that use this library: count in memory alone, and look at what was counted."""
+"""Test support for projects that use this library: counting in memory, and assertions about counted requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REASONS = tuple(reason for reason in get_args(Reason) if reason != "disabled")
 
 
 class IdleRunner(Runner):
-    """Takes all orders and starts nothing, so that what was counted stays in memory."""
+    """Starts nothing, so that all counters stay in memory."""
 
     @property
     def running(self) -> bool:

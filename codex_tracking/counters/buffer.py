@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import Counts, add_to
-from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.settings import get_tracking_settings
 
@@ -86,7 +86,7 @@ class Buffer:
             return sums
 
     def cut(self, day: str, stream: str, seq: int, salt: bytes) -> Batch | None:
-        """Take what one batch may hold; see ``Aggregator.cut``."""
+        """Take the next batch of a day; see ``Aggregator.cut``."""
         with self._lock:
             return self._aggregator.cut(day, stream, seq, salt)
 
@@ -95,7 +95,7 @@ class Buffer:
         with self._lock:
             self._aggregator.requeue(day, ids)
 
-    def note(self, day: str, name: str, n: int) -> None:
+    def note(self, day: str, name: DayNote, n: int) -> None:
         """Add to a day's ledger; see ``Aggregator.note``."""
         with self._lock:
             self._aggregator.note(day, name, n)
@@ -126,7 +126,7 @@ def get_buffer() -> Buffer:
 
 
 def reset_buffer() -> None:
-    """Begin with an empty buffer: what a forked child inherits is its parent's to count."""
+    """Drop the buffer: the parent of a forked child counts the hits that the child inherits."""
     global _buffer
     _buffer = None
 

@@ -9,7 +9,7 @@ from codex_tracking.counters.fields import Counter, Dimension, counter, first, p
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
-from codex_tracking.hits.hit import Client
+from codex_tracking.hits.hit import Client, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.text import clean, normalise
@@ -22,7 +22,7 @@ VALUE_LIMIT = 200
 
 
 class Profile(NamedTuple):
-    """What is worked out once for all hits of a client."""
+    """The facts that all hits of a client share."""
 
     bot: str | None
     """The name of a bot; None for a person."""
@@ -33,7 +33,7 @@ class Profile(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What is worked out once for all views that came from one place."""
+    """The facts that all views from one source share."""
 
     source: str
     referrer: str
@@ -44,7 +44,7 @@ class Origin(NamedTuple):
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
-    """Return what is to be known of a client."""
+    """Return a client's profile."""
     address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
     country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
     return Profile(
@@ -58,7 +58,7 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
 
 
 @lru_cache(maxsize=16_384)
-def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
     stored = normalise(path, secrets)
     view = counter("path", stored)
@@ -67,7 +67,7 @@ def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[C
 
 @lru_cache(maxsize=4096)
 def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter, ...]:
-    """Return the counter fields of what answered, and when; the minute is one since the epoch."""
+    """Return the counter fields of route, view, hour and minute (minutes since the epoch)."""
     known: list[tuple[Dimension, str]] = [("hour", hour)]
     if minute is not None:
         known.append(("minute", str(minute)))
@@ -80,7 +80,7 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
 
 @lru_cache(maxsize=8192)
 def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
-    """Return the counter fields of what the visitor came with."""
+    """Return the counter fields of browser, system, device, language and country."""
     device = device_of(agent, hints)
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
@@ -94,7 +94,7 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
 
 @lru_cache(maxsize=4096)
 def origin_of(referrer: str, campaign: str, host: str) -> Origin:
-    """Return where a view came from; see ``sources.source_of``."""
+    """Return the origin of a view; see ``sources.source_of``."""
     source = source_of(referrer, campaign, host)
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
@@ -109,6 +109,6 @@ def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ..
 
 
 def warm(settings: TrackingSettings) -> None:
-    """Load what the first view of a browser would load: bot patterns and device tables, some 200 ms."""
+    """Load bot patterns and device tables, some 200 ms that the first view would wait for."""
     bot("Mozilla/5.0 (warm)", settings)
     device_of("Mozilla/5.0 (warm)", ("", "", ""))

@@ -103,7 +103,7 @@ def pair(dimension: Dimension, one: str, other: str) -> Counter:
 
 
 def split(field: str) -> tuple[Dimension | Literal["total"], bool, str]:
-    """Return a counter's dimension, whether it counts what began so, and its value."""
+    """Return a counter's dimension, whether it is a ``first`` counter, and its value."""
     name, _, value = field.partition(":")
     begins = name.endswith(FIRST)
     if begins:
@@ -115,7 +115,7 @@ LONG_NAMES = {PATH: "path", TOTAL: "total"}
 
 
 def other(field: Counter) -> Counter:
-    """Return the counter that takes what a cap refuses of the same dimension."""
+    """Return the ``(other)`` counter of the same dimension, which takes the excess over a cap."""
     return Counter(f"{field.partition(':')[0]}:{OTHER}")
 
 
@@ -126,7 +126,7 @@ def values_of(dimension: Dimension, counts: Mapping[Counter, int]) -> dict[str, 
 
 
 def views_of(counts: Mapping[Counter, int]) -> int:
-    """Return how many page views these counters stand for."""
+    """Return the page views of these counters."""
     start = counter("path", "")
     return sum(n for field, n in counts.items() if field.startswith(start))
 

@@ -9,13 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from codex_tracking.hits.text import AGENT_LIMIT
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-AGENT_LIMIT = 512
-"""Characters of a user agent that are read."""
 
 EMPTY_AGENT = "(empty)"
 BARE_AGENT = "(bare)"
@@ -60,13 +58,13 @@ COMPATIBLE = re.compile(
 )
 """After Internet Explorer and Konqueror, only programs call themselves compatible."""
 
-BROWSER = re.compile(
+BROWSER_WORDS = re.compile(
     r"mozilla[/ ]|opera|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca|netfront"
     r"|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
     r"|^(?:lynx/|e?links[ /(]|w3m/|dillo/|netsurf/|ncsa[_ ]mosaic|vms_mosaic|icab/|edbrowse/|bunjalloo/|ibrowse/"
     r"|amigavoyager/|samsung-|sec-|lge?[-/]|mot-|sie-)"
 )
-"""What people's browsers say somewhere; an agent that says nothing like it belongs to a program."""
+"""Words of people's browsers; an agent without any of them belongs to a program."""
 
 BARE = re.compile(r"mozilla/[\d.]+;?(?:\s*\((?:compatible;?)?\s*\)|\s+[\w.-]+(?:/[\w.-]+)?)?", re.ASCII)
 
@@ -130,7 +128,7 @@ def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> str | Non
 
 
 def _unlisted(text: str) -> str | None:
-    """Name a bot that is not on the list by what gives it away."""
+    """Return the name of a bot that is not on the list, from its telling word; None for a browser."""
     telling = GENERIC.search(text) or COMPATIBLE.search(text)
     if telling:
         return telling[telling.re.groups]
@@ -140,7 +138,7 @@ def _unlisted(text: str) -> str | None:
         return contact[1] or contact[2].rpartition("@")[2]
     if BARE.fullmatch(text):
         return BARE_AGENT
-    if BROWSER.search(text):
+    if BROWSER_WORDS.search(text):
         return None
     product = re.match(r"[\w.-]{1,40}", text, re.ASCII)
     return product[0] if product else BARE_AGENT

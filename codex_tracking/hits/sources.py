@@ -58,7 +58,7 @@ COUNTRY_SUFFIX = re.compile(r"(?:com|org|net|[a-z]{2}|com?\.[a-z]{2})")
 
 
 class Source(NamedTuple):
-    """What one request says about where its visitor came from; empty strings for what it does not say."""
+    """Source, channel, referrer and campaign of one request; empty strings for absent ones."""
 
     source: str
     """A site's name (``Google``), its host, or what the link's author wrote; empty for direct visits."""
@@ -120,7 +120,7 @@ def is_spam(host: str) -> bool:
 
 
 def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
-    """Return the channel: what is paid for is a campaign, then what the medium says, then what the site is."""
+    """Return the channel: ``campaign`` for paid links, else by medium, else by site."""
     source, medium, campaign = utm[0], utm[1].lower(), utm[2]
     if click or PAID.match(medium):
         return "campaign"
@@ -164,7 +164,7 @@ def _site(page: str) -> tuple[str, str]:
 
 
 def _tagged(value: str) -> tuple[str, str]:
-    """Return name and channel of what a link's author wrote: a name, a host, a whole address, or anything."""
+    """Return name and channel of a tag, which may be a name, a host, an address or any text."""
     text = value.lower()
     link = LINK.match(text)
     host = _bare(link[2] if link else text.partition("/")[0])

@@ -1,12 +1,16 @@
-"""Text from outside made fit to store: paths, and every other value that a stranger can choose."""
+"""Limits and cleaning of text from outside: paths, and all other values that a client can choose."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote
 
+from codex_tracking.hits.hit import Secrets
+
 INVALID = "(invalid)"
-"""The value that takes text nobody should store: control characters, bidi marks, broken UTF-8."""
+"""The value stored in place of control characters, bidi marks and broken UTF-8."""
+AGENT_LIMIT = 512
+"""Characters of a user agent that are read."""
 PATH_LIMIT = 500
 LONG_LIMIT = 2_048
 LONG = "(long)"
@@ -18,15 +22,15 @@ LONG_WORD = re.compile(r"\w{20,}", re.ASCII)
 """Where a reset token may be; Django's has 32 characters after its time stamp."""
 
 
-def normalise(path: str, secrets: tuple[str, ...] = ()) -> str:
+def normalise(path: str, secrets: Secrets = ()) -> str:
     """Return a path as it is stored: at most 500 characters, starting with ``/``, without secrets.
 
     Args:
         path: ``request.path``: decoded, no query string.
-        secrets: names and values in turn; each value in the path becomes ``<name>``.
+        secrets: names and values of URL arguments; each such value in the path becomes ``<name>``.
 
     Returns:
-        The path, or ``(long)`` above 2,048 characters, or ``(invalid)`` when it has characters nobody should store.
+        The path, or ``(long)`` above 2,048 characters, or ``(invalid)`` when it has unfit characters.
     """
     if len(path) > LONG_LIMIT:
         return LONG
@@ -38,7 +42,7 @@ def normalise(path: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def hide_tokens(path: str) -> str:
-    """Return a path that matched no route, so nobody says what in it is secret, without what looks like a token.
+    """Return the path of an unknown route without the words that look like tokens.
 
     Returns:
         The path with ``<token>`` for each word of 20 characters or more that has letters and digits.
@@ -50,7 +54,7 @@ def clean(value: str, limit: int) -> str:
     """Return any other text from outside as it is stored: stripped, at most ``limit`` characters.
 
     Returns:
-        The text, cut with ``…``; ``(invalid)`` when it has characters nobody should store.
+        The text, cut with ``…``; ``(invalid)`` when it has unfit characters.
     """
     value = value.strip()
     return INVALID if UNFIT.search(value[:limit]) else _cut(value, limit)
@@ -65,9 +69,9 @@ def _hidden(found: re.Match[str]) -> str:
     return word if word.isdigit() or not any(map(str.isdigit, word)) else "<token>"
 
 
-def _hide(path: str, secrets: tuple[str, ...]) -> str:
+def _hide(path: str, secrets: Secrets) -> str:
     """Replace secret values by their names, in one pass so that no name is taken for a value."""
-    names = dict(zip(secrets[1::2], secrets[::2], strict=False))
+    names = {value: name for name, value in secrets}
     values = sorted((value for value in names if value.strip("/")), key=len, reverse=True)
     if not values:
         return path

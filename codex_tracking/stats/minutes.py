@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import site_now
 from codex_tracking.counters.fields import counter
 from codex_tracking.models import Breakdown, database

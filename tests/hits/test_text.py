@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_tracking.hits.hit import Secrets
 from codex_tracking.hits.text import UNFIT, clean, normalise
 
 ANY_TEXT = st.text(st.characters(), max_size=2_500)
@@ -47,40 +48,42 @@ def test_paths_are_cut_at_500_characters_and_named_long_above_2048() -> None:
 @pytest.mark.parametrize(
     ("path", "secrets", "stored"),
     [
-        ("/reset/MQ/abc-123/", ("uidb64", "MQ", "token", "abc-123"), "/reset/<uidb64>/<token>/"),
-        ("/reset/MQ-abc/", ("uidb64", "MQ", "token", "abc"), "/reset/<uidb64>-<token>/"),
-        ("/v1/1/", ("code", "1"), "/v1/<code>/"),
-        ("/x/token/token/", ("token", "token"), "/x/<token>/<token>/"),
-        ("/a/ab/", ("key", "a", "token", "ab"), "/<key>/<token>/"),
-        ("/k/a.b+c/", ("key", "a.b+c"), "/k/<key>/"),
-        ("/k/a%2Fb/", ("key", "a/b"), "/k/<key>/"),
-        ("/k/0ABC-DEF/", ("key", "0abc-def"), "/k/<key>/"),
-        ("/k/007/", ("code", "7"), "/k/<code>/"),
-        ("/k/preabcpost/", ("token", "abc"), "/k/pre<token>post/"),
-        ("/k/xabcx/", ("key", "ab", "token", "abc"), "/k/x<token>x/"),
-        ("/k/ключ/", ("key", "ключ"), "/k/<key>/"),
-        ("/k/x/", ("key", ""), "/k/x/"),
-        ("/k/x/", ("key", "/"), "/k/x/"),
-        ("/k/x/", ("key",), "/k/x/"),
-        ("/k/x/", ("key", "elsewhere"), "/k/x/"),
+        ("/reset/MQ/abc-123/", (("uidb64", "MQ"), ("token", "abc-123")), "/reset/<uidb64>/<token>/"),
+        ("/reset/MQ-abc/", (("uidb64", "MQ"), ("token", "abc")), "/reset/<uidb64>-<token>/"),
+        ("/v1/1/", (("code", "1"),), "/v1/<code>/"),
+        ("/x/token/token/", (("token", "token"),), "/x/<token>/<token>/"),
+        ("/a/ab/", (("key", "a"), ("token", "ab")), "/<key>/<token>/"),
+        ("/k/a.b+c/", (("key", "a.b+c"),), "/k/<key>/"),
+        ("/k/a%2Fb/", (("key", "a/b"),), "/k/<key>/"),
+        ("/k/0ABC-DEF/", (("key", "0abc-def"),), "/k/<key>/"),
+        ("/k/007/", (("code", "7"),), "/k/<code>/"),
+        ("/k/preabcpost/", (("token", "abc"),), "/k/pre<token>post/"),
+        ("/k/xabcx/", (("key", "ab"), ("token", "abc")), "/k/x<token>x/"),
+        ("/k/ключ/", (("key", "ключ"),), "/k/<key>/"),
+        ("/k/x/", (("key", ""),), "/k/x/"),
+        ("/k/x/", (("key", "/"),), "/k/x/"),
+        ("/k/x/", (("key", "elsewhere"),), "/k/x/"),
     ],
 )
-def test_secret_values_are_replaced_by_their_names(path: str, secrets: tuple[str, ...], stored: str) -> None:
+def test_secret_values_are_replaced_by_their_names(path: str, secrets: Secrets, stored: str) -> None:
     assert normalise(path, secrets) == stored
 
 
 def test_a_secret_with_control_characters_leaves_no_trace() -> None:
-    assert normalise("/k/a\nb/", ("token", "a\nb")) == "/k/<token>/"
+    assert normalise("/k/a\nb/", (("token", "a\nb"),)) == "/k/<token>/"
 
 
 def test_a_secret_beyond_the_cut_is_replaced_before_the_path_is_cut() -> None:
     token = "s" * 600
-    assert normalise(f"/k/{token}/", ("token", token)) == "/k/<token>/"
+    assert normalise(f"/k/{token}/", (("token", token),)) == "/k/<token>/"
+
+
+NAMES_AND_VALUES = st.text(st.characters(), max_size=20)
 
 
 @settings(deadline=None)
-@given(ANY_TEXT, st.lists(st.text(st.characters(), max_size=20), max_size=6))
-def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secrets: list[str]) -> None:
+@given(ANY_TEXT, st.lists(st.tuples(NAMES_AND_VALUES, NAMES_AND_VALUES), max_size=3))
+def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secrets: list[tuple[str, str]]) -> None:
     stored = normalise(path, tuple(secrets))
     assert 0 < len(stored) <= 500
     assert stored in ("(long)", "(invalid)") or stored.startswith("/")
@@ -91,7 +94,7 @@ def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secret
 @settings(deadline=None)
 @given(st.text(st.characters(categories=("Ll", "Nd")), min_size=4, max_size=40), st.text("abc/-.", max_size=60))
 def test_a_secret_in_the_path_is_never_stored(secret: str, rest: str) -> None:
-    stored = normalise(f"/{rest}/{secret}/{rest}", ("K", secret))
+    stored = normalise(f"/{rest}/{secret}/{rest}", (("K", secret),))
     assert secret not in stored
 
 

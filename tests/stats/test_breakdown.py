@@ -67,7 +67,7 @@ def hits() -> list[Hit]:
         view("/Ärger/", at=at(0, 0, 3), **bob),
         view("/", at=at(0, 0, 4), agent=GOOGLEBOT),
         view("/gone/", at=at(1, 3), kind="error", name="404", referrer="https://blog.example/old", **ann),
-        view("/articles/a/", at=at(1, 14, 12), kind="event", name="signup\tpro", **bob),
+        view("/articles/a/", at=at(1, 14, 12), kind="event", name="signup", value="pro", **bob),
         view("", at=at(0, 0, 5), kind="excluded", name="prefetch"),
     ]
 
