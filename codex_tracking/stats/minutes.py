@@ -17,7 +17,6 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
-from codex_tracking.store.protocol import NOW_SECONDS
 
 
 async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
