@@ -1,4 +1,4 @@
-"""Blocking twins of the public coroutines, under the same names, for code without an event loop."""
+"""The public coroutines as blocking functions of the same names, for code without an event loop."""
 
 from __future__ import annotations
 

@@ -38,6 +38,18 @@ Dimension = Literal[
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
+
+def dimension_of(name: str) -> Dimension:
+    """Return the dimension of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DIMENSIONS:
+        raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {name!r}")
+    return name
+
+
 Total = Literal["visits", "engaged", "seconds"]
 """What a day has one counter of, whatever the dimension."""
 

@@ -23,7 +23,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 
-from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.counters.fields import DIMENSIONS, Counter, Counts, Dimension
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.stats import breakdown
 from codex_tracking.stats.breakdown import breakdown_of
@@ -141,11 +141,11 @@ async def test_a_file_has_the_rows_of_the_table_in_its_order(
     assert len(found.value) == 10
 
 
-DIMENSION_COUNTERS = {"path": "p", "utm_campaign": "utm_campaign"}
+DIMENSION_COUNTERS: dict[Dimension, str] = {"path": "p", "utm_campaign": "utm_campaign"}
 LETTERS = "abAB/üÜß%_\t"
 
 
-def random_day(seed: random.Random, dimension: str, day: date) -> dict[str, int]:
+def random_day(seed: random.Random, dimension: Dimension, day: date) -> Counts:
     """Store random rows of a day, some of them written by hand, and return a random delta."""
     values = ["".join(seed.choices(LETTERS, k=seed.randint(1, 3))) for _ in range(40)]
     name = DIMENSION_COUNTERS[dimension]
@@ -158,15 +158,15 @@ def random_day(seed: random.Random, dimension: str, day: date) -> dict[str, int]
             Breakdown.objects.create(date=day, dimension=dimension, value=value, views=n, visits=visits)
     DayTotals.objects.create(date=day)
     changes = seed.sample(values, 15)
-    return {f"{name}:{value}": seed.randint(1, 12) for value in changes} | {
-        f"{name}+:{value}": seed.randint(1, 3) for value in changes[::2]
+    return {Counter(f"{name}:{value}"): seed.randint(1, 12) for value in changes} | {
+        Counter(f"{name}+:{value}"): seed.randint(1, 3) for value in changes[::2]
     }
 
 
 @pytest.mark.parametrize("days", [1, 3])
 @pytest.mark.parametrize("dimension", DIMENSION_COUNTERS)
 def test_pages_of_a_table_put_together_are_the_file(
-    database: str, dimension: str, days: int, monkeypatch: pytest.MonkeyPatch
+    database: str, dimension: Dimension, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breakdown, "CHUNK_ROWS", 3)
     seed = random.Random(f"{dimension} {days}")
@@ -278,7 +278,7 @@ async def test_a_long_table_takes_little_memory(database: str, tmp_path: Path) -
 def test_rows_are_written_as_they_come() -> None:
     asked = 0
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         nonlocal asked
         for n in range(3):
             asked += 1
@@ -338,7 +338,7 @@ async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.M
             reading.set()
             assert go_on.wait(10)
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         yield ("first",)
         wait("between")
         yield ("x" * 2 * files_module.MEMORY_BYTES,)
@@ -358,7 +358,7 @@ async def test_an_export_that_is_broken_off_leaves_no_file(monkeypatch: pytest.M
 async def test_an_export_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     files = made(monkeypatch)
 
-    def rows() -> Iterator[tables.Row]:
+    def rows() -> Iterator[tables.TableRow]:
         yield ("first",)
         raise OperationalError("away")
 

@@ -25,7 +25,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 
-from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.counters.fields import DIMENSIONS, Dimension
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.web.access import links
 
@@ -67,7 +67,7 @@ class Viewer:
         return self.kind == "link"
 
     @cached_property
-    def dimensions(self) -> tuple[str, ...]:
+    def dimensions(self) -> tuple[Dimension, ...]:
         """The dimensions that they may see, in the order of ``DIMENSIONS``."""
         return tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
 
