@@ -15,12 +15,15 @@ SHORTHAND = {
 }  # fmt: skip
 """What the lists of arp242/isbot write for words that come often (its ``isbot_test.go``)."""
 
-APPS = re.compile(
-    r"^dalvik|cfnetwork|office|okhttp|^java/|^outlook|python|headlesschrome|spotify/|whatsapp/|exampleapp|alexa|^masking"
-    r"|user-agent|^mozilla/[\d.]+ *$",
+BROWSERS = ("Mozilla/", "Opera/")
+"""Beginnings of browsers' agents; isbot and arp242/isbot call apps no bots either, in which nobody reads a page."""
+
+PROGRAMS = re.compile(
+    r"cfnetwork|dalvik|office|headlesschrome|spotify/|whatsapp/|alexa|masking-agent|miniature\.io|lucidworks|reaver|assetnote"
+    r"|gtmetrix|\bylt\b|slurp|amzn-user|googleweblight|user-agent|^mozilla/[\d.]+ *$",
     re.IGNORECASE,
 )
-"""Programs that isbot and arp242/isbot call no bots, and this library does: nobody reads a page in them."""
+"""What those two call no bots, and this library does."""
 
 
 def bots() -> dict[str, list[str]]:
@@ -31,13 +34,17 @@ def bots() -> dict[str, list[str]]:
 
 
 def people() -> dict[str, list[str]]:
-    """Return agents of people's browsers by corpus."""
+    """Return agents of people's browsers by corpus.
+
+    Source of the own ones: Crawler-Detect and WhichBrowser (MIT), uap-core (Apache-2.0); many were once taken for bots.
+    """
     path = files("fake_useragent") / "data" / "browsers.jsonl"
     visits = [json.loads(line)["useragent"] for line in path.read_text("utf-8").splitlines()]
     named = {"fake-useragent": visits, "isbot": _yaml("browsers.yml"), "arp242/isbot": _lines("not_bots")}
     own = (FOLDER / "own" / "people.txt").read_text("utf-8").splitlines()
     return {"own": own} | {
-        corpus: [agent for agent in dict.fromkeys(agents) if not APPS.search(agent)] for corpus, agents in named.items()
+        corpus: [agent for agent in dict.fromkeys(agents) if agent.startswith(BROWSERS) and not PROGRAMS.search(agent)]
+        for corpus, agents in named.items()
     }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
 FOLDER = Path(__file__).parent
 PINS = FOLDER / "upstream.json"
+REQUIREMENTS = FOLDER / "requirements.txt"
+"""Sources that PyPI has; ``noxfile.py`` installs them."""
 TIMEOUT_SECONDS = 60
 
 
@@ -30,7 +33,7 @@ def check() -> list[str]:
 
 
 def refresh() -> None:
-    """Fetch the newest version of every file and pin it."""
+    """Fetch the newest version of every file and pin it, and pin the packages that are installed."""
     fresh = pins()
     commits = {pin["repository"]: _newest(pin["repository"]) for pin in fresh.values()}
     for name, pin in fresh.items():
@@ -38,6 +41,8 @@ def refresh() -> None:
         content = _get(f"https://raw.githubusercontent.com/{pin['repository']}/{pin['commit']}/{pin['path']}")
         (FOLDER / "upstream" / name).write_bytes(content)
         pin["sha256"] = _digest(content)
+    packages = [line.partition("==")[0] for line in REQUIREMENTS.read_text("utf-8").split()]
+    REQUIREMENTS.write_text("".join(f"{name}=={version(name)}\n" for name in packages), "utf-8")
     PINS.write_text(json.dumps(fresh, indent=2) + "\n", "utf-8")
 
 
