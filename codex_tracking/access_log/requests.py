@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
@@ -87,7 +87,8 @@ class LineRequest:
         hit = answered(request, response, self.settings)
         if hit is None:
             return None
-        match = request.resolver_match
+        # Filled by `_fill`.
+        match = cast("ResolverMatch | None", request.resolver_match)
         if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
             hit = excluded("staff")
         return (line.at, *hit[1:])
