@@ -14,12 +14,12 @@ from codex_tracking.access_log.line import QUOTED, Line, line_of, local_time, re
 
 COMBINED = re.compile(
     # Before the time, anything: container runtimes, syslog and application servers put prefixes there.
-    r"(.*?) ?\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\] "
+    r"([^\[]*|.*?)\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\] "
     rf"{QUOTED} (\d{{3}}) (?:\d+|-) (?:{QUOTED}|-) (?:{QUOTED}|-)(?: {QUOTED})?(?= |$)",
     re.ASCII,
 )
 COMMON = re.compile(
-    r"(.*?) ?\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\] "
+    r"([^\[]*|.*?)\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\] "
     rf"{QUOTED} (\d{{3}}) (?:\d+|-)(?: [\d.-]+)*",
     re.ASCII,
 )
@@ -41,16 +41,18 @@ def parse_text(text: str) -> Line:
     if found is None:
         return _other(text)
     words, hour, minutes, seconds, zone, request, status, referrer, agent, forwarded = found.groups()
-    method, target = request_of(unescaped(request) if "\\" in request else request)
-    address, host = client_of(words)
+    if "\\" in text:
+        request, referrer, agent = unescaped(request), unescaped(referrer or ""), unescaped(agent or "")
+    method, target = request_of(request)
+    address, host = client_of(words.rstrip())
     return Line(
         local_time(hour, minutes, seconds, zone),
         address,
         method,
         target,
         int(status),
-        "" if referrer is None or referrer == "-" else unescaped(referrer),
-        "" if agent is None or agent == "-" else unescaped(agent),
+        "" if referrer is None or referrer == "-" else referrer,
+        "" if agent is None or agent == "-" else agent,
         host,
         forwarded="" if forwarded is None or forwarded == "-" else forwarded_of(forwarded, address),
     )
@@ -60,7 +62,7 @@ def _other(text: str) -> Line:
     found = COMMON.fullmatch(text)
     if found:
         words, hour, minutes, seconds, zone, request, status = found.groups()
-        address, host = client_of(words)
+        address, host = client_of(words.rstrip())
         at = local_time(hour, minutes, seconds, zone)
         return Line(at, address, *request_of(unescaped(request)), int(status), "", None, host)
     found = BALANCER.match(text)

@@ -51,6 +51,8 @@ APACHE_HEADERS: dict[str, Meaning] = {
     "accept-language": "language",
 }
 APACHE_TIMES = {"sec", "msec", "usec"}
+REQUEST = r"[A-Z]+ \S+(?: HTTP/[\d.]+)?"
+"""Pattern of a request that no quotes enclose."""
 NAMED = {
     "common": '%h %l %u %t "%r" %>s %b',
     "combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
@@ -130,19 +132,22 @@ def _part(found: re.Match[str], before: str, after: str) -> tuple[str, Meaning |
     if "time_local" in (long, short):
         return r"[^ \]]+ [+-]\d{4}", "time", ""
     if long or short:
-        return free, NGINX.get(long or short), ""
+        meaning = NGINX.get(long or short)
+        return REQUEST if meaning == "request" and before != '"' else free, meaning, ""
     if letter == "%":
         return "%", None, ""
     if letter == "t":
         form = (argument or "").removeprefix("begin:").removeprefix("end:")
         if not form:
-            return r"\[?[^\]]+\]?", "time", ""
+            return r"\[[^\]]+\]|\S+ [+-]\d{4}", "time", ""
+        free = r"\S+" + r" \S+" * form.count(" ") if form not in APACHE_TIMES else free
         return free, None if form.endswith("_frac") else "time", "" if form in APACHE_TIMES else form
     if letter == "i":
         return free, APACHE_HEADERS.get((argument or "").lower()), ""
     if letter == "o":
         return free, "content_type" if (argument or "").lower() == "content-type" else None, ""
-    return free, APACHE.get(letter), ""
+    meaning = APACHE.get(letter)
+    return REQUEST if meaning == "request" and before != '"' else free, meaning, ""
 
 
 def _free(before: str, after: str) -> str:
@@ -152,8 +157,8 @@ def _free(before: str, after: str) -> str:
     if before == "[" and after == "]":
         return r"[^\]]*"
     if after in ("", " "):
-        # $time_local has a blank; a list of addresses too.
-        return r"\S+(?:, \S+)*" if after else r".*"
+        # A list of addresses has blanks.
+        return r"(?:\S+, )*\S*" if after else r".*"
     return rf"[^{re.escape(after)}]*"
 
 

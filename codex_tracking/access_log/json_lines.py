@@ -59,8 +59,10 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
     for meaning, paths in shape.fields:
         for path in paths:
             value = _at(raw, path)
-            if value is not None and value != "" and value != "-":
-                fields[meaning] = str(value)
+            # Logstash's patterns keep the quotes of the combined format.
+            text = "" if value is None else str(value).strip('"')
+            if text and text != "-":
+                fields[meaning] = text
                 break
     if "status" not in fields:
         whole = next((value for path in shape.texts if isinstance(value := _at(raw, path), str) and value), "").strip()

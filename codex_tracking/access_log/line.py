@@ -73,7 +73,9 @@ def line_of(fields: Mapping[str, str]) -> Line:
     get = fields.get
     method, target = get("method", ""), get("target", "")
     if not target:
-        method, target = request_of(unescaped(get("request", "")))
+        request = unescaped(get("request", ""))
+        # Logstash and Apache's JSON have the target alone there, and the method by itself.
+        method, target = (method, request) if request.startswith(("/", "http")) else request_of(request)
     query = get("query", "")
     if query and "?" not in target:
         target = f"{target}?{query.removeprefix('?')}"

@@ -40,9 +40,9 @@ class LineRequest:
         self.settings = settings
         self.hosts = (*hosts, *(host for host in project.ALLOWED_HOSTS if host != "*"))
         self._request = HttpRequest()
-        self._response = HttpResponse()
-        self._page: bool | None = None
-        self._by_method: dict[str, RawHit | None] = {}
+        self._page = HttpResponse(content_type="text/html")
+        self._file = HttpResponse(content_type="application/octet-stream")
+        self._by_method: RawHit | None = None
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
@@ -69,18 +69,14 @@ class LineRequest:
             host = whole or host
         path = unquote(target, errors="replace") if "%" in target else target
         page = is_page(line, path)
-        request, response = self._request, self._response
+        request, response = self._request, self._page if page else self._file
         request.method, request.path, request.path_info, request.resolver_match = line.method, path, path, None
         response.status_code = line.status
         if line.method != "GET":
-            # The method is the first rule of all, and the answer is the same for all lines with it.
-            if line.method not in self._by_method:
-                self._by_method[line.method] = answered(request, response, self.settings)
-            hit = self._by_method[line.method]
-            return hit and (line.at, *hit[1:])
-        if page is not self._page:
-            self._page = page
-            response.headers["Content-Type"] = "text/html" if page else "application/octet-stream"
+            # The method is the first rule of all, so the answer is the same for all such lines.
+            if self._by_method is None:
+                self._by_method = answered(request, response, self.settings)
+            return self._by_method and (line.at, *self._by_method[1:])
         # No rule looks at the headers of other requests, and they take longer than all else.
         if page or line.status != 200:
             self._fill(line, path, page, host, query)
