@@ -37,6 +37,8 @@ BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("Opera GX", r"OPX/|OPRGX/"),
         ("Opera", r"\b(?:OPR|Opera|OPT|OPRT|OMI)[/ ]"),
         ("UC Browser", r"UC ?Browser|UCWEB|U3/"),
+        ("Quark", r"\bQuark(?:PC)?/"),
+        ("VIDAA", r"\bOdin/|\bVIDAA/"),
         ("QQ Browser", r"M?QQBrowser/"),
         ("MIUI Browser", r"MiuiBrowser/"),
         ("Huawei Browser", r"HuaweiBrowser/|HBPC/"),
@@ -82,11 +84,11 @@ BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("Dillo", r"^Dillo/"),
         ("BlackBerry", r"BlackBerry|BB10|PlayBook"),
         ("Nokia Browser", r"NokiaBrowser/|BrowserNG/|S40OviBrowser|SymbianOS|SymbOS|Series60"),
-        ("NetFront", r"NetFront/|\bNX/"),
-        ("webOS Browser", r"wOSBrowser/|webOSBrowser/|Web0S|\bwebOS\b"),
-        ("PlayStation Browser", r"PlayStation"),
+        ("PlayStation Browser", r"P(?:layStation|LAYSTATION)"),
         ("Nintendo Browser", r"Nintendo"),
-        ("Android WebView", r"; wv\)"),
+        ("NetFront", r"NetFront/|\bNX/"),
+        ("webOS Browser", r"wOSBrowser/|webOSBrowser/|Web[0O]S|\bwebOS\b"),
+        ("Android WebView", r"; wv\)|Version/4\.0 Chrome/"),
         ("Chrome", r"(?:Chrome|CriOS|CrMo|Chromium|HeadlessChrome)\b"),
         ("Android Browser", r"(?<!like )Android"),
         ("Safari", r"(?:Version/[\d.]+.*|\) )Safari/|Safari/\d+"),
@@ -100,8 +102,11 @@ BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 SYSTEMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
+        # Consoles call themselves Windows, iPhone and SmartTV besides.
+        ("Xbox", r"X(?:box|BOX)(?![a-z])"),
+        ("PlayStation", r"P(?:layStation|LAYSTATION)"),
+        ("Nintendo", r"Nintendo"),
         ("Windows Phone", r"Windows Phone|Windows Mobile|IEMobile|Windows CE"),
-        ("Xbox", r"\bXbox\b"),
         ("Windows", r"Windows|Win(?:NT|9[58]|32|64)\b"),
         ("KaiOS", r"KAIOS"),
         ("HarmonyOS", r"OpenHarmony|HarmonyOS"),
@@ -111,11 +116,9 @@ SYSTEMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("iOS", r"\b(?:iPhone|iPad|iPod)\b"),
         ("ChromeOS", r"\bCrOS\b"),
         ("macOS", r"Mac ?OS|Macintosh|Mac_PowerPC|Darwin"),
-        ("webOS", r"web[O0]S|hpwOS"),
+        ("webOS", r"[Ww]eb[O0]S|hpwOS"),
         ("BlackBerry", r"BlackBerry|BB10|PlayBook|RIM Tablet"),
         ("Symbian", r"Symb(?:ian)?OS|Symbian|Series ?[46]0|S60"),
-        ("PlayStation", r"PlayStation"),
-        ("Nintendo", r"Nintendo"),
         ("Roku", r"\bRoku\b"),
         ("FreeBSD", r"FreeBSD"),
         ("OpenBSD", r"OpenBSD"),
@@ -132,7 +135,9 @@ TV = re.compile(
     r"|Roku|AFT[A-Z0-9]+|Chromecast|CrKey|DTV|Opera TV|OMI/|MiTV|MIBOX|SHIELD Android TV|Viera|VIDAA|Web0S|Philips ?TV"
     r"|NETTV|Vewd|TV Box|Smart TV)\b|webOS\.TV|Linux/SmartTV|Tizen.+ TV",
 )
-CONSOLE = re.compile(r"PlayStation|Xbox|Nintendo|\bPSP\b|Steam(?:Deck| GameOverlay)|OUYA|Valve Steam")
+CONSOLE = re.compile(
+    r"P(?:layStation|LAYSTATION)|X(?:box|BOX)(?![a-z])|Nintendo|\bPSP\b|Steam(?:Deck| GameOverlay)|OUYA|Valve Steam"
+)
 TABLET = re.compile(
     r"iPad|PlayBook|RIM Tablet|Tablet(?! PC)|\bKindle\b|\bKF[A-Z]{2,} |Nexus (?:7|9|10)\b|hpwOS|TouchPad|\bXoom\b"
     r"|\bSM-[TX]\d|\bGT-P\d|\bGT-N(?:51|80)"
@@ -142,6 +147,7 @@ MOBILE = re.compile(
     r"|KAIOS|\bwebOS/|Palm|DoCoMo|KDDI|SoftBank|J-PHONE|UCWEB|UP\.Browser|NetFront|SonyEricsson|SAMSUNG-|LGE?-|MOT-|J2ME"
     r"|Phone|Fennec|Maemo|Minimo|Obigo|Teleca|Dolfin|Bada"
 )
+HARMONY_PC = re.compile(r"\b(?:PC|2in1); ?OpenHarmony")
 DESKTOPS = frozenset(
     {"Windows", "macOS", "Linux", "ChromeOS", "FreeBSD", "OpenBSD", "NetBSD", "Solaris", "Haiku", "AmigaOS"}
 )
@@ -150,6 +156,13 @@ DESKTOPS = frozenset(
 
 BRANDS = {
     "Brave": "Brave",
+    "Brave Browser": "Brave",
+    "Avira Secure Browser": "Avira Secure Browser",
+    "Oculus Browser": "Oculus Browser",
+    "Meta Quest Browser": "Oculus Browser",
+    "Opera Crypto": "Opera Crypto",
+    "Opera Air": "Opera Air",
+    "Opera One": "Opera",
     "Microsoft Edge": "Edge",
     "Microsoft Edge WebView2": "Edge WebView",
     "Opera": "Opera",

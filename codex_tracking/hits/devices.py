@@ -12,6 +12,7 @@ from codex_tracking.hits.device_tables import (
     BROWSERS,
     CONSOLE,
     DESKTOPS,
+    HARMONY_PC,
     MOBILE,
     PLATFORMS,
     SYSTEMS,
@@ -71,14 +72,16 @@ def _brand(brands: str) -> str:
 
 
 def _kind(agent: str, system: str, mobile: str) -> str:
-    if TV.search(agent):
-        return "tv"
     if CONSOLE.search(agent):
         return "console"
+    if TV.search(agent):
+        return "tv"
     if TABLET.search(agent):
         return "tablet"
     if mobile == "?1" or MOBILE.search(agent):
         return "mobile"
+    if system == "HarmonyOS" and HARMONY_PC.search(agent):
+        return "desktop"
     if system in ("Android", "HarmonyOS"):
         # Telephones say "Mobile"; Android without it is a tablet, also when it asks for the desktop page.
         return "tablet"

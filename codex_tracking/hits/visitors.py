@@ -32,8 +32,8 @@ known_clients: dict[tuple[object, ...], Client] = {}
 
 def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
     """Return the one object for the client with these fields, cut to what may be read."""
-    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits[:9]
-    signer, unhinted = traits[9:]
+    host, agent, hints, language, country, address, forwarded, user, anonymous, signer, unhinted = traits
+    brands, platform, mobile = hints
     client = Client(
         host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
