@@ -20,6 +20,7 @@ from django.db.models import Sum
 from django.utils.module_loading import import_string
 
 from codex_tracking.counters.days import site_today
+from codex_tracking.hits.freshness import STALE_AFTER, lists_date
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import FIELDS, Rule, broken_rule, get_tracking_settings, project_url, raw_settings
 
@@ -243,6 +244,16 @@ def _unusable(url: str) -> list[CheckMessage]:
         hint = "See examples/docs/settings.md for the forms of a URL."
         return [Error(str(error), hint=hint, id="codex_tracking.E007")]
     return []
+
+
+@register(Tags.compatibility)
+def check_lists(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check the age of the built-in lists of bots, sites and spam."""
+    built = lists_date()
+    if site_today() - built <= STALE_AFTER:
+        return []
+    message = f"The lists of bots, sites and spam are from {built}: newer bots are counted as people."
+    return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W020")]
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:

@@ -20,6 +20,9 @@ SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentin
 
 METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
 
+CHANNELS = ("search", "social", "ai", "email", "campaign", "referral")
+"""Channels that a row of ``sources`` can name; ``direct`` has no site."""
+
 SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE")
 
 
@@ -79,6 +82,8 @@ class TrackingSettings:
     """Parts of user agents that are never bots."""
     bot_deny: tuple[str, ...] = ()
     """Parts of user agents that are bots, besides the built-in list."""
+    sources: tuple[tuple[str, str, str], ...] = ()
+    """Names and channels of sites besides the built-in list: ``{"intranet.example": ("Intranet", "referral")}``."""
     country_header: str = ""
     """Request header with the country code from a CDN, such as ``CF-IPCountry``."""
     geoip_path: str = ""
@@ -161,6 +166,8 @@ def project_url() -> str:
 
 
 def _tidy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((host, *site) for host, site in value.items())
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
@@ -196,6 +203,19 @@ def _has_numeric_port(url: str) -> bool:
     return True
 
 
+def _are_sites(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _are_texts([host])
+        and re.fullmatch(r"[a-z0-9_.-]+", host) is not None
+        and isinstance(site, list | tuple)
+        and len(site) == 2
+        and _are_texts(site)
+        and len(site[0]) <= 200
+        and site[1] in CHANNELS
+        for host, site in value.items()
+    )
+
+
 TEXT = Rule("a string", lambda value: isinstance(value, str))
 TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
 FROM_ZERO = Rule("a whole number from 0", lambda value: _is_count(value, 0))
@@ -206,6 +226,11 @@ KINDS: dict[Any, Rule] = {
     "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
     "str": TEXT,
     "tuple[str, ...]": TEXTS,
+    "tuple[tuple[str, str, str], ...]": Rule(
+        f"a dictionary of host: (name, channel) with a channel of {', '.join(CHANNELS)}",
+        _are_sites,
+        "Write it like {'intranet.example': ('Intranet', 'referral')}.",
+    ),
 }
 """Type of a field -> the rule for keys that are not in ``RULES``."""
 

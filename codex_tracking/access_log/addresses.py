@@ -27,13 +27,16 @@ class Client(NamedTuple):
     host: str = ""
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=32_768)
 def client_of(words: str) -> Client:
     """Return the client from all that a line has before its time: ``[prefix] [host[:port]] client ident user``.
 
     Raises:
         ValueError: no word, or more than one, may be the client.
     """
+    address, _, rest = words.partition(" ")
+    if rest == "- -" and (address := address_of(address)):
+        return Client(address)
     parts = words.split()
     found = [(at, address) for at, part in enumerate(parts) if (address := address_of(part.rstrip(",")))]
     if not found:
@@ -69,7 +72,7 @@ def _named(parts: list[str]) -> Client:
     raise ValueError("no client address")
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def address_of(text: str) -> str:
     """Return an address without port, brackets, quotes and zone; empty when the text is none."""
     text = text.strip().strip('"')
@@ -127,5 +130,5 @@ def forwarded_of(field: str, address: str) -> str:
     hops = [hop.strip() for hop in field.split(",")]
     if not all(hop == "unknown" or (address_of(hop) and not WITH_PORT.fullmatch(hop)) for hop in hops):
         return ""
-    # A proxy of one's own network is no client of a visitor's address.
-    return "" if PRIVATE.match(hops[-1]) and not PRIVATE.match(address) else field
+    # The client of a proxy with a public address has one, too; this is the server's own or its upstream's.
+    return "" if all(map(PRIVATE.match, hops)) and not PRIVATE.match(address) else field

@@ -132,11 +132,11 @@ def _opened(name: str) -> BufferedReader:
     """Return a log that can be read from any place, a pipe's copy if need be."""
     if name != "-" and not Path(name).is_fifo():
         return Path(name).open("rb")
-    spool = TemporaryFile()  # noqa: SIM115 (`__exit__` closes it)
-    if name == "-":
-        shutil.copyfileobj(sys.stdin.buffer, spool, BLOCK_BYTES)
-    else:
-        with Path(name).open("rb") as pipe:
-            shutil.copyfileobj(pipe, spool, BLOCK_BYTES)
-    spool.seek(0)
-    return os.fdopen(os.dup(spool.fileno()), "rb")
+    with TemporaryFile() as spool:
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, spool, BLOCK_BYTES)
+        else:
+            with Path(name).open("rb") as pipe:
+                shutil.copyfileobj(pipe, spool, BLOCK_BYTES)
+        spool.seek(0)
+        return os.fdopen(os.dup(spool.fileno()), "rb")

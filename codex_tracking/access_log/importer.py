@@ -145,6 +145,14 @@ class Importer:
             is_new, hit = self._take(source, entry, chunk)
             if hit is None:
                 continue
+            if hit[1] == "excluded":
+                # Half of all lines; they have nothing but a reason, and no visit.
+                if is_new:
+                    chunk.excluded[entry.day, hit[2]] += 1
+                    if chunk.full:
+                        self._write(chunk, sources)
+                        chunk = self._chunk()
+                continue
             # Lines that are counted already only tell who is on a visit; the order of both matters.
             if is_new and replayed.size:
                 self._add_visits(replayed)
@@ -173,7 +181,10 @@ class Importer:
     def _entries(self, source: Source) -> Iterator[Entry]:
         """Return a log's well-formed lines in the order of time."""
         found = self._parsed(source)
-        return in_order(found) if source.ordered else sorted_entries(found, source.parser())
+        return in_order(found) if source.ordered else sorted_entries(found, source.parser(), self._day_of)
+
+    def _day_of(self, at: float) -> str:
+        return self.clock.read(at)[0]
 
     def _begin_of(self, source: Source) -> float:
         """Return a time before which a log has no line."""
@@ -197,16 +208,16 @@ class Importer:
                 progress.passed(raw)
                 continue
             if line is not None:
-                progress.saw(read(line.at)[0], raw)
-                yield Entry(line.at, raw, line)
+                day = read(line.at)[0]
+                progress.saw(day, raw)
+                yield Entry(line.at, raw, line, day)
             progress.passed(raw)
 
     def _take(self, source: Source, entry: Entry, chunk: Chunk) -> tuple[bool, RawHit | None]:
         """Return whether a line is new, and its hit; no hit for a line that is left out, or that cannot be counted."""
-        at, raw, line = entry
+        at, raw, line, day = entry
         report, progress = source.report, source.progress
         report.add_readable(line)
-        day, _ = self.clock.read(at)
         second = int(at) % SECONDS
         marks = progress.marks(day)
         is_new = marks.is_new(second)
@@ -274,7 +285,7 @@ class Importer:
                 touched.append(progress)
         if touched:
             records.write(chunk, self.visits, touched, self.settings)
-        self.totals.add(chunk.aggregator)
+        self.totals.add(chunk)
         self.visits = {date: self.visits[date] for date in self.visits if date >= open_since}
         for source in sources:
             source.progress.pack(open_since)

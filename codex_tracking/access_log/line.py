@@ -19,6 +19,9 @@ LINE_LIMIT = 32_768
 # Unrolled: a fourth of the time that an alternation for each character takes.
 QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 REQUEST = re.compile(r"([A-Z]{1,20}) (\S*?)(?: (?:HTTP/)?[\d.]+)?", re.ASCII)
+# Almost all requests; the pattern takes three times as long.
+COMMON_METHODS = ("GET ", "POST ", "HEAD ")
+PROTOCOLS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0", "HTTP/2", "HTTP/3"})
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))")
 SIGNS = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "b": "\b"}
 MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
@@ -106,6 +109,10 @@ def request_of(text: str) -> tuple[str, str]:
     Raises:
         ValueError: it is none; the server answered 400 to what scanners send.
     """
+    if text.count(" ") == 2 and text.startswith(COMMON_METHODS):
+        method, target, protocol = text.split(" ")
+        if protocol in PROTOCOLS:
+            return method, target
     found = REQUEST.fullmatch(text)
     if found is None:
         raise ValueError("no HTTP request")

@@ -21,7 +21,7 @@ MOST_WAITING = 20_000
 """Lines that wait for late ones; some 25 MB."""
 RUN_LINES = 50_000
 """Lines that are sorted in memory when a log is out of order by more than that."""
-EVERY_LINE_BYTES = 8_000_000
+EVERY_LINE_BYTES = 4_000_000
 PROBE_BYTES = 8_192
 """Of a larger log, one line in so many bytes is looked at, to find out whether it is in order."""
 
@@ -32,6 +32,8 @@ class Entry(NamedTuple):
     at: float
     raw: RawLine
     line: Line
+    day: str = ""
+    """ISO date in the site's time zone."""
 
 
 Source = TypeVar("Source")
@@ -75,7 +77,7 @@ def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
     yield from sorted(waiting, key=time_of)
 
 
-def sorted_entries(entries: Iterable[Entry], parse: Parse) -> Iterator[Entry]:
+def sorted_entries(entries: Iterable[Entry], parse: Parse, day_of: Callable[[float], str]) -> Iterator[Entry]:
     """Yield lines in the order of time, when they are in any order: sorted in parts on disk, and merged."""
     runs: list[IO[bytes]] = []
     part: list[Entry] = []
@@ -86,7 +88,7 @@ def sorted_entries(entries: Iterable[Entry], parse: Parse) -> Iterator[Entry]:
                 runs.append(_run(part))
                 part = []
         part.sort(key=time_of)
-        yield from heapq.merge(*(_entries(run, parse) for run in runs), part, key=time_of)
+        yield from heapq.merge(*(_entries(run, parse, day_of) for run in runs), part, key=time_of)
     finally:
         for run in runs:
             run.close()
@@ -95,13 +97,13 @@ def sorted_entries(entries: Iterable[Entry], parse: Parse) -> Iterator[Entry]:
 def _run(part: list[Entry]) -> IO[bytes]:
     part.sort(key=time_of)
     file = TemporaryFile()  # noqa: SIM115 (closed when all are merged)
-    for _, raw, _ in part:
-        marshal.dump(tuple(raw), file)
+    for entry in part:
+        marshal.dump(tuple(entry.raw), file)
     file.seek(0)
     return file
 
 
-def _entries(run: IO[bytes], parse: Parse) -> Iterator[Entry]:
+def _entries(run: IO[bytes], parse: Parse, day_of: Callable[[float], str]) -> Iterator[Entry]:
     while True:
         try:
             raw = RawLine(*marshal.load(run))
@@ -109,7 +111,7 @@ def _entries(run: IO[bytes], parse: Parse) -> Iterator[Entry]:
             return
         line = parse(raw.text.decode("utf-8", "replace"))
         if line is not None:
-            yield Entry(line.at, raw, line)
+            yield Entry(line.at, raw, line, day_of(line.at))
 
 
 def time_of_first(log: LogFile, parse: Parse) -> float:

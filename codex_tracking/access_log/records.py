@@ -14,7 +14,7 @@ from django.utils import timezone
 from codex_tracking.access_log.progress import LogProgress, same_log
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.fields import counter, split
+from codex_tracking.counters.fields import Counts, add_to, counter, split
 from codex_tracking.models import Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
@@ -42,6 +42,16 @@ class Chunk:
     size: int = 0
     taken: Counter[tuple[LogProgress, str]] = field(default_factory=Counter)
     """Log and ISO date -> lines."""
+
+    excluded: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """ISO date and reason -> lines that are no page views."""
+
+    def counts_of(self, day: str) -> Counts:
+        """Return a day's counters."""
+        found = self.aggregator.days.get(day)
+        counts: Counts = {**found.counts} if found else {}
+        reasons = {counter("excluded", reason): n for (date, reason), n in self.excluded.items() if date == day}
+        return add_to(counts, reasons)
 
     @property
     def days(self) -> Counter[str]:
@@ -108,8 +118,7 @@ def write(chunk: Chunk, visits: dict[str, DayVisits], logs: Iterable[LogProgress
             _save(log, chunk.days_of(log), alias)
         for totals in locked:
             day, rows = totals.date.isoformat(), DayRows(totals, alias, settings)
-            found = chunk.aggregator.days.get(day)
-            rows.add({IMPORTED: days[day], **(found.counts if found else {})})
+            rows.add({IMPORTED: days[day], **chunk.counts_of(day)})
             if day in visits:
                 rows.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
             totals.listed = False

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from codex_tracking.access_log.line import Line
-from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.access_log.records import Chunk
 from codex_tracking.counters.fields import split
 
 MALFORMED_SHOWN = 10
@@ -25,10 +25,10 @@ class Totals:
     excluded: Counter[str] = field(default_factory=Counter)
     """Reason -> lines that are no page views."""
 
-    def add(self, counted: Aggregator) -> None:
-        """Add what one chunk counted."""
-        for date, day in counted.days.items():
-            for name, n in day.counts.items():
+    def add(self, chunk: Chunk) -> None:
+        """Add one chunk's counters."""
+        for date in chunk.days:
+            for name, n in chunk.counts_of(date).items():
                 dimension, is_first, value = split(name)
                 if dimension == "path" and not is_first:
                     self.views[date] += n

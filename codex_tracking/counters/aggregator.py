@@ -23,7 +23,17 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
-from codex_tracking.counters.fields import UNREAD_FORWARDED, Counter, Counts, counter, first, other, pair, views_of
+from codex_tracking.counters.fields import (
+    SUSPECT,
+    UNREAD_FORWARDED,
+    Counter,
+    Counts,
+    counter,
+    first,
+    other,
+    pair,
+    views_of,
+)
 from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.hits.hit import Client, Hit, Kind, RawHit
 from codex_tracking.hits.sources import campaign_of
@@ -74,7 +84,7 @@ class Aggregator:
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
-        crawler, traits, visitor = self._profiles.get(client) or self._profile(client)
+        crawler, traits, visitor, suspect = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
             return kind
@@ -82,11 +92,15 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", client.host)
+        source, _, counters, fields = origin_of(
+            referrer, campaign_of(query) if "=" in query else "", client.host, self.settings.sources
+        )
         path, counted = page(path, secrets, source)
         self._count(day, counted)
         if client.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
+        if suspect:
+            self._count(day, (SUSPECT,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
             if together in sets:
@@ -128,7 +142,7 @@ class Aggregator:
         path = normalise(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host).referrer
+        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, ()).referrer
         self._count(day, (EXCLUDED_STATUS, counter("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))

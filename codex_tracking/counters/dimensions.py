@@ -11,7 +11,9 @@ from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
 from codex_tracking.hits.hit import Client, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.sites import OwnSites
 from codex_tracking.hits.sources import Source, source_of
+from codex_tracking.hits.suspects import is_suspect
 from codex_tracking.hits.text import clean, normalise
 from codex_tracking.hits.visitors import client_address, identity
 from codex_tracking.settings import TrackingSettings
@@ -33,6 +35,8 @@ class Profile(NamedTuple):
     """Counter fields of browser, system, device, language and country."""
     identity: str
     """See ``visitors.identity``."""
+    suspect: bool
+    """See ``suspects.is_suspect``."""
 
 
 class Origin(NamedTuple):
@@ -51,9 +55,10 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
     country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
     return Profile(
-        bot(client.agent, settings),
+        bot(client.agent, settings, client.hints[0], client.signer),
         technology(client.agent, client.hints, client.language, country),
         identity(client, settings.trusted_proxies),
+        is_suspect(client),
     )
 
 
@@ -105,15 +110,15 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
-def origin_of(referrer: str, campaign: str, host: str) -> Origin:
+def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
     """Return the origin of a view; see ``sources.source_of``."""
     if len(referrer) + len(campaign) > 2 * CACHED_LENGTH:
-        return _origin(referrer, campaign, host)
-    return _known_origin(referrer, campaign, host)
+        return _origin(referrer, campaign, host, own_sites)
+    return _known_origin(referrer, campaign, host, own_sites)
 
 
-def _origin(referrer: str, campaign: str, host: str) -> Origin:
-    source = source_of(referrer, campaign, host)
+def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
+    source = source_of(referrer, campaign, host, own_sites)
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )

@@ -14,7 +14,9 @@ Name = Literal["flush_failures", "flushed", "push_failures", "pushed", "rebases"
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
 Loss = Literal["day", "joined", "sketch", "visitor"]
 """What a bound or a fault took: views too far from today, retained batches, visitor sketches, visitors."""
-DayNote = Literal["dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "unread_forwarded"]
+DayNote = Literal[
+    "dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "suspect", "unread_forwarded"
+]
 """Values of the dimension ``ledger``, which the tables keep per day."""
 
 

@@ -103,16 +103,20 @@ def hit_of(
     get = meta.get
     match = request.resolver_match
     anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
+    agent = get("HTTP_USER_AGENT", "")
+    hinted = "HTTP_SEC_CH_UA" in meta
     traits = (
         get("HTTP_HOST", ""),
-        get("HTTP_USER_AGENT", ""),
-        hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
+        agent,
+        hints_of(meta) if hinted else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", ""),
         get(settings.country_meta, "") if settings.country_header else "",
         get("REMOTE_ADDR") or "",
         get("HTTP_X_FORWARDED_FOR", ""),
         "" if anonymous else user,
         anonymous,
+        get("HTTP_SIGNATURE_AGENT", ""),
+        not hinted and "Chrome/" in agent and request.is_secure(),
     )
     return (
         time(),

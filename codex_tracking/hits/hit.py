@@ -41,6 +41,10 @@ class Client(NamedTuple):
     """The logged-in user's primary key, where the view had loaded it; else empty."""
     anonymous: bool
     """The visitor opted out: counted as a view, without identity."""
+    signer: str = ""
+    """``Signature-Agent``."""
+    unhinted: bool = False
+    """A Chrome asked over HTTPS and sent no client hints."""
 
 
 class Hit(NamedTuple):

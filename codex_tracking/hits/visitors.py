@@ -30,9 +30,10 @@ known_clients: dict[tuple[object, ...], Client] = {}
 """One object per distinct client, which saves memory and time while its hits wait; until ``forget_clients``."""
 
 
-def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool]) -> Client:
+def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
     """Return the one object for the client with these fields, cut to what may be read."""
-    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits
+    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, *more = traits
+    anonymous, signer, unhinted = more
     client = Client(
         host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
@@ -44,6 +45,8 @@ def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, s
         forwarded[-FORWARDED_LIMIT:],
         user,
         anonymous,
+        signer[:HEADER_LIMIT],
+        unhinted,
     )
     if len(known_clients) >= MOST_CLIENTS:
         forget_clients()

@@ -13,6 +13,7 @@ from django.db.models import Max, Sum
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.freshness import lists_date
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
@@ -55,6 +56,8 @@ class Status:
     """Ledger of this process since its start."""
     oldest_unpushed: float
     """Time of the oldest hit in this process's memory, seconds since the epoch; 0 when none waits."""
+    lists_date: str
+    """ISO date of the built-in lists of bots, sites and spam."""
 
     @property
     def healthy(self) -> bool:
@@ -80,7 +83,17 @@ async def tracking_status() -> Status:
         reachable = True
     except Error:
         last_flush, views, excluded, left_out, reachable = 0.0, 0, {}, {}, False
-    return Status(store, reachable, last_flush, views, excluded, left_out, ledger.snapshot(), get_buffer().oldest())
+    return Status(
+        store,
+        reachable,
+        last_flush,
+        views,
+        excluded,
+        left_out,
+        ledger.snapshot(),
+        get_buffer().oldest(),
+        lists_date().isoformat(),
+    )
 
 
 async def eviction_policy() -> str:

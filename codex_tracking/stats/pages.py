@@ -19,6 +19,7 @@ from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import T, read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
 from codex_tracking.stats.summary import elapsed_part, fraction_of_day, hours_on, share_by_then
 from codex_tracking.stats.values import Matching
@@ -147,7 +148,7 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
     site = [views for views, _ in hours_on(last_day)]
     part = share_by_then(site, sum(site), fraction_of_last_day)
     views, visitors, entries = (
-        getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * part)
+        getattr(whole, name) - getattr(ending, name) + int(rounded(getattr(ending, name) * part))
         for name in ("views", "visitors", "entries")
     )
     return Page(path, views, visitors, entries, {}, [])

@@ -18,6 +18,7 @@ from codex_tracking.stats.days import daily_views, totals_of, visitors_of, visit
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period, compared_periods, period_between
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.values import values_in
 
 
@@ -184,8 +185,8 @@ def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int
         for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
     )
     rest = Summary(
-        round(last.views * (1 - views)),
-        *(round(n * (1 - visits)) for n in (last.visitors, last.visits, last.engaged, last.seconds)),
+        int(rounded(last.views * (1 - views))),
+        *(int(rounded(n * (1 - visits))) for n in (last.visitors, last.visits, last.engaged, last.seconds)),
     )
     return whole - rest
 

@@ -112,7 +112,12 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
 
 def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSettings) -> list[str]:
     """Return the verdict and everything that it rests on, in words."""
-    crawler = bot(request.META.get("HTTP_USER_AGENT", ""), settings)
+    crawler = bot(
+        request.META.get("HTTP_USER_AGENT", ""),
+        settings,
+        request.META.get("HTTP_SEC_CH_UA", ""),
+        request.META.get("HTTP_SIGNATURE_AGENT", ""),
+    )
     reason = reason_of(hit, crawler, settings)
     lines = ["Counts            yes, as a page view" if reason is None else f"Counts            no: {reason}"]
     if reason is not None:

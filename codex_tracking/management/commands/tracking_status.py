@@ -95,6 +95,7 @@ def lines_of(status: Status) -> list[str]:
         f"Views today       {status.views_today} in the database",
         f"Not counted       {in_words(status.excluded)}",
         f"Ledger            {in_words(status.left_out)}",
+        f"Lists             of bots, sites and spam from {status.lists_date}",
     ]
 
 

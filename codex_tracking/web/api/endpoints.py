@@ -21,6 +21,7 @@ from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.ranking import Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import bucket_of, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, openapi, parameters, tables
@@ -49,7 +50,12 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 def rates_added(found: Summary) -> dict[str, int | float]:
     """Return a summary with its rates."""
     rates = {name: getattr(found, name) for name in ("views_per_visit", "bounce_rate", "duration")}
-    return asdict(found) | {name: round(rate, 4) for name, rate in rates.items()}
+    return asdict(found) | {name: _plain(rate) for name, rate in rates.items()}
+
+
+def _plain(value: float) -> int | float:
+    """Return a figure with at most four decimals; counts stay whole numbers."""
+    return value if isinstance(value, int) else float(rounded(value, 4))
 
 
 async def answer_series(call: Call) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> li
     for day, summary in daily_summaries(period, deltas, uniques).figures.items():
         bucket = bucket_of(Date.fromisoformat(day), step, period)
         buckets[bucket] = buckets.get(bucket, Summary()) + summary
-    return _named({bucket: round(getattr(figures, metric), 4) for bucket, figures in buckets.items()})
+    return _named({bucket: _plain(getattr(figures, metric)) for bucket, figures in buckets.items()})
 
 
 def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def page_url(path: str, query: Query, root: str) -> str:
     return f"{root}page/{query_string(query, path=path)}"
 
 
-def details_url(dimension: str, query: Query, root: str) -> str:
+def details_url(dimension: Dimension, query: Query, root: str) -> str:
     """Return the address of a dimension's whole table."""
     return f"{root}details/{quote(dimension)}/{query_string(query)}"
 
