@@ -133,7 +133,7 @@ def _folded(text: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):
         lower = "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
-    return lower.replace("ς", "σ")
+    return lower.replace("\u03c2", "\u03c3")  # Greek's two small sigmas
 
 
 def _is_word(path: str, at: int) -> bool:
