@@ -21,6 +21,9 @@ from codex_tracking.settings import TrackingSettings
 DIRECT = "direct"
 """The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
+CACHED_LENGTH = 250
+"""Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
+each time. So no cache takes more than about 16 MB, whatever strangers send."""
 
 
 class Profile(NamedTuple):
@@ -62,10 +65,20 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-@lru_cache(maxsize=16_384)
 def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
-    stored = normalise(path, secrets)
+    # No cache keeps a secret, nor more than some megabytes of what strangers send.
+    if secrets or len(path) > CACHED_LENGTH:
+        return _fields_of_page(normalise(path, secrets), source)
+    return _known_page(path, source)
+
+
+@lru_cache(maxsize=8192)
+def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
+    return _fields_of_page(normalise(path), source)
+
+
+def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     view = counter("path", stored)
     return stored, (view, pair("page_source", stored, source)) if source else (view,)
 
@@ -97,14 +110,22 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
-@lru_cache(maxsize=4096)
 def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
     """Return the origin of a view; see ``sources.source_of``."""
+    if len(referrer) + len(campaign) > 2 * CACHED_LENGTH:
+        return _origin(referrer, campaign, host, own_sites)
+    return _known_origin(referrer, campaign, host, own_sites)
+
+
+def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
     source = source_of(referrer, campaign, host, own_sites)
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )
     return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
+
+
+_known_origin = lru_cache(maxsize=4096)(_origin)
 
 
 @lru_cache(maxsize=4096)

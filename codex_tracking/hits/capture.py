@@ -144,5 +144,5 @@ def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> Secrets
     found: Secrets = ()
     for name in kwargs:
         if name in settings.secret_names:
-            found += ((name, str(kwargs[name])),)
+            found += ((name, str(kwargs[name])[:LONGEST_PATH]),)
     return found

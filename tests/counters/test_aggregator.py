@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from codex_tracking.counters import aggregator as aggregator_module
-from codex_tracking.counters import day_counts
+from codex_tracking.counters import day_counts, dimensions
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch, compact, local_visits
 from codex_tracking.counters.day_counts import (
@@ -23,7 +23,7 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock, accepted_days
 from codex_tracking.counters.fields import Counts, counter, first, total
-from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.hit import Hit, Secrets
 from codex_tracking.settings import EMBEDDED, TrackingSettings
 from tests.kit.pipeline import GOOGLEBOT, view
 
@@ -412,3 +412,21 @@ def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone
     late = datetime(2026, 3, 3, 23, 30, tzinfo=UTC).timestamp()
     with timezone.override("America/New_York"):
         assert batches(counting([view(at=late)]), "2026-03-04")
+
+
+# --- what the caches keep ---
+
+
+@pytest.mark.parametrize("secrets", [(), (("token", "s3cret" * 20),)])
+def test_no_cache_keeps_a_secret_or_a_long_path(secrets: Secrets) -> None:
+    before = dimensions._known_page.cache_info().currsize
+    path = f"/k/{'s3cret' * 20}/" if secrets else "/" + "a" * 300
+    counts([at(0, path, secrets=secrets)])
+    assert dimensions._known_page.cache_info().currsize == before
+
+
+def test_no_cache_keeps_a_long_referrer() -> None:
+    before = dimensions._known_origin.cache_info().currsize
+    found = counts([at(0, referrer="https://other.example/" + "a" * 600)])
+    assert [name for name in found if name.startswith("referrer:other.example/aaa")]
+    assert dimensions._known_origin.cache_info().currsize == before
