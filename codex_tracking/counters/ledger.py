@@ -10,10 +10,11 @@ from typing import Literal
 
 from codex_tracking.hits.hit import Kind
 
-Name = Literal["flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
+Name = Literal["drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
-Loss = Literal["day", "joined", "sketch", "visitor"]
-"""What a bound or a fault took: views too far from today, retained batches, visitor sketches, visitors."""
+Loss = Literal["damaged", "day", "joined", "shutdown", "sketch", "visitor"]
+"""What a bound or a fault took: views too far from today, retained batches, visitor sketches, visitors, damaged
+counters, what a stop could not save."""
 DayNote = Literal[
     "dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "suspect", "unread_forwarded"
 ]
@@ -67,4 +68,5 @@ def _forget() -> None:
     ledger.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -12,8 +12,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from codex_tracking.settings import EMBEDDED
+from codex_tracking.store.sketch import REGISTERS
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -30,6 +32,9 @@ class StoreUrlError(RedisError, ValueError):
 
 STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
 """Errors of a store that is away, full, starting or not installed."""
+
+AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
+"""Those of them that mean that nobody answers."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
@@ -131,6 +136,21 @@ def _embedded() -> Client:
     return fakeredis.FakeAsyncRedis(server=server)
 
 
+_embedded_visitors: dict[tuple[int, str], bytearray] = {}
+"""Process id and key -> the registers of a sketch: the embedded HyperLogLog is a plain set, which no table can keep."""
+
+
+def embedded_visitors(key: str) -> bytearray:
+    """Return the registers of the sketch beside an embedded HyperLogLog; members are added to them."""
+    return _embedded_visitors.setdefault((os.getpid(), key), bytearray(REGISTERS))
+
+
+def forget_embedded_visitors(key: str) -> None:
+    """Forget the sketch beside an embedded HyperLogLog."""
+    _embedded_visitors.pop((os.getpid(), key), None)
+
+
 def clear_embedded() -> None:
     """Empty the embedded store; clients made from now on see an empty one."""
     _embedded_servers.clear()
+    _embedded_visitors.clear()
