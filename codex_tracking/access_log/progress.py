@@ -112,8 +112,11 @@ class LogProgress:
         """Return the marks of a day."""
         found = self._marks.get(day)
         if found is None:
-            stored = self.days.get(day)
-            packed = self._packed.pop(day, None) or (bytes(stored.seconds) if stored else b"", b"")
+            stored, packed = self.days.get(day), self._packed.pop(day, None)
+            if packed is None:
+                counted = bytes(stored.seconds) if stored else b""
+                # The lines of a day that ended before this place are not read again; further ones are late.
+                packed = (counted, counted if stored and self.spans[day].begin < self.begin else b"")
             found = self._marks[day] = Marks(*packed)
         return found
 

@@ -46,15 +46,15 @@ class LineRequest:
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
-    def is_own(self, line: Line) -> bool:
-        """Return whether a line's request was for this site, as far as the log has the host and the site's are known.
+    def other_host(self, line: Line) -> str:
+        """Return the host of a line that is another site's; empty when it is this site's, or nobody can tell.
 
-        A proxy's probe asks for a whole address, ``GET http://other.example/``, which is then the host.
+        A probe for an open proxy asks for a whole address, ``GET http://other.example/``, which then has the host.
         """
         host = line.host
         if not line.target.startswith("/"):
             host = _target(line.target)[0] or host
-        return not host or self._is_own(host)
+        return "" if not host or self._is_own(host) else host
 
     def _validate(self, host: str) -> bool:
         # An unnamed server is "_" in nginx, and "-" is no value.
