@@ -1,4 +1,4 @@
-"""The lines of a log that earlier imports counted, and the place where reading goes on.
+"""Counted lines of a log, and the place from which the next import reads.
 
 A line is known by its log, its day and its second: of the lines of one second, the first so many are counted. That
 holds in whatever order lines are read, and also after a log was anonymised, repacked or cleaned of probes.
@@ -63,7 +63,7 @@ class Marks:
 
 
 class LogProgress:
-    """How far one log was imported.
+    """The progress of one log's import.
 
     Args:
         log: the open log.
@@ -140,7 +140,7 @@ class LogProgress:
         return list(changed.values())
 
     def advance(self, open_since: str, finished: bool) -> None:
-        """Set the place where the next import begins to read.
+        """Set the place from which the next import reads.
 
         Args:
             open_since: ISO date; visits of this day and later ones may go on.

@@ -61,7 +61,7 @@ class LineRequest:
         return not self.hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], self.hosts)
 
     def hit(self, line: Line) -> RawHit | None:
-        """Return what a line counts as; None when nothing is counted at all."""
+        """Return a line's hit; None when nothing is counted at all."""
         target, _, query = line.target.partition("?")
         host = line.host
         if not target.startswith("/"):
