@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
@@ -24,8 +23,6 @@ PLAIN_AGENT = "Mozilla/5.0 (unknown) Gecko"
 OPEN_ADMIN = ("login", "logout", "jsi18n")
 """Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
 STAFF_VIEWS = ("django-admindocs-",)
-
-Other = Literal["other"]
 
 
 class LineRequest:
@@ -77,23 +74,24 @@ class LineRequest:
             if self._by_method is None:
                 self._by_method = answered(request, response, self.settings)
             return self._by_method and (line.at, *self._by_method[1:])
+        match = None
         # No rule looks at the headers of other requests, and they take longer than all else.
         if page or line.status != 200:
-            self._fill(line, path, page, host, query)
+            match = self._fill(line, path, page, host, query)
         hit = answered(request, response, self.settings)
         if hit is None:
             return None
-        match = request.resolver_match
         if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
             hit = excluded("staff")
         return (line.at, *hit[1:])
 
-    def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> None:
-        """Fill the request's route and headers."""
-        request = self._request
+    def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> ResolverMatch | None:
+        """Fill the request's route and headers, and return the route."""
+        request, match = self._request, None
         if page:
-            request.resolver_match, request.path_info = match_of(path)
-            if request.resolver_match is None:
+            match, request.path_info = match_of(path)
+            request.resolver_match = match
+            if match is None:
                 # No route says which part of the path is secret.
                 request.path = hide_tokens(path)
         request.META = {
@@ -108,6 +106,7 @@ class LineRequest:
             "HTTP_X_FORWARDED_FOR": line.forwarded,
             **line.headers,
         }
+        return match
 
     def _host_of_referrer(self, referrer: str) -> str:
         """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""
