@@ -173,7 +173,8 @@ async def answer_export(call: Call) -> HttpResponseBase:
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
     look = tables.reader_of(table, call.period, **options)
-    file = await files.spooled(call.period.days, look, kind)
+    begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
+    file = await files.spooled(call.period.days, look, kind, begin)
     return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
 
 
@@ -183,7 +184,7 @@ def _days(period: Period) -> dict[str, Any]:
 
 ROWS = (parameters.LIMIT, parameters.OFFSET, parameters.SEARCH, parameters.ORDER)
 GRAPH = (parameters.PERIOD_OR_HOURS, parameters.START, parameters.END, parameters.COMPARE)
-FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER)
+FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER, parameters.BOM)
 
 ENDPOINTS = (
     Endpoint(

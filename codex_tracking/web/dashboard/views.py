@@ -26,8 +26,8 @@ from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
 from codex_tracking.web.query import Query, QueryError
 
-SAFE = "/~!*'();:@&=+$,%"
-"""Characters of a path that its address contains unquoted."""
+SAFE = "/~!*'();:@&=+$,"
+"""Characters of a path that its address contains unquoted; not the percent sign, since stored paths are decoded."""
 
 
 @for_viewers
@@ -116,9 +116,11 @@ def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
     asked = days | ({"search": table.search} if table.search and not table.named else {})
+    # Excel opens a CSV file by a double click, and then knows its encoding by the mark alone.
+    formats = {"csv": asked | {"bom": "true"}, "json": asked}
     return [
-        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(asked)}")
-        for kind in ("csv", "json")
+        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(wanted)}")
+        for kind, wanted in formats.items()
     ]
 
 
