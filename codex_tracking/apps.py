@@ -15,10 +15,11 @@ class TrackingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import the modules that register checks, declarations and providers, and the metrics."""
+        """Import the modules that register checks, declarations and providers; register the metrics."""
         from codex_tracking import cabinet, checks, providers  # noqa: F401
-        from codex_tracking.settings import get_tracking_settings
+        from codex_tracking.settings import get_tracking_settings, remember_databases
 
+        remember_databases()
         wanted = get_tracking_settings().metrics
         if wanted:
             from codex_tracking.pipeline.metrics import register

@@ -62,10 +62,10 @@ class TrackingLifespan:
             return
         runner.lifespans += 1
         try:
-            runner.start()
-            # Loading takes some tenths of a second, which the first requests would wait for.
-            await runner.loaded()
-            freeze()
+            if runner.start():
+                # Loading takes some tenths of a second, which the first requests would wait for.
+                await runner.loaded()
+                freeze()
             await send(answer)
             await receive()
             answer = await inner.tell("lifespan.shutdown")

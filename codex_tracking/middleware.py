@@ -56,8 +56,8 @@ class PageTrackingMiddleware:
 
 def start_late() -> None:
     """Start the tasks in the event loop of a server that sent no lifespan, and note it for a system check."""
-    get_runner().start()
-    get_buffer().note(site_today().isoformat(), NO_LIFESPAN, 1)
+    if get_runner().start():
+        get_buffer().note(site_today().isoformat(), NO_LIFESPAN, 1)
 
 
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:

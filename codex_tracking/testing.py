@@ -11,8 +11,8 @@ from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Reason
 from codex_tracking.hits.text import normalise
-from codex_tracking.pipeline.runner import Runner, get_runner, reset_runner
-from codex_tracking.settings import EMBEDDED, force
+from codex_tracking.pipeline.runner import get_runner, reset_runner
+from codex_tracking.settings import EMBEDDED, force, isolate
 
 BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -24,21 +24,6 @@ REASONS = tuple(reason for reason in get_args(Reason) if reason != "disabled")
 """What ``assert_excluded`` knows; nothing at all is noted while counting is switched off."""
 
 
-class IdleRunner(Runner):
-    """Takes all orders and starts nothing, so that what was counted stays in memory."""
-
-    @property
-    def running(self) -> bool:
-        """Always true, so that nobody starts it."""
-        return True
-
-    def start(self) -> None:
-        """Do nothing."""
-
-    def start_thread(self) -> None:
-        """Do nothing."""
-
-
 @contextmanager
 def tracking_in_memory() -> Iterator[None]:
     """Count in this process alone until the end of ``with``: nothing reaches a Redis or the database.
@@ -47,13 +32,29 @@ def tracking_in_memory() -> Iterator[None]:
     store that is empty (``memory://``), and the rows that a test puts into the tables.
     """
     reset_tracking()
-    reset_runner(IdleRunner())
+    before = isolate(True)
     force(enabled=True, redis_enabled=True, redis_url=EMBEDDED)
     try:
         yield
     finally:
         force()
+        isolate(before)
         reset_tracking()
+
+
+@contextmanager
+def tracking_in_background() -> Iterator[None]:
+    """Push and flush in the background until the end of ``with``, as a server does: to the Redis of the settings.
+
+    Without it, nothing of this library works in the background of a test run, and no Redis is read or written. Give
+    the tests a Redis of their own; the tasks write to the test database, from another connection than the test's.
+    """
+    before = isolate(False)
+    try:
+        yield
+    finally:
+        reset_tracking()
+        isolate(before)
 
 
 def assert_tracked(path: str, views: int = 1) -> None:

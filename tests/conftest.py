@@ -32,7 +32,7 @@ from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
 
 from codex_tracking.store.loops import close_store
-from codex_tracking.testing import reset_tracking
+from codex_tracking.testing import reset_tracking, tracking_in_background
 from tests.kit import databases
 from tests.kit.pipeline import Process
 from tests.kit.routers import PinnedRouter
@@ -55,6 +55,13 @@ INTEGRATION_FIXTURES = {"app_server", "browser", "mariadb", "postgres", "project
 
 PERMANENT_TABLES = {"django_content_type", "auth_permission"}
 """Tables that keep their rows from test to test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _background() -> Iterator[None]:
+    """Ask for the background tasks and the real Redis, which this project's own tests are about."""
+    with tracking_in_background():
+        yield
 
 
 @pytest.fixture(autouse=True)

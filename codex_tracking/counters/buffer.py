@@ -131,4 +131,5 @@ def reset_buffer() -> None:
     _buffer = None
 
 
-os.register_at_fork(after_in_child=reset_buffer)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_buffer)

@@ -7,13 +7,16 @@ import atexit
 import logging
 import os
 import threading
+import time
 from functools import cached_property
 
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.pipeline.drain import drain_at_exit
 from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.tasks import TaskRun, drain_at_exit
+from codex_tracking.pipeline.tasks import TaskRun
 from codex_tracking.pipeline.threads import DatabaseThread, OwnLoop, threads_are_greenlets
-from codex_tracking.settings import get_tracking_settings
+from codex_tracking.settings import get_tracking_settings, isolated
 
 logger = logging.getLogger(__name__)
 
@@ -34,20 +37,31 @@ class Runner:
         run = self._run
         return run is not None and run.alive
 
-    def start(self) -> None:
-        """Start the tasks in the running event loop, unless they run; they send the batches that an ended loop left."""
+    def _must_start(self) -> bool:
+        # The one gate of every start; without a start nothing is left to do at exit.
+        return not self.running and not isolated()
+
+    def start(self) -> bool:
+        """Start the tasks in the running event loop; they send the batches that an ended loop left.
+
+        Returns:
+            False if they run already, or if a project's tests run and have not asked for them.
+        """
         with self._lock:
-            if not self.running:
-                self._run = self._new_run(asyncio.get_running_loop())
+            if not self._must_start():
+                return False
+            self._run = self._new_run(asyncio.get_running_loop())
+            return True
 
     def start_thread(self) -> None:
-        """Start the tasks in a thread of their own, for servers without an event loop, unless they run."""
+        """Start the tasks in a thread of their own, for servers without an event loop; see ``start``."""
         with self._lock:
-            if self.running:
+            if not self._must_start():
                 return
             if threads_are_greenlets():
                 if not self._refused:
                     self._refused = True
+                    ledger.failing_since = time.time()
                     logger.error(
                         "nothing can be counted under gevent or eventlet, where no thread has a loop of its own"
                     )
@@ -96,7 +110,7 @@ class Runner:
     def _at_exit(self) -> None:
         """Drain for servers that end without a lifespan: Daphne, runserver, WSGI."""
         run = self._run
-        if self._pusher.idle or (run is not None and run.drained):
+        if isolated() or self._pusher.idle or (run is not None and run.drained):
             return
         try:
             # A thread of our own may still be starting; its loop will run the coroutine.
@@ -107,7 +121,7 @@ class Runner:
                 with asyncio.Runner(loop_factory=lambda: OwnLoop(self._database)) as last:
                     last.run(drain_at_exit(self._pusher, self._database))
         except Exception:
-            logger.exception("views were lost at exit")
+            logger.exception("the last views may be lost")
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -124,15 +138,13 @@ def get_runner() -> Runner:
     return _runner
 
 
-def reset_runner(runner: Runner | None = None) -> None:
-    """Begin without tasks and batches, as a forked child must: those that it inherits are its parent's to send.
-
-    Args:
-        runner: one that a test takes instead of a new one.
-    """
+def reset_runner() -> None:
+    """Begin without tasks and batches, as a forked child must: those that it inherits are its parent's to send."""
     global _runner
     atexit.unregister(_runner._at_exit)
-    _runner = Runner() if runner is None else runner
+    _runner = Runner()
 
 
-os.register_at_fork(after_in_child=reset_runner)
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_runner)

@@ -168,4 +168,5 @@ def reset_figures() -> None:
     _figures = Figures()
 
 
-os.register_at_fork(after_in_child=reset_figures)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_figures)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import async_to_sync
 
-from codex_tracking.settings import get_tracking_settings
+from codex_tracking.settings import EMBEDDED, TrackingSettings, get_tracking_settings, isolated
 from codex_tracking.store.client import connect
 from codex_tracking.store.protocol import Store
 
@@ -24,12 +26,20 @@ def get_store() -> Store:
         ImportError: there is no Redis URL and the embedded store is not installed.
     """
     loop, settings = asyncio.get_running_loop(), get_tracking_settings()
+    if isolated():
+        # The keys of the project's Redis are those of the running site, whose counters a flush in a test would take.
+        settings = _without_redis(settings)
     store = _stores.get(loop)
     if store is None or store.settings != settings:
         if store is not None:
             loop.create_task(_close(store))
         store = _stores[loop] = Store(connect(settings.redis_url), settings)
     return store
+
+
+@lru_cache(maxsize=1)
+def _without_redis(settings: TrackingSettings) -> TrackingSettings:
+    return replace(settings, redis_url=EMBEDDED)
 
 
 def has_store() -> bool:
