@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from django.db import DatabaseError
-
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.partitions import Partitions
-from codex_tracking.store.answers import Seal
+from codex_tracking.store.answers import Seal, number
+from codex_tracking.store.client import AWAY
 from codex_tracking.store.protocol import Store
 from codex_tracking.tables.retention import DailyPruning
-from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, write_seal
+from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, try_to_write, write_seal
 from codex_tracking.tables.toplists import list_finished_days
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Seals that one flush tries: one that a dead flush left, the new one, and more when other flushes run."""
@@ -39,11 +42,14 @@ class Flusher:
         """Flush today and the days around it, and forget past days that are empty; return paths written."""
         today = site_today().isoformat()
         written = 0
-        failure: DatabaseError | None = None
+        failure: Exception | None = None
         for day in accepted_days(today):
             try:
                 written += await self.flush(day, retire=day < today)
-            except DatabaseError as error:
+            except AWAY:
+                # Nobody answers for the other days either.
+                raise
+            except Exception as error:
                 # One day's failure does not keep the others from being written.
                 failure = failure or error
         if failure:
@@ -85,7 +91,7 @@ class Flusher:
         """Write one seal to the database; return None when Redis has another seal meanwhile."""
         sealed = None
         if seal.status != "IDLE":
-            sealed = await self._read(day, seal.id)
+            sealed = await self._read(day, seal)
             if sealed is None:
                 return None
         outcome: Outcome = await self.run(write_seal, day, seal, sealed, self.store.settings)
@@ -97,11 +103,11 @@ class Flusher:
         last: str = await self.run(last_seal, day, seal.generation)
         return Outcome("drop") if last == outcome.last else None
 
-    async def _read(self, day: str, seal: str) -> Sealed | None:
+    async def _read(self, day: str, seal: Seal) -> Sealed | None:
         # Before the chunks: a wipe in between shows in the chunks, and the visitors are read again.
         uniques = await self.store.uniques(day)
         partitions, size = Partitions(), 0
-        async for chunk in self.store.chunks(day, seal):
+        async for chunk in self.store.chunks(day, seal.id):
             if chunk is None:
                 return None
             partitions.add(chunk)
@@ -109,8 +115,24 @@ class Flusher:
         if await partitions.distinct() != size:
             # A restarted or promoted Redis continued the scan; its hashes have another order.
             return None
-        acked = {name[3:].decode(): int(last) for name, last in partitions.header.items() if name.startswith(b"#w:")}
+        last_batches = {name[3:]: number(last) for name, last in partitions.header.items() if name.startswith(b"#w:")}
+        if not all(last_batches.values()):
+            # Nobody knows which batches it has; their processes write them once it is gone.
+            await self.store.drop(day, seal.generation)
+            return None
+        acked = {name.decode("utf-8", "replace"): last for name, last in last_batches.items()}
+        if partitions.damaged:
+            logger.warning("%s damaged counters of %s are left out", len(partitions.damaged), day)
+            ledger.dropped("damaged", len(partitions.damaged))
         return Sealed(acked, partitions.counters, uniques)
+
+    async def reach_database(self) -> None:
+        """Return when the database takes writes.
+
+        Raises:
+            django.db.DatabaseError: it is away or locked.
+        """
+        await self.run(try_to_write, site_today())
 
     async def settle(self, day: str, generation: str, stream: str, batches: Iterable[Batch]) -> None:
         """Close a generation and write a process's own batches that no flush wrote; safe to repeat."""

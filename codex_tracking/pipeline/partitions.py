@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 
 from codex_tracking.counters.fields import FIRST, PATH
-from codex_tracking.store.answers import Chunk
+from codex_tracking.store.answers import Chunk, is_count
 
 PATH_DIMENSIONS = (PATH.encode(), (PATH + FIRST).encode())
 FIELDS_PER_PARTITION = 2_000
@@ -22,6 +22,8 @@ class Partitions:
 
     def __init__(self) -> None:
         self.header: dict[bytes, bytes] = {}
+        self.damaged: set[bytes] = set()
+        """Fields that are no counters."""
         self._partitions: defaultdict[bytes | int, bytearray] = defaultdict(bytearray)
 
     @property
@@ -37,13 +39,16 @@ class Partitions:
             if name.startswith(b"#"):
                 self.header[name] = value
                 continue
+            if b"\0" in name or not is_count(value):
+                self.damaged.add(name)
+                continue
             dimension, _, rest = name.partition(b":")
             key = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
             partitions[key] += b"%b\0%b\0" % (name, value)
 
     async def distinct(self) -> int:
         """Return the number of distinct fields."""
-        number = len(self.header)
+        number = len(self.header) + len(self.damaged)
         for partition in self._partitions.values():
             number += len(set(bytes(partition).split(b"\0")[:-1:2]))
             await asyncio.sleep(0)

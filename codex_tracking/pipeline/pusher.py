@@ -43,6 +43,8 @@ class DayStream:
     seq: int = 0
     """Number of the last batch that was answered."""
     salt: bytes = b""
+    settling: str = ""
+    """The generation that a settlement was tried for; whether it was committed may be unknown, so it is repeated."""
     inflight: Batch | None = None
     retained: list[tuple[int, Batch]] = field(default_factory=list)
     """Batches that Redis has and the database may not have yet, each with the number of its seal."""
@@ -75,6 +77,20 @@ class Pusher:
     def idle(self) -> bool:
         """Whether everything that was counted is in the database."""
         return self.buffer.empty and all(stream.idle for stream in self.streams.values())
+
+    @property
+    def unsent_views(self) -> int:
+        """Number of views that this process alone has."""
+        inflight = [stream.inflight.counts for stream in self.streams.values() if stream.inflight]
+        # A settlement that failed has cut batches that Redis does not know; they have no seal.
+        cut = [batch.counts for stream in self.streams.values() for seal, batch in stream.retained if not seal]
+        return sum(views_of(counts) for counts in (self.buffer.counts(), *inflight, *cut))
+
+    @property
+    def retained_views(self) -> int:
+        """Number of views that Redis has taken, and the database perhaps not yet."""
+        retained = [batch for stream in self.streams.values() for seal, batch in stream.retained if seal]
+        return sum(views_of(batch.counts) for batch in retained)
 
     async def fold(self) -> None:
         """Turn the waiting hits into counters, in steps."""
@@ -171,8 +187,10 @@ class Pusher:
         ledger.add("rebases")
         # Settling closes the generation, so a flush first saves the counters of other processes.
         await flusher.flush(stream.day)
+        closed = stream.settling in ("", lost)
         await self.settle(stream, flusher)
-        await store.drop(stream.day, lost)
+        if closed:
+            await store.drop(stream.day, lost)
 
     async def settle(self, stream: DayStream, flusher: Flusher, requeue: bool = True) -> None:
         """Write the stream's batches straight to the database, and leave its generation for good.
@@ -186,14 +204,21 @@ class Pusher:
         if stream.inflight is not None:
             batches.append(stream.inflight)
         # Without a generation of Redis, one of our own that no other process can have.
-        await flusher.settle(stream.day, stream.generation or f"x{stream.id}", stream.id, batches)
+        stream.settling = stream.settling or stream.generation or f"x{stream.id}"
+        await flusher.settle(stream.day, stream.settling, stream.id, batches)
         for batch in batches if requeue else ():
             self.buffer.requeue(stream.day, batch.ids)
-        stream.id, stream.generation, stream.seq = self._new_id(), "", 0
+        stream.id, stream.generation, stream.settling, stream.seq = self._new_id(), "", "", 0
         stream.inflight, stream.retained = None, []
 
     async def settle_all(self, flusher: Flusher) -> None:
-        """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost."""
+        """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost.
+
+        Raises:
+            django.db.DatabaseError: the database is away; call again later, or push.
+        """
+        # Before anything is cut: batches that were cut for the database can no longer go through Redis.
+        await flusher.reach_database()
         while not self.idle:
             await self.fold()
             for day in sorted({*self.buffer.days(), *self.streams}):

@@ -6,15 +6,16 @@ import asyncio
 import contextvars
 import logging
 import os
+import platform
 import random
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from django.db import Error
-
 from codex_tracking.counters.dimensions import warm
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.pipeline.drain import both_ends, drain, log_lost
+from codex_tracking.pipeline.outages import FIRST_RETRY, LAST_RETRY, database_failed, store_failed, store_worked
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.threads import DatabaseThread
 from codex_tracking.settings import get_tracking_settings
@@ -29,8 +30,6 @@ LOAD_SECONDS = 5.0
 """Longest time that a server's start waits for ``load``."""
 CHECK_SECONDS = 5.0
 """Seconds between two questions to Redis whether it still has the retained batches."""
-FIRST_RETRY, LAST_RETRY = 0.1, 5.0
-"""Seconds before a failed push is repeated; doubled each time, with jitter."""
 
 
 class TaskRun:
@@ -68,9 +67,9 @@ class TaskRun:
         timeout = get_tracking_settings().shutdown_timeout
         _, pending = await asyncio.wait({self._task}, timeout=timeout)
         if pending:
-            logger.warning("gave up after %s seconds with views on their way to the database", timeout)
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
+            log_lost(self._pusher, timeout)
         self.drained = True
 
     def cancel(self, stop_loop: bool) -> None:
@@ -100,8 +99,10 @@ class TaskRun:
             await self._database.run(load)
             return both_ends(self._database)
         except (ImportError, ValueError) as error:
+            ledger.failing_since = time.time()
             logger.error("nothing can be counted: %s", error)
         except Exception:
+            ledger.failing_since = time.time()
             logger.exception("nothing can be counted")
         finally:
             self._loaded.set()
@@ -133,12 +134,16 @@ class TaskRun:
             else:
                 delay = FIRST_RETRY
                 store_worked()
+        # Not left to the drain, which a flush that hangs in the database may keep from beginning.
+        with suppress(Exception):
+            await self._pusher.fold()
+            await self._pusher.push(store, flusher)
 
     async def _flush(self, store: Store, flusher: Flusher) -> None:
         """Flush every ``flush_interval``, unless another process has just done so."""
         from codex_tracking.store.client import STORE_ERRORS
 
-        holder, failing = f"{os.uname().nodename}:{os.getpid()}", False
+        holder, failing = f"{platform.node()}:{os.getpid()}", False
         while not self._stopping.is_set():
             interval = get_tracking_settings().flush_interval
             await self._pause(interval)
@@ -158,7 +163,7 @@ class TaskRun:
             except Exception as error:
                 ledger.add("flush_failures")
                 if not failing:
-                    database_failed(error)
+                    database_failed(error, store.settings.embedded)
                 failing = True
 
     async def _pause(self, seconds: float) -> None:
@@ -167,38 +172,6 @@ class TaskRun:
                 await self._stopping.wait()
         except TimeoutError:
             pass
-
-
-async def drain(pusher: Pusher, store: Store, flusher: Flusher) -> None:
-    """Write everything to the database: through Redis, or directly when Redis is away."""
-    try:
-        while not pusher.idle:
-            await pusher.fold()
-            await pusher.push(store, flusher)
-            for day in list(pusher.streams):
-                await flusher.flush(day)
-            await pusher.check(store, flusher)
-    except Exception as error:
-        if isinstance(error, Error):
-            database_failed(error)
-            return
-        logger.warning("Redis is away at shutdown (%s): views go straight to the database", type(error).__name__)
-        await pusher.settle_all(flusher)
-
-
-async def drain_at_exit(pusher: Pusher, database: DatabaseThread) -> None:
-    """Drain in an event loop that runs nothing else, within ``shutdown_timeout`` seconds.
-
-    Raises:
-        TimeoutError: it took longer.
-    """
-    from codex_tracking.store.loops import close_store
-
-    try:
-        async with asyncio.timeout(get_tracking_settings().shutdown_timeout):
-            await drain(pusher, *both_ends(database))
-    finally:
-        await close_store()
 
 
 def load() -> None:
@@ -211,47 +184,3 @@ def load() -> None:
         with suppress(ImportError):
             import_embedded()
     warm(settings)
-
-
-def both_ends(database: DatabaseThread) -> tuple[Store, Flusher]:
-    """Return the running loop's store, and a flusher from there to the database.
-
-    Raises:
-        ImportError: there is no Redis URL and the embedded store is not installed.
-        StoreUrlError: the Redis URL is malformed.
-    """
-    from codex_tracking.pipeline.flusher import Flusher
-    from codex_tracking.store.loops import get_store
-
-    store = get_store()
-    return store, Flusher(store, database.run)
-
-
-# --- the log: one line when an outage begins, one when it ends ---
-
-
-def store_failed(error: Exception) -> None:
-    """Log the first failure of an outage of Redis."""
-    if not ledger.failing_since:
-        ledger.failing_since = time.time()
-        logger.error("views wait in memory: %s: %s", type(error).__name__, error, exc_info=is_unexpected(error))
-
-
-def store_worked() -> None:
-    """Note a push that succeeded, and log the end of an outage."""
-    ledger.pushed_at = time.time()
-    if ledger.failing_since:
-        logger.warning("views reach Redis again after %.0f seconds", time.time() - ledger.failing_since)
-        ledger.failing_since = 0.0
-
-
-def database_failed(error: Exception) -> None:
-    """Log that the database is away."""
-    logger.error("Redis keeps the views: %s: %s", type(error).__name__, error, exc_info=is_unexpected(error))
-
-
-def is_unexpected(error: Exception) -> bool:
-    """Return whether an error needs its traceback in the log; outages do not."""
-    from codex_tracking.store.client import STORE_ERRORS
-
-    return not isinstance(error, (*STORE_ERRORS, Error))

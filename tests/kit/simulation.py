@@ -29,9 +29,9 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
+from codex_tracking.pipeline.drain import drain_once
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.tasks import drain
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import protocol
@@ -229,7 +229,7 @@ class Worker:
 
     async def drain(self) -> None:
         """Bring everything into the database, as at SIGTERM."""
-        await drain(self.pusher, self.flusher.store, self.flusher)
+        await drain_once(self.pusher, self.flusher.store, self.flusher)
 
 
 class World:

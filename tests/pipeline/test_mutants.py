@@ -339,19 +339,19 @@ MUTANTS = [
     # --- the end of a worker ---
     Mutant(
         "views arrive while a worker stops",
-        "pipeline/tasks.py",
+        "pipeline/drain.py",
         {"while not pusher.idle:": "if not pusher.idle:"},
         "a stopping worker brings what arrives while it stops",
     ),
     Mutant(
         "the last flush may find the chain broken",
-        "pipeline/tasks.py",
-        {"            await pusher.check(store, flusher)\n    except": "            pass\n    except"},
+        "pipeline/drain.py",
+        {"            await pusher.check(store, flusher)\n    except Error": "            pass\n    except Error"},
         "a stopping worker whose flush finds the chain broken settles",
     ),
     Mutant(
         "without Redis the database takes all",
-        "pipeline/tasks.py",
+        "pipeline/drain.py",
         {"await pusher.settle_all(flusher)": "pass"},
         "a worker that stops without Redis writes all to the database",
     ),
