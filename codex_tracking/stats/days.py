@@ -17,7 +17,7 @@ from codex_tracking.stats.periods import last_days
 from codex_tracking.stats.ranking import SPARE, Figure, rising
 from codex_tracking.stats.reading import in_database, live_uniques, read
 from codex_tracking.store.answers import Uniques
-from codex_tracking.store.sketch import estimate, merged
+from codex_tracking.store.sketch import count_with
 from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
 
 
@@ -226,10 +226,7 @@ def visitors_of(day: str, uniques: Uniques) -> int:
 
 def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, uniques: Uniques) -> int:
     """Return one day's visitors, given those in ``DayTotals``."""
-    if uniques.sketch is None or stored is None:
-        return max(visitors, uniques.estimate)
-    sketch = merged(stored, uniques.sketch, day)
-    return max(visitors, estimate(sketch) if sketch else 0)
+    return max(visitors, count_with(stored, uniques.sketch, uniques.estimate, day)[1])
 
 
 def ranked(counts: dict[str, int]) -> dict[str, int]:

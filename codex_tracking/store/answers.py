@@ -56,7 +56,7 @@ class Uniques(NamedTuple):
 
     estimate: int
     sketch: bytes | None
-    """Dense HyperLogLog; None in the embedded store, whose HyperLogLog is a plain set."""
+    """Dense HyperLogLog; None when nobody was seen."""
 
 
 class Waiting(NamedTuple):
@@ -81,6 +81,20 @@ class Held(NamedTuple):
         return self.live, self.sealed
 
 
+MOST_DIGITS = 12
+"""Digits of a counter, at most: what has more is damaged, and might not fit into a column."""
+
+
+def is_count(value: bytes) -> bool:
+    """Return whether a hash's field holds a counter; anything else is damaged, and is left out."""
+    return value.isdigit() and len(value) <= MOST_DIGITS
+
+
+def number(value: bytes | None) -> int:
+    """Return a header field as a number; 0 when it is missing or damaged."""
+    return int(value) if value and is_count(value) else 0
+
+
 async def part_of(flat: list[bytes]) -> Part:
     """Return header and counters of a hash that HGETALL has read; in steps, because a busy site has many counters."""
     header: dict[bytes, bytes] = {}
@@ -90,8 +104,8 @@ async def part_of(flat: list[bytes]) -> Part:
         for name, value in zip(piece[::2], piece[1::2], strict=True):
             if name.startswith(b"#"):
                 header[name] = value
-            else:
+            elif is_count(value):
                 counts[Counter(name.decode("utf-8", "replace"))] = int(value)
         await asyncio.sleep(0)
-    token, seal, previous = (header.get(name, b"").decode() for name in (b"#g", b"#id", b"#p"))
+    token, seal, previous = (header.get(name, b"").decode("utf-8", "replace") for name in (b"#g", b"#id", b"#p"))
     return Part(token, seal, previous, counts)

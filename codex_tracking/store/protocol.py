@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
 
@@ -15,9 +16,10 @@ from redis.exceptions import ResponseError
 from codex_tracking.counters.batch import VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, part_of
-from codex_tracking.store.client import Client
-from codex_tracking.store.keys import day_keys, lease_key
+from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
+from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
+from codex_tracking.store.keys import day_keys, lease_key, site_key
+from codex_tracking.store.sketch import add, sketch_of
 
 CHUNK_FIELDS = 1_000
 """Fields that one read of a seal asks for; about 1 ms of the event loop."""
@@ -25,6 +27,8 @@ VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
+SITE_SECONDS = 7 * 86_400
+"""How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
 NOW_SECONDS = 300
 """How long after their last view visitors count as present."""
 
@@ -84,6 +88,8 @@ class Store:
         status, token, seal, durable, *derived = await self._run(
             "apply", [keys.live, keys.uniques, keys.visits, keys.now], args
         )
+        if settings.embedded:
+            self._add_embedded_visitors(keys.uniques, batch.ids)
         pairs = zip(derived[::2], derived[1::2], strict=True)
         return Answer(
             status.decode(),
@@ -93,9 +99,28 @@ class Store:
             {Counter(name.decode()): int(n) for name, n in pairs},
         )
 
+    def _add_embedded_visitors(self, key: str, ids: Iterable[str]) -> None:
+        registers = embedded_visitors(key)
+        for visitor in ids:
+            add(registers, int.from_bytes(blake2b(visitor.encode(), digest_size=8).digest(), "little"))
+
     async def ping(self) -> None:
         """Return when the store answers."""
         await self.client.ping()
+
+    async def probe(self) -> None:
+        """Return when Redis takes everything that a push and a flush send.
+
+        Raises:
+            redis.ResponseError: it does not: its memory is full, it is read only, or an ACL forbids a command or key.
+        """
+        if not self.settings.embedded:
+            await self._run("probe", list(day_keys(self.settings.key_prefix, "probe")[:5]), [])
+
+    async def site(self, proposed: str) -> str:
+        """Return the site that uses the prefix: the first that any process proposed in the last week."""
+        known: bytes = await self._run("site", [site_key(self.settings.key_prefix)], [proposed, SITE_SECONDS])
+        return known.decode("utf-8", "replace")
 
     async def join(self, day: str) -> str:
         """Return the day's generation; begin one when Redis knows none."""
@@ -111,13 +136,13 @@ class Store:
         """Return generation, durable seal number and the last batch of ``stream`` that the live hash knows."""
         key = day_keys(self.settings.key_prefix, day).live
         token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
-        return (token or b"").decode(), int(durable or 0), int(last or 0)
+        return (token or b"").decode("utf-8", "replace"), number(durable), number(last)
 
     async def seal(self, day: str) -> Seal:
         """Freeze the day's live counters, or return the seal that is waiting already."""
         keys = day_keys(self.settings.key_prefix, day)
         answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
-        return Seal(*(part.decode() for part in answer))
+        return Seal(*(part.decode("utf-8", "replace") for part in answer))
 
     async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
         """Yield the seal in pieces; None at the end when it is gone.
@@ -155,7 +180,10 @@ class Store:
     async def retire(self, day: str) -> bool:
         """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
-        return bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
+        gone = bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
+        if gone and self.settings.embedded:
+            forget_embedded_visitors(keys.uniques)
+        return gone
 
     async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
         """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
@@ -180,8 +208,10 @@ class Store:
         answers = await pipe.execute()
         if self.settings.embedded:
             answers = [
-                (_flat(live), _flat(sealed), None, count)
-                for live, sealed, count in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count)
+                for keys, live, sealed, count in zip(
+                    wanted.values(), answers[::3], answers[1::3], answers[2::3], strict=True
+                )
             ]
         held: dict[str, Held] = {}
         for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
@@ -198,8 +228,8 @@ class Store:
         answers = await pipe.execute()
         found: dict[str, Waiting] = {}
         for day, *parts in zip(wanted, answers[::2], answers[1::2], strict=True):
-            views = sum(int(views or 0) for views, _ in parts)
-            begun = [int(float(oldest)) for _, oldest in parts if oldest]
+            views = sum(number(views) for views, _ in parts)
+            begun = [moment for _, oldest in parts if (moment := number(oldest))]
             if begun:
                 found[day] = Waiting(views, min(begun))
         return found
@@ -208,13 +238,18 @@ class Store:
         """Return the day's visitors."""
         key = day_keys(self.settings.key_prefix, day).uniques
         if self.settings.embedded:
-            return Uniques(int(await self.client.pfcount(key)), None)
-        sketch = await self.client.get(key)
+            count = int(await self.client.pfcount(key))
+            return Uniques(count, self._embedded_sketch(key, count))
+        sketch: bytes | None = None
         try:
+            sketch = await self.client.get(key)
             return Uniques(int(await self.client.pfcount(key)) if sketch else 0, sketch)
         except ResponseError:
             # The sketch is corrupt; the merge refuses and reports it.
-            return Uniques(0, sketch)
+            return Uniques(0, sketch or b"")
+
+    def _embedded_sketch(self, key: str, count: int) -> bytes | None:
+        return sketch_of(embedded_visitors(key)) if count else None
 
     async def visitors_since(self, day: str, second: int) -> int:
         """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
@@ -241,8 +276,15 @@ class Store:
 
     async def lease(self, holder: str, seconds: float) -> bool:
         """Say whether ``holder`` may flush now; others wait up to ``seconds``. It only saves duplicate work."""
-        key = lease_key(self.settings.key_prefix)
-        return bool(await self.client.set(key, holder, nx=True, px=max(1, int(seconds * 1000))))
+        key, milliseconds = lease_key(self.settings.key_prefix), max(1, int(seconds * 1000))
+        try:
+            if await self.client.set(key, holder, nx=True, px=milliseconds):
+                return True
+            # Nobody's lease: it would keep all flushes away for ever.
+            return await self.client.pttl(key) == -1 and bool(await self.client.set(key, holder, px=milliseconds))
+        except ResponseError:
+            # A full Redis refuses this write and takes those of a flush, which frees memory.
+            return True
 
     async def lease_holder(self) -> str:
         """Return the last process that flushed, while its lease lasts."""

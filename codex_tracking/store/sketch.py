@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from functools import lru_cache
 
 from codex_tracking.counters.ledger import ledger
 
 logger = logging.getLogger(__name__)
 
 REGISTERS = 16_384
+LARGEST = 51
+"""The largest value of a register: a hash has 64 bits, and 14 of them choose the register."""
 HEADER_BYTES = 16
 SKETCH_BYTES = HEADER_BYTES + REGISTERS * 6 // 8
 """Size of a dense sketch: 12,304 bytes."""
@@ -22,6 +25,10 @@ ONES = int.from_bytes(b"\x01\x00\x00" * (REGISTERS // 4), "little")
 """The lowest bit of every fourth register, which has 24 bits of room."""
 LANES = 0x3F * ONES
 """All 6 bits of them."""
+
+
+MOST_VISITORS = 10**10
+"""Members of a sketch, at most; more than there are people, so its registers are damaged."""
 
 
 def check(sketch: bytes) -> bytes:
@@ -81,21 +88,27 @@ def sketch_of(registers: bytearray) -> bytes:
     return b"HYLL" + bytes(11) + b"\x80" + packed.to_bytes(SKETCH_BYTES - HEADER_BYTES, "little")
 
 
+@lru_cache(maxsize=4)
 def estimate(sketch: bytes) -> int:
     """Return the number of distinct members, as PFCOUNT does (standard error 0.81 %).
 
     Raises:
-        ValueError: it is not a dense sketch.
+        ValueError: it is not a dense sketch, or its registers are damaged.
     """
     registers = int.from_bytes(check(sketch)[HEADER_BYTES:], "little")
     histogram: Counter[int] = Counter()
     for shift in (0, 6, 12, 18):
         histogram.update(((registers >> shift) & LANES).to_bytes(SKETCH_BYTES - HEADER_BYTES, "little")[::3])
-    z = REGISTERS * _tau((REGISTERS - histogram[51]) / REGISTERS)
+    if sum(n for value, n in histogram.items() if value > LARGEST):
+        raise ValueError(f"registers above {LARGEST}")
+    z = REGISTERS * _tau((REGISTERS - histogram[LARGEST]) / REGISTERS)
     for value in range(50, 0, -1):
         z = 0.5 * (z + histogram[value])
     z += REGISTERS * _sigma(histogram[0] / REGISTERS)
-    return round(0.5 / math.log(2) * REGISTERS * REGISTERS / z)
+    members = 0.5 / math.log(2) * REGISTERS * REGISTERS / z if z else math.inf
+    if members > MOST_VISITORS:
+        raise ValueError(f"more than {MOST_VISITORS} members")
+    return round(members)
 
 
 def _tau(x: float) -> float:
@@ -121,15 +134,47 @@ def _sigma(x: float) -> float:
             return z
 
 
+def count_with(
+    stored: bytes | memoryview | None, live: bytes | None, live_count: int, day: str
+) -> tuple[bytes | None, int]:
+    """Return the union of a day's sketches and the number of its members.
+
+    Args:
+        stored: in the database.
+        live: in the store; None when it has none.
+        live_count: the store's own count of ``live``; the embedded store's is exact.
+        day: for the log.
+    """
+    sketch = merged(stored, live, day)
+    if sketch is None:
+        return None, 0 if live is not None else live_count
+    alone = live is not None and live_count > 0 and sketch[HEADER_BYTES:] == live[HEADER_BYTES:]
+    return sketch, live_count if alone else estimate(sketch)
+
+
 def merged(stored: bytes | memoryview | None, live: bytes | None, day: str) -> bytes | None:
-    """Return the union of two sketches; log and leave out a corrupt one."""
-    sketch: bytes | None = None
-    for one in (stored, live):
-        if one is None:
-            continue
-        try:
-            sketch = merge(sketch or bytes(one), bytes(one))
-        except ValueError as error:
-            logger.warning("a visitor sketch of %s is refused: %s", day, error)
-            ledger.dropped("sketch")
+    """Return the union of two sketches; log and leave out a damaged one."""
+    sketches = [bytes(one) for one in (stored, live) if one is not None]
+    try:
+        return _union(sketches)
+    except ValueError:
+        sound = [one for one in sketches if _is_sound(one, day)]
+        return _union(sound)
+
+
+def _union(sketches: list[bytes]) -> bytes | None:
+    if not sketches:
+        return None
+    sketch = merge(sketches[0], sketches[-1])
+    estimate(sketch)
     return sketch
+
+
+def _is_sound(sketch: bytes, day: str) -> bool:
+    try:
+        estimate(sketch)
+    except ValueError as error:
+        logger.warning("a visitor sketch of %s is refused: %s", day, error)
+        ledger.dropped("sketch")
+        return False
+    return True

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, get_args
 
 from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
-from codex_tracking.counters.fields import OTHER, PATH, VALUES_PER_DIMENSION, Counts, Dimension, Total, split
+from codex_tracking.counters.fields import (
+    OTHER,
+    PAIR_BYTES,
+    PATH,
+    VALUES_PER_DIMENSION,
+    Counts,
+    Dimension,
+    Total,
+    split,
+)
+from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
-from codex_tracking.store.sketch import estimate, merged
+from codex_tracking.store.sketch import count_with
 from codex_tracking.tables import upsert
 
+logger = logging.getLogger(__name__)
+
 TOTALS: tuple[Total, ...] = get_args(Total)
+
+
+LONGEST_DIMENSION, LONGEST_PATH, LONGEST_VALUE = 20, 500, 700
+"""Characters that the columns take."""
+
+
+def fits(dimension: str, value: str) -> bool:
+    """Return whether the columns and their indexes take a counter's dimension and value."""
+    if dimension == "path":
+        return len(value) <= LONGEST_PATH and "\0" not in value
+    size = len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    return len(dimension) <= LONGEST_DIMENSION and len(value) <= LONGEST_VALUE and size <= PAIR_BYTES
 
 
 class DayRows:
@@ -56,7 +81,11 @@ class DayRows:
         dimensions: dict[Dimension, dict[str, list[int]]] = {}
         for field, n in counts.items():
             dimension, is_first, value = split(field)
-            if dimension != "total":
+            if not fits(dimension, value):
+                # One damaged field would make the database refuse the whole flush.
+                ledger.dropped("damaged", n)
+                logger.warning("a damaged counter of %s is left out: %s characters", self.day, len(field))
+            elif dimension != "total":
                 dimensions.setdefault(dimension, {}).setdefault(value, [0, 0])[is_first] += n
             elif value in TOTALS:
                 setattr(self.totals, value, getattr(self.totals, value) + n)
@@ -125,12 +154,10 @@ class DayRows:
     def add_visitors(self, uniques: Uniques) -> None:
         """Merge the day's visitors in Redis with those in the database."""
         totals = self.totals
-        sketch = merged(totals.sketch, uniques.sketch, str(self.day))
-        visitors = uniques.estimate
+        sketch, visitors = count_with(totals.sketch, uniques.sketch, uniques.estimate, str(self.day))
         if sketch is not None:
             totals.sketch = sketch
-            visitors = estimate(sketch)
-        # Never lower: Redis may have lost the sketch, and the embedded store has none.
+        # Never lower: Redis may have lost the sketch.
         totals.visitors = max(totals.visitors, visitors)
 
     def save(self) -> None:

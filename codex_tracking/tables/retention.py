@@ -16,6 +16,7 @@ from codex_tracking.counters.fields import OTHER
 from codex_tracking.models import Breakdown, DayTotals, ImportSalt, PageView, database
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.tables import upsert
+from codex_tracking.tables.conflicts import repeated
 from codex_tracking.tables.toplists import TOP_PAGES
 
 KEPT = ("hour", "channel", "device", "excluded", "ledger")
@@ -95,17 +96,18 @@ def _prune_parts(before: Date) -> Iterator[None]:
     for day in sorted(distinct_days(pages) | distinct_days(values)):
         # In parts, because a long transaction would keep the day locked for flushes.
         while pages.filter(date=day).exists() or values.filter(date=day).exists():
-            with transaction.atomic(using=alias):
-                _prune_part(day, alias, pages.filter(date=day), values.filter(date=day))
+            _prune_part(day, alias, pages.filter(date=day), values.filter(date=day))
             yield
 
 
+@repeated
 def _prune_part(day: Date, alias: str, pages: QuerySet[PageView], values: QuerySet[Breakdown]) -> None:
-    [totals] = DayTotals.objects.lock([day], alias)
-    _roll_up(totals, alias, _oldest(pages))
-    _oldest(values).delete()
-    totals.sketch, totals.listed = None, False
-    totals.save(using=alias, update_fields=["views", "sketch", "listed"])
+    with transaction.atomic(using=alias):
+        [totals] = DayTotals.objects.lock([day], alias)
+        _roll_up(totals, alias, _oldest(pages))
+        _oldest(values).delete()
+        totals.sketch, totals.listed = None, False
+        totals.save(using=alias, update_fields=["views", "sketch", "listed"])
 
 
 def _roll_up(totals: DayTotals, alias: str, pages: QuerySet[PageView]) -> None:

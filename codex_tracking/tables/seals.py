@@ -16,6 +16,7 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import DayTotals, Generation, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Seal, Uniques
+from codex_tracking.tables.conflicts import repeated
 from codex_tracking.tables.day_rows import DayRows
 
 Verdict = Literal["done", "drop", "changed"]
@@ -43,6 +44,7 @@ class Outcome(NamedTuple):
 # --- blocking: each function is one transaction ---
 
 
+@repeated
 def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSettings) -> Outcome:
     """Add one seal to the rows, unless they have it already or it does not follow the last one."""
     alias = database(write=True)
@@ -69,6 +71,15 @@ def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSe
     return Outcome("done", paths=rows.paths)
 
 
+@repeated
+def try_to_write(day: Date) -> None:
+    """Lock a day and leave everything as it was; raises the database's error when it takes no writes."""
+    alias = database(write=True)
+    with transaction.atomic(using=alias, durable=True):
+        DayTotals.objects.lock([day], alias)
+        transaction.set_rollback(True, using=alias)
+
+
 def forget_generations(day: str) -> None:
     """Delete generations that no late batch can name any more: twice as old as the oldest accepted day."""
     oldest = Date.fromisoformat(day) - timedelta(days=2 * DAYS_BACK)
@@ -81,6 +92,7 @@ def last_seal(day: str, token: str) -> str:
     return rows.values_list("last", flat=True).first() or ""
 
 
+@repeated
 def settle(day: str, token: str, stream: str, batches: list[Batch], settings: TrackingSettings) -> None:
     """Close a generation, and add those batches of a stream that the rows do not have."""
     alias = database(write=True)
@@ -110,4 +122,4 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
 def unpack(piece: bytes | bytearray) -> Counts:
     """Return a piece's counters."""
     parts = piece.decode("utf-8", "replace").removesuffix("\0").split("\0")
-    return dict(zip(map(Counter, parts[::2]), map(int, parts[1::2]), strict=True))
+    return dict(zip(map(Counter, parts[::2]), map(int, parts[1::2]), strict=True)) if len(parts) > 1 else {}

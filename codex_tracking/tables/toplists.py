@@ -7,6 +7,7 @@ from datetime import date as Date
 from django.db import transaction
 
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
+from codex_tracking.tables.conflicts import repeated
 
 TOP_PAGES = "top_page"
 """Their dimension in ``Breakdown``."""
@@ -21,11 +22,16 @@ def list_finished_days(today: str) -> None:
     alias = database(write=True)
     changed = DayTotals.objects.using(alias).filter(listed=False, date__lt=Date.fromisoformat(today))
     for day in list(changed.order_by("-date").values_list("date", flat=True)[:DAYS_AT_ONCE]):
-        with transaction.atomic(using=alias, durable=True):
-            _list_day(day, alias)
+        _list_day(day, alias)
 
 
+@repeated
 def _list_day(day: Date, alias: str) -> None:
+    with transaction.atomic(using=alias, durable=True):
+        _list_pages(day, alias)
+
+
+def _list_pages(day: Date, alias: str) -> None:
     [totals] = DayTotals.objects.lock([day], alias)
     listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
     # Late batches and imports change finished days, so a list is always made anew.

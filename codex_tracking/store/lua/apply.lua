@@ -6,14 +6,26 @@
 -- GAP (Redis was rolled back) or GEN (another generation); after OK the counters that visits made grow.
 local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
 local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
+local NOW_STEP = 1000
 -- A space and eight hexadecimal digits for each name.
 local MOST_SEEN = 9 * tonumber(ARGV[13])
 
 -- Before the first write, so that nothing malformed can end the script half-way.
 local touches, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
 
+-- What is damaged costs itself alone: an error after the first write would leave half of the batch.
+for key, command in pairs({[L] = 'HLEN', [V] = 'HLEN', [NOW] = 'ZCARD'}) do
+  if type(redis.pcall(command, key)) == 'table' then c('UNLINK', key) end
+end
+
 local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
 local g = h[1]
+local sound = g and string.match(g, '^%x+$') and tonumber(h[2]) and tonumber(h[3]) and tonumber(h[4])
+if g and not (sound and tonumber(h[5] or '0')) then
+  -- Without its header nobody knows what of it is in the database; processes write their batches there themselves.
+  c('UNLINK', L)
+  g, h = false, {}
+end
 if not g then
   g = ARGV[4]
   c('HSET', L, '#g', g, '#n', 1, '#f', 0, '#k', 0, '#p', '', '#s', '')
@@ -26,19 +38,29 @@ if seq ~= last + 1 then return {'GAP', g, 0, 0} end
 
 c('HSET', L, '#w:' .. ARGV[1], seq)
 c('HSETNX', L, '#o', ARGV[5])
-if seq == 1 then c('HSET', L, '#s', c('HGET', L, '#s') .. ARGV[1] .. ' ') end
+if seq == 1 then c('HSET', L, '#s', (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ') end
 
 local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local distinct, derived, views_added = {}, {}, 0
 
+-- Adds to a field, and returns its value; one that is no number begins anew.
+local function increase(f, v)
+  local sum = redis.pcall('HINCRBY', L, f, v)
+  if type(sum) == 'number' then return sum end
+  if not (string.find(sum.err, 'integer') or string.find(sum.err, 'overflow')) then return c('HINCRBY', L, f, v) end
+  c('HSET', L, f, v)
+  redis.pcall('HINCRBY', L, 'ledger:dropped_damaged', 1)
+  return v
+end
+
 local function add(f, v)
   local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
   local n = distinct[dimension]
-  if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') end
+  if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') or 0 end
   if dimension == 'p' then views_added = views_added + v end
   local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
   if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
-  if c('HINCRBY', L, f, v) == v then
+  if increase(f, v) == v then
     n = n + 1
     held = held + 1
   end
@@ -59,7 +81,7 @@ local function room(id, now)
   if c('HLEN', V) < tonumber(ARGV[8]) then return true end
   local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
   for i = 1, #some, 2 do
-    if tonumber(string.match(some[i + 1], '^%d+')) < now - VISIT_GAP then c('HDEL', V, some[i]) end
+    if tonumber(string.match(some[i + 1], '^%d+') or '0') < now - VISIT_GAP then c('HDEL', V, some[i]) end
   end
   return c('HLEN', V) < tonumber(ARGV[8])
 end
@@ -73,6 +95,7 @@ for _, touch in ipairs(touches) do
   if state then
     before, n, pages, done = string.match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
     before, n = tonumber(before), tonumber(n)
+    if not before then pages, done = '', '' end
   end
   if (not before or first > before + VISIT_GAP) and views > 0 then
     before, n, done = first, 0, ''
@@ -102,7 +125,10 @@ for _, touch in ipairs(touches) do
 end
 if newest > 0 then
   c('EXPIRE', V, ARGV[9])
-  c('ZREMRANGEBYSCORE', NOW, '-inf', newest - NOW_SECONDS)
+  -- In steps, twice as many as a batch adds: a million at once would take Redis most of a second.
+  local old = c('ZCOUNT', NOW, '-inf', newest - NOW_SECONDS)
+  old = math.min(math.max(old, c('ZCARD', NOW) - tonumber(ARGV[8])), math.max(NOW_STEP, 2 * #touches))
+  if old > 0 then c('ZREMRANGEBYRANK', NOW, 0, old - 1) end
   c('EXPIRE', NOW, 2 * NOW_SECONDS)
 end
 
@@ -115,7 +141,7 @@ end
 if held == 0 then held = 1 end
 c('HSET', L, '#k', held)
 -- The sum of views, so that the status need not read all counters.
-if views_added > 0 then c('HINCRBY', L, '#v', views_added) end
+if views_added > 0 then increase('#v', views_added) end
 for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
 
 local function add_visitors()

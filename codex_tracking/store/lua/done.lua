@@ -2,5 +2,6 @@
 -- KEYS live sealed   ARGV id
 local L, S, c = KEYS[1], KEYS[2], redis.call
 if c('HGET', S, '#id') == ARGV[1] then c('UNLINK', S) end
-if c('HGET', L, '#p') == ARGV[1] then c('HSET', L, '#f', c('HGET', L, '#n') - 1) end
+local number = tonumber(c('HGET', L, '#n') or '')
+if number and c('HGET', L, '#p') == ARGV[1] then c('HSET', L, '#f', number - 1) end
 return 1

@@ -1,6 +1,11 @@
 -- Reads one day at one moment: its unflushed counters, and its visitors if their key is given.
 -- KEYS live sealed [uniques]
-local answer = {redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2])}
+local function all(key)
+    local fields = redis.pcall('HGETALL', key)
+    -- Another type of value; the next push deletes it.
+    return fields.err and {} or fields
+end
+local answer = {all(KEYS[1]), all(KEYS[2])}
 if KEYS[3] then
     local sketch = redis.pcall('GET', KEYS[3])
     local count = redis.pcall('PFCOUNT', KEYS[3])

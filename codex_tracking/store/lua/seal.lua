@@ -3,19 +3,33 @@
 -- Answers {status, generation, id, previous id}: NEW, OLD (a seal is waiting), IDLE (nothing new, the last seal is not
 -- known to be in the database) or NONE.
 local L, S, c = KEYS[1], KEYS[2], redis.call
+-- A damaged hash would keep the day from being flushed; processes find it gone and write their batches themselves.
+for _, key in ipairs({L, S}) do
+  if type(redis.pcall('HLEN', key)) == 'table' then c('UNLINK', key) end
+end
 if c('EXISTS', S) == 1 then
   local h = c('HMGET', S, '#g', '#id', '#p')
-  return {'OLD', h[1], h[2], h[3]}
+  if h[1] and string.match(h[1], '^%x+$') and h[2] and h[3] then return {'OLD', h[1], h[2], h[3]} end
+  c('UNLINK', S)
 end
 local h = c('HMGET', L, '#g', '#n', '#p', '#f', '#k', '#s')
 if not h[1] then return {'NONE'} end
+local sound = string.match(h[1], '^%x+$') and tonumber(h[2]) and h[3] and tonumber(h[4]) and tonumber(h[5])
+for stream in string.gmatch(h[6] or '', '%S+') do
+  sound = sound and tonumber(c('HGET', L, '#w:' .. stream) or '0')
+end
+if not sound then
+  c('UNLINK', L)
+  return {'NONE'}
+end
 if h[5] == '0' then
   return {(tonumber(h[4]) == h[2] - 1) and 'NONE' or 'IDLE', h[1], h[3], ''}
 end
 c('RENAME', L, S)
 c('HSET', S, '#id', ARGV[1])
-c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6])
-for stream in string.gmatch(h[6], '%S+') do
-  c('HSET', L, '#w:' .. stream, c('HGET', S, '#w:' .. stream))
+c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
+for stream in string.gmatch(h[6] or '', '%S+') do
+  local last = c('HGET', S, '#w:' .. stream)
+  if last then c('HSET', L, '#w:' .. stream, last) end
 end
 return {'NEW', h[1], ARGV[1], h[3]}
