@@ -142,6 +142,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def data(session: nox.Session) -> None:
+    """Build the lists of bots, sites and spam from pinned public ones; ``-- --refresh`` takes their newest versions."""
+    pins = ROOT / "tests" / "data_build" / "requirements.txt"
+    names = [line.partition("==")[0] for line in pins.read_text("utf-8").split()]
+    session.install("-e", ".")
+    session.install(*(["--upgrade", *names] if "--refresh" in session.posargs else ["-r", str(pins)]))
+    session.run("python", "-m", "tests.data_build", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Serve the demo site with visits and print the dashboard's address; ``-- arguments`` go to the demo."""
     session.install("-e", ".[demo]")

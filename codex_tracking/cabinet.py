@@ -1,4 +1,4 @@
-"""What this app declares: a header link, a sidebar link and dashboard widgets, here and in codex_django's cabinet."""
+"""Declarations of this app: a header link, a sidebar link and widgets, also for codex_django's cabinet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDGETS = (
 
 
 def analytics_url() -> str:
-    """Return where the dashboard is: the setting when the project wrote it, else where its URLs are mounted."""
+    """Return the dashboard's address: the setting if the project has it, else the address of the mounted URLs."""
     if "analytics_url" not in raw_settings():
         try:
             return reverse("codex_tracking:analytics")

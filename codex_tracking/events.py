@@ -1,4 +1,4 @@
-"""What happened besides page views: sign-ups, orders, downloads."""
+"""Events besides page views: sign-ups, orders, downloads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         if not label:
             logger.warning("an event without a name was not counted")
             return
-        hit = _hit(f"{label}\t{detail}" if detail else label, request, settings)
+        hit = _hit(label, detail, request, settings)
         if get_buffer().put(hit) and not get_runner().running:
             start()
     except Exception:
@@ -64,12 +64,12 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         logger.exception("an event was not counted")
 
 
-def _hit(text: str, request: HttpRequest | None, settings: TrackingSettings) -> RawHit:
-    """Return the event; what is no request costs it its visit, not its count."""
+def _hit(name: str, value: str, request: HttpRequest | None, settings: TrackingSettings) -> RawHit:
+    """Return the event's hit; an unusable request costs the event its visit, not its count."""
     if request is None:
-        return bare_hit("event", text)
+        return bare_hit("event", name, value)
     try:
-        return hit_of(request, peek_user(request)[0], settings, "event", text)
+        return hit_of(request, peek_user(request)[0], settings, "event", name, value)
     except Exception:
         logger.exception("an event was counted without its visit")
-        return bare_hit("event", text)
+        return bare_hit("event", name, value)

@@ -1,4 +1,4 @@
-"""The middleware: counts what was answered, and never raises or waits."""
+"""The middleware: counts answered requests, and never raises or waits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
-
-NO_LIFESPAN = "no_lifespan"
-"""In the ledger: processes that the first request started."""
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -57,11 +54,11 @@ class PageTrackingMiddleware:
 def start_late() -> None:
     """Start the tasks in the event loop of a server that sent no lifespan, and note it for a system check."""
     if get_runner().start():
-        get_buffer().note(site_today().isoformat(), NO_LIFESPAN, 1)
+        get_buffer().note(site_today().isoformat(), "no_lifespan", 1)
 
 
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
-    """Count an answer, and start the background tasks where no lifespan did; what fails here is logged, not raised."""
+    """Count an answer, and start the background tasks where no lifespan did; log failures instead of raising."""
     try:
         hit = answered(request, response, get_tracking_settings())
         if hit is not None and get_buffer().put(hit) and not get_runner().running:

@@ -134,26 +134,47 @@ class Generation(models.Model):
 
 
 class ImportedLog(models.Model):
-    """Progress of an access log's import; written in the same transactions as the rows."""
+    """An access log that was imported, and the place in it where the next import begins to read."""
 
-    digest = models.CharField(max_length=64)
-    """SHA-256 of the log's first bytes, which stay the same when it grows, is renamed or compressed."""
-    head = models.PositiveIntegerField()
-    """Number of those bytes."""
-    offset = models.PositiveBigIntegerField(default=0)
-    """Bytes of the uncompressed log that are in the rows."""
+    digest = models.CharField(max_length=64, unique=True)
+    """SHA-256 of the prints that it had at first."""
+    prints: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
+    """Hashes of its first lines without the clients, which stay when it grows, is renamed, packed or anonymised."""
     lines = models.PositiveBigIntegerField(default=0)
-    """Lines in them."""
+    """Lines that were counted, or refused for good."""
+    offset = models.PositiveBigIntegerField(default=0)
+    """Bytes of the uncompressed log that were read, so that malformed lines are reported once."""
     replay = models.PositiveBigIntegerField(default=0)
-    """Offset of the first day whose visits may continue; the next import reads from there to know them."""
+    """Bytes before the days that are not over or have lines that were left out; reading goes on there."""
     replay_lines = models.PositiveBigIntegerField(default=0)
+    before = models.CharField(max_length=16, default="")
+    """Hash of the line before that place: a log that has another line there was changed, and is read as a whole."""
     imported_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["digest", "head"], name="codex_tracking_importedlog_uniq")]
 
     def __str__(self) -> str:
         return f"{self.digest[:12]} - {self.lines}"
+
+
+class ImportedDay(models.Model):
+    """The lines of one day that the rows have of one log."""
+
+    log = models.ForeignKey(ImportedLog, on_delete=models.CASCADE, related_name="days")
+    date = models.DateField()
+    begin = models.PositiveBigIntegerField()
+    """Bytes of the uncompressed log before the day's first line."""
+    begin_lines = models.PositiveBigIntegerField()
+    end = models.PositiveBigIntegerField()
+    """Bytes of it up to the end of the day's last line."""
+    before = models.CharField(max_length=16, default="")
+    """Hash of the line before the first one."""
+    seconds = models.BinaryField()
+    """Lines that were counted or refused for good, for each second of the day in UTC: 16 bits each, deflated."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["log", "date"], name="codex_tracking_importedday_uniq")]
+
+    def __str__(self) -> str:
+        return f"{self.log_id} {self.date}"
 
 
 class ImportSalt(models.Model):

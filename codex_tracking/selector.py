@@ -1,4 +1,4 @@
-"""The selector: every public read under one name."""
+"""The public reads under one name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from codex_tracking.widgets import TrackingAnalyticsContext
 
 
 class TrackingSelector:
-    """The public reads; all are coroutines, and ``codex_tracking.sync`` has blocking twins.
+    """The public reads as coroutines; ``codex_tracking.sync`` has them as blocking functions.
 
     While Redis is away they answer from the database, which trails by up to ``flush_interval``.
     """

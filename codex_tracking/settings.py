@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import connections
 
 EMBEDDED = "memory://"
 """The URL of the in-process store."""
@@ -21,6 +19,9 @@ EMBEDDED = "memory://"
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
 
 METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
+
+CHANNELS = ("search", "social", "ai", "email", "campaign", "referral")
+"""Channels that a row of ``sources`` can name; ``direct`` has no site."""
 
 SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE")
 
@@ -81,6 +82,8 @@ class TrackingSettings:
     """Parts of user agents that are never bots."""
     bot_deny: tuple[str, ...] = ()
     """Parts of user agents that are bots, besides the built-in list."""
+    sources: tuple[tuple[str, str, str], ...] = ()
+    """Names and channels of sites besides the built-in list: ``{"intranet.example": ("Intranet", "referral")}``."""
     country_header: str = ""
     """Request header with the country code from a CDN, such as ``CF-IPCountry``."""
     geoip_path: str = ""
@@ -130,37 +133,6 @@ def force(**values: Any) -> None:
     get_tracking_settings.cache_clear()
 
 
-_database_names: dict[str, Any] = {}
-_isolation: bool | None = None
-
-
-def remember_databases() -> None:
-    """Note the names of the project's databases, before a test runner replaces them."""
-    _database_names.update({alias: entry["NAME"] for alias, entry in connections.settings.items()})
-
-
-def isolate(answer: bool | None = None) -> bool | None:
-    """Answer for ``isolated`` until the next call, None for its own finding; return the answer before. For tests."""
-    global _isolation
-    before, _isolation = _isolation, answer
-    return before
-
-
-def isolated() -> bool:
-    """Return whether a project's tests run here, so that nothing of ours may reach a Redis, or a database by itself.
-
-    That is while Django's test environment is set up, as all test runners do, and while a test database takes the
-    place of the project's own, as in the server of ``testserver``.
-    """
-    if _isolation is not None:
-        return _isolation
-    # Not imported: a server that has not loaded it is in no test environment.
-    utils = sys.modules.get("django.test.utils")
-    if utils is not None and hasattr(utils._TestState, "saved_data"):
-        return True
-    return any(connections.settings[alias]["NAME"] != name for alias, name in _database_names.items())
-
-
 def raw_settings() -> dict[str, Any]:
     """Return the project's dictionaries, unchecked and merged: the legacy one, then ``CODEX_TRACKING``."""
     raw: dict[str, Any] = {}
@@ -194,6 +166,8 @@ def project_url() -> str:
 
 
 def _tidy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((host, *site) for host, site in value.items())
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
@@ -208,12 +182,19 @@ class Rule:
     """Where the default is no remedy."""
 
 
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+def _is_count(value: Any, least: int, most: int = 2**31 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+def _counts(least: int, most: int) -> tuple[Rule, ...]:
+    return (Rule(f"a whole number from {least} to {most}", lambda value: _is_count(value, least, most)),)
+
+
+def _seconds(most: int) -> tuple[Rule, ...]:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+
+    return (Rule(f"seconds above 0, {most} at most", accepts),)
 
 
 def _are_texts(value: Any) -> bool:
@@ -229,16 +210,31 @@ def _has_numeric_port(url: str) -> bool:
     return True
 
 
+def _are_sites(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _are_texts([host])
+        and re.fullmatch(r"[a-z0-9_.-]+", host) is not None
+        and isinstance(site, list | tuple)
+        and len(site) == 2
+        and _are_texts(site)
+        and len(site[0]) <= 200
+        and site[1] in CHANNELS
+        for host, site in value.items()
+    )
+
+
 TEXT = Rule("a string", lambda value: isinstance(value, str))
 TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
-FROM_ZERO = Rule("a whole number from 0", lambda value: _is_count(value, 0))
-
 KINDS: dict[Any, Rule] = {
     "bool": Rule("True or False", lambda value: isinstance(value, bool)),
-    "float": Rule("seconds above 0 and below 86400", _is_seconds),
     "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
     "str": TEXT,
     "tuple[str, ...]": TEXTS,
+    "tuple[tuple[str, str, str], ...]": Rule(
+        f"a dictionary of host: (name, channel) with a channel of {', '.join(CHANNELS)}",
+        _are_sites,
+        "Write it like {'intranet.example': ('Intranet', 'referral')}.",
+    ),
 }
 """Type of a field -> the rule for keys that are not in ``RULES``."""
 
@@ -275,8 +271,16 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         ),
     ),
-    "trusted_proxies": (FROM_ZERO,),
-    "retention_days": (FROM_ZERO,),
+    "push_interval": _seconds(3_600),
+    "flush_interval": _seconds(3_600),
+    "shutdown_timeout": _seconds(600),
+    # Longer than two days, a visitor of one day could be told on the day after tomorrow.
+    "ttl_seconds": _counts(1, 172_800),
+    "max_paths_per_day": _counts(1, 10_000_000),
+    "trusted_proxies": _counts(0, 100),
+    # Dates begin with the year 1.
+    "analytics_days": _counts(1, 36_500),
+    "retention_days": _counts(0, 36_500),
 }
 """Key -> its rules, checked in this order."""
 

@@ -1,4 +1,4 @@
-"""What the dashboard's widgets show: payloads as the templates read them, and how numbers become payloads."""
+"""Payloads of the dashboard's widgets, as the templates read them, and their making from figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MetricWidgetData:
     icon: str | None = None
     """Name of a Bootstrap icon, such as ``bi-eye``."""
     url: str | None = None
-    """Where a click on the card leads."""
+    """Link of the card."""
 
 
 @dataclass(frozen=True, slots=True)

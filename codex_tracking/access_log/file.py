@@ -1,27 +1,28 @@
-"""An access log as bytes: plain, compressed or from a pipe, in lines, from any place in it."""
+"""An access log as a sequence of raw lines: plain, compressed or from a pipe, from any place in it."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
+import shutil
 import sys
-import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple, Self
 
+from codex_tracking.access_log.compression import Unpacker, compression_of
 from codex_tracking.access_log.line import LINE_LIMIT
 
-HEAD_BYTES = 4_096
-"""First bytes of a log that tell it from others, up to the end of a line."""
+HEAD_BYTES = 1 << 15
+"""First bytes of a log, which tell its format and tell it from other logs."""
 BLOCK_BYTES = 1 << 18
 LINE_BYTES = 4 * LINE_LIMIT
+BOM = b"\xef\xbb\xbf"
 
 
 class RawLine(NamedTuple):
-    """One line and where it is."""
+    """One line and its place."""
 
     text: bytes
     """Without its end; of a line that is far too long, the beginning."""
@@ -33,65 +34,70 @@ class RawLine(NamedTuple):
 
 
 class LogFile:
-    """A log that is open; use ``with``.
+    """An open log; use ``with``.
 
     Args:
-        name: a path, or ``-`` for standard input; what begins as gzip is uncompressed.
+        name: a path, or ``-`` for standard input; a pipe is copied to a temporary file, since a log may be read twice.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be opened, or is an archive.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        opened: Any = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115 (`__exit__` closes it)
-        self._raw: BufferedReader = opened
-        self.compressed = self._raw.peek(2)[:2] == b"\x1f\x8b"
-        self._stream: Any = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw
-        self.plain = name != "-" and not self.compressed
+        self._raw = _opened(name)
+        try:
+            self._magic = compression_of(self._raw.peek(8)[:8])
+        except OSError:
+            self._raw.close()
+            raise
+        self.grows = not self._magic and name != "-" and Path(name).is_file()
         """Whether it may still grow: its last line is left alone until it has an end."""
         self.problem = ""
-        """Why reading ended before the log's end."""
+        """The damage that ended reading before the log's end."""
+        self.unfinished = 0
+        """Bytes of a last line without an end, which was left alone."""
         self.head = self._read_head()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._raw is not sys.stdin.buffer:
-            self._raw.close()
+        self._raw.close()
+
+    def _stream(self) -> IO[bytes] | Unpacker:
+        self._raw.seek(0)
+        return Unpacker(self._raw, self._magic) if self._magic else self._raw
 
     def _read_head(self) -> bytes:
-        head = b""
-        while len(head) < HEAD_BYTES:
-            block = self._read(HEAD_BYTES - len(head))
-            if not block:
-                break
-            head += block
+        stream, head = self._stream(), b""
+        while len(head) < HEAD_BYTES and (block := stream.read(HEAD_BYTES)):
+            # A log that was truncated under a server which does not append begins with a hole of zeros.
+            head = head + block if head else block.lstrip(b"\0")
         return head
-
-    def _read(self, size: int) -> bytes:
-        try:
-            return bytes(self._stream.read(size))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self.problem = f"the compressed file is damaged: {error}"
-            return b""
-
-    def digest(self, length: int) -> str:
-        """Return what the log's first bytes hash to; empty when it has fewer."""
-        return hashlib.sha256(self.head[:length]).hexdigest() if length <= len(self.head) else ""
-
-    @property
-    def identifying(self) -> int:
-        """How many first bytes tell this log from others: whole lines if possible; 0 when it is empty."""
-        return self.head.rfind(b"\n") + 1 or (len(self.head) if len(self.head) == HEAD_BYTES or not self.plain else 0)
 
     @property
     def done(self) -> float:
-        """How much of the file was read, 0 to 1; 0 for a pipe."""
-        if self.name == "-":
-            return 0.0
+        """The part of the file that was read, 0 to 1."""
         return float(self._raw.tell()) / max(1, os.fstat(self._raw.fileno()).st_size)
+
+    def line_before(self, place: int) -> bytes | None:
+        """Return the line that ends at a place of the uncompressed log; None when no line ends there."""
+        begin = max(0, place - LINE_BYTES)
+        stream, block = self._from(begin), b""
+        while len(block) < place - begin and (more := stream.read(place - begin - len(block))):
+            block += more
+        whole = len(block) == place - begin and block.endswith(b"\n")
+        return block[:-1].rpartition(b"\n")[2] if whole else None
+
+    def _from(self, begin: int) -> IO[bytes] | Unpacker:
+        stream = self._stream()
+        if isinstance(stream, Unpacker):
+            while begin > 0 and (block := stream.read(min(begin, BLOCK_BYTES))):
+                begin -= len(block)
+        else:
+            stream.seek(begin)
+        return stream
 
     def lines(self, begin: int = 0, number: int = 0) -> Iterator[RawLine]:
         """Yield the lines from a place in the uncompressed log.
@@ -100,9 +106,13 @@ class LogFile:
             begin: bytes before it, the end of a line.
             number: lines before it.
         """
-        waiting, end, lost = self._from(begin), begin, 0
-        while True:
-            parts = waiting.split(b"\n")
+        stream, waiting, end, lost = self._from(begin), b"", begin, 0
+        while block := stream.read(BLOCK_BYTES):
+            if not waiting and not begin and not end:
+                kept = block.lstrip(b"\0")
+                lost, block = lost + len(block) - len(kept), kept.removeprefix(BOM)
+                lost += len(kept) - len(block)
+            parts = (waiting + block).split(b"\n")
             waiting = parts.pop()
             for text in parts:
                 number, start = number + 1, end
@@ -112,24 +122,21 @@ class LogFile:
             if len(waiting) > LINE_BYTES:
                 lost += len(waiting) - LINE_BYTES
                 waiting = waiting[:LINE_BYTES]
-            block = self._read(BLOCK_BYTES)
-            if not block:
-                break
-            waiting += block
-        if waiting and not self.plain and not self.problem:
+        self.problem = stream.problem if isinstance(stream, Unpacker) else ""
+        self.unfinished = len(waiting) if self.grows else 0
+        if waiting and not self.grows and not self.problem:
             yield RawLine(waiting, number + 1, end, end + len(waiting) + lost)
 
-    def _from(self, begin: int) -> bytes:
-        """Go to a place, and return what of it was read already."""
-        if begin <= len(self.head):
-            return self.head[begin:]
-        if self.plain:
-            self._raw.seek(begin)
-            return b""
-        left = begin - len(self.head)
-        while left:
-            block = self._read(min(left, BLOCK_BYTES))
-            if not block:
-                break
-            left -= len(block)
-        return b""
+
+def _opened(name: str) -> BufferedReader:
+    """Return a log that can be read from any place, a pipe's copy if need be."""
+    if name != "-" and not Path(name).is_fifo():
+        return Path(name).open("rb")
+    with TemporaryFile() as spool:
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, spool, BLOCK_BYTES)
+        else:
+            with Path(name).open("rb") as pipe:
+                shutil.copyfileobj(pipe, spool, BLOCK_BYTES)
+        spool.seek(0)
+        return os.fdopen(os.dup(spool.fileno()), "rb")

@@ -1,20 +1,21 @@
-"""Records of imported logs: how far each was read, and the chunk that one transaction writes."""
+"""Records of imported logs, and the transaction that writes a chunk of lines."""
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date as Date
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from codex_tracking.access_log.file import LogFile
+from codex_tracking.access_log.progress import LogProgress, same_log
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.fields import counter, split
-from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
+from codex_tracking.counters.fields import Counts, add_to, counter, split
+from codex_tracking.models import Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import sketch_of
@@ -35,18 +36,34 @@ class BusyError(Exception):
 
 @dataclass
 class Chunk:
-    """Lines that are written in one transaction."""
+    """Lines of one or several logs that are written in one transaction."""
 
     aggregator: Aggregator
-    end: int = 0
-    """Where its last line ends."""
-    lines: int = 0
-    """Number of its last line."""
     size: int = 0
-    taken: Counter[str] = field(default_factory=Counter)
-    """ISO date -> lines."""
-    readable: bool = False
-    """Whether any line was well-formed."""
+    taken: Counter[tuple[LogProgress, str]] = field(default_factory=Counter)
+    """Log and ISO date -> lines."""
+
+    excluded: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """ISO date and reason -> lines that are no page views."""
+
+    def counts_of(self, day: str) -> Counts:
+        """Return a day's counters."""
+        found = self.aggregator.days.get(day)
+        counts: Counts = {**found.counts} if found else {}
+        reasons = {counter("excluded", reason): n for (date, reason), n in self.excluded.items() if date == day}
+        return add_to(counts, reasons)
+
+    @property
+    def days(self) -> Counter[str]:
+        """ISO date -> lines."""
+        sums: Counter[str] = Counter()
+        for (_, day), n in self.taken.items():
+            sums[day] += n
+        return sums
+
+    def days_of(self, log: LogProgress) -> Counter[str]:
+        """Return ISO date -> lines of one log."""
+        return Counter({day: n for (owner, day), n in self.taken.items() if owner is log})
 
     @property
     def full(self) -> bool:
@@ -57,20 +74,21 @@ class Chunk:
 # --- the database ---
 
 
-def recorded(log: LogFile) -> ImportedLog:
-    """Return how far a log was imported: the record whose first bytes it has, or a new one."""
-    rows = ImportedLog.objects.using(database(write=True))
-    for head in sorted(set(rows.order_by().values_list("head", flat=True)), reverse=True):
-        digest = log.digest(head)
-        found = rows.filter(head=head, digest=digest).first() if digest else None
-        if found is not None:
-            return found
-    head = log.identifying
-    return ImportedLog(head=head, digest=log.digest(head))
+def recorded(prints: list[str]) -> ImportedLog | None:
+    """Return the record of a log with these first lines."""
+    alias = database(write=True)
+    found = same_log(ImportedLog.objects.using(alias).only("prints").order_by("pk"), prints)
+    return ImportedLog.objects.using(alias).get(pk=found.pk) if found else None
+
+
+def days_of(record: ImportedLog) -> list[ImportedDay]:
+    """Return the days of which a log's lines are counted; ``seconds`` are read when they are asked for."""
+    rows = ImportedDay.objects.using(database(write=True)).filter(log_id=record.pk)
+    return list(rows.defer("seconds"))
 
 
 def counted_by_site(day: Date) -> bool:
-    """Whether a day has views that came from no log."""
+    """Return whether a day has views that came from no log."""
     alias = database(write=True)
     if not DayTotals.objects.using(alias).filter(date=day).exclude(views=0, flushed_at=None).exists():
         return False
@@ -79,28 +97,28 @@ def counted_by_site(day: Date) -> bool:
 
 
 def salt_of(day: Date) -> bytes:
-    """Return what the visitors of an imported day are hashed with, the same for all logs within 48 hours."""
+    """Return the salt that hashes the visitors of an imported day, the same for all logs within 48 hours."""
     rows = ImportSalt.objects.using(database(write=True))
     rows.bulk_create([ImportSalt(date=day, salt=secrets.token_bytes(16))], ignore_conflicts=True)
     return bytes(rows.get(date=day).salt)
 
 
-def write(
-    chunk: Chunk, visits: dict[str, DayVisits], record: ImportedLog, before: int, settings: TrackingSettings
-) -> None:
-    """Add a chunk to the rows and say so in its log's record, in one transaction.
+def write(chunk: Chunk, visits: dict[str, DayVisits], logs: Iterable[LogProgress], settings: TrackingSettings) -> None:
+    """Add a chunk to the rows and note its lines as counted, in one transaction.
 
     Raises:
-        BusyError: the record is not where this import left it.
+        BusyError: a log's record is not where this import left it.
     """
     alias = database(write=True)
+    days = chunk.days
     with transaction.atomic(using=alias, durable=True):
-        locked = DayTotals.objects.lock(map(Date.fromisoformat, chunk.taken), alias)
-        _advance(record, before, alias)
+        # Every day's lock before the first read, or MariaDB might show rows as they were before a flush.
+        locked = DayTotals.objects.lock(map(Date.fromisoformat, days), alias)
+        for log in logs:
+            _save(log, chunk.days_of(log), alias)
         for totals in locked:
             day, rows = totals.date.isoformat(), DayRows(totals, alias, settings)
-            counted = chunk.aggregator.days.get(day)
-            rows.add({IMPORTED: chunk.taken[day], **(counted.counts if counted else {})})
+            rows.add({IMPORTED: days[day], **chunk.counts_of(day)})
             if day in visits:
                 rows.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
             totals.listed = False
@@ -108,15 +126,23 @@ def write(
             totals.save(using=alias, force_update=True)
 
 
-def _advance(record: ImportedLog, before: int, alias: str) -> None:
-    fields = ("offset", "lines", "replay", "replay_lines")
-    now = {name: getattr(record, name) for name in fields}
+def _save(log: LogProgress, counted: Counter[str], alias: str) -> None:
+    """Save a log's record and days, unless another import was faster."""
+    record = log.record
     if record.pk:
-        rows = ImportedLog.objects.using(alias).filter(pk=record.pk, offset=before)
-        if not rows.update(**now, imported_at=timezone.now()):
+        lines, offset = log.before
+        rows = ImportedLog.objects.using(alias).filter(pk=record.pk, lines=lines, offset=offset)
+        names = ("prints", "lines", "offset", "replay", "replay_lines", "before")
+        if not rows.update(**{name: getattr(record, name) for name in names}, imported_at=timezone.now()):
             raise BusyError
-        return
-    try:
-        record.save(using=alias, force_insert=True)
-    except IntegrityError:
-        raise BusyError from None
+    elif recorded(record.prints):
+        raise BusyError
+    else:
+        try:
+            record.save(using=alias, force_insert=True)
+        except IntegrityError:
+            raise BusyError from None
+    for row in log.stored(counted):
+        row.log = record
+        row.save(using=alias)
+    log.before = (record.lines, record.offset)

@@ -1,56 +1,114 @@
-"""The report of an import: what was counted, left out and malformed."""
+"""The report of an import: lines that were counted, left out and malformed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from codex_tracking.access_log.file import RawLine
+from codex_tracking.access_log.line import Line
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.counters.fields import split
 
 MALFORMED_SHOWN = 10
+FEW_LINES = 20
+"""Below so many lines, one client is no sign of a proxy."""
+SEVERAL_AGENTS = 5
 
 
 @dataclass
-class Report:
-    """What became of a log's lines."""
+class Totals:
+    """The counters of all logs of one import."""
 
-    lines: int = 0
-    """Read this time."""
-    before: int = 0
-    """Read by earlier imports."""
     views: Counter[str] = field(default_factory=Counter)
     """ISO date -> page views."""
     errors: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
     """Reason -> lines that are no page views."""
-    counted_already: Counter[str] = field(default_factory=Counter)
-    """ISO date -> lines left out, because the site counted that day itself."""
+
+    def add(self, chunk: Chunk) -> None:
+        """Add one chunk's counters."""
+        for date in chunk.days:
+            for name, n in chunk.counts_of(date).items():
+                dimension, is_first, value = split(name)
+                if dimension == "path" and not is_first:
+                    self.views[date] += n
+                elif dimension == "excluded":
+                    self.excluded[value] += n
+                elif dimension == "error":
+                    self.errors += n
+
+
+@dataclass
+class Report:
+    """The lines of one log, by their fate."""
+
+    lines: int = 0
+    """Lines that no earlier import counted."""
+    readable: int = 0
+    """Well-formed lines, counted before or not."""
+    before: int = 0
+    """Lines that earlier imports counted."""
+    changed: bool = False
+    """Whether the log was changed since, before the place where that import ended."""
+    counted_by_site: Counter[str] = field(default_factory=Counter)
+    """ISO date -> lines left out, because the site counts that day itself."""
+    outside: int = 0
+    """Lines left out by ``--since`` and ``--until``."""
+    other_hosts: Counter[str] = field(default_factory=Counter)
+    """Host -> lines left out, because they are another site's."""
     malformed: int = 0
     first_malformed: list[tuple[int, str]] = field(default_factory=list)
     """Number and problem of the first malformed lines."""
+    agents: set[str] = field(default_factory=set)
+    """A few user agents."""
+    without_agent: int = 0
+    """Lines of a format that has no user agent."""
+    addresses: set[str] = field(default_factory=set)
+    """A few clients."""
+    unfinished: int = 0
+    """Bytes of a last line without an end."""
     problem: str = ""
-    """Why reading ended early."""
+    """The reason why reading ended early."""
 
+    def add_malformed(self, number: int, problem: str) -> None:
+        """Note a malformed line."""
+        self.malformed += 1
+        if len(self.first_malformed) < MALFORMED_SHOWN:
+            self.first_malformed.append((number, problem))
 
-def note(report: Report | None, raw: RawLine, problem: str) -> None:
-    """Note a malformed line, unless it is read again."""
-    if report is None:
-        return
-    report.malformed += 1
-    if len(report.first_malformed) < MALFORMED_SHOWN:
-        report.first_malformed.append((raw.number, problem))
+    def add_readable(self, line: Line) -> None:
+        """Note a well-formed line."""
+        self.readable += 1
+        if line.agent is None:
+            self.without_agent += 1
+        elif line.agent and len(self.agents) < SEVERAL_AGENTS:
+            self.agents.add(line.agent)
+        if len(self.addresses) < 2:
+            self.addresses.add(line.address)
 
-
-def sum_up(chunk: Chunk, report: Report) -> None:
-    """Add what a chunk counted to the report."""
-    for date, day in chunk.aggregator.days.items():
-        for name, n in day.counts.items():
-            dimension, is_first, value = split(name)
-            if dimension == "path" and not is_first:
-                report.views[date] += n
-            elif dimension == "excluded":
-                report.excluded[value] += n
-            elif dimension == "error":
-                report.errors += n
+    def warnings(self) -> list[str]:
+        """Return sentences about figures that the log cannot tell truly."""
+        found = []
+        if self.without_agent:
+            found.append(
+                f"{self.without_agent} lines are in a format without user agents, so bots cannot be told from people "
+                "and all clients of one address are one visitor. Let the server write the combined format."
+            )
+        elif self.readable and not self.agents:
+            found.append(
+                "No line names a user agent, so all look like bots. Let the server write it; Traefik: "
+                "accesslog.fields.headers.names.User-Agent=keep, and the same for Referer."
+            )
+        if self.readable >= FEW_LINES and len(self.addresses) == 1 and len(self.agents) >= SEVERAL_AGENTS:
+            found.append(
+                "All lines come from one address, perhaps a proxy's. Let the server write X-Forwarded-For and set "
+                "CODEX_TRACKING['trusted_proxies'], or visitors are told apart by their user agents alone."
+            )
+        if self.changed:
+            found.append("The log was changed since it was imported; only lines of seconds that had fewer are new.")
+        if self.unfinished:
+            found.append(
+                f"The last line ({self.unfinished} bytes) has no end, so it waits for the next import; append a line "
+                "end if the log is complete."
+            )
+        return found

@@ -1,66 +1,116 @@
-"""The request and answer that a log line stands for."""
+"""Requests and answers that log lines stand for, as the classifier of live requests judges them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
 from django.http import HttpRequest, HttpResponse
-from django.http.request import validate_host
-from django.urls import ResolverMatch, resolve
+from django.http.request import split_domain_port, validate_host
+from django.urls import ResolverMatch, get_script_prefix, resolve
+from django.utils.translation import get_language_from_path, override
 
 from codex_tracking.access_log.line import Line, is_page
-from codex_tracking.hits.capture import answered
-from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.capture import answered, excluded
+from codex_tracking.hits.hit import RawHit
+from codex_tracking.hits.text import hide_tokens
 from codex_tracking.settings import TrackingSettings
 
-# --- a line becomes a hit ---
+PLAIN_AGENT = "Mozilla/5.0 (unknown) Gecko"
+"""The agent of lines whose format has none: one of no known browser, and of no bot."""
+OPEN_ADMIN = ("login", "logout", "jsi18n")
+"""Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
+STAFF_VIEWS = ("django-admindocs-",)
+
+Other = Literal["other"]
 
 
-class Clerk:
-    """Makes requests and answers of lines, for the classifier to judge.
+class LineRequest:
+    """The one request and answer that each line fills in turn.
 
     Args:
         settings: of the site.
-        hosts: the site's own.
+        hosts: the site's own, besides ``ALLOWED_HOSTS``.
     """
 
     def __init__(self, settings: TrackingSettings, hosts: Iterable[str] = ()) -> None:
         self.settings = settings
         self.hosts = (*hosts, *(host for host in project.ALLOWED_HOSTS if host != "*"))
         self._request = HttpRequest()
-        self._response = HttpResponse()
-        self._own = lru_cache(maxsize=4096)(self._own_host)
+        self._page = HttpResponse(content_type="text/html")
+        self._file = HttpResponse(content_type="application/octet-stream")
+        self._by_method: RawHit | None = None
+        self._is_own = lru_cache(maxsize=4096)(self._validate)
+        self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
-    def hit(self, line: Line) -> Hit | None:
+    def is_own(self, line: Line) -> bool:
+        """Return whether a line's request was for this site, as far as the log has the host and the site's are known.
+
+        A proxy's probe asks for a whole address, ``GET http://other.example/``, which is then the host.
+        """
+        host = line.host
+        if not line.target.startswith("/"):
+            host = _target(line.target)[0] or host
+        return not host or self._is_own(host)
+
+    def _validate(self, host: str) -> bool:
+        # An unnamed server is "_" in nginx, and "-" is no value.
+        return not self.hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], self.hosts)
+
+    def hit(self, line: Line) -> RawHit | None:
         """Return what a line counts as; None when nothing is counted at all."""
         target, _, query = line.target.partition("?")
+        host = line.host
         if not target.startswith("/"):
-            target = urlsplit(target).path or "/"
+            whole, target = _target(target)
+            host = whole or host
         path = unquote(target, errors="replace") if "%" in target else target
         page = is_page(line, path)
-        request, response = self._request, self._response
-        request.method, request.path, request.path_info = line.method, path, path
-        request.resolver_match = match_of(path) if page else None
+        request, response = self._request, self._page if page else self._file
+        request.method, request.path, request.path_info, request.resolver_match = line.method, path, path, None
+        response.status_code = line.status
+        if line.method != "GET":
+            # The method is the first rule of all, so the answer is the same for all such lines.
+            if self._by_method is None:
+                self._by_method = answered(request, response, self.settings)
+            return self._by_method and (line.at, *self._by_method[1:])
+        # No rule looks at the headers of other requests, and they take longer than all else.
+        if page or line.status != 200:
+            self._fill(line, path, page, host, query)
+        hit = answered(request, response, self.settings)
+        if hit is None:
+            return None
+        # Filled by `_fill`.
+        match = cast("ResolverMatch | None", request.resolver_match)
+        if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
+            hit = excluded("staff")
+        return (line.at, *hit[1:])
+
+    def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> None:
+        """Fill the request's route and headers."""
+        request = self._request
+        if page:
+            request.resolver_match, request.path_info = match_of(path)
+            if request.resolver_match is None:
+                # No route says which part of the path is secret.
+                request.path = hide_tokens(path)
         request.META = {
             "QUERY_STRING": query,
-            "HTTP_HOST": line.host or self._own(line.referrer),
+            "HTTP_HOST": host or self._own_referrer(line.referrer),
             "HTTP_REFERER": line.referrer,
-            "HTTP_USER_AGENT": line.agent,
+            "HTTP_USER_AGENT": PLAIN_AGENT if line.agent is None else line.agent,
             "HTTP_ACCEPT_LANGUAGE": line.language,
-            # A 304 has no content type, so the classifier asks what was wanted.
+            # Without the header in the log, the answer has to tell what was wanted.
             "HTTP_ACCEPT": "text/html" if page else "*/*",
             "REMOTE_ADDR": line.address,
             "HTTP_X_FORWARDED_FOR": line.forwarded,
+            **line.headers,
         }
-        response.status_code = line.status
-        response.headers["Content-Type"] = "text/html" if page else "application/octet-stream"
-        hit = answered(request, response, self.settings)
-        return None if hit is None else Hit._make(hit)._replace(at=line.at)
 
-    def _own_host(self, referrer: str) -> str:
+    def _host_of_referrer(self, referrer: str) -> str:
         """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""
         try:
             host = urlsplit(referrer).hostname or ""
@@ -69,10 +119,35 @@ class Clerk:
         return host if host and validate_host(host, self.hosts) else ""
 
 
-@lru_cache(maxsize=20_000)
-def match_of(path: str) -> ResolverMatch | None:
-    """Return what a path leads to, for its route and the secrets in it; None for what leads nowhere."""
+def is_for_staff(match: ResolverMatch) -> bool:
+    """Return whether only staff get a page at this route: all of Django's admin but its login."""
+    if "admin" in match.app_names:
+        return match.url_name not in OPEN_ADMIN
+    return match.view_name.startswith(STAFF_VIEWS)
+
+
+@lru_cache(maxsize=4096)
+def _target(target: str) -> tuple[str, str]:
+    """Return host and path of a request's target that does not begin with a slash."""
     try:
-        return resolve(path)
+        found = urlsplit(target)
+    except ValueError:
+        return "", "/"
+    return found.netloc.rpartition("@")[2], found.path or "/"
+
+
+@lru_cache(maxsize=20_000)
+def match_of(path: str) -> tuple[ResolverMatch | None, str]:
+    """Return the route of a path, None for a path without one, and the path below ``FORCE_SCRIPT_NAME``.
+
+    A language in front of the path is the one that the route is looked up in, as ``LocaleMiddleware`` does.
+    """
+    prefix = project.FORCE_SCRIPT_NAME or get_script_prefix()
+    prefix = prefix.rstrip("/")
+    if prefix and (path + "/").startswith(prefix + "/"):
+        path = path[len(prefix) :] or "/"
+    try:
+        with override(get_language_from_path(path) or project.LANGUAGE_CODE):
+            return resolve(path), path
     except Exception:  # Resolver404, and whatever the project's converters raise
-        return None
+        return None, path

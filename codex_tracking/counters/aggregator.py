@@ -12,27 +12,33 @@ from codex_tracking.counters.batch import (
     VISIT_GAP,
     Batch,
     Touch,
-    as_json,
-    compact,
 )
 from codex_tracking.counters.day_counts import (
-    BATCH_BYTES,
     BATCH_FIELDS,
     BATCH_VISITORS,
     EMBEDDED_FIELDS,
     EMBEDDED_VISITORS,
     MOST_SETS,
     DayCounts,
-    some_touches,
 )
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
-from codex_tracking.counters.fields import UNREAD_FORWARDED, Counter, Counts, counter, first, other, pair, views_of
-from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.fields import (
+    SUSPECT,
+    UNREAD_FORWARDED,
+    Counter,
+    Counts,
+    counter,
+    first,
+    other,
+    pair,
+    views_of,
+)
+from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.hits.hit import Client, Hit, Kind, RawHit
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean, hide_tokens, normalise
-from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients, visitor_id
+from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients
 from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
@@ -68,7 +74,7 @@ class Aggregator:
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
         # One unpacking instead of many attributes, and few calls: most of our time is spent here.
-        at, kind, _, path, secrets, route, view, query, referrer, client = hit
+        at, kind, _, _, path, secrets, route, view, query, referrer, client = hit
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -78,7 +84,7 @@ class Aggregator:
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
-        crawler, traits, visitor = self._profiles.get(client) or self._profile(client)
+        crawler, traits, visitor, suspect = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
             return kind
@@ -86,11 +92,15 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        source, _, counters, fields = origin_of(referrer, campaign_of(query) if "=" in query else "", client.host)
+        source, _, counters, fields = origin_of(
+            referrer, campaign_of(query) if "=" in query else "", client.host, self.settings.sources
+        )
         path, counted = page(path, secrets, source)
         self._count(day, counted)
         if client.forwarded and not self.settings.trusted_proxies:
             self._count(day, (UNREAD_FORWARDED,))
+        if suspect:
+            self._count(day, (SUSPECT,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
             if together in sets:
@@ -132,16 +142,16 @@ class Aggregator:
         path = normalise(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host).referrer
+        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, ()).referrer
         self._count(day, (EXCLUDED_STATUS, counter("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))
 
     def _event(self, day: DayCounts, hit: Hit) -> None:
-        name, _, value = hit.name.partition("\t")
+        name = hit.name
         self._count(day, (counter("event", name),))
-        if value:
-            self._count(day, (pair("event_value", name, value),))
+        if hit.value:
+            self._count(day, (pair("event_value", name, hit.value),))
         visitor = self._profile(hit.client).identity
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
@@ -202,8 +212,8 @@ class Aggregator:
         self.fields += 1
         counts[field] = counts.get(field, 0) + n
 
-    def note(self, date: str, name: str, n: int = 1) -> None:
-        """Add to the day's ledger what was not simply counted."""
+    def note(self, date: str, name: DayNote, n: int = 1) -> None:
+        """Add to one counter of the day's ledger."""
         day = self.days.setdefault(date, DayCounts())
         field = counter("ledger", name)
         if field in day.counts:
@@ -217,24 +227,27 @@ class Aggregator:
         day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))
 
     def discard(self, date: str) -> int:
-        """Give a day up, and return how many views that were."""
+        """Drop a day's counters, and return their views."""
         day = self.days.pop(date)
         self.fields -= len(day.counts)
         self.visitors -= len(day.touches)
         return views_of(day.counts)
 
     def oldest(self) -> int:
-        """Return when the oldest view that waits here happened, seconds since the epoch; 0 when none waits."""
+        """Return the time of the oldest view that waits, seconds since the epoch; 0 when none waits."""
         return min((day.oldest for day in self.days.values() if day and day.oldest), default=0)
 
     def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
-        """Take what one batch may hold, or None when nothing waits for ``date``.
+        """Take the next batch of a day.
 
         Args:
             date: ISO date.
-            stream: who sends it.
+            stream: the process's stream in Redis.
             seq: its number in the stream.
-            salt: what the visitors are hashed with; empty leaves them out, and they wait on.
+            salt: the key that visitors are hashed with; with an empty one they are left out and stay.
+
+        Returns:
+            The batch, None when nothing waits for ``date``.
         """
         day = self.days.get(date)
         if day is None:
@@ -242,50 +255,15 @@ class Aggregator:
         self._add_sets(day)
         if not (day.counts or ((day.touches or day.ids) and salt)):
             return None
-        counts = self._take_counts(day)
-        ids, visits = self._take_visitors(day, salt) if salt else ((), "[]")
+        waiting = len(day.counts), len(day.touches)
+        counts = day.take_counts(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS)
+        most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
+        ids, visits = day.take_visitors(most, salt) if salt else ((), "[]")
+        self.fields -= waiting[0] - len(day.counts)
+        self.visitors -= waiting[1] - len(day.touches)
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]
             self._profiles.clear()
             forget_clients()
         return batch
-
-    def _take_counts(self, day: DayCounts) -> Counts:
-        waiting, most = day.counts, EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS
-        if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
-            day.counts = {}
-            self.fields -= len(waiting)
-            return waiting
-        taken: Counts = {}
-        size = 0
-        for field in list(islice(waiting, most)):
-            size += len(field) if field.isascii() else len(field.encode())
-            if size > BATCH_BYTES:
-                break
-            taken[field] = waiting.pop(field)
-        self.fields -= len(taken)
-        return taken
-
-    def _take_visitors(self, day: DayCounts, salt: bytes) -> tuple[tuple[str, ...], str]:
-        """Return hashed visitors and their visits as JSON."""
-        most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
-        taken = list(some_touches(day, most))
-        hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
-        # All at once, and fewer where letters take many bytes: one by one takes three times as long.
-        while True:
-            visits = compact([as_json(hashed[visitor], touch) for visitor, touch in taken])
-            if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
-                break
-            taken = taken[: len(taken) // 2]
-        ids: list[str] = []
-        for visitor, _ in taken:
-            touches = day.touches[visitor]
-            del touches[0]
-            if not touches:
-                ids.append(hashed[visitor])
-                del day.touches[visitor]
-        self.visitors -= len(ids)
-        while day.ids and len(ids) < 2 * most:
-            ids.append(day.ids.pop())
-        return tuple(ids), visits

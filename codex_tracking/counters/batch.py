@@ -13,7 +13,7 @@ from codex_tracking.counters.fields import Counter, Counts, counter, first, tota
 
 @dataclass(slots=True)
 class Touch:
-    """What one visitor did without a pause of 30 minutes, as far as one push knows."""
+    """One visitor's views and events without a pause of 30 minutes, as far as one push knows."""
 
     first: int
     """Seconds since the epoch."""
@@ -28,18 +28,18 @@ class Touch:
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """What one push sends for one day: immutable, sent with the same stream and number until it is answered."""
+    """One day's part of a push: immutable, sent with the same stream and number until it is answered."""
 
     day: str
     stream: str
     seq: int
     oldest: int
-    """When its first view happened, seconds since the epoch."""
+    """Time of its first view, seconds since the epoch."""
     counts: Counts
     ids: Collection[str] = ()
     """Hashed visitors for the day's HyperLogLog."""
     visits: str = "[]"
-    """Touches as JSON, as the script reads them."""
+    """Touches as JSON, in the form that the script reads."""
     span: int = 1
     """How many batches of the stream it stands for, the last of them being ``seq``."""
 
@@ -50,6 +50,10 @@ MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
 VISIT_GAP = 1800
 """Seconds without a view after which the next one begins a new visit."""
+NOW_SECONDS = 300
+"""Seconds after its last view for which a visitor counts as present."""
+VISIT_PAGES = 64
+"""Distinct pages, and distinct events, that a visit's state in Redis remembers."""
 NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 # Made once: `json.dumps` makes an encoder each time, unless it is the default one.
@@ -68,7 +72,7 @@ def with_digests(names: Iterable[str]) -> list[str]:
 
 
 def local_visits(visits: str) -> Counts:
-    """Return the counters of a batch's visits where no Redis can tell: each touch is taken for a visit of its own."""
+    """Return the counters of a batch's visits without Redis: each touch counts as a visit of its own."""
     counts: Counts = {}
     for _, begin, end, views, paths, fields, events in json.loads(visits):
         if not views:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from codex_tracking.counters.batch import Touch
+from codex_tracking.counters.batch import Touch, as_json, compact
 from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.hits.visitors import visitor_id
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -19,7 +20,7 @@ BATCH_BYTES = 90_000
 
 
 class DayCounts:
-    """What one day has counted and no batch has taken yet."""
+    """One day's counters, visits and visitors that no batch has taken yet."""
 
     __slots__ = ("counts", "ids", "oldest", "sets", "touches")
 
@@ -35,13 +36,53 @@ class DayCounts:
     def __bool__(self) -> bool:
         return bool(self.counts or self.sets or self.touches or self.ids)
 
-
-def some_touches(day: DayCounts, most: int) -> Iterator[tuple[str, Touch]]:
-    """Yield touches of so many visitors, or fewer where their text would not fit into a batch; one at least."""
-    size = 0
-    for visitor in islice(day.touches, most):
-        for touch in day.touches[visitor]:
-            size += sum(map(len, (*touch.paths, *touch.events, *touch.fields)))
+    def take_counts(self, most: int) -> Counts:
+        """Take so many counters, or fewer where their text would not fit into a batch."""
+        waiting = self.counts
+        # Four bytes a character at most, so this saves encoding each name.
+        if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
+            self.counts = {}
+            return waiting
+        taken: Counts = {}
+        size = 0
+        for field in list(islice(waiting, most)):
+            size += len(field) if field.isascii() else len(field.encode())
             if size > BATCH_BYTES:
-                return
-            yield visitor, touch
+                break
+            taken[field] = waiting.pop(field)
+        return taken
+
+    def take_visitors(self, most: int, salt: bytes) -> tuple[tuple[str, ...], str]:
+        """Take so many visitors, or fewer where their text would not fit into a batch.
+
+        Returns:
+            The hashed visitors, and their visits as JSON.
+        """
+        taken = list(self._some_touches(most))
+        hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
+        # All at once, and fewer where letters take many bytes: one by one takes three times as long.
+        while True:
+            visits = compact([as_json(hashed[visitor], touch) for visitor, touch in taken])
+            if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
+                break
+            taken = taken[: len(taken) // 2]
+        ids: list[str] = []
+        for visitor, _ in taken:
+            touches = self.touches[visitor]
+            del touches[0]
+            if not touches:
+                ids.append(hashed[visitor])
+                del self.touches[visitor]
+        while self.ids and len(ids) < 2 * most:
+            ids.append(self.ids.pop())
+        return tuple(ids), visits
+
+    def _some_touches(self, most: int) -> Iterator[tuple[str, Touch]]:
+        """Yield touches of so many visitors, or fewer where their text would not fit into a batch; one at least."""
+        size = 0
+        for visitor in islice(self.touches, most):
+            for touch in self.touches[visitor]:
+                size += sum(map(len, (*touch.paths, *touch.events, *touch.fields)))
+                if size > BATCH_BYTES:
+                    return
+                yield visitor, touch

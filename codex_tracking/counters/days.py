@@ -53,9 +53,16 @@ def parse_day(date_str: str | None) -> str:
     Raises:
         ValueError: ``date_str`` is not an ISO date.
     """
-    if date_str is None:
-        return site_today().isoformat()
+    return site_today().isoformat() if date_str is None else date_of(date_str).isoformat()
+
+
+def date_of(text: str) -> Date:
+    """Return the date of an ISO text.
+
+    Raises:
+        ValueError: it is not an ISO date.
+    """
     try:
-        return Date.fromisoformat(date_str).isoformat()
+        return Date.fromisoformat(text)
     except (TypeError, ValueError):
-        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {date_str!r}") from None
+        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {text!r}") from None

@@ -9,9 +9,11 @@ from codex_tracking.counters.fields import Counter, Dimension, counter, first, p
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
-from codex_tracking.hits.hit import Client
+from codex_tracking.hits.hit import Client, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.sites import OwnSites
 from codex_tracking.hits.sources import Source, source_of
+from codex_tracking.hits.suspects import is_suspect
 from codex_tracking.hits.text import clean, normalise
 from codex_tracking.hits.visitors import client_address, identity
 from codex_tracking.settings import TrackingSettings
@@ -19,10 +21,13 @@ from codex_tracking.settings import TrackingSettings
 DIRECT = "direct"
 """The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
+CACHED_LENGTH = 250
+"""Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
+each time. So no cache takes more than about 16 MB, whatever strangers send."""
 
 
 class Profile(NamedTuple):
-    """What is worked out once for all hits of a client."""
+    """The facts that all hits of a client share."""
 
     bot: str | None
     """The name of a bot; None for a person."""
@@ -30,10 +35,12 @@ class Profile(NamedTuple):
     """Counter fields of browser, system, device, language and country."""
     identity: str
     """See ``visitors.identity``."""
+    suspect: bool
+    """See ``suspects.is_suspect``."""
 
 
 class Origin(NamedTuple):
-    """What is worked out once for all views that came from one place."""
+    """The facts that all views from one source share."""
 
     source: str
     referrer: str
@@ -44,30 +51,41 @@ class Origin(NamedTuple):
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
-    """Return what is to be known of a client."""
+    """Return a client's profile."""
     address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
     country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
     return Profile(
-        bot(client.agent, settings),
+        bot(client.agent, settings, client.hints[0], client.signer),
         technology(client.agent, client.hints, client.language, country),
         identity(client, settings.trusted_proxies),
+        is_suspect(client),
     )
 
 
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-@lru_cache(maxsize=16_384)
-def page(path: str, secrets: tuple[str, ...], source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
-    stored = normalise(path, secrets)
+    # No cache keeps a secret, nor more than some megabytes of what strangers send.
+    if secrets or len(path) > CACHED_LENGTH:
+        return _fields_of_page(normalise(path, secrets), source)
+    return _known_page(path, source)
+
+
+@lru_cache(maxsize=8192)
+def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
+    return _fields_of_page(normalise(path), source)
+
+
+def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     view = counter("path", stored)
     return stored, (view, pair("page_source", stored, source)) if source else (view,)
 
 
 @lru_cache(maxsize=4096)
 def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter, ...]:
-    """Return the counter fields of what answered, and when; the minute is one since the epoch."""
+    """Return the counter fields of route, view, hour and minute (minutes since the epoch)."""
     known: list[tuple[Dimension, str]] = [("hour", hour)]
     if minute is not None:
         known.append(("minute", str(minute)))
@@ -80,7 +98,7 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
 
 @lru_cache(maxsize=8192)
 def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
-    """Return the counter fields of what the visitor came with."""
+    """Return the counter fields of browser, system, device, language and country."""
     device = device_of(agent, hints)
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
@@ -92,14 +110,22 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
-@lru_cache(maxsize=4096)
-def origin_of(referrer: str, campaign: str, host: str) -> Origin:
-    """Return where a view came from; see ``sources.source_of``."""
-    source = source_of(referrer, campaign, host)
+def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
+    """Return the origin of a view; see ``sources.source_of``."""
+    if len(referrer) + len(campaign) > 2 * CACHED_LENGTH:
+        return _origin(referrer, campaign, host, own_sites)
+    return _known_origin(referrer, campaign, host, own_sites)
+
+
+def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
+    source = source_of(referrer, campaign, host, own_sites)
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )
     return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
+
+
+_known_origin = lru_cache(maxsize=4096)(_origin)
 
 
 @lru_cache(maxsize=4096)
@@ -109,6 +135,6 @@ def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ..
 
 
 def warm(settings: TrackingSettings) -> None:
-    """Load what the first view of a browser would load: bot patterns and device tables, some 200 ms."""
+    """Load bot patterns and device tables, some 200 ms that the first view would wait for."""
     bot("Mozilla/5.0 (warm)", settings)
     device_of("Mozilla/5.0 (warm)", ("", "", ""))

@@ -38,6 +38,18 @@ Dimension = Literal[
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
+
+def dimension_of(name: str) -> Dimension:
+    """Return the dimension of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DIMENSIONS:
+        raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {name!r}")
+    return name
+
+
 Total = Literal["visits", "engaged", "seconds"]
 """What a day has one counter of, whatever the dimension."""
 
@@ -91,7 +103,7 @@ def pair(dimension: Dimension, one: str, other: str) -> Counter:
 
 
 def split(field: str) -> tuple[Dimension | Literal["total"], bool, str]:
-    """Return a counter's dimension, whether it counts what began so, and its value."""
+    """Return a counter's dimension, whether it is a ``first`` counter, and its value."""
     name, _, value = field.partition(":")
     begins = name.endswith(FIRST)
     if begins:
@@ -103,7 +115,7 @@ LONG_NAMES = {PATH: "path", TOTAL: "total"}
 
 
 def other(field: Counter) -> Counter:
-    """Return the counter that takes what a cap refuses of the same dimension."""
+    """Return the ``(other)`` counter of the same dimension, which takes the excess over a cap."""
     return Counter(f"{field.partition(':')[0]}:{OTHER}")
 
 
@@ -114,7 +126,7 @@ def values_of(dimension: Dimension, counts: Mapping[Counter, int]) -> dict[str, 
 
 
 def views_of(counts: Mapping[Counter, int]) -> int:
-    """Return how many page views these counters stand for."""
+    """Return the page views of these counters."""
     start = counter("path", "")
     return sum(n for field, n in counts.items() if field.startswith(start))
 
@@ -131,6 +143,9 @@ def add_to(sums: Counts, counts: Mapping[Counter, int], most: int = 0) -> Counts
         sums[field] = sums.get(field, 0) + n
     return sums
 
+
+SUSPECT = counter("ledger", "suspect")
+"""Counts views whose headers contradict their user agent; they are counted as views too."""
 
 UNREAD_FORWARDED = counter("ledger", "unread_forwarded")
 """Counts views that came through a proxy which ``trusted_proxies`` does not name; a system check looks at it."""

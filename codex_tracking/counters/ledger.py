@@ -1,4 +1,4 @@
-"""The ledger of this process: a counter for everything that was pushed, flushed, dropped or failed."""
+"""The ledger of this process: counters of hits pushed, flushed and dropped, and of failures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import os
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
+
+from codex_tracking.hits.hit import Kind
+
+Name = Literal["drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
+"""Counters beside those of each kind of hit and ``dropped_<loss>``."""
+Loss = Literal["damaged", "day", "joined", "shutdown", "sketch", "visitor"]
+"""What a bound or a fault took: damaged counters, views too far from today, retained batches, views at a stop, visitor
+sketches, visitors."""
+DayNote = Literal[
+    "dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "suspect", "unread_forwarded"
+]
+"""Values of the dimension ``ledger``, which the tables keep per day."""
 
 
 @dataclass
@@ -20,21 +33,22 @@ class Ledger:
     """When Redis stopped answering; 0 while it answers."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, name: str, n: int = 1) -> None:
+    def add(self, name: Name | Kind, n: int = 1) -> None:
         """Add to one counter."""
         with self._lock:
             self.counts[name] += n
 
     def flushed(self, views: int) -> None:
-        """Note views that a transaction wrote."""
+        """Add views that a transaction wrote."""
         self.add("flushed", views)
 
-    def dropped(self, reason: str, n: int = 1) -> None:
-        """Note what was given up, and why."""
-        self.add(f"dropped_{reason}", n)
+    def dropped(self, loss: Loss, n: int = 1) -> None:
+        """Add to the counter of a loss."""
+        with self._lock:
+            self.counts[f"dropped_{loss}"] += n
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Set all counters to zero."""
         with self._lock:
             self.counts.clear()
             self.pushed_at = self.flushed_at = self.failing_since = 0.0

@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, lru_cache
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from codex_tracking.hits.text import AGENT_LIMIT
 from codex_tracking.settings import TrackingSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-AGENT_LIMIT = 512
-"""Characters of a user agent that are read."""
 
 EMPTY_AGENT = "(empty)"
 BARE_AGENT = "(bare)"
@@ -26,93 +20,152 @@ BARE_AGENT = "(bare)"
 
 
 class Bots(NamedTuple):
-    """The bot list made ready."""
+    """The bot list, indexed for one pass over an agent's words."""
 
-    anywhere: re.Pattern[str]
-    start: re.Pattern[str]
+    starting: dict[str, list[str]]
+    """The first three characters of a pattern -> patterns, the longest first."""
     names: dict[str, str]
-    """What a pattern found -> name."""
+    """Pattern -> name."""
     categories: dict[str, str]
     """Name -> category."""
 
 
-# Cubot, XBot, M_bot and VR Bot are telephones and tablets, and so is Spider 8.
+KEY = 3
+"""Characters that the index looks at; no pattern is shorter."""
+
+WORDS = re.compile(rf"(?<![a-z0-9])(?=([a-z0-9].{{{KEY - 1}}}))", re.DOTALL)
+"""The places where a word begins; patterns are found only there, which makes one look-up per word enough."""
+
+PHONE = re.compile(r"(android [\d.]+; (?:[a-z]{2}[-_][a-z]{2}; )?)[a-z]{1,8} bot\b[\w+ ]{0,20}(?=\)|; wv| build/)")
+"""Models of telephones and tablets: M BOT 551, ID bot 53+, POWER BOT, VR Bot."""
+
+# Cubot, XBot and M_bot are telephones and tablets, and so is Spider 8. CamScanner is an app with a web view.
 GENERIC = re.compile(
-    r"[\w.-]{0,40}(?:(?<!cu)(?<!\bx)(?<!m_)(?<!\bc )(?<!vr )bots?(?:\b|_)|robot|crawl|spider(?! \d)|scrap(?:er|ing|y)"
-    r"|fetch|archiver|headless|monitor(?:ing)?(?:[/ ;)]|$)|validator|checker|scanner|inspector|measurement|research"
-    r"|http-?client|feed-?(?:reader|parser|burner)|preview|agent\b|optimizer|\bgoogle-|-google\b)[\w.-]{0,40}",
+    r"(?<!cu)(?<!\bx)(?<!m_)bots?(?:\b|_)|robot|crawl|cr(?:w|aw)lr|spider(?! \d)|scrap(?:er|ing|y)"
+    r"|fetch|archiver|headless|monitor|validator|checker|(?<!cam)scanner|\bscan(?:ning)?\b|contentscan|inspector"
+    r"|measurement|research|http-?client|http ?client|feed-?(?:reader|parser|burner)|preview|optimizer"
+    r"|(?<!user)(?<!user[- ])agent\b"
+    r"|survey|synthetic|thumb|screens?hot|screenie|webkit2|analy[sz]er|classifier|prospect|transcoder|search console"
+    r"|keyword|probe|\bprobing|http ?status|audit|backlink|uptime|render(?:er|ing|tree)|presence|\bwpm\b|harvest"
+    r"|sniff|fuzz|pentest|selenium|puppeteer|playwright|load ?test|whois|validation|\bgoogle-(?!tr-)|-google\b",
     re.ASCII,
 )
 """Words that programs have in their names and browsers do not."""
 
-CONTACT = re.compile(
-    r"https?://(?:www\.)?([a-z0-9.-]{1,60})"
-    r"|([a-z0-9._-]{1,40}(?:@|[\[(]at[\])])[a-z0-9-]{1,40}(?:\.[a-z]{2,20}){1,4})",
-    re.ASCII,
+CATEGORY_WORDS = tuple(
+    (category, re.compile(words))
+    for category, words in (
+        ("seo", r"seo|backlink|audit|keyword|rank"),
+        ("feed", r"feed|rss\b|podcast"),
+        ("archive", r"archiv"),
+        ("monitor", r"monitor|uptime|check|probe|synthetic|http ?status|\bwpm\b"),
+        ("security", r"scan|pentest|fuzz|sniff|vuln|security"),
+        ("preview", r"preview|thumb|screens?hot|screenie"),
+        ("headless", r"headless|selenium|puppeteer|playwright|render"),
+        ("academic", r"research|measurement|survey|\.edu\b"),
+        ("script", r"http-?client|http client|scrap|fetch|curl|wget"),
+        ("search", r"search"),
+    )
+)
+"""Categories of bots that are not on the list, by the words in their names."""
+
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+PAGE = re.compile(r"\.(?:html?|php|aspx?|jsp)$")
+"""The address that a crawler gives often ends in a page such as bot.html, which is nobody's name."""
+
+LINK = re.compile(r"https?://(?!(?:www\.)?(?:bsalsa\.com|studo\.co|qtweb\.net))(?:www\.)?([a-z0-9.-]{1,60})")
+MAIL = re.compile(
+    r"(?<=[a-z0-9_.-])(?:@|[\[(]at[\])]| at )([a-z0-9-]{1,40}(?:(?:\.| dot )[a-z]{2,20}\b){1,4})", re.ASCII
 )
 """Crawlers give an address for complaints; browsers do not."""
 
+DOMAIN = re.compile(
+    r"(?<![\w@./-])(?!com\.|org\.|net\.)(?:www\.)?((?:[a-z0-9-]{1,40}\.){1,3}(?:com|net|org|info|biz|io|ai|co|dev|app|ly"
+    r"|gy|uk|ru|de|fr|nl|pl|cz|se|jp|cn|br|tech|cloud|xyz|online|site))(?![\w.-])",
+    re.ASCII,
+)
+"""A site without ``https://``."""
+
+FOREIGN_DOMAIN = re.compile(
+    r"msie [4-7]|rv:1\.|stumbleupon|via |swrinfo|nintendo|dreampassport|\[fb|fbcr/|^opera|proxomitron|avantbrowser"
+    r"|multi-?browser|bsalsa\.com|studo\.co|qtweb\.net|ask\.com mobile"
+)
+"""In these agents a bare domain is a toolbar, a translation service, a mobile network or a browser's home."""
+
 COMPATIBLE = re.compile(
-    r"^mozilla/[\d.]+ *\(compatible[;,]? *"
-    r"(?!msie|konqueror|ibrowse|opera|windows|linux|netfront|polaris|netpositive|u;)"
+    r"(?:\(compatible[;,]?|\bcompatible[;,]) *"
+    r"(?!msie|konqueror|ibrowse|opera|windows|win\d|linux|netfront|polaris|netpositive|risc|[iu];|u\)|icab|device|\.net|galeon|xx"
+    r"|version|ncsa|mosaic|up\.browser|x11|mmef|awe|antgalio|haiku|x86|odyssey|origyn|omniweb|netscape|teleca|maui"
+    r"|wap browser|amiga|voyager|arexx|alpha|netbox|netgem|offbyone|antfresco|ncbrowser|fw |staffs|with |lotus|crazy"
+    r"|acorn|avantgo|abrowse|mspie|gzip|2345|playstation|mozilla)"
     r"([\w.-]{1,40})",
     re.ASCII,
 )
 """After Internet Explorer and Konqueror, only programs call themselves compatible."""
 
-BROWSER = re.compile(
+COMMENT = re.compile(
+    r"like gecko[;,] *(?!gzip|2345|playstation|safari|netfront|openbrowser|opera|tv\b|wireless|chrome|apple"
+    r"|version|mobile|ubuntu|u;|windows|linux|m5webkit|hevc|taskalfa)([a-z0-9_][\w. -]{0,39})",
+    re.ASCII,
+)
+"""Browsers end the engine's comment after its name."""
+
+PREFIX = re.compile(
+    r"(?!mozilla/|opera|user-?agent)([\w.-]{1,40})(?:/[\w./-]{0,40})?"
+    r"(?:, ?mozilla/| mozilla/5\.0 \((?:macintosh|windows nt|x11))",
+    re.ASCII,
+)
+"""Desktop browsers begin with ``Mozilla/5.0``; TV boxes and telephones put their model before it."""
+
+BROWSER_WORDS = re.compile(
     r"mozilla[/ ]|opera|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca|netfront"
     r"|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
     r"|^(?:lynx/|e?links[ /(]|w3m/|dillo/|netsurf/|ncsa[_ ]mosaic|vms_mosaic|icab/|edbrowse/|bunjalloo/|ibrowse/"
     r"|amigavoyager/|samsung-|sec-|lge?[-/]|mot-|sie-)"
 )
-"""What people's browsers say somewhere; an agent that says nothing like it belongs to a program."""
+"""Words of people's browsers; an agent without any of them belongs to a program."""
 
 BARE = re.compile(r"mozilla/[\d.]+;?(?:\s*\((?:compatible;?)?\s*\)|\s+[\w.-]+(?:/[\w.-]+)?)?", re.ASCII)
 
 
 @cache
 def _bots() -> Bots:
-    """Read the bot list and join its patterns into two: those for anywhere in the agent, and those for its start.
+    """Read the bot list and index it.
 
-    A pattern is plain lower-case text, or ``^`` and the text that the agent begins with.
+    A pattern is plain lower-case text that begins at a word's start, or ``^`` and the text that the agent begins with.
     """
     rows: list[dict[str, str]] = json.loads((Path(__file__).parent / "data" / "bots.json").read_text("utf-8"))
-    patterns = [row["pattern"] for row in rows]
-    starts = _either(pattern[1:] for pattern in patterns if pattern.startswith("^"))
-    anywhere = _either(pattern for pattern in patterns if not pattern.startswith("^"))
+    starting: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: -len(row["pattern"])):
+        starting.setdefault(row["pattern"].removeprefix("^")[:KEY], []).append(row["pattern"])
     return Bots(
-        anywhere=re.compile(anywhere),
-        start=re.compile(starts),
-        names={row["pattern"].removeprefix("^"): row["name"] for row in reversed(rows)},
+        starting,
+        names={row["pattern"]: row["name"] for row in rows},
         categories={row["name"]: row["category"] for row in reversed(rows)},
     )
 
 
-def _either(texts: Iterable[str]) -> str:
-    """Return a pattern for any of the texts, grouped by first letter, which makes the search ten times as fast."""
-    # Longer first, so that the more telling of two texts that begin at one place wins.
-    ordered = sorted(texts, key=lambda text: (text[0], -len(text)))
-    groups = groupby(ordered, key=lambda text: text[0])
-    return "|".join(
-        re.escape(first) + "(?:" + "|".join(re.escape(text[1:]) for text in group) + ")" for first, group in groups
-    )
-
-
-def bot(agent: str, settings: TrackingSettings) -> str | None:
-    """Return the name of the bot that sends this user agent, or None for a person's browser.
+def bot(agent: str, settings: TrackingSettings, brands: str = "", signer: str = "") -> str | None:
+    """Return the name of the bot that sends these headers, or None for a person's browser.
 
     Crawlers, AI bots, scripts, monitors, link previews, headless browsers and feed readers are bots, and so is who
     sends no agent at all. ``bot_allow`` is asked first, then ``bot_deny``, then the list in ``data/bots.json``.
 
+    Args:
+        agent: the user agent.
+        settings: ``bot_allow`` and ``bot_deny``.
+        brands: ``Sec-CH-UA``, where a headless Chrome says what it is even behind another agent.
+        signer: ``Signature-Agent``; only programs sign their requests (draft-meunier-web-bot-auth-architecture).
+
     Returns:
         A name from the list, a part of the agent (at most 80 characters) for bots that are not on it, else None.
     """
-    return _bot(agent, settings.bot_allow, settings.bot_deny)
+    return _bot(agent, settings.bot_allow, settings.bot_deny, brands, signer)
 
 
 @lru_cache(maxsize=8192)
-def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> str | None:
+def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str, signer: str) -> str | None:
     text = agent[:AGENT_LIMIT].strip().lower()
     for part in allow:
         if part.lower() in text:
@@ -122,30 +175,94 @@ def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> str | Non
             return part
     if not text or text == "-":
         return EMPTY_AGENT
-    bots = _bots()
-    known = bots.anywhere.search(text) or bots.start.match(text)
-    if known:
-        return bots.names[known[0]]
-    return _unlisted(text)
+    return (
+        _listed(text) or _unlisted(text) or _said_elsewhere(brands[:AGENT_LIMIT].lower(), signer[:AGENT_LIMIT].lower())
+    )
+
+
+def _listed(text: str) -> str | None:
+    """Return the name of a bot on the list: the first in the text, and of two at one place the longer."""
+    starting, names, _ = _bots()
+    for word in WORDS.finditer(text):
+        patterns = starting.get(word[1])
+        if patterns is None:
+            continue
+        at = word.start()
+        for pattern in patterns:
+            if text.startswith(pattern, at) or (at == 0 and pattern[0] == "^" and text.startswith(pattern[1:])):
+                return names[pattern]
+    return None
 
 
 def _unlisted(text: str) -> str | None:
-    """Name a bot that is not on the list by what gives it away."""
-    telling = GENERIC.search(text) or COMPATIBLE.search(text)
+    """Return the name of a bot that is not on the list, from its telling word; None for a browser."""
+    if "bot" in text and "android" in text:
+        text = PHONE.sub(r"\1", text)
+    word = GENERIC.search(text)
+    if word and not PAGE.search(name := _around(text, word)):
+        return name
+    telling = COMPATIBLE.search(text) or COMMENT.search(text) or LINK.search(text)
     if telling:
-        return telling[telling.re.groups]
-    contact = CONTACT.search(text)
-    if contact:
-        # Of an e-mail address only the domain: whose it is nobody needs to know.
-        return contact[1] or contact[2].rpartition("@")[2]
+        return telling[1].strip(" -.") or BARE_AGENT
+    # Of an e-mail address only the domain: whose it is nobody needs to know.
+    address = MAIL.search(text)
+    if address:
+        return address[1].replace(" dot ", ".")
+    site = DOMAIN.search(text)
+    if site and not FOREIGN_DOMAIN.search(text):
+        return site[1]
+    prefix = PREFIX.match(text)
+    if prefix:
+        return prefix[1]
+    if word:
+        return name
     if BARE.fullmatch(text):
         return BARE_AGENT
-    if BROWSER.search(text):
+    if BROWSER_WORDS.search(text):
         return None
     product = re.match(r"[\w.-]{1,40}", text, re.ASCII)
     return product[0] if product else BARE_AGENT
 
 
+def _around(text: str, word: re.Match[str]) -> str:
+    """Return the name that a word is part of: ``acmebot``, ``acme bot``; at most 80 characters."""
+    # By hand and not in the pattern: a quantifier before the word would be tried at every place of the agent.
+    start, end = _widened(text, word.start(), word.end())
+    if end - start <= len(word[0]) + 3 and text[start - 1 : start] == " ":
+        before = _widened(text, start - 1, start - 1)[0]
+        start = before if text[before].isalpha() else start
+    return text[start:end].strip(" .-")
+
+
+def _widened(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the word around a place begins and ends, at most 30 characters away."""
+    first, last = max(start - 30, 0), min(end + 30, len(text))
+    while start > first and text[start - 1] in NAME_CHARACTERS:
+        start -= 1
+    while end < last and text[end] in NAME_CHARACTERS:
+        end += 1
+    return start, end
+
+
+def _said_elsewhere(brands: str, signer: str) -> str | None:
+    """Name a bot that has a browser's agent by its other headers."""
+    if "headlesschrome" in brands:
+        return "Headless Chrome"
+    word = GENERIC.search(brands) if brands else None
+    if word:
+        return _around(brands, word)
+    if not signer:
+        return None
+    host = re.search(r"(?:https?://)?(?:www\.)?([a-z0-9.-]{1,80})", signer.strip('"'))
+    return (host and _listed(host[1])) or (host[1] if host else BARE_AGENT)
+
+
 def bot_category(name: str) -> str:
-    """Return the category of a bot's name (``search``, ``ai``, ``script``, ...); ``other`` for unlisted ones."""
-    return _bots().categories.get(name, "other")
+    """Return the category of a bot's name (``search``, ``ai``, ``script``, ...).
+
+    Of an unlisted one what its name says, else ``other``.
+    """
+    known = _bots().categories.get(name)
+    if known:
+        return known
+    return next((category for category, words in CATEGORY_WORDS if words.search(name)), "other")

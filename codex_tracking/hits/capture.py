@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from codex_tracking.hits.hit import Client, Hit, Kind, RawHit, Reason
+from codex_tracking.hits.hit import Client, Hit, Kind, RawHit, Reason, Secrets
 from codex_tracking.hits.rules import is_early, is_error, is_html, is_partial, opted_out, peek_user
-from codex_tracking.hits.visitors import known_clients, meet
+from codex_tracking.hits.visitors import intern_client, known_clients
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
 
 
 def answered(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> RawHit | None:
-    """Return what an answered request counts as: a view, an error, or excluded for the first reason that applies.
+    """Return an answered request as a view, an error, or excluded for the first reason that applies.
 
     Bots are told from people later. All in one, with plain look-ups and guard clauses: every visitor waits for it.
 
@@ -81,47 +81,55 @@ def excluded(reason: Reason) -> RawHit:
     return bare_hit("excluded", reason)
 
 
-def bare_hit(kind: Kind, name: str) -> Hit:
-    """Return a hit of which nothing but its name is kept."""
-    return Hit(time(), kind, name, "", (), "", "", "", "", NOBODY)
+def bare_hit(kind: Kind, name: str, value: str = "") -> Hit:
+    """Return a hit without a request: its name and value alone."""
+    return Hit(time(), kind, name, value, "", (), "", "", "", "", NOBODY)
 
 
-def hit_of(request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "") -> RawHit:
-    """Return what is kept of a request, cut but raw.
+def hit_of(
+    request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "", value: str = ""
+) -> RawHit:
+    """Return the raw fields of a request, cut to their limits.
 
     Args:
         request: answered or not.
         user: the primary key from ``peek_user``.
         settings: what to hide, and which headers to read.
         kind: what it counts as.
-        name: the status of an error, the text of an event.
+        name: the status of an error, the name of an event.
+        value: the value of an event.
     """
     meta = request.META
     get = meta.get
     match = request.resolver_match
     anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
+    agent = get("HTTP_USER_AGENT", "")
+    hinted = "HTTP_SEC_CH_UA" in meta
     traits = (
         get("HTTP_HOST", ""),
-        get("HTTP_USER_AGENT", ""),
-        hints_of(meta) if "HTTP_SEC_CH_UA" in meta else NO_HINTS,
+        agent,
+        hints_of(meta) if hinted else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", ""),
         get(settings.country_meta, "") if settings.country_header else "",
         get("REMOTE_ADDR") or "",
         get("HTTP_X_FORWARDED_FOR", ""),
         "" if anonymous else user,
         anonymous,
+        get("HTTP_SIGNATURE_AGENT", ""),
+        not hinted and "Chrome/" in agent and request.is_secure(),
     )
     return (
         time(),
         kind,
         name,
+        value,
         request.path[:LONGEST_PATH],
         () if match is None or settings.secret_names.isdisjoint(match.kwargs) else secrets_of(match.kwargs, settings),
         match.route if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
-        known_clients.get(traits) or meet(traits),
+        known_clients.get(traits) or intern_client(traits),
     )
 
 
@@ -131,10 +139,10 @@ def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:
     return (get("HTTP_SEC_CH_UA", ""), get("HTTP_SEC_CH_UA_PLATFORM", ""), get("HTTP_SEC_CH_UA_MOBILE", ""))
 
 
-def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> tuple[str, ...]:
-    """Return names and values, flat, of those URL arguments whose values must not be stored."""
-    found: tuple[str, ...] = ()
+def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> Secrets:
+    """Return names and values of the URL arguments whose values must not be stored."""
+    found: Secrets = ()
     for name in kwargs:
         if name in settings.secret_names:
-            found += (name, str(kwargs[name]))
+            found += ((name, str(kwargs[name])[:LONGEST_PATH]),)
     return found

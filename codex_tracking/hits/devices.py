@@ -7,18 +7,30 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from codex_tracking.hits.text import clean
+from codex_tracking.hits.device_tables import (
+    BRANDS,
+    BROWSERS,
+    CONSOLE,
+    DESKTOPS,
+    HARMONY_PC,
+    MOBILE,
+    PLATFORMS,
+    SYSTEMS,
+    TABLET,
+    TV,
+)
+from codex_tracking.hits.text import AGENT_LIMIT, clean
 
-AGENT_LIMIT = 512
+BRAND = re.compile(r'"([^"]{1,40})"\s*;\s*v=')
 NAME_LIMIT = 60
 """Characters of a browser's or system's name that are kept."""
 
 OTHER = "Other"
-"""What is called a browser or system that nobody recognises."""
+"""The name of an unknown browser or system."""
 
 
 class Device(NamedTuple):
-    """What a visitor reads on."""
+    """A visitor's browser, operating system and kind of device."""
 
     browser: str
     """``Chrome``, ``Safari``, ...; ``Other`` when unknown."""
@@ -28,206 +40,15 @@ class Device(NamedTuple):
     """``desktop``, ``mobile``, ``tablet``, ``tv``, ``console`` or ``other``."""
 
 
-# --- browsers: the first that matches; in-app browsers and offshoots stand before what they imitate ---
-
-BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("Facebook", r"FBA[NV]/|FB_IAB|MetaIAB Facebook"),
-        ("Instagram", r"\bInstagram\b"),
-        ("Threads", r"\bBarcelona \d"),
-        ("TikTok", r"musical_ly|BytedanceWebview|\btrill_|TikTok"),
-        ("Snapchat", r"\bSnapchat/"),
-        ("Pinterest", r"\[?Pinterest/"),
-        ("LinkedIn", r"LinkedInApp"),
-        ("X", r"Twitter(?:Android| for )"),
-        ("WeChat", r"MicroMessenger/"),
-        ("LINE", r"\bLine/"),
-        ("KakaoTalk", r"KAKAOTALK"),
-        ("Naver", r"NAVER\(|\bNAVER/"),
-        ("Telegram", r"Telegram-Android/"),
-        ("Slack", r"Slack_SSB/"),
-        ("Discord", r"\bdiscord/\d"),
-        ("Microsoft Teams", r"\bTeams/\d"),
-        ("Google App", r"\bGSA/|\bGoogleApp/"),
-        ("Baidu", r"baiduboxapp|BaiduHD|baidubrowser|BIDUBrowser"),
-        ("Edge", r"\b(?:Edg|EdgA|EdgiOS|Edge)/"),
-        ("Yandex Browser", r"YaBrowser/|YaSearchBrowser|YaApp"),
-        ("Samsung Internet", r"SamsungBrowser/"),
-        ("Vivaldi", r"Vivaldi/"),
-        ("Brave", r"Brave(?: Chrome)?/"),
-        ("DuckDuckGo", r"(?:DuckDuckGo|Ddg)/"),
-        ("Opera Mini", r"Opera Mini/|OPiOS/"),
-        ("Opera GX", r"OPX/|OPRGX/"),
-        ("Opera", r"\b(?:OPR|Opera|OPT|OPRT|OMI)[/ ]"),
-        ("UC Browser", r"UC ?Browser|UCWEB|U3/"),
-        ("QQ Browser", r"M?QQBrowser/"),
-        ("MIUI Browser", r"MiuiBrowser/"),
-        ("Huawei Browser", r"HuaweiBrowser/|HBPC/"),
-        ("HeyTap Browser", r"HeyTapBrowser/"),
-        ("Vivo Browser", r"VivoBrowser/"),
-        ("Oppo Browser", r"OppoBrowser/"),
-        ("Realme Browser", r"RealmeBrowser/"),
-        ("Whale", r"Whale/"),
-        ("Coc Coc", r"coc_coc_browser/|CocCoc"),
-        ("Silk", r"\bSilk/|Silk-Accelerated"),
-        ("Puffin", r"Puffin/"),
-        ("Maxthon", r"Maxthon|MxBrowser|MXiOS"),
-        ("Sogou Explorer", r"MetaSr|SogouMobileBrowser|SogouMSE"),
-        ("360 Browser", r"360SE|360EE|QihooBrowser|QHBrowser"),
-        ("Sleipnir", r"Sleipnir/"),
-        ("Falkon", r"Falkon/|QupZilla/"),
-        ("Konqueror", r"Konqueror/"),
-        ("Epiphany", r"Epiphany/"),
-        ("Midori", r"Midori/"),
-        ("Otter", r"Otter/"),
-        ("qutebrowser", r"qutebrowser/"),
-        ("Ecosia", r"Ecosia(?:/| ios| android)|EcosiaBrowser"),
-        ("Avast Secure Browser", r"\bAvast/|AvastSecureBrowser/"),
-        ("AVG Secure Browser", r"\bAVG/"),
-        ("Iron", r"\bIron(?: Safari|/\d)"),
-        ("Electron", r"Electron/"),
-        ("KaiOS Browser", r"KAIOS/"),
-        ("Firefox Focus", r"\bFocus/|Klar/"),
-        ("SeaMonkey", r"SeaMonkey/|Iceape/"),
-        ("Pale Moon", r"PaleMoon/"),
-        ("Waterfox", r"Waterfox/"),
-        ("Basilisk", r"Basilisk/"),
-        ("K-Meleon", r"K-Meleon/"),
-        ("Camino", r"Camino/"),
-        ("LibreWolf", r"LibreWolf/"),
-        ("Thunderbird", r"Thunderbird/"),
-        ("Firefox", r"(?:Firefox|FxiOS|Fennec|Iceweasel|IceCat|Firebird|Minefield|Namoroka)\b"),
-        ("Internet Explorer", r"MSIE |Trident/"),
-        ("Lynx", r"^Lynx/"),
-        ("Links", r"^E?Links\b"),
-        ("w3m", r"w3m/"),
-        ("NetSurf", r"NetSurf/"),
-        ("Dillo", r"^Dillo/"),
-        ("BlackBerry", r"BlackBerry|BB10|PlayBook"),
-        ("Nokia Browser", r"NokiaBrowser/|BrowserNG/|S40OviBrowser|SymbianOS|SymbOS|Series60"),
-        ("NetFront", r"NetFront/|\bNX/"),
-        ("webOS Browser", r"wOSBrowser/|webOSBrowser/|Web0S|\bwebOS\b"),
-        ("PlayStation Browser", r"PlayStation"),
-        ("Nintendo Browser", r"Nintendo"),
-        ("Android WebView", r"; wv\)"),
-        ("Chrome", r"(?:Chrome|CriOS|CrMo|Chromium|HeadlessChrome)\b"),
-        ("Android Browser", r"(?<!like )Android"),
-        ("Safari", r"(?:Version/[\d.]+.*|\) )Safari/|Safari/\d+"),
-        ("iOS WebView", r"\b(?:iPhone|iPad|iPod)\b"),
-        ("WebKit", r"AppleWebKit/"),
-        ("Netscape", r"Netscape|^Mozilla/4\.\d+ \["),
-        ("Mozilla", r"Gecko/"),
-    )
-)
-
-SYSTEMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("Windows Phone", r"Windows Phone|Windows Mobile|IEMobile|Windows CE"),
-        ("Xbox", r"\bXbox\b"),
-        ("Windows", r"Windows|Win(?:NT|9[58]|32|64)\b"),
-        ("KaiOS", r"KAIOS"),
-        ("HarmonyOS", r"OpenHarmony|HarmonyOS"),
-        ("Tizen", r"Tizen"),
-        ("Android", r"(?<!like )Andr[o0]id|\bAdr "),
-        ("tvOS", r"Apple ?TV|tvOS"),
-        ("iOS", r"\b(?:iPhone|iPad|iPod)\b"),
-        ("ChromeOS", r"\bCrOS\b"),
-        ("macOS", r"Mac ?OS|Macintosh|Mac_PowerPC|Darwin"),
-        ("webOS", r"web[O0]S|hpwOS"),
-        ("BlackBerry", r"BlackBerry|BB10|PlayBook|RIM Tablet"),
-        ("Symbian", r"Symb(?:ian)?OS|Symbian|Series ?[46]0|S60"),
-        ("PlayStation", r"PlayStation"),
-        ("Nintendo", r"Nintendo"),
-        ("Roku", r"\bRoku\b"),
-        ("FreeBSD", r"FreeBSD"),
-        ("OpenBSD", r"OpenBSD"),
-        ("NetBSD", r"NetBSD"),
-        ("Solaris", r"SunOS|Solaris"),
-        ("Haiku", r"\bHaiku\b|BeOS"),
-        ("AmigaOS", r"Amiga|MorphOS|AROS"),
-        ("Linux", r"Linux|Ubuntu|\bX11\b"),
-    )
-)
-
-TV = re.compile(
-    r"\b(?:Smart-?TV|SMART-TV|TV Safari|HbbTV|Apple ?TV|AppleTV|GoogleTV|Google TV|Android TV|AndroidTV|BRAVIA|NetCast"
-    r"|Roku|AFT[A-Z0-9]+|Chromecast|CrKey|DTV|Opera TV|OMI/|MiTV|MIBOX|SHIELD Android TV|Viera|VIDAA|Web0S|Philips ?TV"
-    r"|NETTV|Vewd|TV Box|Smart TV)\b|webOS\.TV|Linux/SmartTV|Tizen.+ TV",
-)
-CONSOLE = re.compile(r"PlayStation|Xbox|Nintendo|\bPSP\b|Steam(?:Deck| GameOverlay)|OUYA|Valve Steam")
-TABLET = re.compile(
-    r"iPad|PlayBook|RIM Tablet|Tablet(?! PC)|\bKindle\b|\bKF[A-Z]{2,} |Nexus (?:7|9|10)\b|hpwOS|TouchPad|\bXoom\b"
-    r"|\bSM-[TX]\d|\bGT-P\d|\bGT-N(?:51|80)"
-)
-MOBILE = re.compile(
-    r"Mobi|iPhone|iPod|Windows (?:Phone|CE)|IEMobile|BlackBerry|BB10|Opera Mini|Symb(?:ian)?OS|Series ?[46]0|Nokia|MIDP"
-    r"|KAIOS|\bwebOS/|Palm|DoCoMo|KDDI|SoftBank|J-PHONE|UCWEB|UP\.Browser|NetFront|SonyEricsson|SAMSUNG-|LGE?-|MOT-|J2ME"
-    r"|Phone|Fennec|Maemo|Minimo|Obigo|Teleca|Dolfin|Bada"
-)
-DESKTOPS = frozenset(
-    {"Windows", "macOS", "Linux", "ChromeOS", "FreeBSD", "OpenBSD", "NetBSD", "Solaris", "Haiku", "AmigaOS"}
-)
-
-# --- client hints: what Chromium says in plain words ---
-
-BRAND = re.compile(r'"([^"]{1,40})"\s*;\s*v=')
-BRANDS = {
-    "Brave": "Brave",
-    "Microsoft Edge": "Edge",
-    "Microsoft Edge WebView2": "Edge WebView",
-    "Opera": "Opera",
-    "Opera GX": "Opera GX",
-    "OperaMobile": "Opera",
-    "Opera Mobile": "Opera",
-    "Opera Mini": "Opera Mini",
-    "OperaMini": "Opera Mini",
-    "Samsung Internet": "Samsung Internet",
-    "Yandex": "Yandex Browser",
-    "YaBrowser": "Yandex Browser",
-    "Vivaldi": "Vivaldi",
-    "DuckDuckGo": "DuckDuckGo",
-    "Whale": "Whale",
-    "CocCoc": "Coc Coc",
-    "Avast Secure Browser": "Avast Secure Browser",
-    "AVG Secure Browser": "AVG Secure Browser",
-    "HuaweiBrowser": "Huawei Browser",
-    "HeyTapBrowser": "HeyTap Browser",
-    "MiuiBrowser": "MIUI Browser",
-    "Ecosia": "Ecosia",
-    "Arc": "Arc",
-    "Sidekick": "Sidekick",
-    "Wavebox": "Wavebox",
-    "Norton Private Browser": "Norton Private Browser",
-    "CCleaner Browser": "CCleaner Browser",
-}
-"""Brands that the user agent may hide. ``Google Chrome`` is not here: in-app browsers send it as well."""
-
-PLATFORMS = {
-    "Windows": "Windows",
-    "macOS": "macOS",
-    "Mac OS X": "macOS",
-    "Android": "Android",
-    "Linux": "Linux",
-    "Chrome OS": "ChromeOS",
-    "Chromium OS": "ChromeOS",
-    "iOS": "iOS",
-}
-
-
-# --- one user agent ---
-
-
 @lru_cache(maxsize=8192)
 def device_of(agent: str, hints: tuple[str, str, str]) -> Device:
-    """Return what a visitor reads on.
+    """Return the browser, system and kind of device of a user agent.
 
     Args:
         agent: the user agent; 512 characters are read.
         hints: ``Sec-CH-UA``, ``Sec-CH-UA-Platform``, ``Sec-CH-UA-Mobile``; empty strings where not sent.
 
-    Source: client hints where they say more than the agent, then the tables above, then ``ua-parser`` (extra
+    Source: client hints where they say more than the agent, then the tables, then ``ua-parser`` (extra
     ``devices``) for the rare ones that the tables do not know. The tables come first because they name in-app
     browsers, and because names must not change when the extra is installed.
     """
@@ -251,14 +72,16 @@ def _brand(brands: str) -> str:
 
 
 def _kind(agent: str, system: str, mobile: str) -> str:
-    if TV.search(agent):
-        return "tv"
     if CONSOLE.search(agent):
         return "console"
+    if TV.search(agent):
+        return "tv"
     if TABLET.search(agent):
         return "tablet"
     if mobile == "?1" or MOBILE.search(agent):
         return "mobile"
+    if system == "HarmonyOS" and HARMONY_PC.search(agent):
+        return "desktop"
     if system in ("Android", "HarmonyOS"):
         # Telephones say "Mobile"; Android without it is a tablet, also when it asks for the desktop page.
         return "tablet"

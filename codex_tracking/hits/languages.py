@@ -13,6 +13,9 @@ LANGUAGE = re.compile(
 LANGUAGE_LIMIT = 200
 """Characters of ``Accept-Language`` that are read."""
 
+FOLDED = {"no": "nb", "iw": "he", "in": "id", "tl": "fil", "ji": "yi", "jw": "jv", "mo": "ro", "sh": "sr"}
+"""Old and general tags -> the ones that browsers send today, as CLDR does; else one language has two rows."""
+
 
 @lru_cache(maxsize=4096)
 def language_of(accept_language: str) -> str:
@@ -26,4 +29,4 @@ def language_of(accept_language: str) -> str:
         found = LANGUAGE.fullmatch(part)
         if found and float(found[2] or 1) > weight:
             best, weight = found[1].lower(), float(found[2] or 1)
-    return best
+    return FOLDED.get(best, best)

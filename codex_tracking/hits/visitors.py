@@ -1,4 +1,4 @@
-"""Visitor identity: client address, and the keyed daily hash that is stored."""
+"""Visitor identity and its keyed daily hash."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
 from codex_tracking.hits.hit import Client
+from codex_tracking.hits.text import AGENT_LIMIT
 
 MAX_HOPS = 10
 """Entries of ``X-Forwarded-For`` that are looked at, from the right."""
 
-AGENT_LIMIT = 512
 HEADER_LIMIT = 200
 """Characters of any other header that are kept."""
 FORWARDED_LIMIT = 512
 """Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
 MOST_CLIENTS = 4_096
-"""Clients that are known again until the next push."""
+"""Distinct clients that are interned until the next push."""
 
 ID_BYTES = 16
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
-"""An address as most are, found out in a tenth of the time that ``ipaddress`` takes for it."""
+"""The common form of an address; this check takes a tenth of the time that ``ipaddress`` takes."""
 
 known_clients: dict[tuple[object, ...], Client] = {}
-"""One object for all requests of a client, which saves memory and time while they wait; until ``forget_clients``."""
+"""One object per distinct client, which saves memory and time while its hits wait; until ``forget_clients``."""
 
 
-def meet(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool]) -> Client:
-    """Return the client of which these are the fields, cut to what may be read, and know it again."""
-    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, anonymous = traits
+def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
+    """Return the one object for the client with these fields, cut to what may be read."""
+    host, agent, hints, language, country, address, forwarded, user, anonymous, signer, unhinted = traits
+    brands, platform, mobile = hints
     client = Client(
         host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
@@ -44,6 +45,8 @@ def meet(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, 
         forwarded[-FORWARDED_LIMIT:],
         user,
         anonymous,
+        signer[:HEADER_LIMIT],
+        unhinted,
     )
     if len(known_clients) >= MOST_CLIENTS:
         forget_clients()
@@ -51,7 +54,7 @@ def meet(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, 
 
 
 def forget_clients() -> None:
-    """Let no address stay in memory longer than its views do."""
+    """Drop all interned clients, so that no address stays in memory longer than its views."""
     known_clients.clear()
 
 
@@ -96,7 +99,7 @@ def _tidy(text: str) -> str:
 
 
 def identity(client: Client, trusted_proxies: int) -> str:
-    """Return what tells this visitor from others today, in the clear: never store it, never log it.
+    """Return the visitor's identity in clear text: never store it, never log it.
 
     Returns:
         The user's key, else address and user agent; an empty string for visitors who opted out.

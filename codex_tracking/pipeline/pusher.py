@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FOLD_STEP = 10
-"""Hits counted between two looks at the clock: 0.05 ms, or more where every user agent is new."""
 TURN_SECONDS = 0.002
 """How long hits are counted before the event loop gets its turn."""
 
@@ -93,12 +91,11 @@ class Pusher:
         return sum(views_of(batch.counts) for batch in retained)
 
     async def fold(self) -> None:
-        """Turn the waiting hits into counters, in steps."""
-        turn = perf_counter() + TURN_SECONDS
-        while self.buffer.fold(FOLD_STEP) == FOLD_STEP:
-            if perf_counter() > turn:
-                await asyncio.sleep(0)
-                turn = perf_counter() + TURN_SECONDS
+        """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``."""
+        waiting = self.buffer.waiting
+        while waiting > 0 and (counted := self.buffer.fold(waiting, perf_counter() + TURN_SECONDS)):
+            waiting -= counted
+            await asyncio.sleep(0)
 
     async def push(self, store: Store, flusher: Flusher) -> None:
         """Send all waiting counters.

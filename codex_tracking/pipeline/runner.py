@@ -12,11 +12,12 @@ from functools import cached_property
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.isolation import isolated
 from codex_tracking.pipeline.drain import drain_at_exit
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.tasks import TaskRun
 from codex_tracking.pipeline.threads import DatabaseThread, OwnLoop, threads_are_greenlets
-from codex_tracking.settings import get_tracking_settings, isolated
+from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from django.db.models import Max, Sum
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.freshness import lists_date
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import REFUSALS, STORE_ERRORS
@@ -57,11 +58,12 @@ class Status:
     """Ledger of this process since its start; ``failing_seconds`` while its pushes fail."""
     oldest_unpushed: float
     """Time of the oldest hit in this process's memory, seconds since the epoch; 0 when none waits."""
+    lists_date: str
+    """ISO date of the built-in lists of bots, sites and spam."""
 
     @property
     def healthy(self) -> bool:
-        """Whether Redis takes counters and the database answers, and nothing has waited for longer than three flushes.
-        """
+        """Whether Redis takes counters, the database answers, and nothing has waited for three flushes or longer."""
         waited = time.time() - self.store.oldest_unflushed if self.store.oldest_unflushed else 0.0
         in_time = waited < max(60.0, 3 * get_tracking_settings().flush_interval)
         pushing = self.store.reachable and not self.store.error and not self.process.get("failing_seconds")
@@ -84,7 +86,17 @@ async def tracking_status() -> Status:
         reachable = True
     except Error:
         last_flush, views, excluded, left_out, reachable = 0.0, 0, {}, {}, False
-    return Status(store, reachable, last_flush, views, excluded, left_out, process_counts(), get_buffer().oldest())
+    return Status(
+        store,
+        reachable,
+        last_flush,
+        views,
+        excluded,
+        left_out,
+        process_counts(),
+        get_buffer().oldest(),
+        lists_date().isoformat(),
+    )
 
 
 def process_counts() -> dict[str, int]:
@@ -113,6 +125,28 @@ async def store_version() -> str:
     return await get_store().version()
 
 
+async def store_refusal() -> str:
+    """Return the name of the error with which Redis refuses a push; empty when it takes one.
+
+    Raises:
+        One of ``client.STORE_ERRORS``: Redis is away.
+    """
+    return await refusal_of(get_store())
+
+
+async def store_site(proposed: str) -> str:
+    """Return the site that uses the prefix in Redis: ``proposed`` when there was none.
+
+    Raises:
+        One of ``client.STORE_ERRORS``: Redis is away, or refuses writes.
+    """
+    try:
+        return await get_store().site(proposed)
+    except REFUSALS:
+        # Another message says it.
+        return proposed
+
+
 async def look_at_store() -> StoreStatus:
     """Return the state of Redis."""
     kind = "embedded" if get_tracking_settings().embedded else "redis"
@@ -123,12 +157,12 @@ async def look_at_store() -> StoreStatus:
         latency = (time.perf_counter() - begin) * 1000
         waiting = await store.waiting(accepted_days(site_today().isoformat()))
         holder, version = await store.lease_holder(), await store.version()
-        error = await refusal_of(store)
+        refusal = await refusal_of(store)
     except (*STORE_ERRORS, ValueError) as error:
         return StoreStatus(False, kind, error=type(error).__name__)
     unflushed = {day: sums.views for day, sums in waiting.items() if sums.views}
     oldest = float(min((sums.oldest for sums in waiting.values()), default=0))
-    return StoreStatus(True, kind, version, round(latency, 2), holder, unflushed, oldest, error)
+    return StoreStatus(True, kind, version, round(latency, 2), holder, unflushed, oldest, refusal)
 
 
 async def refusal_of(store: Store) -> str:

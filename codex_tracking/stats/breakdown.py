@@ -12,14 +12,14 @@ from django.db import connections
 from django.db.models import F, QuerySet, Sum
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import shown
-from codex_tracking.stats.periods import Period, last_days, parse
+from codex_tracking.stats.periods import Period, last_period, period_between
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed, orders_of, rising
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.values import Filter, figure_of, merged_figures, with_delta
+from codex_tracking.stats.values import Matching, figure_of
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
 
 
@@ -51,18 +51,17 @@ async def breakdown(
 
     Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
     """
-    if dimension not in DIMENSIONS:
-        raise ValueError(f"dimension must be one of {', '.join(DIMENSIONS)}, not {dimension!r}")
+    known = dimension_of(dimension)
     if limit < 1 or offset < 0:
         raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
-    if order not in orders_of(dimension):
-        raise ValueError(f"order must be one of {', '.join(orders_of(dimension))}, not {order!r}")
-    period = parse(start, end, site_today())
+    if order not in orders_of(known):
+        raise ValueError(f"order must be one of {', '.join(orders_of(known))}, not {order!r}")
+    period = period_between(start, end, site_today())
     found = await read(
         period.days,
-        lambda deltas, _: breakdown_of(dimension, period, deltas, limit, search, offset=offset, order=order),
+        lambda deltas, _: breakdown_of(known, period, deltas, limit, search, offset=offset, order=order),
     )
-    return list(found.value)
+    return found.value
 
 
 async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
@@ -81,57 +80,60 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit!r}")
-    dates = last_days(days)
-    period = parse(dates[0], dates[-1], site_today())
+    period = last_period(days)
     within = "" if under == "/" else under
-    look = await read(dates, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within))
-    pages = [figure for figure in look.value if figure.views and figure.value.startswith("/")]
+    found = await read(
+        period.days, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within)
+    )
+    pages = [figure for figure in found.value if figure.views and figure.value.startswith("/")]
     return [{"path": page.value, "views": page.views} for page in pages[:limit]]
 
 
 NO_PAGES = 3
 """Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
 UNLISTED = 31
-"""Days without a list whose best are found day by day; more of them (after an import) are added up path by path."""
+"""The most days without a list that are ranked day by day; more of them (after an import) are added up by path."""
 
 
 def unlisted_days(period: Period) -> list[Date]:
-    """Return the days whose most viewed pages are not listed as they are now: today, and what was just flushed."""
+    """Return the days without a current list of their most viewed pages: today and recently flushed days."""
     days = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end), listed=False)
     return list(days.order_by("date").values_list("date", flat=True))
 
 
-def best_pages(period: Period, count: int, order: Order, wanted: Filter, unlisted: list[Date]) -> list[str]:
-    """Return the paths among which a period's first ``count`` pages are, in one query.
+def best_pages(wanted: Matching, count: int, order: Order, unlisted: list[Date]) -> list[str]:
+    """Return the matching paths among which a period's first ``count`` pages are, in one query.
 
     Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
     was on no day's list is missed; it can be among the period's best only if it came just behind them on most days.
 
     Args:
-        period: the days.
+        wanted: which pages, of which days.
         count: how many, at most ``PAGES_PER_DAY``.
         order: by views or by visitors.
-        wanted: leaves out what is not asked for.
         unlisted: days of the period without a list.
     """
-    alias, span = database(), (period.start, period.end)
+    alias, span = database(), (wanted.period.start, wanted.period.end)
     listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
     column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
     rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
-    matching = wanted.matching
+    flushed, hand_made = rows.filter(own__isnull=False), rows.filter(own__isnull=True)
+    matching = wanted.narrow
     parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
     if len(unlisted) > UNLISTED:
-        parts.append(matching(rows.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
+        parts.append(matching(flushed.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
     else:
-        by_day = (matching(rows.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
+        # Day by day, so that each query has its index.
+        by_day = (matching(flushed.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
         parts += [day.order_by("-n", "value")[:PAGES_PER_DAY] for day in by_day]
-    # One by one, so that each has its index; days that nobody counted but somebody wrote by hand have no totals.
-    parts.append(matching(rows.filter(own__isnull=True).values(value=F("path")).annotate(n=Sum(column))))
+    # Hand-made rows are in no list, and their days may have no totals that would name them as unlisted.
+    parts.append(matching(hand_made.values(value=F("path")).annotate(n=Sum(column))))
     return _largest_of(parts, alias, count + SPARE)
 
 
 def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list[str]:
-    """Return the largest values of several queries together, whose sums the ORM does not add up."""
+    """Return the largest values of several queries together."""
+    # The ORM cannot group the rows of a union.
     queries = [part.query.get_compiler(alias).as_sql() for part in parts]
     names = connections[alias].ops.quote_name
     together = " UNION ALL ".join(
@@ -147,7 +149,7 @@ def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list
 
 
 def breakdown_of(
-    dimension: str,
+    dimension: Dimension,
     period: Period,
     deltas: Deltas,
     limit: int,
@@ -157,43 +159,50 @@ def breakdown_of(
     order: Order = "views",
     unlisted: list[Date] | None = None,
 ) -> list[Figure]:
-    """Return the largest values of a dimension: the database's best, and all that have changed since.
+    """Return the largest values of a dimension; blocking.
 
     Args:
-        dimension: ``path`` or another.
+        dimension: whose values.
         period: the days.
         deltas: of those days.
         limit: how many.
         search: only values that contain this, whatever its case.
         within: only values that begin with this; of pairs such as page and source, the first part and a tab.
         offset: how many to leave out first.
-        order: by views, by visits (of pages: visitors), or by name.
+        order: one of ``orders_of(dimension)``.
         unlisted: see ``unlisted_days``, which is asked when they are omitted.
     """
-    wanted = Filter(dimension, search, within)
-    changed = wanted.changed(period, deltas)
-    stored = wanted.stored(period, deltas)
+    wanted = Matching(dimension, period, deltas, search, within)
     most = offset + limit
-    in_order = stored.order_by(*ORDERS[order].columns)
-    best: list[str] = []
-    # Deeper than a day's list, only all rows tell.
-    if dimension == "path" and order != "value" and period.length > 1 and most <= PAGES_PER_DAY:
-        days = unlisted_days(period) if unlisted is None else unlisted
-        best = best_pages(period, most, order, wanted, days)
-    # Where few of the pages that are viewed most match, what is asked for may be among the others.
-    if best and (len(best) >= most or not (search or within)):
-        rows = list(in_order.filter(value__in=sorted({*best, *most_changed(changed, order)})))
-        before_others = rows[: len(best)]
-    else:
-        rows = list(in_order[: most + SPARE])
-        before_others = rows if len(rows) == most + SPARE else []
-    last = figure_of(before_others[-1]) if before_others else None
-    found = {row["value"]: with_delta(row, *changed.get(row["value"], (0, 0))) for row in rows}
-    others = {value: pair for value, pair in changed.items() if value not in found}
+    rows, last = _candidates(wanted, most, order, unlisted)
+    found = {row["value"]: wanted.figure(row) for row in rows}
+    others = {value: pair for value, pair in wanted.changed.items() if value not in found}
     risen = rising(others, list(found.values()), last, most, order)
-    # Without other rows, what has changed besides is in the deltas alone.
-    found |= merged_figures(risen, stored if last is not None else stored.none(), changed)
+    # When no rows are left, the other changed values are in the deltas alone.
+    found |= {value: Figure(value, *others[value]) for value in risen} if last is None else wanted.merged(risen)
     return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
+
+
+def _candidates(
+    wanted: Matching, most: int, order: Order, unlisted: list[Date] | None
+) -> tuple[list[dict[str, Any]], Figure | None]:
+    """Return the stored rows among which the first ``most`` are, as far as the database knows.
+
+    Returns:
+        rows of ``values_in``, and the figure behind which all other stored figures are; None when there are no others.
+    """
+    in_order = wanted.stored().order_by(*ORDERS[order].columns)
+    best: list[str] = []
+    # A day's list has PAGES_PER_DAY pages; further down only the rows themselves have the order.
+    if wanted.dimension == "path" and order != "value" and wanted.period.length > 1 and most <= PAGES_PER_DAY:
+        days = unlisted_days(wanted.period) if unlisted is None else unlisted
+        best = best_pages(wanted, most, order, days)
+    # Where few of the most viewed pages match, others may be among the first that do.
+    if best and (len(best) >= most or not (wanted.search or wanted.within)):
+        rows = list(in_order.filter(value__in=sorted({*best, *most_changed(wanted.changed, order)})))
+        return rows, figure_of(rows[: len(best)][-1]) if rows else None
+    rows = list(in_order[: most + SPARE])
+    return rows, figure_of(rows[-1]) if len(rows) == most + SPARE else None
 
 
 CHUNK_ROWS = 2_000
@@ -201,30 +210,29 @@ CHUNK_ROWS = 2_000
 
 
 def figures_of(
-    dimension: str,
+    dimension: Dimension,
     period: Period,
     deltas: Deltas,
     order: Order = "views",
     search: str = "",
     within: str = "",
 ) -> Iterator[Figure]:
-    """Yield all of a dimension's values in order, without loading those that no delta concerns; blocking.
+    """Yield all values of a dimension in order, loading at once only those with deltas; blocking.
 
     Args:
-        dimension: ``path`` or another.
+        dimension: whose values.
         period: the days.
         deltas: of those days.
-        order: by views, by visits (of pages: visitors), or by value.
+        order: one of ``orders_of(dimension)``.
         search: only values that contain this, whatever its case.
         within: only values that begin with this.
     """
     columns, rank = ORDERS[order]
-    wanted = Filter(dimension, search, within)
-    stored, changed = wanted.stored(period, deltas), wanted.changed(period, deltas)
-    figures = merged_figures(list(changed), stored, changed)
+    wanted = Matching(dimension, period, deltas, search, within)
+    changed = sorted(wanted.merged(wanted.changed).values(), key=rank)
     unchanged = (
         figure_of(row)
-        for row in stored.order_by(*columns).iterator(chunk_size=CHUNK_ROWS)
-        if row["value"] not in changed
+        for row in wanted.stored().order_by(*columns).iterator(chunk_size=CHUNK_ROWS)
+        if row["value"] not in wanted.changed
     )
-    yield from heapq.merge(sorted(figures.values(), key=rank), unchanged, key=rank)
+    yield from heapq.merge(changed, unchanged, key=rank)

@@ -26,18 +26,18 @@ from codex_tracking.store.loops import blocking
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 60.0
-"""How old a figure may be before it is asked for again."""
+"""Age at which a figure is read again."""
 GATHER_SECONDS = 0.02
-"""How long questions are gathered before they are answered together."""
+"""Time in which a page's questions are gathered for one read."""
 MOST_QUESTIONS = 1_000
-"""Figures that are kept; those that nobody has asked for longest go."""
+"""The most figures that are kept; the least recently used one is dropped."""
 
 PAGE_VIEWS = blocking(page_views)
 POPULAR_PAGES = blocking(popular_pages)
 
 
 class Question(NamedTuple):
-    """What a template shows."""
+    """One figure of a template."""
 
     kind: Literal["page", "popular"]
     days: int
@@ -54,13 +54,13 @@ class Known:
 
     answer: Any = None
     at: float = 0.0
-    """``time.monotonic()``; 0 when nobody knows it yet."""
+    """``time.monotonic()``; 0 before the first answer."""
     asked: bool = True
-    """Since it was fetched last."""
+    """Whether a template asked since the last refresh."""
 
 
 class Figures:
-    """Answers to the questions that this process's templates ask.
+    """Answers for the templates of this process.
 
     Args:
         clock: seconds that only grow.
@@ -87,7 +87,7 @@ class Figures:
         if not _in_event_loop():
             self._refresh()
         elif self._begin():
-            threading.Thread(target=self._in_background, name="codex_tracking.figures", daemon=True).start()
+            threading.Thread(target=self._in_background, name="codex_tracking.stats.cache", daemon=True).start()
         return known.answer
 
     def _due(self, known: Known) -> bool:
@@ -113,23 +113,25 @@ class Figures:
         return self._busy
 
     def _waiting(self) -> list[Question]:
-        """Return the questions that are due and were asked lately."""
+        """Return the questions that are due and were asked since the last refresh."""
         return [question for question, known in self._known.items() if known.asked and self._due(known)]
 
     def _refresh(self) -> None:
-        """Answer all questions that wait, at once."""
+        """Answer all waiting questions in one go."""
         with self._lock:
             due = self._waiting()
         try:
             answers = answer(due)
         except Exception as error:  # the database is away; the page shows what it showed before
-            logger.warning("page views for templates cannot be read: %s", type(error).__name__)
+            logger.warning(
+                "page views for templates cannot be read, pages show the last ones: %s", type(error).__name__
+            )
             answers = {}
         with self._lock:
             for question in due:
                 known = self._known.get(question)
                 if known is not None:
-                    # What failed is asked again when its time has come, not by every page.
+                    # A failed read is repeated after FRESH_SECONDS, not by every page.
                     known.answer, known.at, known.asked = answers.get(question, known.answer), self._clock(), False
 
 
@@ -163,7 +165,7 @@ def get_figures() -> Figures:
 
 
 def reset_figures() -> None:
-    """Begin knowing nothing: after a fork, and between tests."""
+    """Forget all figures: after a fork, and between tests."""
     global _figures
     _figures = Figures()
 

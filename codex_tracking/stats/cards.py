@@ -8,30 +8,29 @@ from datetime import date as Date
 from functools import reduce
 from heapq import nsmallest
 from operator import or_
-from typing import get_args
 
 from django.db import connections
 from django.db.models import Q, Sum
 
-from codex_tracking.counters.fields import Dimension
+from codex_tracking.counters.fields import DIMENSIONS, Dimension, dimension_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, all_changes
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
 
-NOT_CARDS = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
-"""Dimensions that have no card: pairs, and what has a place of its own."""
-CARDS: tuple[str, ...] = tuple(name for name in get_args(Dimension) if name not in NOT_CARDS)
-SHARES_OF: dict[str, str] = {"event_value": "event", "error_referrer": "error"}
-"""Pairs, and the dimension of whose counts theirs are shares."""
+NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
+"""Dimensions without a card: they are pairs, or shown elsewhere on the page."""
+CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
+SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer": "error"}
+"""Dimensions of pairs -> the dimension whose total their shares refer to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """The largest values of one dimension."""
 
-    dimension: str
+    dimension: Dimension
     rows: list[Figure]
     total: int
     """Views of all its values (visits, where it counts only those), for shares."""
@@ -40,17 +39,17 @@ class Card:
 
 
 def cards_of(
-    period: Period, limit: int, dimensions: Sequence[str], deltas: Deltas, unlisted: list[Date]
-) -> dict[str, Card]:
+    period: Period, limit: int, dimensions: Sequence[Dimension], deltas: Deltas, unlisted: list[Date]
+) -> dict[Dimension, Card]:
     """Return the cards: a query for the largest of every dimension, two for pages.
 
-    A third looks up what is not among the largest and has changed so much that it may be now.
+    A third looks up values whose deltas may bring them among the largest.
     """
     changed, fetched = all_changes(period.days, deltas), limit + SPARE
     names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
     stored, totals = _largest(period, fetched, sorted(names))
-    figures: dict[str, dict[str, Figure]] = {}
-    unread: dict[str, list[str]] = {}
+    figures: dict[Dimension, dict[str, Figure]] = {}
+    unread: dict[Dimension, list[str]] = {}
     for name in names:
         rows, new = stored.get(name, []), changed.get(name, {})
         figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
@@ -73,12 +72,12 @@ def _plus(row: Figure, pair: Sequence[int]) -> Figure:
     return Figure(row.value, row.views + pair[0], row.secondary + pair[1])
 
 
-def order_of(dimension: str) -> Order:
+def order_of(dimension: Dimension) -> Order:
     """Return the order of a dimension's card: entries and sources by visits, all others by views."""
     return "visits" if dimension in BY_VISITS else "views"
 
 
-def _card(name: str, figures: dict[str, Figure], totals: dict[str, tuple[int, int]], limit: int) -> Card:
+def _card(name: Dimension, figures: dict[str, Figure], totals: dict[Dimension, tuple[int, int]], limit: int) -> Card:
     best = nsmallest(limit, figures.values(), key=ORDERS[order_of(name)].key)
     return Card(name, best, totals[SHARES_OF.get(name, name)][name in BY_VISITS], len(figures) > limit)
 
@@ -95,15 +94,15 @@ LARGEST = """
 """
 ORDER_BY = {"views": "n DESC, m DESC", "visits": "m DESC, n DESC"}
 
-BY_VISITS: tuple[str, ...] = ("entry", "source", "channel", "referrer")
+BY_VISITS: tuple[Dimension, ...] = ("entry", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
 
 def _largest(
-    period: Period, count: int, names: Sequence[str]
-) -> tuple[dict[str, list[Figure]], dict[str, tuple[int, int]]]:
+    period: Period, count: int, names: Sequence[Dimension]
+) -> tuple[dict[Dimension, list[Figure]], dict[Dimension, tuple[int, int]]]:
     """Return the stored best of every dimension, and the sums of all its values."""
-    found: dict[str, list[Figure]] = {}
+    found: dict[Dimension, list[Figure]] = {}
     totals = dict.fromkeys(names, (0, 0))
     if not names:
         return found, totals
@@ -118,16 +117,14 @@ def _largest(
     return {name: sorted(rows, key=order[name]) for name, rows in found.items()}, totals
 
 
-def _stored_sums(period: Period, values: dict[str, list[str]]) -> list[tuple[str, Figure]]:
-    """Return what the rows have of some values of some dimensions."""
+def _stored_sums(period: Period, values: dict[Dimension, list[str]]) -> list[tuple[Dimension, Figure]]:
+    """Return the stored sums of single values, with their dimension."""
     if not values:
         return []
     wanted = reduce(or_, (Q(dimension=name, value__in=some) for name, some in values.items()))
     rows = Breakdown.objects.using(database()).filter(wanted, date__range=(period.start, period.end)).order_by()
-    return [
-        (row["dimension"], Figure(row["value"], row["n"], row["m"]))
-        for row in rows.values("dimension", "value").annotate(n=Sum("views"), m=Sum("visits"))
-    ]
+    sums = rows.values_list("dimension", "value").annotate(n=Sum("views"), m=Sum("visits"))
+    return [(dimension_of(name), Figure(value, n, m)) for name, value, n, m in sums]
 
 
 def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date]) -> Card:

@@ -13,12 +13,12 @@ from codex_tracking.counters.fields import Counts
 from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
-from codex_tracking.stats.periods import last_days
+from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.ranking import SPARE, Figure, rising
 from codex_tracking.stats.reading import in_database, live_uniques, read
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
-from codex_tracking.widgets import TrackingAnalyticsContext, analytics_context
+from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context
 
 
 async def daily_counts(date_str: str | None = None) -> dict[str, int]:
@@ -38,7 +38,7 @@ async def daily_counts(date_str: str | None = None) -> dict[str, int]:
     """
     day = parse_day(date_str)
     reading = await read([day], lambda deltas, _: counts_of(day, deltas[day]))
-    return ranked(reading.value)
+    return dict(sorted(reading.value.items(), key=_rank))
 
 
 async def top_pages(date_str: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ async def total_views(date_str: str | None = None) -> int:
     """
     day = parse_day(date_str)
     reading = await read([day], lambda deltas, _: totals_of([day], deltas))
-    return int(reading.value[day])
+    return reading.value[day]
 
 
 async def multi_day_totals(days: int | None = None) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ async def multi_day_totals(days: int | None = None) -> list[dict[str, Any]]:
 
     Source: as ``total_views``.
     """
-    dates = last_days(days)
+    dates = last_period(days).days
     reading = await read(dates, lambda deltas, _: totals_of(dates, deltas))
     return [{"date": day, "views": reading.value[day]} for day in dates]
 
@@ -120,10 +120,10 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
     Returns:
         The payloads; ``live`` is False when Redis was away and they come from the database alone.
     """
-    dates = last_days(days)
+    dates = last_period(days).days
     today = dates[-1]
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[Any, ...]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[dict[str, int], int, int, dict[str, int]]:
         delta = deltas[today]
         return (
             totals_of(dates, deltas),
@@ -136,9 +136,6 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
     totals, pages, visitors, top = reading.value
     chart = [{"date": day, "views": totals[day]} for day in dates]
     return analytics_context(chart, pages, visitors, rows_of(top), live=reading.live)
-
-
-TOP_PAGES = 8
 
 
 def counts_of(day: str, delta: Counts) -> dict[str, int]:
@@ -164,12 +161,12 @@ def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     for names in slices(risen if last else [], 500):
         for path, views, own in rows.filter(path__in=names):
             counts[path] = override(views, own, changed[path][0])
-    # Sorting all of a busy site's would keep every other thread waiting.
+    # Sorting all paths of a busy site would hold the GIL for too long.
     return dict(nsmallest(limit, counts.items(), key=_rank))
 
 
 def pages_of(day: str, delta: Counts) -> int:
-    """Return how many paths were viewed."""
+    """Return the number of viewed paths."""
     changed = path_deltas(delta)
     rows = rows_on(day)
     known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
@@ -179,10 +176,10 @@ def pages_of(day: str, delta: Counts) -> int:
 def totals_of(days: list[str], deltas: Deltas) -> dict[str, int]:
     """Return the views of each day."""
     stored = DayTotals.objects.using(database()).filter(date__range=(days[0], days[-1]))
-    return with_deltas(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
+    return daily_views(days, deltas, {day.isoformat(): n for day, n in stored.values_list("date", "views")})
 
 
-def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
+def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict[str, int]:
     """Return the views of each day, given those in ``DayTotals``."""
     alias = database()
     span = (days[0], days[-1])
@@ -194,17 +191,17 @@ def with_deltas(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
         nobody = Value(None, CharField())
         left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
         special = special.union(left_out, all=True).order_by()
-    foreign: dict[str, dict[str, int]] = {}
+    hand_made: dict[str, dict[str, int]] = {}
     for row in special:
         day, views = row["date"].isoformat(), int(row["n"])
         if row["name"] is None:
             totals[day] -= views
         else:
-            foreign.setdefault(day, {})[row["name"]] = views
+            hand_made.setdefault(day, {})[row["name"]] = views
     for day in days:
-        changed, strange = path_deltas(deltas.get(day, {})), foreign.get(day, {})
-        totals[day] += sum(views for path, views in changed.items() if path not in strange)
-        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in strange.items())
+        changed, rows = path_deltas(deltas.get(day, {})), hand_made.get(day, {})
+        totals[day] += sum(views for path, views in changed.items() if path not in rows)
+        totals[day] += sum(max(views, changed.get(path, 0)) for path, views in rows.items())
     return totals
 
 
@@ -229,15 +226,10 @@ def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, un
     return max(visitors, count_with(stored, uniques.sketch, uniques.estimate, day)[1])
 
 
-def ranked(counts: dict[str, int]) -> dict[str, int]:
-    """Return counts, largest first, then by name."""
-    return dict(sorted(counts.items(), key=_rank))
-
-
 def _rank(count: tuple[str, int]) -> tuple[int, str]:
     return -count[1], count[0]
 
 
 def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Return counts as the ancestor's rows."""
+    """Return counts as rows of ``path`` and ``views``."""
     return [{"path": path, "views": views} for path, views in counts.items()]

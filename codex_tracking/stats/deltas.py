@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from codex_tracking.counters.fields import Counts, Dimension, counter, first, split, values_of
 from codex_tracking.settings import get_tracking_settings
@@ -11,7 +10,7 @@ from codex_tracking.store.answers import Uniques
 
 NO_VISITORS = Uniques(0, None)
 Deltas = dict[str, Counts]
-"""ISO date -> what no flush has written yet."""
+"""ISO date -> counters that no flush has written yet."""
 Visitors = dict[str, Uniques]
 """ISO date -> the day's visitors as Redis knows them."""
 
@@ -23,13 +22,13 @@ def path_deltas(delta: Counts) -> dict[str, int]:
 
 
 def override(views: int, own: int | None, delta: int) -> int:
-    """Return a row's views with its delta: added, or the larger of both where no flush wrote the row."""
+    """Return a row's views with its delta: their sum, or for a hand-made row (no ``own``) the larger of both."""
     return max(views, delta) if own is None else views + delta
 
 
-def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
-    """Return what has changed in one dimension: value -> views and visits (of a page: visitors)."""
-    views = counter(cast(Dimension, dimension), "")
+def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
+    """Return the deltas of one dimension: value -> views and visits (of a page: visitors)."""
+    views = counter(dimension, "")
     secondary = first(views)
     changed: dict[str, list[int]] = {}
     for day in days:
@@ -42,7 +41,7 @@ def changed_values(dimension: str, days: Iterable[str], deltas: Deltas) -> dict[
 
 
 def all_changes(days: Iterable[str], deltas: Deltas) -> dict[str, dict[str, list[int]]]:
-    """Return what has changed in every dimension, as ``changed_values`` does for one."""
+    """Return ``changed_values`` of every dimension."""
     changed: dict[str, dict[str, list[int]]] = {}
     for day in days:
         for field, n in deltas.get(day, {}).items():

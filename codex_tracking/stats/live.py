@@ -1,4 +1,4 @@
-"""Today's live figures: one look a second in each process, shared by all viewers."""
+"""Today's live figures: one read a second in each process, shared by all viewers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from django.db import connections
 from codex_tracking.counters.days import site_now
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
-from codex_tracking.stats import minutes as minutes_module
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
@@ -28,9 +27,9 @@ from codex_tracking.stats.summary import Summary, summary_of
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
-"""How often is looked, and how often a viewer hears of it at most."""
+"""Interval between two reads, and the shortest between two messages to a viewer."""
 PAUSES = 10
-"""A look that takes long (a busy site has many counters) is followed by a pause that many times as long."""
+"""The pause after a read, as a multiple of its duration: a busy site has many counters to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Snapshot:
     """False while Redis is away and the figures are the database's."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is sent to browsers."""
+        """Return the figures as JSON types, for browsers."""
         return asdict(self)
 
 
@@ -63,26 +62,26 @@ async def look() -> Snapshot:
     moment = site_now()
     today = moment.date()
     newest = minutes.newest(moment)
-    days = minutes.days_of(newest, moment)
+    days = minutes.minute_days(newest, moment)
 
     def look_at(deltas: Deltas, uniques: Visitors) -> tuple[Summary, tuple[int, ...]]:
         return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
 
     found = await read(days, look_at)
     summary, views = found.value
-    now = await minutes_module.visitors_now()
+    now = await minutes.visitors_now()
     return Snapshot(now, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
 
 
 class Live:
-    """The shared look of one event loop: it begins with the first viewer and ends with the last."""
+    """The shared reads of one event loop: they begin with the first viewer and end with the last."""
 
     def __init__(self) -> None:
         self.sockets: Counter[str] = Counter()
         """User -> open websockets."""
         self.viewers = 0
         self.looks = 0
-        """How often was looked."""
+        """Number of reads so far."""
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
@@ -91,27 +90,27 @@ class Live:
         self._failing = False
 
     async def latest(self) -> Snapshot:
-        """Return figures that are at most a second old; however many ask, one of them looks.
+        """Return figures that are at most a second old; concurrent callers share one read.
 
         Raises:
             django.db.Error: the database is away.
         """
         async with self._lock:
             last = self._last
-            # A timer may fire a little early, and must not miss its turn for that.
+            # A timer may fire slightly early; its read must not be skipped for that.
             if last is not None and time.monotonic() - self._looked_at < 0.9 * EVERY_SECONDS:
                 return last
             self.looks += 1
             found = await look()
             self._looked_at = time.monotonic()
             self._last = found
-            # Who waits compares for himself: what is new to one was sent to another.
+            # Each viewer compares with what it was sent last.
             self._news.set()
             self._news = asyncio.Event()
             return found
 
     async def changes(self) -> AsyncGenerator[Snapshot, None]:
-        """Yield the figures at once, and again when they have changed, at most once a second; close it to stop."""
+        """Yield the figures at once, and each change at most once a second; close the generator to stop."""
         self.viewers += 1
         try:
             self._begin()
@@ -129,13 +128,13 @@ class Live:
     def _begin(self) -> None:
         if self._task is not None:
             return
-        # What somebody saw a while ago is no news.
+        # Figures of an earlier viewer are out of date.
         self._last = None
-        # An empty context: the viewer that starts us has a thread and a time zone of its own, and may leave first.
+        # An empty context: the first viewer has its own thread and time zone, and may leave before the others.
         self._task = asyncio.create_task(self._watch(), name="codex_tracking.live", context=contextvars.Context())
 
     async def _watch(self) -> None:
-        # A thread of our own, so that no look waits for the project's blocking code or holds it up.
+        # A thread of our own, so that reads and the project's blocking code do not wait for each other.
         async with ThreadSensitiveContext():
             try:
                 while self.viewers:
@@ -143,7 +142,7 @@ class Live:
                     await self._look()
                     await asyncio.sleep(max(EVERY_SECONDS, PAUSES * (time.monotonic() - begin)))
             finally:
-                # Before the next await, so that a viewer who comes now starts a task that serves him.
+                # Before the next await, so that a viewer who connects now starts a new task.
                 self._task = None
                 await sync_to_async(connections.close_all)()
 
@@ -153,9 +152,9 @@ class Live:
             self._failing = False
         except Exception as error:
             if not self._failing:
-                logger.warning("the live figures stand still: %s: %s", type(error).__name__, error)
+                logger.warning("the live figures cannot be read: %s; viewers keep the last ones", type(error).__name__)
                 self._failing = True
-            # No request ends here, which would replace connections that died.
+            # No request ends here, so nothing else would replace broken connections.
             await sync_to_async(connections.close_all)()
 
 
@@ -163,10 +162,10 @@ _lives: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
 
 
 def get_live() -> Live:
-    """Return the running event loop's shared look."""
+    """Return the shared reads of the running event loop."""
     return _lives.setdefault(asyncio.get_running_loop(), Live())
 
 
 def socket_path() -> str:
-    """Return where ``codex_tracking.routing`` answers websockets; empty where pages have to ask the JSON API."""
+    """Return the path of the live websocket; empty without Channels, where pages poll the JSON API."""
     return get_tracking_settings().live_path if find_spec("channels") is not None else ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import site_now
 from codex_tracking.counters.fields import counter
 from codex_tracking.models import Breakdown, database
@@ -16,7 +17,6 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
-from codex_tracking.store.protocol import NOW_SECONDS
 
 
 async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
@@ -38,14 +38,14 @@ async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
         raise ValueError(f"count must be 1 to {MOST}, not {count!r}")
     now = site_now()
     minutes = newest(now, count)
-    days = days_of(minutes, now)
+    days = minute_days(minutes, now)
     found = await read(days, lambda deltas, _: views_in(minutes, now, deltas))
     begins = [datetime.fromtimestamp(minute * 60, now.tzinfo) for minute in minutes]
     return list(zip(begins, found.value, strict=True))
 
 
 async def visitors_now() -> int | None:
-    """Return how many visitors were seen in the last five minutes, or None while Redis is away."""
+    """Return the number of visitors in the last five minutes; None while Redis is away."""
     now = site_now()
     second = int(now.timestamp()) - NOW_SECONDS
     days = {now.date(), (now - timedelta(seconds=NOW_SECONDS)).date()}
@@ -71,7 +71,7 @@ def newest(now: datetime, count: int = SHOWN) -> range:
     return range(current - count + 1, current + 1)
 
 
-def days_of(minutes: Sequence[int], now: datetime) -> list[str]:
+def minute_days(minutes: Sequence[int], now: datetime) -> list[str]:
     """Return the ISO dates on which these minutes are counted: two around midnight."""
     first, last = (datetime.fromtimestamp(minute * 60, now.tzinfo).date() for minute in (minutes[0], minutes[-1]))
     return Period(first, last).days
@@ -79,12 +79,12 @@ def days_of(minutes: Sequence[int], now: datetime) -> list[str]:
 
 def stored(minutes: Sequence[int], now: datetime) -> Q:
     """Return the condition of the minutes' rows in ``Breakdown``."""
-    days = days_of(minutes, now)
+    days = minute_days(minutes, now)
     values = [str(minute) for minute in minutes]
     return Q(date__range=(days[0], days[-1]), dimension=DIMENSION, value__in=values)
 
 
-def with_deltas(minutes: Sequence[int], known: Mapping[int, int], deltas: Deltas) -> tuple[int, ...]:
+def minute_views(minutes: Sequence[int], known: Mapping[int, int], deltas: Deltas) -> tuple[int, ...]:
     """Return the views of each minute, given those that the database has; oldest first."""
     fields = {minute: counter("minute", str(minute)) for minute in minutes}
     return tuple(
@@ -98,10 +98,10 @@ def views_in(minutes: Sequence[int], now: datetime, deltas: Deltas) -> tuple[int
     Args:
         minutes: since the epoch, in a row.
         now: in the site's time zone.
-        deltas: of the days on which they are counted; see ``days_of``.
+        deltas: of the days on which they are counted; see ``minute_days``.
     """
     known: Counter[int] = Counter()
     rows = Breakdown.objects.using(database()).filter(stored(minutes, now)).order_by()
     for value, n in rows.values_list("value", "views"):
         known[int(value)] += n
-    return with_deltas(minutes, known, deltas)
+    return minute_views(minutes, known, deltas)

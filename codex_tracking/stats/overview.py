@@ -1,4 +1,4 @@
-"""Everything that the dashboard's first page shows, in few queries."""
+"""The figures of the dashboard's first page, read in few queries."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ from datetime import date as Date
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple
 
 from django.db.models import Q, Sum
 from django.utils import timezone
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import DIMENSIONS, views_of
+from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
-from codex_tracking.stats.periods import Period, Step, parse
+from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, default_step, period_between
 from codex_tracking.stats.periods import hours_of as hours_of_clock
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.series import Metric, bucket_of
-from codex_tracking.stats.summary import Days, Summary, days_of, fraction_of_day, total, without_rest
+from codex_tracking.stats.series import bucket_of
+from codex_tracking.stats.summary import (
+    BY_HOUR,
+    METRICS,
+    Days,
+    Metric,
+    Summary,
+    daily_summaries,
+    fraction_of_day,
+    without_rest,
+)
 
 
 async def overview(
     start: str | None = None,
     end: str | None = None,
     *,
-    metric: GraphMetric = "views",
+    metric: Metric = "views",
     step: Step | None = None,
     compare: str = "previous",
     limit: int = 10,
@@ -52,42 +61,34 @@ async def overview(
     Raises:
         ValueError: a bad date, metric, step, comparison, limit or dimension.
     """
-    shown = ("path", *CARDS) if dimensions is None else tuple(dimensions)
-    for name in shown:
-        if name not in DIMENSIONS:
-            raise ValueError(f"dimensions must be some of {', '.join(DIMENSIONS)}, not {name!r}")
-    choices = (("metric", metric, get_args(GraphMetric)), ("step", step, (None, *get_args(Step))))
+    shown: tuple[Dimension, ...] = ("path", *CARDS)
+    if dimensions is not None:
+        shown = tuple(map(dimension_of, dimensions))
+    choices = (("metric", metric, METRICS), ("step", step, (None, *STEPS)))
     for name, value, known in (*choices, ("compare", compare, ("", "previous", "year"))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit!r}")
     now = site_now()
-    period = parse(start, end, now.date())
+    period = period_between(start, end, now.date())
     before = {"": None, "previous": period.previous(), "year": period.year_ago()}[compare]
-    shape = Shape(period, before, metric, step or step_of(period), limit, now, shown, minutes.newest(now))
+    shape = Shape(period, before, metric, step or default_step(period), limit, now, shown, minutes.newest(now))
     found = await read(shape.days, lambda deltas, uniques: overview_of(shape, deltas, uniques))
-    return dataclasses.replace(cast(Overview, found.value), live=found.live)
-
-
-GraphMetric = Literal["views", "visitors", "visits", "views_per_visit", "bounce_rate", "duration"]
-HOURLY: tuple[Metric, ...] = ("views", "visits")
-"""Metrics that are kept by the hour."""
-DAYS_BY_DAY, DAYS_BY_WEEK = 92, 400
-"""The longest periods whose graph has a point for each day, and for each week."""
+    return dataclasses.replace(found.value, live=found.live)
 
 
 class Shape(NamedTuple):
-    """What is asked for."""
+    """The question that an ``Overview`` answers."""
 
     period: Period
     before: Period | None
-    metric: GraphMetric
+    metric: Metric
     step: Step
     limit: int
     now: datetime
     """In the site's time zone."""
-    dimensions: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
     """Of the cards."""
     minutes: range = range(0)
     """Since the epoch, the newest at the end."""
@@ -95,7 +96,7 @@ class Shape(NamedTuple):
     @property
     def days(self) -> list[str]:
         """The ISO dates whose deltas are needed."""
-        newest = minutes.days_of(self.minutes, self.now) if self.minutes else []
+        newest = minutes.minute_days(self.minutes, self.now) if self.minutes else []
         return list(dict.fromkeys([*self.period.days, *newest]))
 
 
@@ -108,13 +109,13 @@ class Overview:
     summary: Summary
     previous: Summary | None
     """Of the same elapsed part of ``before``."""
-    metric: GraphMetric
+    metric: Metric
     step: Step
     series: dict[str, float]
     """Bucket -> metric, oldest first; see ``TrackingSelector.series``."""
     previous_series: dict[str, float]
     """The same of ``before``; its buckets are other dates, in the same order."""
-    cards: dict[str, Card]
+    cards: dict[Dimension, Card]
     heat: list[list[int]]
     """Views: seven weekdays from Monday, 24 hours each."""
     flushed_at: datetime | None
@@ -128,29 +129,20 @@ class Overview:
     """Today's part of ``summary``; None when the period is over."""
 
 
-def step_of(period: Period) -> Step:
-    """Return the step that suits a period's length."""
-    if period.length <= 2:
-        return "hour"
-    if period.length <= DAYS_BY_DAY:
-        return "day"
-    return "week" if period.length <= DAYS_BY_WEEK else "month"
-
-
 def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     """Return the first page's figures.
 
     Args:
-        shape: what is asked for.
+        shape: the question.
         deltas: of ``shape.days`` at least.
         uniques: ISO date -> visitors as Redis knows them.
     """
     period, before, all_deltas = shape.period, shape.before, deltas
     deltas = {day: deltas[day] for day in period.days}
     uniques = {day: found for day, found in uniques.items() if day in deltas}
-    days = days_of(_whole_span(shape), deltas, uniques)
+    days = daily_summaries(_whole_span(shape), deltas, uniques)
     hours, newest = clock_of(shape, deltas)
-    summary = total(days.figures[day] for day in period.days)
+    summary = sum((days.figures[day] for day in period.days), Summary())
     return Overview(
         period=period,
         before=before,
@@ -166,7 +158,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
         unflushed=sum(map(views_of, deltas.values())),
-        minutes=minutes.with_deltas(shape.minutes, newest, all_deltas),
+        minutes=minutes.minute_views(shape.minutes, newest, all_deltas),
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
     )
 
@@ -202,7 +194,7 @@ def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
 
 
 def _with_hours(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
-    """Return all 24 hours of each day, with what has changed."""
+    """Return all 24 hours of each day, with the deltas."""
     for day in deltas:
         hours = found.setdefault(day, {})
         for hour, (views, visits) in changed_values("hour", [day], deltas).items():
@@ -237,7 +229,7 @@ def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
     """Return the period before, up to the same moment of its last day while the period is unfinished."""
     before = shape.before
     assert before is not None
-    whole = total(days.figures.get(day, Summary()) for day in before.days)
+    whole = sum((days.figures.get(day, Summary()) for day in before.days), Summary())
     if shape.period.end != shape.now.date():
         return whole
     last = days.figures.get(before.end.isoformat(), Summary())
@@ -247,17 +239,21 @@ def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
 
 def _series(shape: Shape, period: Period, days: Days, hours: Hours) -> dict[str, float]:
     if shape.step == "hour":
-        column = "secondary" if shape.metric == "visits" else "views"
-        if shape.metric not in HOURLY:
-            return {}
-        zone = timezone.get_default_timezone()
-        return {
-            f"{day}T{hour:02}": float(getattr(hours[day][hour], column)) if day in hours else 0.0
-            for day in period.days
-            for hour in hours_of_clock(Date.fromisoformat(day), zone)
-        }
-    buckets: dict[str, list[Summary]] = {}
+        return _hourly_series(shape.metric, period, hours)
+    buckets: dict[str, Summary] = {}
     for day in period.days:
         name = bucket_of(Date.fromisoformat(day), shape.step, period)
-        buckets.setdefault(name, []).append(days.figures.get(day, Summary()))
-    return {name: float(getattr(total(figures), shape.metric)) for name, figures in buckets.items()}
+        buckets[name] = buckets.get(name, Summary()) + days.figures.get(day, Summary())
+    return {name: float(getattr(figures, shape.metric)) for name, figures in buckets.items()}
+
+
+def _hourly_series(metric: Metric, period: Period, hours: Hours) -> dict[str, float]:
+    if metric not in BY_HOUR:
+        return {}
+    zone = timezone.get_default_timezone()
+    series: dict[str, float] = {}
+    for day in period.days:
+        for hour in hours_of_clock(Date.fromisoformat(day), zone):
+            figure = hours[day][hour] if day in hours else Figure("", 0, 0)
+            series[f"{day}T{hour:02}"] = float(figure.views if metric == "views" else figure.secondary)
+    return series

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 from urllib.parse import unquote, urlsplit
 
 from django.db.models import Sum
@@ -15,14 +14,15 @@ from codex_tracking.counters.fields import counter, first
 from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
+from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.filters import slices
-from codex_tracking.stats.periods import Period, last_days, parse
+from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import T, read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
 from codex_tracking.stats.summary import elapsed_part, fraction_of_day, hours_on, share_by_then
-from codex_tracking.stats.values import values_in, with_delta
+from codex_tracking.stats.values import Matching
 
 
 async def page(path: str, start: str | None = None, end: str | None = None, limit: int = 10) -> Page:
@@ -37,9 +37,8 @@ async def page(path: str, start: str | None = None, end: str | None = None, limi
     Raises:
         ValueError: a bad date.
     """
-    period = parse(start, end, site_today())
-    found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
-    return cast(Page, found.value)
+    period = period_between(start, end, site_today())
+    return (await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))).value
 
 
 async def previous_page(path: str, start: str | None = None, end: str | None = None, *, year_ago: bool = False) -> Page:
@@ -58,10 +57,8 @@ async def previous_page(path: str, start: str | None = None, end: str | None = N
         ValueError: a bad date.
     """
     now = site_now()
-    period = parse(start, end, now.date())
-    before = period.year_ago() if year_ago else period.previous()
-    found = await read(before.days, lambda deltas, _: previous_page_of(path, period, before, deltas, now))
-    return cast(Page, found.value)
+    period, before = compared_periods(start, end, now.date(), year_ago)
+    return (await read(before.days, lambda deltas, _: previous_page_of(path, period, before, deltas, now))).value
 
 
 async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
@@ -75,8 +72,7 @@ async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
         ValueError: ``days`` is below 1.
         AttributeError: an object has no ``get_absolute_url``.
     """
-    dates = last_days(days)
-    period = parse(dates[0], dates[-1], site_today())
+    period = last_period(days)
 
     def look(deltas: Deltas, _: Visitors) -> list[T]:
         found = list(objects)
@@ -86,7 +82,7 @@ async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
             item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
         return found
 
-    return list((await read(dates, look)).value)
+    return (await read(period.days, look)).value
 
 
 async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:
@@ -102,9 +98,8 @@ async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:
     Raises:
         ValueError: ``days`` is below 1.
     """
-    dates, wanted = last_days(days), list(paths)
-    period = parse(dates[0], dates[-1], site_today())
-    return dict((await read(dates, lambda deltas, _: pages_views(wanted, period, deltas))).value)
+    period, wanted = last_period(days), list(paths)
+    return (await read(period.days, lambda deltas, _: pages_views(wanted, period, deltas))).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +148,7 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
     site = [views for views, _ in hours_on(last_day)]
     part = share_by_then(site, sum(site), fraction_of_last_day)
     views, visitors, entries = (
-        getattr(whole, name) - getattr(ending, name) + round(getattr(ending, name) * part)
+        getattr(whole, name) - getattr(ending, name) + int(rounded(getattr(ending, name) * part))
         for name in ("views", "visitors", "entries")
     )
     return Page(path, views, visitors, entries, {}, [])
@@ -169,10 +164,9 @@ def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, 
 
 def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
     """Return the views of some paths, each day's added up; paths without views are left out."""
-    changed = {path: views for path, (views, _) in changed_values("path", period.days, deltas).items()}
-    counts = {path: changed[path] for path in paths if path in changed}
-    stored = values_in("path", period, [day for day in period.days if deltas.get(day)])
+    wanted = Matching("path", period, deltas)
+    counts = {path: wanted.changed[path][0] for path in paths if path in wanted.changed}
     for names in slices(list(dict.fromkeys(paths)), 500):
-        for row in stored.filter(value__in=names):
-            counts[row["value"]] = with_delta(row, changed.get(row["value"], 0), 0).views
+        for row in wanted.stored().filter(value__in=names):
+            counts[row["value"]] = wanted.figure(row).views
     return counts

@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Literal, cast
+from typing import Literal, get_args
 
-from codex_tracking.counters.days import site_today
+from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.settings import get_tracking_settings
-
-
-def last_days(days: int | None) -> list[str]:
-    """Return the ISO dates of the last days, oldest first."""
-    count = get_tracking_settings().analytics_days if days is None else days
-    if count < 1:
-        raise ValueError(f"days must be at least 1, not {count!r}")
-    today = site_today()
-    return [(today - timedelta(days=back)).isoformat() for back in range(count - 1, -1, -1)]
-
-
-YEAR = 365
-"""Days of the same weekdays and season a year ago would be 364; owners expect the same date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +24,7 @@ class Period:
 
     @property
     def length(self) -> int:
-        """How many days."""
+        """Number of days."""
         return (self.end - self.start).days + 1
 
     @property
@@ -51,6 +38,7 @@ class Period:
 
     def year_ago(self) -> Period:
         """Return the same dates a year earlier; 29 February becomes 28 February."""
+        # 364 days would keep the weekdays, but owners expect the same date.
         return Period(_year_before(self.start), _year_before(self.end))
 
     def contains(self, day: date) -> bool:
@@ -64,7 +52,7 @@ def days_in(*periods: Period | None) -> list[str]:
 
 
 def hours_of(day: date, zone: tzinfo) -> list[int]:
-    """Return the hours that a day's clock shows: all 24, but 23 where summer time begins."""
+    """Return the hours of a day's clock: all 24, but 23 on the day when summer time begins."""
     return [hour for hour in range(24) if any(_exists(day, hour, minute, zone) for minute in (0, 59))]
 
 
@@ -83,6 +71,18 @@ def _year_before(day: date) -> date:
 def last(days: int, today: date) -> Period:
     """Return the last ``days`` days, today included."""
     return Period(today - timedelta(days=days - 1), today)
+
+
+def last_period(days: int | None) -> Period:
+    """Return the last ``days`` days, today included; ``analytics_days`` of them when omitted.
+
+    Raises:
+        ValueError: ``days`` is below 1.
+    """
+    count = get_tracking_settings().analytics_days if days is None else days
+    if count < 1:
+        raise ValueError(f"days must be at least 1, not {count!r}")
+    return last(count, site_today())
 
 
 def _last_month(today: date) -> Period:
@@ -105,27 +105,30 @@ NAMED: dict[str, Callable[[date], Period]] = {
 """Name -> the period, given today's date."""
 
 
-def parse(start: str | None, end: str | None, today: date) -> Period:
-    """Return the period between two ISO dates; today where one is omitted.
+def period_between(start: str | None, end: str | None, today: date) -> Period:
+    """Return the period between two ISO dates; ``end`` is today when omitted, ``start`` is ``end``.
 
     Raises:
         ValueError: one is no ISO date, or ``start`` is after ``end``.
     """
-    begin, finish = (_parse_day(text, today) for text in (start if start is not None else end, end))
-    return Period(begin, finish)
+    finish = today if end is None else date_of(end)
+    return Period(finish if start is None else date_of(start), finish)
 
 
-def _parse_day(text: str | None, today: date) -> date:
-    if text is None:
-        return today
-    try:
-        return date.fromisoformat(text)
-    except (TypeError, ValueError):
-        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {text!r}") from None
+def compared_periods(start: str | None, end: str | None, today: date, year_ago: bool) -> tuple[Period, Period]:
+    """Return the period between two ISO dates and the one that it is compared with.
+
+    Raises:
+        ValueError: as ``period_between``.
+    """
+    period = period_between(start, end, today)
+    return period, period.year_ago() if year_ago else period.previous()
 
 
 Step = Literal["hour", "day", "week", "month"]
-STEPS: tuple[Step, ...] = ("hour", "day", "week", "month")
+STEPS: tuple[Step, ...] = get_args(Step)
+DAYS_BY_HOUR, DAYS_BY_DAY, DAYS_BY_WEEK = 2, 92, 400
+"""The longest periods whose graph has a point for each hour, day and week unless another step is asked for."""
 
 
 def steps_for(period: Period) -> tuple[Step, ...]:
@@ -135,8 +138,9 @@ def steps_for(period: Period) -> tuple[Step, ...]:
 
 
 def default_step(period: Period) -> Step:
-    """Return the step that suits a period."""
-    for step, most in (("hour", 2), ("day", 92), ("week", 400)):
-        if period.length <= most:
-            return cast(Step, step)
-    return "month"
+    """Return the step that suits a period's length."""
+    if period.length <= DAYS_BY_HOUR:
+        return "hour"
+    if period.length <= DAYS_BY_DAY:
+        return "day"
+    return "week" if period.length <= DAYS_BY_WEEK else "month"

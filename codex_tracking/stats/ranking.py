@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from typing import Any, Literal, NamedTuple
 
-# --- analytics: any dimension, any period ---
+from codex_tracking.counters.fields import Dimension
 
 SPARE = 100
-"""How many more candidates are looked at than are asked for."""
+"""Number of candidates beyond those that are asked for."""
 CHANGED = 20
-"""How many of those that have changed most are looked at besides, which saves small sites a query."""
+"""Number of most changed values that are added to the candidates, which saves small sites a query."""
 Order = Literal["views", "visits", "visitors", "value"]
 """Largest first by views or by the secondary figure, which is visitors for pages and visits else; or by value."""
 
@@ -41,12 +41,12 @@ ORDERS: dict[Order, Ordering] = {
 }
 
 
-def secondary_of(dimension: str) -> Literal["visits", "visitors"]:
+def secondary_of(dimension: Dimension) -> Literal["visits", "visitors"]:
     """Return the name of a dimension's secondary figure."""
     return "visitors" if dimension == "path" else "visits"
 
 
-def orders_of(dimension: str) -> tuple[Order, ...]:
+def orders_of(dimension: Dimension) -> tuple[Order, ...]:
     """Return the orders that a dimension's values can have."""
     return ("views", secondary_of(dimension), "value")
 
@@ -54,11 +54,11 @@ def orders_of(dimension: str) -> tuple[Order, ...]:
 def rising(
     changed: Mapping[str, Sequence[int]], known: Sequence[Figure], last: Figure | None, most: int, order: Order
 ) -> list[str]:
-    """Return which values must be looked up because what has changed may bring them among the first.
+    """Return the values that must be looked up because their deltas may bring them among the first.
 
     Args:
-        changed: value -> what to add to its views and to the secondary figure; values that are not in ``known``.
-        known: figures with what has changed.
+        changed: value -> deltas of its views and secondary figure; values that are not in ``known``.
+        known: figures with their deltas.
         last: the database's figure behind which all others are; None when there are no others.
         most: how many are wanted.
         order: in which.

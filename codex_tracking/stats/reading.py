@@ -1,4 +1,4 @@
-"""One read of both sources: the database, and what Redis holds that no flush has written yet."""
+"""Consistent reads of both sources: the database and the unflushed counters in Redis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -21,12 +21,12 @@ from codex_tracking.store.loops import get_store
 logger = logging.getLogger(__name__)
 
 READS = 3
-"""How often a read is repeated when a flush moved counters meanwhile; then the database alone answers."""
+"""Attempts while flushes move counters; after them the database alone answers."""
 T = TypeVar("T")
 
 
 class Mark(NamedTuple):
-    """How far the database is with a generation."""
+    """The last seal of a generation that the database has."""
 
     last: str
     closed: bool
@@ -36,11 +36,11 @@ class MovedError(Exception):
     """A flush moved counters from Redis to the database between two looks."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """An answer, and whether Redis had a part in it."""
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """The result of a read; ``live`` is False when Redis was away."""
 
-    value: Any
+    value: T
     live: bool
 
 
@@ -52,8 +52,8 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Reading:
-    """Return what ``look`` makes of the database and of what Redis holds besides, all of one moment.
+async def read(days: list[str], look: Callable[[Deltas, Visitors], T]) -> Reading[T]:
+    """Return the result of ``look`` over the database and the unflushed counters, all of one moment.
 
     Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in
     between shows in the marks, and the read is repeated.
@@ -79,7 +79,7 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], Any]) -> Read
 
 
 async def held_in_redis(days: Iterable[str], uniques_of: Collection[str]) -> dict[str, Held]:
-    """Return what Redis holds of those days that it can hold, in one round trip."""
+    """Return the unflushed counters of those days that Redis may hold, in one round trip."""
     known = accepted_days(site_today().isoformat())
     return await get_store().read([day for day in days if day in known], uniques_of)
 
@@ -93,10 +93,10 @@ async def live_uniques(day: str) -> Uniques:
 
 
 def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[Deltas, Visitors], T]) -> T:
-    """Look at the rows while the marks stand still.
+    """Return the result of ``look``, provided that no mark changed meanwhile.
 
     Raises:
-        MovedError: they did not.
+        MovedError: a flush changed one.
     """
     tokens = {part.generation for day in held.values() for part in day.parts if part.generation}
     before = marks(tokens)
@@ -109,7 +109,7 @@ def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[D
 
 
 def marks(tokens: set[str]) -> dict[tuple[str, str], Mark]:
-    """Return how far the database is with these generations, by date and token."""
+    """Return the marks of these generations, by date and token."""
     if not tokens:
         return {}
     rows = Generation.objects.using(database()).filter(token__in=tokens).values_list("date", "token", "last", "closed")
@@ -117,10 +117,10 @@ def marks(tokens: set[str]) -> dict[tuple[str, str], Mark]:
 
 
 def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> Counts:
-    """Return the counters that continue exactly where the database is.
+    """Return the counters that follow the last seal in the database.
 
     Raises:
-        MovedError: they continue something else, which a flush is just writing or has broken off.
+        MovedError: they follow another seal, which a flush is just writing or has broken off.
     """
     live, sealed = held.live, held.sealed
     parts: list[Counts] = []

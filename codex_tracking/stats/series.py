@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date as Date
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import get_args
 
 from django.utils import timezone
 
@@ -13,12 +13,13 @@ from codex_tracking.counters.fields import counter, first, total
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.days import totals_of, visitors_of
 from codex_tracking.stats.deltas import Deltas, Visitors, override
-from codex_tracking.stats.periods import Period, Step, hours_of, parse
+from codex_tracking.stats.periods import Period, Step, hours_of, period_between
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.summary import Count
 
 
 async def series(
-    metric: Metric = "views",
+    metric: Count = "views",
     start: str | None = None,
     end: str | None = None,
     step: Step = "day",
@@ -40,23 +41,20 @@ async def series(
     Raises:
         ValueError: an unknown metric or step, or a bad date.
     """
-    for name, value, known in (("metric", metric, get_args(Metric)), ("step", step, get_args(Step))):
+    for name, value, known in (("metric", metric, get_args(Count)), ("step", step, get_args(Step))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     if step == "hour" and (path or metric == "visitors"):
         raise ValueError("only views and visits of the whole site are kept by the hour")
     if path and metric == "visits":
         raise ValueError("a page has views and visitors; the visits that began on it are the dimension 'entry'")
-    period = parse(start, end, site_today())
+    period = period_between(start, end, site_today())
     found = await read(period.days, lambda deltas, uniques: series_of(metric, period, step, deltas, uniques, path))
-    return dict(found.value)
-
-
-Metric = Literal["views", "visitors", "visits"]
+    return found.value
 
 
 def series_of(
-    metric: Metric, period: Period, step: Step, deltas: Deltas, uniques: Visitors, path: str = ""
+    metric: Count, period: Period, step: Step, deltas: Deltas, uniques: Visitors, path: str = ""
 ) -> dict[str, int]:
     """Return a metric over time: bucket -> figure, oldest first, empty buckets included.
 
@@ -87,7 +85,7 @@ def bucket_of(day: Date, step: Step, period: Period) -> str:
     return max(day, period.start).isoformat()
 
 
-def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
+def _by_hour(metric: Count, period: Period, deltas: Deltas) -> dict[str, int]:
     zone = timezone.get_default_timezone()
     series = {f"{day}T{hour:02}": 0 for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)}
     rows = Breakdown.objects.using(database()).filter(
@@ -107,7 +105,7 @@ def _by_hour(metric: Metric, period: Period, deltas: Deltas) -> dict[str, int]:
     return series
 
 
-def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -> dict[str, int]:
+def _by_day(metric: Count, period: Period, deltas: Deltas, uniques: Visitors) -> dict[str, int]:
     if metric == "views":
         return totals_of(period.days, deltas)
     stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
@@ -121,11 +119,14 @@ def _by_day(metric: Metric, period: Period, deltas: Deltas, uniques: Visitors) -
     return series
 
 
-def page_by_day(metric: Metric, period: Period, deltas: Deltas, path: str) -> dict[str, int]:
+def page_by_day(metric: Count, period: Period, deltas: Deltas, path: str) -> dict[str, int]:
+    """Return one page's views or visitors of each day."""
     views = counter("path", path)
-    column, field = ("visitors", first(views)) if metric == "visitors" else ("views", views)
+    field = first(views) if metric == "visitors" else views
     rows = PageView.objects.using(database()).filter(path=path, date__range=(period.start, period.end)).order_by()
     series = {day: deltas.get(day, {}).get(field, 0) for day in period.days}
-    for day, n, own in rows.values_list("date", column, "own"):
-        series[day.isoformat()] = override(n, own, series[day.isoformat()])
+    for date, stored, visitors, own in rows.values_list("date", "views", "visitors", "own"):
+        day = date.isoformat()
+        # A flush replaces the views of a hand-made row, and adds to its visitors.
+        series[day] = series[day] + visitors if metric == "visitors" else override(stored, own, series[day])
     return series

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import datetime
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from django.db.models import BinaryField, Case, F, Sum, Value, When
 
@@ -14,10 +14,11 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import Total
 from codex_tracking.counters.fields import total as total_field
 from codex_tracking.models import DayTotals, database
-from codex_tracking.stats.days import totals_of, visitors_of, visitors_with, with_deltas
+from codex_tracking.stats.days import daily_views, totals_of, visitors_of, visitors_with
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.periods import Period, parse
+from codex_tracking.stats.periods import Period, compared_periods, period_between
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.values import values_in
 
 
@@ -33,9 +34,8 @@ async def summary(start: str | None = None, end: str | None = None) -> Summary:
 
     Source: ``DayTotals`` rows plus what Redis holds and no flush has written yet.
     """
-    period = parse(start, end, site_today())
-    found = await read(period.days, lambda deltas, uniques: summary_of(period, deltas, uniques))
-    return cast(Summary, found.value)
+    period = period_between(start, end, site_today())
+    return (await read(period.days, lambda deltas, uniques: summary_of(period, deltas, uniques))).value
 
 
 async def previous_summary(start: str | None = None, end: str | None = None, *, year_ago: bool = False) -> Summary:
@@ -52,10 +52,8 @@ async def previous_summary(start: str | None = None, end: str | None = None, *, 
     Source: ``DayTotals`` rows; where the period ends today, its counterpart ends at the same time of day.
     """
     now = site_now()
-    period = parse(start, end, now.date())
-    before = period.year_ago() if year_ago else period.previous()
-    found = await read(before.days, lambda deltas, _: previous_summary_of(period, before, deltas, now))
-    return cast(Summary, found.value)
+    period, before = compared_periods(start, end, now.date(), year_ago)
+    return (await read(before.days, lambda deltas, _: previous_summary_of(period, before, deltas, now))).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,32 @@ class Summary:
 
     views: int = 0
     visitors: int = 0
-    """Each day's visitors added up: who came on two days counts twice, because identities do not outlive a day."""
+    """Each day's visitors added up. A visitor of two days counts twice, because identities end with the day."""
     visits: int = 0
     engaged: int = 0
     """Visits with a second page view or an event."""
     seconds: int = 0
     """Duration of all visits."""
+
+    def __add__(self, other: Summary) -> Summary:
+        """Return the figures of both."""
+        return Summary(
+            self.views + other.views,
+            self.visitors + other.visitors,
+            self.visits + other.visits,
+            self.engaged + other.engaged,
+            self.seconds + other.seconds,
+        )
+
+    def __sub__(self, other: Summary) -> Summary:
+        """Return the figures without those of a part."""
+        return Summary(
+            self.views - other.views,
+            self.visitors - other.visitors,
+            self.visits - other.visits,
+            self.engaged - other.engaged,
+            self.seconds - other.seconds,
+        )
 
     @property
     def bounce_rate(self) -> float:
@@ -87,6 +105,9 @@ class Summary:
         return self.seconds / self.visits if self.visits else 0.0
 
 
+TOTALS: tuple[Total, ...] = get_args(Total)
+
+
 def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     """Return a period's figures.
 
@@ -99,7 +120,7 @@ def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
     sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
     for day in period.days:
-        for name in get_args(Total):
+        for name in TOTALS:
             sums[name] += deltas.get(day, {}).get(total_field(name), 0)
     live = {day: found for day, found in uniques.items() if period.contains(Date.fromisoformat(day))}
     known = {day.date.isoformat(): day.visitors for day in stored.filter(date__in=list(live))} if live else {}
@@ -148,7 +169,7 @@ def hours_on(day: Period) -> list[tuple[int, int]]:
 
 
 def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int]], fraction: float) -> Summary:
-    """Take what came after a moment of the last day away from a period.
+    """Return a period's figures without those after a moment of its last day.
 
     Hours tell how many views and visits the day had by then; for what is not kept by the hour, the share of visits is
     taken.
@@ -163,13 +184,15 @@ def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int
         share_by_then(column, all_day, fraction)
         for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
     )
-    parts = {"views": views, "visitors": visits, "visits": visits, "engaged": visits, "seconds": visits}
-    rest = {name: round(getattr(last, name) * (1 - part)) for name, part in parts.items()}
-    return Summary(**{name: getattr(whole, name) - cut for name, cut in rest.items()})
+    rest = Summary(
+        int(rounded(last.views * (1 - views))),
+        *(int(rounded(n * (1 - visits))) for n in (last.visitors, last.visits, last.engaged, last.seconds)),
+    )
+    return whole - rest
 
 
 def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> float:
-    """Return how much of a day's figure there was at a moment, 0 to 1.
+    """Return the share of a day's figure that was counted by a moment, 0 to 1.
 
     Args:
         by_hour: what came in each of its 24 hours. Days from before this app counted have none: then time tells.
@@ -183,7 +206,7 @@ def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> floa
 
 
 def fraction_of_day(now: datetime) -> float:
-    """Return how much of its day is over at ``now``, 0 to 1."""
+    """Return the share of its day that is over at ``now``, 0 to 1."""
     return (now.hour * 3600 + now.minute * 60 + now.second) / 86_400
 
 
@@ -194,32 +217,24 @@ class Days:
     figures: dict[str, Summary] = field(default_factory=dict)
     flushed_at: datetime | None = None
     unlisted: list[Date] = field(default_factory=list)
-    """See ``reports.unlisted_days``."""
+    """Days without a list of their most viewed pages; see ``breakdown.unlisted_days``."""
 
 
-def total(days: Iterable[Summary]) -> Summary:
-    """Return the sum of days."""
-    figures = list(days)
-    names = ("views", "visitors", "visits", "engaged", "seconds")
-    return Summary(**{name: sum(getattr(figure, name) for figure in figures) for name in names})
-
-
-def days_of(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
+def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
     """Return each day's figures."""
     stored: dict[str, dict[str, Any]] = {}
     rows = DayTotals.objects.using(database()).filter(date__range=(span.start, span.end)).order_by()
-    # A sketch is 12 kB, so only those are read that Redis may add to.
+    # A sketch has 12 kB, so only days that Redis may add to are read with theirs.
     nothing = Value(None, BinaryField())
     sketch = Case(When(date__in=list(uniques), then=F("sketch")), default=nothing) if uniques else nothing
     columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed")
     for row in rows.values(*columns, live_sketch=sketch):
         stored[row["date"].isoformat()] = row
-    views = with_deltas(span.days, deltas, {day: row["views"] for day, row in stored.items()})
+    views = daily_views(span.days, deltas, {day: row["views"] for day, row in stored.items()})
     figures: dict[str, Summary] = {}
     for day in span.days:
         known, delta = stored.get(day, {}), deltas.get(day, {})
-        names: tuple[Total, ...] = get_args(Total)
-        sums = {name: known.get(name, 0) + delta.get(total_field(name), 0) for name in names}
+        sums = {name: known.get(name, 0) + delta.get(total_field(name), 0) for name in TOTALS}
         visitors = known.get("visitors", 0)
         if day in uniques:
             visitors = visitors_with(day, visitors, known.get("live_sketch"), uniques[day])
@@ -229,6 +244,8 @@ def days_of(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
 
 
 Metric = Literal["visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration"]
-METRICS: tuple[Metric, ...] = ("visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration")
-BY_HOUR: tuple[Metric, ...] = ("visits", "views")
+Count = Literal["views", "visitors", "visits"]
+"""Metrics that are counted, and not worked out from others."""
+METRICS: tuple[Metric, ...] = get_args(Metric)
+BY_HOUR: tuple[Count, ...] = ("visits", "views")
 """What is kept by the hour."""

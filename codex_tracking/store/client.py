@@ -52,7 +52,7 @@ class OneConnectionPool(redis_asyncio.BlockingConnectionPool):
             RedisConnectionError: Redis is away.
         """
         try:
-            return await super().get_connection(*args, **kwargs)
+            return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
         except RedisConnectionError as error:
             if str(error) == "No connection available.":
                 raise StoreBusyError(str(error)) from error

@@ -36,7 +36,9 @@ def _list_pages(day: Date, alias: str) -> None:
     listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
     # Late batches and imports change finished days, so a list is always made anew.
     listed.delete()
-    best = PageView.objects.using(alias).filter(date=day, views__gt=0).order_by("-views", "path")[:PAGES_PER_DAY]
+    # Hand-made rows are read as they are, because no flush tells that they have changed.
+    pages = PageView.objects.using(alias).filter(date=day, views__gt=0, own__isnull=False)
+    best = pages.order_by("-views", "path")[:PAGES_PER_DAY]
     Breakdown.objects.using(alias).bulk_create(
         Breakdown(date=day, dimension=TOP_PAGES, value=page.path, views=page.views, visits=page.visitors)
         for page in best

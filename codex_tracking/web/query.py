@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal, cast
 
+from codex_tracking.counters.days import date_of
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 
@@ -18,9 +20,9 @@ ROLLING = "24h"
 MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
 """Names of periods in the menu's order; ``custom``, which has ``start`` and ``end``, is not in it."""
 
-CAMPAIGNS = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
+CAMPAIGNS: tuple[Dimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
-TABS: dict[str, tuple[str, ...]] = {
+TABS: dict[str, tuple[Dimension, ...]] = {
     "pages": ("path", "route", "entry"),
     "sources": ("channel", "source", "referrer", *CAMPAIGNS),
     "locations": ("country",),
@@ -69,7 +71,7 @@ class Query:
     wanted_step: Step | None = None
     """The address's step; ``step`` is it only where the period can be drawn by it."""
     compare: Compare = "previous"
-    tabs: Mapping[str, str] = field(default_factory=dict)
+    tabs: Mapping[str, Dimension] = field(default_factory=dict)
     """Card -> chosen dimension."""
     single: bool = False
     """Whether it is about one page; a page's views are not stored by the hour."""
@@ -118,7 +120,7 @@ class Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
         return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
 
-    def tab(self, card: str) -> str:
+    def tab(self, card: str) -> Dimension:
         """Return the dimension that a card shows."""
         return self.tabs.get(card, TABS[card][0])
 
@@ -144,7 +146,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
     _require("metric", metric, METRICS)
     if step is not None:
         _require("step", step, STEPS)
-    tabs = {card: params[card] for card in TABS if params.get(card)}
+    tabs = {card: cast(Dimension, params[card]) for card in TABS if params.get(card)}
     for card, tab in tabs.items():
         _require(card, tab, TABS[card])
     return Query(
@@ -192,7 +194,7 @@ def _custom(params: Mapping[str, str], today: date) -> Period:
 
 def _day(parameter: str, text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return date_of(text)
     except ValueError:
         raise QueryError(parameter, "an ISO date such as 2026-01-31", text) from None
 

@@ -26,10 +26,11 @@ from django.db import connections
 from codex_tracking.access_log import records, requests
 from codex_tracking.access_log import visits as visits_module
 from codex_tracking.access_log.file import LogFile
+from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.importer import Importer
-from codex_tracking.access_log.line import parse
+from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, PageView
+from codex_tracking.models import Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt, PageView
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import sketch
 from codex_tracking.sync import TrackingSelector
@@ -196,7 +197,7 @@ def test_log_that_grows_adds_only_what_is_new(tmp_path: Path) -> None:
         save(log, lines[:end])
         run(log)
     assert counted() == truth
-    assert ImportedLog.objects.get().lines == 3_000
+    assert ImportedLog.objects.get().lines == 3_000 - sum(text.startswith("nothing") for text in lines)
     grown = everything()
     clear()
     run(save(tmp_path / "other.log", lines))
@@ -204,7 +205,7 @@ def test_log_that_grows_adds_only_what_is_new(tmp_path: Path) -> None:
 
 
 def clear() -> None:
-    for model in (PageView, Breakdown, DayTotals, ImportedLog, ImportSalt):
+    for model in (PageView, Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt):
         model.objects.all().delete()
 
 
@@ -245,7 +246,7 @@ def test_import_that_ends_anywhere_goes_on_exactly(database: str, tmp_path: Path
 
         try:
             with LogFile(str(log)) as opened:
-                Importer(get_tracking_settings(), progress=die).run(opened)
+                Importer(get_tracking_settings(), progress=die).run([opened])
             break
         except DiesError:
             continue
@@ -284,13 +285,14 @@ def test_two_imports_of_one_log_at_once_count_it_once(tmp_path: Path, known: int
     run(save(tmp_path / "access.log", lines[:known]))
     log = save(tmp_path / "access.log", lines)
     with LogFile(str(log)) as opened:
-        slow = records.recorded(opened)
-    before = slow.offset
+        prints = prints_of(opened, parse)
+        record = records.recorded(prints) or new_record(prints)
+        slow = LogProgress(opened, record, records.days_of(record))
     run(log)
-    chunk = records.Chunk(Aggregator(get_tracking_settings()), end=before + 10)
-    slow.offset = before + 10
+    slow.record.lines += 1
+    chunk = records.Chunk(Aggregator(get_tracking_settings()))
     with pytest.raises(records.BusyError):
-        records.write(chunk, {}, slow, before, get_tracking_settings())
+        records.write(chunk, {}, [slow], get_tracking_settings())
     assert counted() == truth
 
 
@@ -349,7 +351,8 @@ def test_line_numbers_go_on_with_the_log(tmp_path: Path) -> None:
 
 
 def test_log_of_nothing_that_can_be_read_leaves_no_trace(tmp_path: Path) -> None:
-    run(save(tmp_path / "access.log", ["# a heading\n"] * 50))
+    with pytest.raises(CommandError, match="no line can be read"):
+        run(save(tmp_path / "access.log", ["# a heading\n"] * 50))
     run(save(tmp_path / "empty.log", []))
     assert not ImportedLog.objects.exists()
 
@@ -459,7 +462,7 @@ def live(text: str) -> Any:
         found = parse(text)
     except ValueError:
         return None
-    return requests.Clerk(get_tracking_settings()).hit(found)
+    return requests.LineRequest(get_tracking_settings()).hit(found)
 
 
 # --- privacy and memory ---

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.access_log.file import HEAD_BYTES, LogFile
-from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page, parse
+from codex_tracking.access_log.formats import parse
+from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page
+from codex_tracking.access_log.progress import prints_of
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 AT = datetime(2026, 5, 1, 7, 30, 59, tzinfo=UTC).timestamp()
@@ -134,7 +136,6 @@ def test_json_line_is_taken_apart(fields: dict[str, Any], changes: dict[str, Any
     [
         ("", "not in the combined format"),
         ("garbage", "not in the combined format"),
-        ('203.0.113.9 - - [01/May/2026:09:30:59 +0200] "GET / HTTP/1.1" 200 5', "not in the combined format"),
         (combined()[:-1], "not in the combined format"),
         (combined(request=r"\x16\x03\x01"), "no HTTP request"),
         (combined(request=""), "no HTTP request"),
@@ -243,7 +244,7 @@ def test_reading_goes_on_at_any_line(tmp_path: Path, kind: str) -> None:
         begin = whole[start - 1][2] if start else 0
         with LogFile(name) as log:
             assert lines(log, begin, start) == whole[start:]
-    assert whole[500][2] > HEAD_BYTES
+    assert whole[80_000 - 1][2] > HEAD_BYTES
 
 
 def test_a_line_without_an_end_is_left_in_a_file_that_may_grow(tmp_path: Path) -> None:
@@ -277,14 +278,14 @@ def test_head_is_the_same_in_any_form(tmp_path: Path, monkeypatch: pytest.Monkey
     digests = set()
     for name in names:
         with LogFile(name) as log:
-            digests.add(log.digest(log.identifying))
+            digests.add(tuple(prints_of(log, parse)))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
     with LogFile("-") as log:
-        digests.add(log.digest(log.identifying))
+        digests.add(tuple(prints_of(log, parse)))
         assert len(lines(log)) == 10_000
     assert len(digests) == 1
 
 
 def test_an_empty_log_has_no_identity(tmp_path: Path) -> None:
     with LogFile(save(tmp_path / "log", b"", "plain")) as log:
-        assert (log.identifying, lines(log)) == (0, [])
+        assert (prints_of(log, parse), lines(log)) == ([], [])

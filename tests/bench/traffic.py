@@ -30,6 +30,7 @@ def hits(number: int, paths: int, visitors: int, agents: int = 50, first: int = 
             at=now,
             kind="view",
             name="",
+            value="",
             path=f"/articles/{i % paths}/a-usual-slug/",
             secrets=(),
             route="articles/<int:number>/<slug:slug>/",

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from codex_tracking.counters import aggregator as aggregator_module
+from codex_tracking.counters import day_counts, dimensions
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch, compact, local_visits
 from codex_tracking.counters.day_counts import (
@@ -22,7 +23,7 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock, accepted_days
 from codex_tracking.counters.fields import Counts, counter, first, total
-from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.hit import Hit, Secrets
 from codex_tracking.settings import EMBEDDED, TrackingSettings
 from tests.kit.pipeline import GOOGLEBOT, view
 
@@ -107,7 +108,7 @@ def test_exclusions_count_by_reason() -> None:
 
 
 def test_paths_are_stored_without_secrets() -> None:
-    found = counts([at(0, "/reset/MQ/abc-123/", secrets=("uidb64", "MQ", "token", "abc-123"))])
+    found = counts([at(0, "/reset/MQ/abc-123/", secrets=(("uidb64", "MQ"), ("token", "abc-123")))])
     assert found[counter("path", "/reset/<uidb64>/<token>/")] == 1
     assert not [name for name in found if "abc-123" in name]
 
@@ -161,7 +162,7 @@ def test_an_event_counts_each_time_and_each_visit_once() -> None:
 
 
 def test_an_event_with_a_value_counts_the_value_too() -> None:
-    found = counts([event("search\tshoes")])
+    found = counts([event("search", value="shoes")])
     assert (found[counter("event", "search")], found[counter("event_value", "search\tshoes")]) == (1, 1)
 
 
@@ -356,7 +357,7 @@ def test_no_more_text_is_made_at_once_than_a_batch_takes(monkeypatch: pytest.Mon
         made.append(compact(visits))
         return made[-1]
 
-    monkeypatch.setattr(aggregator_module, "compact", note)
+    monkeypatch.setattr(day_counts, "compact", note)
     batches(
         counting([at(m, f"/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
     )
@@ -411,3 +412,21 @@ def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone
     late = datetime(2026, 3, 3, 23, 30, tzinfo=UTC).timestamp()
     with timezone.override("America/New_York"):
         assert batches(counting([view(at=late)]), "2026-03-04")
+
+
+# --- what the caches keep ---
+
+
+@pytest.mark.parametrize("secrets", [(), (("token", "s3cret" * 20),)])
+def test_no_cache_keeps_a_secret_or_a_long_path(secrets: Secrets) -> None:
+    before = dimensions._known_page.cache_info().currsize
+    path = f"/k/{'s3cret' * 20}/" if secrets else "/" + "a" * 300
+    counts([at(0, path, secrets=secrets)])
+    assert dimensions._known_page.cache_info().currsize == before
+
+
+def test_no_cache_keeps_a_long_referrer() -> None:
+    before = dimensions._known_origin.cache_info().currsize
+    found = counts([at(0, referrer="https://other.example/" + "a" * 600)])
+    assert [name for name in found if name.startswith("referrer:other.example/aaa")]
+    assert dimensions._known_origin.cache_info().currsize == before

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from codex_tracking.counters import buffer as buffer_module
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import MOST_HITS, Buffer, get_buffer, reset_buffer
 from codex_tracking.counters.ledger import ledger
@@ -178,3 +179,12 @@ def test_a_hit_that_cannot_be_counted_is_noted_and_costs_no_other_one(caplog: py
     assert {name: n for name, n in buffer.counts().items() if name[:2] == "p:"} == {"p:/a/": 1, "p:/c/": 1}
     assert ledger.snapshot() == {"view": 2, "record_failures": 1}
     assert "a view was not counted" in caplog.text
+
+
+def test_a_fold_ends_after_the_hit_that_uses_its_time_up(buffer: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(buffer_module, "perf_counter", lambda: next(clock))
+    for _ in range(20):
+        buffer.put(view())
+    assert buffer.fold(20, until=2) == 4
+    assert buffer.waiting == 16

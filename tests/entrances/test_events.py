@@ -146,7 +146,7 @@ async def test_more_names_than_a_dimension_keeps_count_under_other(store: str, p
 async def test_event_makes_a_visit_no_bounce_and_counts_once_for_it(store: str, process: Process) -> None:
     await process.push(view("/", address="192.0.2.1"), view("/", address="192.0.2.2"))
     for _ in range(3):
-        await process.push(view(kind="event", name="signup\tpro", address="192.0.2.1"))
+        await process.push(view(kind="event", name="signup", value="pro", address="192.0.2.1"))
     await process.flusher.flush_pending()
     assert await breakdown("event") == {"signup": (3, 1)}
     assert await breakdown("event_value") == {"signup\tpro": (3, 0)}

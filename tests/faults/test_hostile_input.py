@@ -166,7 +166,7 @@ async def test_one_bad_value_never_spoils_the_good_ones_beside_it(real_redis: Re
         {"forwarded": bad},
         {"user": bad},
         {"host": bad},
-        {"secrets": ("token", bad)},
+        {"secrets": (("token", bad),)},
     ]
 
     await process.push(*(view(**{"path": "/", **changes}) for changes in spoilt), view("/good/"))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tracking.hits.sources import campaign_of, is_spam, source_of
+from codex_tracking.hits.sites import is_spam
+from codex_tracking.hits.sources import campaign_of, source_of
 from codex_tracking.hits.text import UNFIT
 
 HOST = "shop.example"
@@ -68,6 +69,36 @@ ANY_TEXT = st.text(st.characters(), max_size=300)
         ("https://google.evil.example/", "google.evil.example", "referral"),
         ("https://notgoogle.com/", "notgoogle.com", "referral"),
         ("http://localhost:3000/", "localhost", "referral"),
+        # a company's other products are no search and no social network
+        ("https://accounts.google.com/", "Google Accounts", "referral"),
+        ("https://maps.google.de/", "Google Maps", "referral"),
+        ("https://unheard-of.google.com/", "unheard-of.google.com", "referral"),
+        ("https://sports.yahoo.com/", "Yahoo! Sports", "referral"),
+        ("https://disk.yandex.ru/", "Yandex Disk", "referral"),
+        ("https://community.brave.com/", "Brave Community", "referral"),
+        ("https://support.discord.com/", "Discord Support", "referral"),
+        ("https://platform.openai.com/", "OpenAI", "referral"),
+        ("https://id.pinterest.com/pin/1", "Pinterest", "social"),
+        # and its search hosts are search, whatever stands before
+        ("https://malaysia.search.yahoo.com/", "Yahoo!", "search"),
+        ("https://ipv6.google.com/", "Google", "search"),
+        # communities of companies that are none
+        ("https://blog.naver.com/x", "Naver Blog", "social"),
+        ("https://tieba.baidu.com/p/1", "Tieba", "social"),
+        ("https://my.mail.ru/", "Moi Mir", "social"),
+        # web mail by its first label
+        ("https://mail.yahoo.co.uk/", "Yahoo! Mail", "email"),
+        ("https://mail.yandex.by/", "Yandex Mail", "email"),
+        ("https://webmail.example.org/", "webmail.example.org", "email"),
+        ("https://lightmailer-bs.example.net/", "lightmailer-bs.example.net", "email"),
+        ("https://deref-example.de/", "deref-example.de", "email"),
+        ("https://mail.example/", "mail.example", "referral"),
+        # ad networks
+        ("https://googleads.g.doubleclick.net/", "Google", "campaign"),
+        ("https://an.yandex.ru/", "Yandex Direct", "campaign"),
+        ("https://cas.criteo.com/", "Criteo", "campaign"),
+        ("https://chatglm.cn/", "ChatGLM", "ai"),
+        ("https://feddit.uk/", "Lemmy", "social"),
     ],
 )
 def test_referrers_have_a_name_and_a_channel(referrer: str, source: str, channel: str) -> None:
@@ -99,6 +130,28 @@ def test_own_pages_malformed_links_and_spam_are_no_source(referrer: str) -> None
     assert (found.source, found.channel, found.referrer) == ("", "direct", "")
 
 
+def test_a_link_id_counts_only_where_no_referrer_says_more() -> None:
+    assert source_of("https://blog.example.org/", "fbclid=1", HOST).source == "blog.example.org"
+    assert source_of("", "utm_source=letter&fbclid=1", HOST).source == "letter"
+
+
+OWN = (("intranet.example", "Intranet", "referral"), ("google.com", "Search", "search"))
+
+
+def test_the_projects_own_sites_win_with_all_that_is_under_them() -> None:
+    for host in ("intranet.example", "wiki.intranet.example"):
+        found = source_of(f"https://{host}/x", "", HOST, OWN)
+        assert (found.source, found.channel) == ("Intranet", "referral")
+    assert source_of("https://www.google.com/", "", HOST, OWN).source == "Search"
+    assert source_of("", "utm_source=intranet.example&utm_medium=", HOST, OWN).source == "Intranet"
+    assert source_of("https://duckduckgo.com/", "", HOST, OWN).source == "DuckDuckGo"
+
+
+@pytest.mark.parametrize("name", ["gclid", "fbclid", "FBCLID"])
+def test_ids_of_clicks_are_no_part_of_the_campaign(name: str) -> None:
+    assert campaign_of(f"{name}=IwAR0longAndDifferentEachTime") == f"{name}=1"
+
+
 def test_the_referring_page_is_kept_without_query_fragment_and_password() -> None:
     assert source_of("https://user:pw@www.Example.org/a/b/?token=1#x", "", HOST).referrer == "example.org/a/b"
     assert source_of("https://example.org/", "", HOST).referrer == "example.org"
@@ -121,7 +174,7 @@ def test_the_referring_page_is_kept_without_query_fragment_and_password() -> Non
         ("utm_campaign=summer", "", "campaign"),
         ("gclid=Cj0", "Google", "campaign"),
         ("msclkid=1", "Bing", "campaign"),
-        ("fbclid=1", "", "direct"),
+        ("fbclid=1", "Facebook", "social"),
         ("ref=producthunt", "Product Hunt", "social"),
         ("ref=hn", "Hacker News", "social"),
         ("ref=https%3A%2F%2Fwww.github.com%2Fa", "GitHub", "referral"),
@@ -130,6 +183,26 @@ def test_the_referring_page_is_kept_without_query_fragment_and_password() -> Non
         ("ref=a&source=b", "a", "referral"),
         ("utm_source=c&ref=a", "c", "campaign"),
         ("UTM_Source=fb", "Facebook", "social"),
+        ("utm_source=&utm_source=fb", "Facebook", "social"),
+        ("utm_source=facebook&utm_medium=cpp", "Facebook", "campaign"),
+        ("utm_source=facebook&utm_medium=interstitial", "Facebook", "campaign"),
+        ("utm_source=facebook&utm_medium=content-text", "Facebook", "campaign"),
+        ("utm_source=x-letter&utm_medium=email_campaign", "x-letter", "email"),
+        ("utm_source=x-letter&utm_medium=weekly-email", "x-letter", "email"),
+        ("utm_source=weekly_newsletter", "weekly_newsletter", "email"),
+        ("utm_source=Partner&utm_medium=organic", "Partner", "search"),
+        ("utm_source=Partner&utm_medium=referral&utm_campaign=x", "Partner", "referral"),
+        ("utm_source=google&utm_medium=link", "Google", "search"),
+        ("utm_source=fbads", "Facebook", "campaign"),
+        ("utm_source=google-ads", "Google", "campaign"),
+        ("utm_source=adwords", "Google", "campaign"),
+        ("ScCid=1", "Snapchat", "campaign"),
+        ("epik=1", "Pinterest", "campaign"),
+        ("ob_click_id=1", "Outbrain", "campaign"),
+        ("gad_source=1", "Google", "campaign"),
+        ("ref=nav", "", "direct"),
+        ("source=all", "", "direct"),
+        ("ref=nav&source=hn", "Hacker News", "social"),
         ("utm_source=&ref=a", "a", "referral"),
         ("page=2&preref=x&resource=y&xutm_source=z", "", "direct"),
     ],
@@ -185,6 +258,6 @@ def test_the_list_of_sites_is_well_formed() -> None:
     path = files("codex_tracking.hits") / "data" / "sites.json"
     channels = json.loads(path.read_text("utf-8"))
     hosts = [host for names in channels.values() for site in names.values() for host in site]
-    assert set(channels) == {"search", "ai", "social", "email", "referral"}
+    assert set(channels) == {"search", "ai", "social", "email", "campaign", "referral"}
     assert len(hosts) == len(set(hosts)) >= 300
     assert all(host == host.lower() or host.startswith("app:") for host in hosts)

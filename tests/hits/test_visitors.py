@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_tracking.hits.hit import Client
-from codex_tracking.hits.visitors import MOST_CLIENTS, client_address, identity, known_clients, meet, visitor_id
+from codex_tracking.hits.visitors import (
+    MOST_CLIENTS,
+    client_address,
+    identity,
+    intern_client,
+    known_clients,
+    visitor_id,
+)
 
 
 def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
@@ -119,10 +126,10 @@ def test_another_salt_makes_another_id() -> None:
 
 def test_a_client_is_one_object_until_too_many_are_known() -> None:
     known_clients.clear()
-    ann = meet(client(user="ann"))
+    ann = intern_client(client(user="ann"))
     assert known_clients.get(client(user="ann")) is ann
     for number in range(2 * MOST_CLIENTS):
-        assert meet(client(user=str(number))) == client(user=str(number))
+        assert intern_client(client(user=str(number))) == client(user=str(number))
         assert len(known_clients) <= MOST_CLIENTS
     known_clients.clear()
 
@@ -135,8 +142,8 @@ def test_long_headers_are_cut_before_they_are_kept() -> None:
         country=60_000 * "f",
         forwarded=60_000 * "g" + ", 192.0.2.7",
     )
-    found = meet(long)
-    assert meet(long) is found
+    found = intern_client(long)
+    assert intern_client(long) is found
     assert list(known_clients) == [found]
     assert sum(map(len, (found.agent, *found.hints, found.language, found.country, found.forwarded))) < 3_000
     assert found.forwarded.endswith(", 192.0.2.7")

@@ -29,6 +29,7 @@ VIEW = Hit(
     at=0.0,
     kind="view",
     name="",
+    value="",
     path="/",
     secrets=(),
     route="",

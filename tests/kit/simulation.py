@@ -202,7 +202,7 @@ class Worker:
         at = self.world.now - timedelta(days=back)
         agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
         view = Hit(
-            at.timestamp(), "view", "", path, (), "", "", "", "",
+            at.timestamp(), "view", "", "", path, (), "", "", "", "",
             Client("example.org", agent, ("", "", ""), "", "", "", "", visitor, not visitor),
         )  # fmt: skip
         for _ in range(n):

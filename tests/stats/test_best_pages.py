@@ -15,6 +15,7 @@ from django.test import AsyncClient
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.flush import sync_to_async_run
+from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import breakdown, cards, days
 from codex_tracking.stats.ranking import Figure, rising
@@ -160,7 +161,7 @@ async def test_cards_have_the_figures_of_their_tables(database: str, process: Pr
 async def test_only_the_cards_that_are_asked_for_are_read() -> None:
     assert set((await TrackingSelector.overview(dimensions=["event_value"])).cards) == {"event_value"}
     assert set((await TrackingSelector.overview()).cards) == {"path", *cards.CARDS}
-    with pytest.raises(ValueError, match=r"dimensions must be some of path, route.*, not 'money'"):
+    with pytest.raises(ValueError, match=r"dimension must be one of path, route.*, not 'money'"):
         await TrackingSelector.overview(dimensions=["money"])
 
 
@@ -184,3 +185,50 @@ async def test_the_first_page_takes_twelve_queries(database: str, process: Proce
         await sync_to_async(connection.execute_wrappers.remove)(note)
     assert answer.status_code == 200
     assert 8 < len(seen) <= 12, seen
+
+
+# --- rows made by hand ---
+
+
+def hand_made(alias: str, back: int, counts: dict[str, int]) -> None:
+    """Write rows as a project's own code does."""
+    date = site_today() - timedelta(days=back)
+    PageView.objects.using(alias).bulk_create(PageView(path=path, date=date, views=n) for path, n in counts.items())
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("unlisted", [breakdown.UNLISTED, 0])
+@pytest.mark.parametrize("back", [0, 1])
+async def test_rows_made_by_hand_push_no_page_out(
+    database: str, process: Process, back: int, unlisted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakdown, "UNLISTED", unlisted)
+    await traffic(process, {"/a/": 5})
+    await traffic(process, {"/a/": 5}, 1)
+    await sync_to_async(hand_made)(database, back, {f"/{name}/": 6 for name in "xyz"})
+    await flushed(process)
+    best = await TrackingSelector.breakdown("path", day(1), day(0), limit=1)
+    assert [(figure.value, figure.views) for figure in best] == [("/a/", 10)]
+
+
+async def test_a_delta_overrides_only_its_own_days_row(database: str, process: Process) -> None:
+    await sync_to_async(hand_made)(database, 1, {"/a/": 10, "/b/": 3})
+    await traffic(process, {"/b/": 5}, 1)
+    await traffic(process, {"/a/": 4})
+    expected = {"/a/": 14, "/b/": 5}
+    for _ in range(2):
+        found = await TrackingSelector.breakdown("path", day(1), day(0))
+        assert {figure.value: figure.views for figure in found} == expected
+        assert await TrackingSelector.page_views(["/a/", "/b/"]) == expected
+        assert (await TrackingSelector.summary(day(1), day(0))).views == 19
+        await process.flusher.flush_pending()
+
+
+async def test_visitors_are_added_to_those_of_a_row_made_by_hand(database: str, process: Process) -> None:
+    await PageView.objects.using(database).acreate(path="/a/", date=site_today(), views=9, visitors=5)
+    await traffic(process, {"/a/": 4})
+    for _ in range(2):
+        page = await TrackingSelector.page("/a/")
+        (row,) = await TrackingSelector.breakdown("path")
+        assert (page.views, page.visitors) == (row.views, row.secondary) == (9, 6)
+        await process.flusher.flush_pending()

@@ -143,4 +143,4 @@ def test_days_are_those_of_the_site(moment: str, days: list[str]) -> None:
     newest = minutes.newest(now)
     assert len(newest) == 30
     assert newest[-1] == datetime.fromisoformat(moment).astimezone(UTC).timestamp() // 60
-    assert minutes.days_of(newest, now) == days
+    assert minutes.minute_days(newest, now) == days

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tracking.stats.periods import NAMED, Period, hours_of, last, parse
+from codex_tracking.stats.periods import NAMED, Period, hours_of, last, period_between
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -68,14 +68,14 @@ def test_period_cannot_end_before_it_begins() -> None:
     ],
 )
 def test_what_is_omitted_is_today_or_one_day(start: str | None, end: str | None, days: tuple[str, str]) -> None:
-    found = parse(start, end, date(2026, 3, 31))
+    found = period_between(start, end, date(2026, 3, 31))
     assert (found.start.isoformat(), found.end.isoformat()) == days
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-02-30", "31.03.2026", "2026-03-31T10:00", 20260331])
 def test_what_is_no_date_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="ISO date"):
-        parse(text, None, date(2026, 3, 31))
+        period_between(text, None, date(2026, 3, 31))
 
 
 def test_no_clock_shows_two_where_summer_time_begins() -> None:

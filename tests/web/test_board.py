@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
+from codex_tracking.web.api.endpoints import rates_added
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.board import board_of
 from codex_tracking.web.dashboard.chart import chart_of
@@ -203,6 +205,41 @@ def test_days_are_written_without_repeating_the_year() -> None:
 def test_values_have_names_in_the_readers_language(language: str, dimension: str, value: str, name: str) -> None:
     with translation.override(language):
         assert labels.name_of(dimension, value) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (lambda: numbers.percent(0.4084), "41%"),
+        (lambda: numbers.percent(120 / 1206), "10%"),
+        (lambda: numbers.percent(0.285), "29%"),
+        (lambda: numbers.percent(0.29), "29%"),
+        (lambda: numbers.percent(0.57), "57%"),
+        (lambda: numbers.percent(0.0615, 1), "6.2%"),
+        (lambda: numbers.percent(0.025), "3%"),
+        (lambda: numbers.percent(0.9951), "100%"),
+        (lambda: numbers.ratio(1.005), "1.01"),
+        (lambda: numbers.ratio(2.999), "3.00"),
+        (lambda: numbers.whole(2.5), "3"),
+        (lambda: numbers.compact(12_960), "13k"),
+        (lambda: numbers.compact(1_250_000), "1.3M"),
+        (lambda: numbers.duration(2.5), "3s"),
+        (lambda: numbers.duration(59.5), "1m 0s"),
+    ],
+)
+def test_numbers_are_rounded_half_up(text: Callable[[], str], expected: str) -> None:
+    assert text() == expected
+
+
+@pytest.mark.parametrize("points", range(-99, 200))
+def test_a_change_keeps_all_its_points(points: int) -> None:
+    sign = "" if not points else "+" if points > 0 else "−"
+    assert change_of(1000.0 + 10 * points, 1000.0)[0] == f"{sign}{abs(points)}%"
+
+
+def test_rates_of_the_api_are_rounded_half_up() -> None:
+    found = rates_added(Summary(views=33, visits=32, engaged=31, seconds=1))
+    assert (found["views_per_visit"], found["bounce_rate"], found["duration"]) == (1.0313, 0.0313, 0.0313)
 
 
 @pytest.mark.parametrize(

@@ -308,11 +308,11 @@ def test_the_command_makes_lists_and_revokes(capsys: pytest.CaptureFixture[str])
     assert url.startswith("https://example.com/cabinet/tracking/share/")
     assert Client().get(url.removeprefix("https://example.com")).status_code == 302
     call_command("tracking_share")
-    assert "Board  open until" in capsys.readouterr().out
+    assert "Board  valid until" in capsys.readouterr().out
     call_command("tracking_share", f"--revoke={ShareLink.objects.get().pk}")
     capsys.readouterr()
     call_command("tracking_share")
-    assert "Board  closed" in capsys.readouterr().out
+    assert "Board  revoked" in capsys.readouterr().out
     with pytest.raises(CommandError, match="No valid link"):
         call_command("tracking_share", "--revoke=99999")
     with pytest.raises(CommandError, match="days must be 1 to 366"):

@@ -188,7 +188,7 @@ async def test_a_card_whose_provider_failed_says_so_and_the_rest_stands(async_cl
     await staff(async_client)
     await seen()
     text = await page(async_client)
-    assert "This card could not be filled." in text
+    assert "This card could not be loaded." in text
     assert 'id="ct-part-pages"' in text
 
 

@@ -1,38 +1,68 @@
-"""``manage.py import_access_log FILE``: count what a web server's log tells of the time before."""
+"""``manage.py import_access_log FILE ...``: count the traffic that web servers' logs have."""
 
 from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import date as Date
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from codex_tracking.access_log.directives import DirectiveParser
 from codex_tracking.access_log.file import LogFile
-from codex_tracking.access_log.importer import Importer, begin_of
+from codex_tracking.access_log.formats import unreadable
+from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
-from codex_tracking.access_log.report import Report
+from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import forget_salts
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.2
+NAMES_SHOWN = 10
 
 DESCRIPTION = """\
-Count the page views of access logs: nginx and Apache (combined), or JSON lines; plain, .gz, or - for standard input.
+Count the page views of access logs by the rules of live requests.
 
-Lines go through the same rules as live requests. A log is known by its first bytes, so importing it again, also
-renamed or compressed, adds only what is new in it, and an import that was ended goes on where it was. Days that the
-site counted itself, and today, are left out. Lines should be in the order of time; several logs are sorted by their
-first. Where a log does not tell the content type, paths that end like files (.css, .png, .json, ...) are no pages."""
+Formats: combined, vhost_combined and common of Apache and nginx, with the prefixes of syslog, Docker and Kubernetes;
+JSON lines of nginx, Caddy, Traefik, Envoy, Cloudflare, Google Cloud, ECS and the usual log shippers; W3C extended
+(IIS, CloudFront); AWS load balancers. For others, --format takes nginx's or Apache's own directives. Files may be
+compressed with gzip, bzip2, xz or Zstandard; - is standard input.
+
+Several logs are read as one in the order of time, so give the logs of all servers in one command. A log is known by
+its first lines: importing it again, also grown, renamed, compressed or anonymised, adds only the lines that are new.
+Left out, and taken by a later import that may: days that the site counted itself, today, lines of other hosts. Where
+a log has no content type, paths that end like files (.css, .png, .json, ...) are no pages."""
+
+
+def day(text: str) -> Date:
+    """Return an option's ISO date."""
+    try:
+        return Date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected an ISO date such as 2026-01-31, not {text!r}") from None
+
+
+def log_format(text: str) -> str:
+    """Return an option's format."""
+    try:
+        # argparse asks about the default, too.
+        if text:
+            DirectiveParser(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
 
 
 class Command(BaseCommand):
-    """Import access logs, one after the other."""
+    """Import access logs."""
 
     help = DESCRIPTION
 
@@ -44,13 +74,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE", help="An access log; - reads standard input.")
-        parser.add_argument("--dry-run", action="store_true", help="Only say what would be counted.")
+        parser.add_argument("--dry-run", action="store_true", help="Report what would be counted; write nothing.")
         parser.add_argument(
             "--host",
             action="append",
             default=[],
-            help="A host of this site besides ALLOWED_HOSTS; links from there are no source. May be repeated.",
+            help="A host of this site besides ALLOWED_HOSTS: lines of other hosts are left out, and links from these "
+            "are no source. May be repeated.",
         )
+        parser.add_argument(
+            "--format",
+            type=log_format,
+            default="",
+            help="The lines' format, as in nginx's log_format or Apache's LogFormat: "
+            """'$remote_addr [$time_local] "$request" $status "$http_user_agent"'.""",
+        )
+        parser.add_argument("--since", type=day, metavar="DATE", help="Leave out days before this ISO date.")
+        parser.add_argument("--until", type=day, metavar="DATE", help="Leave out days after this ISO date.")
         parser.add_argument(
             "--overlap",
             action="store_true",
@@ -58,41 +98,61 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._shown = options["verbosity"] > 0
         if not options["host"] and not [host for host in settings.ALLOWED_HOSTS if host != "*"]:
-            self.stderr.write("ALLOWED_HOSTS names no host: give --host, or links within the site count as referrals.")
-        forget_salts()
+            self._say("ALLOWED_HOSTS names no host: give --host, or links within the site count as referrals.")
+        if not options["dry_run"]:
+            forget_salts()
         bar = Bar(options["verbosity"])
         importer = Importer(
             get_tracking_settings(),
             hosts=options["host"],
+            directives=options["format"],
+            since=options["since"],
+            until=options["until"],
             overlap=options["overlap"],
             dry_run=options["dry_run"],
             progress=bar.show,
         )
-        for name in in_order(options["files"]):
-            self._import(importer, bar, name)
+        with ExitStack() as stack:
+            logs = [self._opened(stack, name) for name in options["files"]]
+            reports = self._imported(importer, logs, bar)
+            for log, report in zip(logs, reports, strict=True):
+                self._say(*report_lines(log.name, report))
+            self._say(*total_lines(importer.totals, reports, bar.seconds, importer.dry_run))
+            problems = [
+                problem for log, report in zip(logs, reports, strict=True) if (problem := _problem(log, report))
+            ]
+        if problems:
+            raise CommandError("\n".join(problems))
 
-    def _import(self, importer: Importer, bar: Bar, name: str) -> None:
-        bar.begin()
+    def _say(self, *lines: str) -> None:
+        if self._shown:
+            self.stdout.write("\n".join(lines))
+
+    def _opened(self, stack: ExitStack, name: str) -> LogFile:
         try:
-            with LogFile(name) as log:
-                report = importer.run(log)
+            return stack.enter_context(LogFile(name))
         except OSError as error:
             raise CommandError(f"{name}: {error.strerror or error}") from error
+
+    def _imported(self, importer: Importer, logs: list[LogFile], bar: Bar) -> list[Report]:
+        again = "What was counted is kept; run the command again to go on."
+        bar.begin()
+        try:
+            return importer.run(logs)
         except BusyError as error:
-            raise CommandError(f"{name}: another process is importing this log.") from error
+            raise CommandError("Another process is importing one of these logs. Wait until it has ended.") from error
         except Error as error:
-            again = "Run the command again to go on."
-            raise CommandError(f"{name}: the database is away ({type(error).__name__}). {again}") from error
+            raise CommandError(f"The database failed ({type(error).__name__}). {again}") from error
+        except KeyboardInterrupt as error:
+            raise CommandError(f"Stopped. {again}", returncode=130) from error
         finally:
             bar.end()
-        self.stdout.write("\n".join(lines_of(name, report, bar.seconds, importer.dry_run)))
-        if report.problem:
-            raise CommandError(f"{name}: {report.problem}")
 
 
 class Bar:
-    """A line on standard error that shows how far a log is, where a person looks on.
+    """A progress bar on standard error, drawn on a terminal.
 
     Args:
         verbosity: 0 shows nothing.
@@ -109,7 +169,7 @@ class Bar:
         return time.monotonic() - self._begun
 
     def begin(self) -> None:
-        """Begin a log."""
+        """Start the clock."""
         self._begun = time.monotonic()
 
     def show(self, log: LogFile, report: Report) -> None:
@@ -117,8 +177,7 @@ class Bar:
         if not self._shown or time.monotonic() < self._drawn + REDRAW_SECONDS:
             return
         self._drawn = time.monotonic()
-        filled = round(log.done * BAR_WIDTH)
-        share = f"[{'#' * filled:.<{BAR_WIDTH}}] {log.done:4.0%} " if log.done else ""
+        share = f"[{'#' * round(log.done * BAR_WIDTH):.<{BAR_WIDTH}}] {log.done:4.0%} "
         rate = report.lines / max(0.001, self.seconds)
         sys.stderr.write(f"\r{log.name}: {share}{report.lines:,} lines, {rate:,.0f} a second\x1b[K")
         sys.stderr.flush()
@@ -130,40 +189,54 @@ class Bar:
             self._drawn = 0.0
 
 
-def in_order(names: list[str]) -> list[str]:
-    """Return logs by the time of their first line; as given when one is standard input, which can be read but once."""
-    if len(names) == 1 or "-" in names:
-        return names
-    begins: dict[str, float] = {}
-    for name in names:
-        try:
-            with LogFile(name) as log:
-                begins[name] = begin_of(log)
-        except OSError as error:
-            raise CommandError(f"{name}: {error.strerror or error}") from error
-    return sorted(begins, key=lambda name: begins[name])
+def _problem(log: LogFile, report: Report) -> str:
+    """Return the reason why a log was not read as a whole; empty when it was."""
+    if report.problem:
+        return f"{log.name}: {report.problem}"
+    if report.malformed and not report.readable and not report.before:
+        return f"{log.name}: {unreadable(log.head.decode('utf-8', 'replace'))}"
+    return ""
 
 
-def lines_of(name: str, report: Report, seconds: float, dry_run: bool) -> list[str]:
-    """Return a report in words."""
-    views, days = report.views.total(), sorted(report.views)
-    span = f" from {days[0]} to {days[-1]}" if days else ""
-    counted = "would be counted" if dry_run else "counted"
-    rate = f"{report.lines / max(0.001, seconds):,.0f} lines a second"
-    lines = [
-        f"[codex-tracking] {name}: {report.lines} lines in {seconds:.1f} s, {rate}",
-        f"  {views} page views{span} {counted}, {report.errors} errors beside them",
-        f"  no page views: {in_words(report.excluded)}",
-    ]
+def report_lines(name: str, report: Report) -> list[str]:
+    """Return one log's report in words."""
+    lines = [f"[codex-tracking] {name}: {report.lines} lines"]
     if report.before:
         lines.append(f"  {report.before} lines were imported before")
-    if report.counted_already:
-        left, span = report.counted_already.total(), ", ".join(sorted(report.counted_already)[:10])
-        lines.append(f"  {left} lines left out, because the site counts these days itself: {span}; see --overlap")
+    if report.counted_by_site:
+        days = first_of(sorted(report.counted_by_site))
+        left = report.counted_by_site.total()
+        lines.append(f"  {left} lines left out, because the site counts these days itself: {days}; see --overlap")
+    if report.other_hosts:
+        hosts = first_of(host for host, _ in report.other_hosts.most_common())
+        left = report.other_hosts.total()
+        lines.append(f"  {left} lines left out, because they are of other hosts: {hosts}; see --host")
+    if report.outside:
+        lines.append(f"  {report.outside} lines left out by --since and --until")
     if report.malformed:
         lines.append(f"  {report.malformed} malformed lines; the first:")
         lines += [f"    line {number}: {problem}" for number, problem in report.first_malformed]
-    return lines
+    return lines + [f"  {warning}" for warning in report.warnings()]
+
+
+def total_lines(totals: Totals, reports: list[Report], seconds: float, dry_run: bool) -> list[str]:
+    """Return the counters of all logs in words."""
+    views, days = totals.views.total(), sorted(totals.views)
+    span = f" from {days[0]} to {days[-1]}" if days else ""
+    counted = "would be counted" if dry_run else "counted"
+    lines = sum(report.lines for report in reports)
+    return [
+        f"[codex-tracking] {views} page views{span} {counted}, and {totals.errors} errors",
+        f"  no page views: {in_words(totals.excluded)}",
+        f"  {lines} lines in {seconds:.1f} s, {lines / max(0.001, seconds):,.0f} lines a second",
+    ]
+
+
+def first_of(names: Iterable[str]) -> str:
+    """Return the first names on one line."""
+    known = list(names)
+    more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
+    return ", ".join(known[:NAMES_SHOWN]) + more
 
 
 def in_words(counts: Counter[str]) -> str:

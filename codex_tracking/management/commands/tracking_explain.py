@@ -1,4 +1,4 @@
-"""``manage.py tracking_explain URL``: whether a request would count, why not, and as what."""
+"""``manage.py tracking_explain URL``: the verdict on a request, its reason and its counters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from codex_tracking.hits.text import normalise
 from codex_tracking.hits.visitors import client_address
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 
-BROWSER = {
+BROWSER_HEADERS = {
     "User-Agent": (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
         "Chrome/143.0.0.0 Safari/537.36"
@@ -32,7 +32,7 @@ BROWSER = {
     "Sec-Fetch-Dest": "document",
     "Sec-Fetch-Mode": "navigate",
 }
-"""What a browser sends when somebody opens a page."""
+"""The headers that a browser sends with a navigation."""
 
 ADDRESS = "203.0.113.7"
 
@@ -90,7 +90,7 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
         CommandError: a header is none.
     """
     parts = urlsplit(options["url"])
-    headers = {"Host": parts.netloc or "localhost", **BROWSER}
+    headers = {"Host": parts.netloc or "localhost", **BROWSER_HEADERS}
     for text in options["header"]:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
@@ -112,7 +112,12 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
 
 def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSettings) -> list[str]:
     """Return the verdict and everything that it rests on, in words."""
-    crawler = bot(request.META.get("HTTP_USER_AGENT", ""), settings)
+    crawler = bot(
+        request.META.get("HTTP_USER_AGENT", ""),
+        settings,
+        request.META.get("HTTP_SEC_CH_UA", ""),
+        request.META.get("HTTP_SIGNATURE_AGENT", ""),
+    )
     reason = reason_of(hit, crawler, settings)
     lines = ["Counts            yes, as a page view" if reason is None else f"Counts            no: {reason}"]
     if reason is not None:
@@ -148,7 +153,7 @@ def reason_of(hit: Hit | None, crawler: str | None, settings: TrackingSettings) 
 
 
 def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
-    """Return what a page view is counted under, as the pipeline itself does it."""
+    """Return the values of a page view's counters, from the aggregator itself."""
     aggregator = Aggregator(settings, minutes=False)
     aggregator.add(hit)
     fields = [split(field) for day in aggregator.counted().values() for field in day.counts]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
-from django.contrib.auth.models import AbstractBaseUser
 from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
@@ -31,7 +31,7 @@ def allowed_user(session_key: str) -> str:
     return str(user.pk)
 
 
-def _password_unchanged(user: AbstractBaseUser, noted: str) -> bool:
+def _password_unchanged(user: Any, noted: str) -> bool:
     if not hasattr(user, "get_session_auth_hash"):
         return True
     known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]

@@ -18,16 +18,19 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 
-from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.counters.fields import DIMENSIONS, Dimension
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.web.access import links
+
+if TYPE_CHECKING:
+    # Importing models of an app that is not installed fails.
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 VIEW = "codex_tracking.view_pageview"
 SHARE = "codex_tracking.add_sharelink"
@@ -39,7 +42,7 @@ COOKIE = "codex_tracking_share"
 INTERNAL = frozenset({"minute", "view", "error", "error_referrer", "event_value", "bot", "excluded", "ledger"})
 """Dimensions of the site's operation, and free text that may contain names; share links do not show them."""
 
-User = AbstractBaseUser | AnonymousUser
+User: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Viewer:
         return self.kind == "link"
 
     @cached_property
-    def dimensions(self) -> tuple[str, ...]:
+    def dimensions(self) -> tuple[Dimension, ...]:
         """The dimensions that they may see, in the order of ``DIMENSIONS``."""
         return tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
 
@@ -80,11 +83,20 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
     token = bearer(request)
     if token is not None:
         return Viewer("token") if good_token(token) else None
-    # Templates and context processors of the project read `user`, and would load it a second time.
-    request.user = user = await request.auser()
-    if user.is_authenticated and await sync_to_async(may_see)(user):
+    user = await user_of(request)
+    if user is not None and user.is_authenticated and await sync_to_async(may_see)(user):
         return Viewer("user", user)
     return await guest(request.COOKIES.get(COOKIE, ""))
+
+
+async def user_of(request: HttpRequest) -> User | None:
+    """Return the request's user, and set ``request.user``; None where the project has no authentication middleware."""
+    load = getattr(request, "auser", None)
+    if load is None:
+        return None
+    # Templates and context processors of the project read `user`, and would load it a second time.
+    request.user = await load()
+    return request.user
 
 
 def may_see(user: User) -> bool:

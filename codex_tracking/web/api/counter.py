@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.reading import in_database
+from codex_tracking.web.access.switches import public_address
 from codex_tracking.web.api.parameters import PAGE, read_parameters
 from codex_tracking.web.query import QueryError
 
@@ -71,6 +72,7 @@ SVG = (
 )
 
 
+@public_address(SECONDS)
 @require_safe
 async def counter_json(request: HttpRequest) -> HttpResponse:
     """Answer ``{"path": "/", "views": 5}``; any site may read it."""
@@ -82,9 +84,10 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
     except Error:
         return JsonResponse({"error": "The database is not available.", "expected": "a retry later"}, status=503)
     answer["Access-Control-Allow-Origin"] = "*"
-    return _public(answer)
+    return answer
 
 
+@public_address(SECONDS)
 @require_safe
 async def counter_svg(request: HttpRequest) -> HttpResponse:
     """Answer a badge such as "5 views"."""
@@ -99,7 +102,7 @@ async def counter_svg(request: HttpRequest) -> HttpResponse:
     svg = format_html(SVG, text=text, width=WIDTH * len(text) + 12, height=HEIGHT)
     answer = HttpResponse(svg, content_type="image/svg+xml")
     answer["Content-Security-Policy"] = "default-src 'none'"
-    return _public(answer)
+    return answer
 
 
 def _path(request: HttpRequest) -> str:
@@ -136,10 +139,3 @@ def stored_views(path: str) -> int:
         return 0
     rows = PageView.objects.using(database()).filter(path=path).order_by()
     return int(rows.aggregate(views=Sum("views"))["views"] or 0)
-
-
-def _public(response: HttpResponse) -> HttpResponse:
-    response["Cache-Control"] = f"public, max-age={SECONDS}"
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return response

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
+from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -20,8 +21,9 @@ from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.ranking import Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import bucket_of, series_of
-from codex_tracking.stats.summary import BY_HOUR, Summary, days_of, previous_summary_of, summary_of, total
+from codex_tracking.stats.summary import BY_HOUR, Summary, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, openapi, parameters, tables
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.query import QueryError
@@ -40,7 +42,7 @@ async def answer_summary(call: Call) -> dict[str, Any]:
     found = await read(days_in(period, before), look)
     own, other = found.value
     answer = call.about(found.live) | {"summary": rates_added(own)}
-    if before is not None:
+    if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
     return answer
 
@@ -48,7 +50,12 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 def rates_added(found: Summary) -> dict[str, int | float]:
     """Return a summary with its rates."""
     rates = {name: getattr(found, name) for name in ("views_per_visit", "bounce_rate", "duration")}
-    return asdict(found) | {name: round(rate, 4) for name, rate in rates.items()}
+    return asdict(found) | {name: _plain(rate) for name, rate in rates.items()}
+
+
+def _plain(value: float) -> int | float:
+    """Return a figure with at most four decimals; counts stay whole numbers."""
+    return value if isinstance(value, int) else float(rounded(value, 4))
 
 
 async def answer_series(call: Call) -> dict[str, Any]:
@@ -66,7 +73,7 @@ async def answer_series(call: Call) -> dict[str, Any]:
     found = await read(days_in(query.period, before), look)
     points, *other = found.value
     answer = call.about(found.live) | {"metric": metric, "step": query.step, "points": points}
-    if before is not None:
+    if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"points": other[0]}
     return answer
 
@@ -77,10 +84,11 @@ def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> li
         points = _named(series_of(metric, period, step, deltas, uniques))
         # Two days have 48 points; the last 24 hours end with the current one.
         return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.rolling else points
-    buckets: dict[str, list[Summary]] = {}
-    for day, summary in days_of(period, deltas, uniques).figures.items():
-        buckets.setdefault(bucket_of(Date.fromisoformat(day), step, period), []).append(summary)
-    return _named({bucket: round(getattr(total(days), metric), 4) for bucket, days in buckets.items()})
+    buckets: dict[str, Summary] = {}
+    for day, summary in daily_summaries(period, deltas, uniques).figures.items():
+        bucket = bucket_of(Date.fromisoformat(day), step, period)
+        buckets[bucket] = buckets.get(bucket, Summary()) + summary
+    return _named({bucket: _plain(getattr(figures, metric)) for bucket, figures in buckets.items()})
 
 
 def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -104,13 +112,13 @@ async def answer_breakdown(call: Call) -> dict[str, Any]:
     return call.about(found.live) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
 
 
-def _require_order(order: Order, dimension: str) -> None:
+def _require_order(order: Order, dimension: Dimension) -> None:
     known = orders_of(dimension)
     if order not in known:
         raise QueryError("order", f"one of {', '.join(known)}", order)
 
 
-def _row(figure: Figure, dimension: str) -> dict[str, Any]:
+def _row(figure: Figure, dimension: Dimension) -> dict[str, Any]:
     return {"value": figure.value, "views": figure.views, secondary_of(dimension): figure.secondary}
 
 
@@ -158,7 +166,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
     if table not in allowed:
         raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
     if table not in ("days", "hours"):
-        _require_order(call.values["order"], table)
+        _require_order(call.values["order"], dimension_of(table))
     options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
     if "path" in call.values:
         if table != "page_source":

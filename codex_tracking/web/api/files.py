@@ -71,7 +71,7 @@ async def spooled(days: list[str], look: TableReader, kind: str) -> IO[bytes]:
     spools = Spools()
     file: IO[bytes] | None = None
     try:
-        file = cast(IO[bytes], (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value)
+        file = (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value
         return file
     finally:
         # A read that a flush interrupted was repeated, and left a file each time.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import astuple, fields
 from typing import Any
 
+from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import secondary_of
 from codex_tracking.stats.series import series_of
-from codex_tracking.stats.summary import days_of
+from codex_tracking.stats.summary import Summary, daily_summaries
 
 TableRow = tuple[str | int, ...]
 TableReader = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[TableRow]]]
@@ -23,7 +25,7 @@ PAIRS = {
 """Dimensions whose values have two parts with a tab between -> names of the parts."""
 
 
-def dimension_table(dimension: str, period: Period, **options: Any) -> TableReader:
+def dimension_table(dimension: Dimension, period: Period, **options: Any) -> TableReader:
     """Return the reader of a dimension's table; ``options`` are those of ``figures_of``."""
     names = PAIRS.get(dimension, (dimension,))
 
@@ -55,9 +57,9 @@ def day_table(period: Period) -> TableReader:
     """Return the reader of the table of days."""
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
-        days = days_of(period, deltas, uniques).figures
-        names = ("views", "visitors", "visits", "engaged", "seconds")
-        return ("day", *names), ((day, *(getattr(days[day], name) for name in names)) for day in period.days)
+        days = daily_summaries(period, deltas, uniques).figures
+        names = tuple(field.name for field in fields(Summary))
+        return ("day", *names), ((day, *astuple(days[day])) for day in period.days)
 
     return look
 
@@ -66,4 +68,4 @@ def reader_of(table: str, period: Period, **options: Any) -> TableReader:
     """Return the reader of a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
     if table == "days":
         return day_table(period)
-    return hour_table(period) if table == "hours" else dimension_table(table, period, **options)
+    return hour_table(period) if table == "hours" else dimension_table(dimension_of(table), period, **options)

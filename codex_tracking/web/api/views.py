@@ -8,14 +8,14 @@ from typing import Any
 from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.csrf import csrf_exempt
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access import headers
-from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, viewer_of
+from codex_tracking.web.access.switches import private_address
+from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, user_of, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.api.parameters import PERIOD, read_parameters
 from codex_tracking.web.query import QueryError, read_query
@@ -39,8 +39,7 @@ def view_of(endpoint: Endpoint) -> Any:
             logger.error("The API cannot read the database: %s", type(error).__name__)
             return headers.private(_error(503, "The database is not available.", "a retry later"), viewer)
 
-    # No endpoint changes data. Without this, a POST would get 403 for a missing CSRF token instead of 405.
-    return csrf_exempt(view)
+    return private_address(view)
 
 
 async def _answer(
@@ -76,7 +75,8 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
 
 
 async def _refused(request: HttpRequest) -> JsonResponse:
-    if bearer(request) is None and (await request.auser()).is_authenticated:
+    user = await user_of(request) if bearer(request) is None else None
+    if user is not None and user.is_authenticated:
         return _error(403, "Permission denied.", f"a staff member, or a user with the permission {VIEW}")
     response = _error(
         401, "Authentication required.", "a staff session, or Authorization: Bearer with one of api_tokens"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import quote, urlencode
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.periods import NAMED, Period
 from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
 
@@ -47,7 +48,7 @@ def page_url(path: str, query: Query, root: str) -> str:
     return f"{root}page/{query_string(query, path=path)}"
 
 
-def details_url(dimension: str, query: Query, root: str) -> str:
+def details_url(dimension: Dimension, query: Query, root: str) -> str:
     """Return the address of a dimension's whole table."""
     return f"{root}details/{quote(dimension)}/{query_string(query)}"
 
@@ -65,7 +66,7 @@ def with_days(query: Query, period: Period) -> Query:
     return replace(query, name="custom", period=period)
 
 
-def with_tab(query: Query, card: str, tab: str) -> Query:
+def with_tab(query: Query, card: str, tab: Dimension) -> Query:
     """Return the query with another tab of one card."""
     return replace(query, tabs={**query.tabs, card: tab})
 

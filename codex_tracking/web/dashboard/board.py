@@ -10,6 +10,7 @@ from typing import Any
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
@@ -42,7 +43,7 @@ class Board:
     """The newest minutes; None on a page's own dashboard."""
 
 
-def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[str]) -> Board:
+def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[Dimension]) -> Board:
     """Return the dashboard's board.
 
     Args:
@@ -72,7 +73,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
     )
 
 
-def card_of(figures: Overview, dimension: str) -> Card:
+def card_of(figures: Overview, dimension: Dimension) -> Card:
     """Return one card's figures; shares of pages are of all views."""
     card = figures.cards[dimension]
     return replace(card, total=figures.summary.views) if dimension == "path" else card

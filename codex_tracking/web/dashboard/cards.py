@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
@@ -15,10 +16,10 @@ from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 ROWS = 10
 """Rows of a card."""
 
-NAMED = frozenset({"country", "language", "channel", "device", "excluded"})
+NAMED: frozenset[Dimension] = frozenset({"country", "language", "channel", "device", "excluded"})
 """Dimensions whose few values have translated names, by which they are searched and sorted."""
 
-UNITS = {
+UNITS: dict[Dimension, tuple[str, str]] = {
     "path": ("views", "visitors"),
     "entry": ("entries", ""),
     "channel": ("visits", ""),
@@ -33,7 +34,7 @@ UNITS = {
 }
 """Dimension -> names of its measured and its secondary count; views and visits by default."""
 
-PAGES = frozenset({"path", "entry"})
+PAGES: frozenset[Dimension] = frozenset({"path", "entry"})
 """Dimensions whose values are pages with a dashboard of their own."""
 
 
@@ -58,7 +59,7 @@ class CardView:
 
     name: str
     title: str
-    dimension: str
+    dimension: Dimension
     heading: str
     unit: str
     rows: tuple[ValueRow, ...]
@@ -69,18 +70,20 @@ class CardView:
     more: bool
 
 
-def units(dimension: str) -> tuple[str, str]:
+def units(dimension: Dimension) -> tuple[str, str]:
     """Return the names of the measured and the secondary count; the second is empty when there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
-def measured(dimension: str, figure: Figure) -> int:
+def measured(dimension: Dimension, figure: Figure) -> int:
     """Return the measured count of a value: visits for dimensions in ``BY_VISITS``, views for others."""
     return figure.secondary if dimension in BY_VISITS else figure.views
 
 
-def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query, root: str) -> tuple[ValueRow, ...]:
+def rows_of(
+    dimension: Dimension, figures: Sequence[Figure], total: int, query: Query, root: str
+) -> tuple[ValueRow, ...]:
     """Return figures as rows.
 
     Args:
@@ -104,7 +107,7 @@ def rows_of(dimension: str, figures: Sequence[Figure], total: int, query: Query,
     )
 
 
-def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[str]) -> CardView:
+def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[Dimension]) -> CardView:
     """Return a card with the tab that the query chooses.
 
     Args:
@@ -144,7 +147,9 @@ def sources_of_page(found: Page, query: Query, root: str) -> CardView:
     )
 
 
-def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequence[str]) -> tuple[Link, ...]:
+def _tabs(
+    name: str, dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]
+) -> tuple[Link, ...]:
     offered = [each for each in TABS[name] if each in dimensions and each not in CAMPAIGNS[1:]]
     if len(offered) < 2:
         return ()
@@ -159,7 +164,7 @@ def _tabs(name: str, dimension: str, query: Query, root: str, dimensions: Sequen
     )
 
 
-def _subtabs(name: str, dimension: str, query: Query, root: str) -> tuple[Link, ...]:
+def _subtabs(name: str, dimension: Dimension, query: Query, root: str) -> tuple[Link, ...]:
     if dimension not in CAMPAIGNS:
         return ()
     return tuple(

@@ -1,4 +1,4 @@
-"""Access to the dashboard's views: viewers pass, all others get the login page or 403."""
+"""Access to the dashboard's pages: viewers pass, all others get the login page, or a page with the reason."""
 
 from __future__ import annotations
 
@@ -6,55 +6,104 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from codex_tracking.web.access import headers
+from codex_tracking.web.access import headers, links
 from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import Viewer, viewer_of
+from codex_tracking.web.access.switches import private_address
+from codex_tracking.web.access.viewer import COOKIE, bearer, user_of, viewer_of
+from codex_tracking.web.dashboard import refusals
+from codex_tracking.web.dashboard.refusals import Refusal, refuse
 
 logger = logging.getLogger(__name__)
 
 Page = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 
-def for_viewers(view: Page) -> Page:
-    """Pass the viewer to a view; redirect visitors to the login page, and answer 403 to all others.
+def dashboard_page(view: Page) -> Any:
+    """Return a view whose refusals, and whose answer without the database (503), are pages of the dashboard."""
 
-    Answers 503 when the database is not available.
-    """
-
-    @require_safe
     @wraps(view)
-    async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
-        viewer: Viewer | None = None
+    async def explained(request: HttpRequest, **arguments: Any) -> HttpResponse:
         try:
-            viewer = await viewer_of(request)
-            response = await _refused(request) if viewer is None else await view(request, viewer, **arguments)
+            response = await view(request, **arguments)
+        except PermissionDenied:
+            response = await refuse(refusals.FORBIDDEN)
+        except Http404:
+            response = await refuse(refusals.UNKNOWN)
         except DatabaseError:
             logger.exception("The dashboard cannot read the database; it answered 503.")
             response = await sync_to_async(_unavailable)()
-        return protect(headers.private(response, viewer))
+        if not response.has_header("Cache-Control"):
+            headers.private(response, None)
+        return protect(response)
+
+    return private_address(explained)
+
+
+def for_viewers(view: Page) -> Any:
+    """Pass the viewer to a view; send visitors to the login page, and tell all others why they see nothing."""
+
+    @dashboard_page
+    @require_safe
+    @wraps(view)
+    async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
+        viewer = await viewer_of(request)
+        if viewer is None or viewer.kind == "token":
+            return await refused(request)
+        return headers.private(await view(request, viewer, **arguments), viewer)
 
     return guarded
 
 
-async def _refused(request: HttpRequest) -> HttpResponse:
-    user = await request.auser()
+async def refused(request: HttpRequest, back: str = "") -> HttpResponse:
+    """Answer a request without access: the login page to visitors, to others 403, or 410 for a closed link.
+
+    Args:
+        back: the address after the login; the request's when empty.
+    """
+    if bearer(request) is not None:
+        return await refuse(refusals.TOKEN)
+    user = await user_of(request)
+    if user is not None and not user.is_anonymous:
+        return await refuse(refusals.FORBIDDEN)
+    closed = await _closed_link(request)
+    if closed is not None:
+        return await refuse(closed)
+    if user is None:
+        return await refuse(refusals.NO_LOGIN)
     # The script would put the login page into a card of the page that it is on.
-    if not user.is_anonymous or request.headers.get("X-Requested-With") == "XMLHttpRequest":
-        raise PermissionDenied
-    return redirect_to_login(request.get_full_path(), login_url())
+    if request.headers.get("X-Requested-With") == "XMLHttpRequest":
+        return await refuse(refusals.FORBIDDEN)
+    return to_login(back or request.get_full_path())
+
+
+async def _closed_link(request: HttpRequest) -> Refusal | None:
+    """Return why the opened share link no longer gives access; None without one."""
+    token = request.COOKIES.get(COOKIE, "")
+    link = await sync_to_async(links.find)(token) if token else None
+    return None if link is None else refusals.of_link(link, timezone.now())
+
+
+def to_login(back: str) -> HttpResponse:
+    """Redirect to the login page, and from there back to an address of ours."""
+    # Not ``redirect_to_login``, whose module needs the models of django.contrib.auth.
+    url = login_url()
+    begin, _, fragment = url.partition("#")
+    query = f"{'&' if '?' in begin else '?'}{REDIRECT_FIELD_NAME}={quote(back, safe='/')}"
+    return HttpResponseRedirect(begin + query + (f"#{fragment}" if fragment else ""))
 
 
 def login_url() -> str:

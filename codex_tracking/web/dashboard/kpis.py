@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from codex_tracking.stats.pages import Page
+from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Summary
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import page_url, query_string
@@ -72,8 +73,7 @@ def change_of(value: float | None, before: float | None) -> tuple[str, str]:
     """Return a change such as ``+12%`` with its direction (``up``, ``down``, ``same``); empty without ``before``."""
     if value is None or not before:
         return "", "same"
-    change = value / before - 1
-    shown = round(change * 100)
+    shown = rounded((value / before - 1) * 100)
     if not shown:
         return numbers.percent(0), "same"
     sign = "+" if shown > 0 else "−"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.overview import HOURLY, Overview, Shape, overview_of
+from codex_tracking.stats.overview import Overview, Shape, overview_of
 from codex_tracking.stats.pages import Page, page_of, previous_page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.reading import in_database, read
 from codex_tracking.stats.series import series_of
-from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.summary import BY_HOUR, Summary
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS
@@ -61,11 +61,11 @@ async def load_overview(query: Query, now: datetime) -> Overview:
         figures = overview_of(shape, deltas, uniques)
         if two_days is None:
             return figures
-        hours: Hours = {name: series_of(name, two_days, "hour", deltas, uniques) for name in HOURLY}
+        hours: Hours = {name: series_of(name, two_days, "hour", deltas, uniques) for name in BY_HOUR}
         return last_hours(figures, query, hours, now)
 
     found = await read(list(dict.fromkeys([*shape.days, *days_in(two_days)])), look)
-    return replace(cast(Overview, found.value), live=found.live)
+    return replace(found.value, live=found.live)
 
 
 def last_hours(figures: Overview, query: Query, hours: Hours, now: datetime) -> Overview:
@@ -107,4 +107,4 @@ async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
         earlier = previous_page_of(path, period, before, deltas, now)
         return found, earlier, series, series_of(metric, before, query.step, deltas, uniques, path)
 
-    return cast(PageFigures, (await read(days_in(period, before), look)).value)
+    return (await read(days_in(period, before), look)).value

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from codex_tracking.stats.rounding import rounded
 
-def whole(value: float | None) -> str:
+
+def whole(value: float | Decimal | None) -> str:
     """Return a whole number with thousands separators; a dash for None."""
-    return "–" if value is None else number_format(round(value), use_l10n=True, force_grouping=True)
+    return "–" if value is None else number_format(rounded(value), use_l10n=True, force_grouping=True)
 
 
 def compact(value: float) -> str:
     """Return a whole number in few characters, such as ``12k``, for a chart's axis."""
     for power, text in ((1_000_000, _("%(number)sM")), (1_000, _("%(number)sk"))):
         if value >= 10 * power or (value >= power and power > 1_000):
-            number = value / power
+            number = rounded(value / power, 1)
             return text % {"number": number_format(number, 0 if number == int(number) else 1, use_l10n=True)}
     return whole(value)
 
 
 def ratio(value: float | None) -> str:
     """Return a number with two decimals; a dash for None."""
-    return "–" if value is None else number_format(value, 2, use_l10n=True, force_grouping=True)
+    return "–" if value is None else number_format(rounded(value, 2), 2, use_l10n=True, force_grouping=True)
 
 
-def percent(value: float | None, decimals: int = 0) -> str:
+def percent(value: float | Decimal | None, decimals: int = 0) -> str:
     """Return a share, 0 to 1, as a percentage; a dash for None."""
     if value is None:
         return "–"
+    points = rounded(rounded(value, 12) * 100, decimals)
     # Translators: a percentage; many languages put a no-break space before the sign.
-    return pgettext("percentage", "%(number)s%%") % {"number": number_format(value * 100, decimals, use_l10n=True)}
+    return pgettext("percentage", "%(number)s%%") % {"number": number_format(points, decimals, use_l10n=True)}
 
 
 def duration(value: float | None) -> str:
     """Return seconds as the two largest of hours, minutes and seconds; a dash for None."""
     if value is None:
         return "–"
-    minutes, seconds = divmod(round(value), 60)
+    minutes, seconds = divmod(int(rounded(value)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return _("%(hours)dh %(minutes)dm") % {"hours": hours, "minutes": minutes}

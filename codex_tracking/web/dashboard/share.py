@@ -6,40 +6,36 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from codex_tracking.models import ShareLink
 from codex_tracking.web.access import headers, links
-from codex_tracking.web.access.headers import protect
-from codex_tracking.web.access.viewer import COOKIE, Viewer, bearer, viewer_of
-from codex_tracking.web.dashboard import layout
-from codex_tracking.web.dashboard.guard import login_url
-
-PLAIN = "text/plain; charset=utf-8"
+from codex_tracking.web.access.viewer import COOKIE, Viewer, viewer_of
+from codex_tracking.web.dashboard import layout, refusals
+from codex_tracking.web.dashboard.guard import dashboard_page, refused
+from codex_tracking.web.dashboard.refusals import refuse
 
 
+@dashboard_page
 @require_GET
-async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
+async def open_link(request: HttpRequest, token: str) -> HttpResponse:
     """Set the cookie of a share link, and redirect to the dashboard; changes nothing on the server.
 
     Answers 410 to a link that is no longer open, and 404 to an unknown one.
     """
     link = await sync_to_async(links.find)(token)
     if link is None:
-        return headers.private(HttpResponseNotFound(_("Unknown link."), content_type=PLAIN), None)
+        return await refuse(refusals.UNKNOWN_LINK)
     now = timezone.now()
-    if links.state_of(link, now) != "open":
-        text = _("This link has expired or was revoked. Please ask for a new one.")
-        return headers.private(HttpResponse(text, status=410, content_type=PLAIN), None)
+    closed = refusals.of_link(link, now)
+    if closed is not None:
+        return await refuse(closed)
     dashboard = reverse("codex_tracking:analytics")
     response = redirect(dashboard)
     response.set_cookie(
@@ -54,14 +50,15 @@ async def open_link(request: HttpRequest, token: str) -> HttpResponseBase:
     return headers.private(response, None)
 
 
-@csrf_protect
+@dashboard_page
 @require_http_methods(["GET", "HEAD", "POST"])
-async def share_links(request: HttpRequest) -> HttpResponseBase:
+@csrf_protect
+async def share_links(request: HttpRequest) -> HttpResponse:
     """List the links; create one by POST with ``name`` and ``days``."""
-    viewer = await _user(request)
-    if viewer is None:
-        return redirect_to_login(request.get_full_path(), login_url())
-    return protect(headers.private(await sync_to_async(_share_links)(request, viewer), viewer))
+    viewer = await viewer_of(request)
+    if viewer is None or viewer.kind != "user":
+        return await _refused(request, viewer)
+    return headers.private(await sync_to_async(_share_links)(request, viewer), viewer)
 
 
 def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
@@ -98,31 +95,24 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
     return layout.render_page(request, viewer, "codex_tracking/share_links.html", context, status)
 
 
-@csrf_protect
+@dashboard_page
 @require_POST
-async def revoke_link(request: HttpRequest, primary_key: int) -> HttpResponseBase:
+@csrf_protect
+async def revoke_link(request: HttpRequest, primary_key: int) -> HttpResponse:
     """Revoke a link."""
-    viewer = await _user(request)
-    if viewer is None:
-        return redirect_to_login(reverse("codex_tracking:share-links"), login_url())
+    viewer = await viewer_of(request)
+    if viewer is None or viewer.kind != "user":
+        return await _refused(request, viewer)
     if not await sync_to_async(lambda: viewer.may_revoke)():
         raise PermissionDenied
     await sync_to_async(links.revoke)(primary_key)
     return headers.private(redirect("codex_tracking:share-links"), viewer)
 
 
-async def _user(request: HttpRequest) -> Viewer | None:
-    """Return the logged-in user as a viewer, or None for visitors.
-
-    Raises:
-        PermissionDenied: a token, a share link, or a user without access.
-    """
-    viewer = await viewer_of(request)
-    if viewer is not None and viewer.kind == "user":
-        return viewer
-    if viewer is None and bearer(request) is None and (await request.auser()).is_anonymous:
-        return None
-    raise PermissionDenied
+async def _refused(request: HttpRequest, viewer: Viewer | None) -> HttpResponse:
+    if viewer is not None and viewer.is_guest:
+        raise PermissionDenied
+    return await refused(request, back=reverse("codex_tracking:share-links"))
 
 
 def address_of(request: HttpRequest, link: ShareLink) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import quote
 
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -43,7 +44,7 @@ class Column:
 class Table:
     """One page of a table."""
 
-    dimension: str
+    dimension: Dimension
     title: str
     columns: tuple[Column, ...]
     rows: tuple[ValueRow, ...]
@@ -66,7 +67,7 @@ class Table:
 
 
 async def read_table(
-    dimension: str, query: Query, params: Mapping[str, str], root: str, dimensions: Sequence[str]
+    dimension: Dimension, query: Query, params: Mapping[str, str], root: str, dimensions: Sequence[Dimension]
 ) -> Table:
     """Return one page of a dimension's table.
 
@@ -112,8 +113,8 @@ async def read_table(
     )
 
 
-def _tabs(dimension: str, query: Query, root: str, dimensions: Sequence[str]) -> tuple[Link, ...]:
-    card: Sequence[str] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
+def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]) -> tuple[Link, ...]:
+    card: Sequence[Dimension] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
     together = [each for each in card if each in dimensions]
     if len(together) < 2:
         return ()
@@ -129,13 +130,15 @@ def _number(text: str) -> int:
     return int(text)
 
 
-async def _figures(dimension: str, query: Query, order: Order, search: str, number: int) -> tuple[list[Figure], int]:
+async def _figures(
+    dimension: Dimension, query: Query, order: Order, search: str, number: int
+) -> tuple[list[Figure], int]:
     """Return a page's figures plus one when there is a next page, and the total for the shares (0 for none)."""
     period, offset = query.period, (number - 1) * SIZE
     if dimension in NAMED:
         # The database does not know the translated names that are searched and sorted.
         read_all = await read(period.days, lambda deltas, _: breakdown_of(dimension, period, deltas, FEW))
-        every: list[Figure] = read_all.value
+        every = read_all.value
         total = sum(measured(dimension, figure) for figure in every)
         wanted = search.casefold()
         found = [figure for figure in every if wanted in labels.name_of(dimension, figure.value).casefold()]
@@ -153,10 +156,10 @@ async def _figures(dimension: str, query: Query, order: Order, search: str, numb
         summary = summary_of(period, deltas, uniques)
         return figures, summary.views if dimension == "path" else summary.visits
 
-    return cast("tuple[list[Figure], int]", (await read(period.days, look)).value)
+    return (await read(period.days, look)).value
 
 
-def _columns(dimension: str, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
+def _columns(dimension: Dimension, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
     count, secondary = units(dimension)

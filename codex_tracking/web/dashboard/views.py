@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from codex_tracking.counters.days import site_now
+from codex_tracking.counters.fields import dimension_of
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
@@ -69,7 +70,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
     root = place_of(viewer).root
     try:
         query = await query_of(request.GET.dict(), viewer)
-        table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
+        table = await read_table(dimension_of(dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
     context = {"table": table, "menu": menu_of(query, None), "exports": _exports(query, table)}

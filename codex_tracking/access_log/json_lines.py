@@ -1,0 +1,144 @@
+"""JSON lines, by the names in ``fields``; the shape of a line is worked out once for all lines with the same keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from codex_tracking.access_log.addresses import HOST, address_of
+from codex_tracking.access_log.fields import (
+    HEADERS,
+    MEANINGS,
+    NAMES,
+    NOT_TAKEN,
+    PREFIXES,
+    TEXT,
+    WEAK_HOST,
+    Meaning,
+    plain,
+)
+from codex_tracking.access_log.line import Line, line_of
+
+Path = tuple[str, ...]
+"""Keys that lead to a field, the outermost first."""
+NESTED_LIMIT = 3
+"""Lines within lines: Kubernetes' shippers wrap Docker's JSON, which wraps the server's line."""
+
+
+class Shape(NamedTuple):
+    """The fields that lines with the same keys may have."""
+
+    fields: tuple[tuple[Meaning, tuple[Path, ...]], ...]
+    headers: tuple[tuple[str, str], ...]
+    """Key of a header, and its name in ``request.META``."""
+    header_objects: tuple[Path, ...]
+    texts: tuple[Path, ...]
+
+
+def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
+    """Return a JSON line taken apart.
+
+    Args:
+        text: the line.
+        parse: reads a text line that a field of this one holds.
+        depth: how many lines this one is within.
+
+    Raises:
+        ValueError: it is no request; the message holds nothing of the line.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(raw, dict):
+        raise ValueError("not JSON")
+    shape = _shape(tuple(raw))
+    fields: dict[str, str] = {}
+    for meaning, paths in shape.fields:
+        for path in paths:
+            value = _at(raw, path)
+            # Logstash's patterns keep the quotes of the combined format.
+            text = "" if value is None else str(value).strip('"')
+            if text and text != "-":
+                fields[meaning] = text
+                break
+    if "status" not in fields:
+        whole = next((value for path in shape.texts if isinstance(value := _at(raw, path), str) and value), "").strip()
+        if whole.startswith("{") and depth < NESTED_LIMIT:
+            return parse_json(whole, parse, depth + 1)
+        if whole and not whole.startswith("{"):
+            return parse(whole)
+    _tell_host_from_client(raw, fields)
+    fields.setdefault("agent", "")
+    return line_of(fields)._replace(headers=_headers(raw, shape))
+
+
+def _tell_host_from_client(raw: dict[str, Any], fields: dict[str, str]) -> None:
+    """Take ``host`` for what it is: the site's host, the client (Apache's name for it) or the machine."""
+    if "address" not in fields and address_of(str(raw.get("host", ""))):
+        fields["address"], fields["host"] = str(raw["host"]), ""
+    host = fields.get("host", "")
+    if host and not HOST.fullmatch(host) and not address_of(host) and any(raw.get(name) == host for name in WEAK_HOST):
+        fields["host"] = ""
+
+
+@lru_cache(maxsize=512)
+def _shape(keys: tuple[str, ...]) -> Shape:
+    known: dict[str, str] = {}
+    for key in keys:
+        known.setdefault(plain(key), key)
+
+    def path_of(name: str) -> Path | None:
+        """Return the path of a name, whether its dots are in a key (``url.path``) or between keys."""
+        if plain(name) in known:
+            return (known[plain(name)],)
+        outer, dot, rest = name.partition(".")
+        return (known[plain(outer)], *rest.split(".")) if dot and plain(outer) in known else None
+
+    def paths_of(names: tuple[str, ...]) -> tuple[Path, ...]:
+        return tuple(path for name in names if (path := path_of(name)))
+
+    headers = []
+    for key in keys:
+        prefix = next((prefix for prefix in PREFIXES if plain(key).startswith(prefix)), "")
+        name = "HTTP_" + plain(key).removeprefix(prefix).upper()
+        # Traefik's request_Sec-Fetch-Dest is a header, nginx's request_method is none.
+        is_header = prefix and (prefix != "request_" or key[len(prefix) :][:1].isupper())
+        if is_header and name not in NOT_TAKEN:
+            headers.append((key, name))
+    fields = tuple((meaning, paths_of(tuple(NAMES[meaning].split()))) for meaning in MEANINGS)
+    return Shape(fields, tuple(headers), paths_of(HEADERS), paths_of(TEXT))
+
+
+def _at(raw: Any, path: Path) -> Any:
+    """Return the value at a path, None where there is none; the first of a list, as Caddy keeps headers."""
+    for key in path:
+        if not isinstance(raw, dict):
+            return None
+        found = raw.get(key)
+        if found is None and key != path[0]:
+            found = next((raw[name] for name in raw if plain(name) == plain(key)), None)
+        raw = found
+    if isinstance(raw, list):
+        raw = raw[0] if raw else None
+    return None if isinstance(raw, dict | bool) else raw
+
+
+def _headers(raw: dict[str, Any], shape: Shape) -> dict[str, str]:
+    """Return request headers by their names in ``request.META``."""
+    found: dict[str, str] = {}
+    for key, name in shape.headers:
+        if isinstance(value := raw[key], str) and value not in ("", "-"):
+            found[name] = value
+    for path in shape.header_objects:
+        nested: Any = raw
+        for key in path:
+            nested = nested.get(key) if isinstance(nested, dict) else None
+        for key, value in nested.items() if isinstance(nested, dict) else ():
+            name = "HTTP_" + plain(key).upper()
+            value = value[0] if isinstance(value, list) and value else value
+            if isinstance(value, str) and name not in NOT_TAKEN:
+                found[name] = value
+    return found

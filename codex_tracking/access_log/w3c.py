@@ -1,0 +1,80 @@
+"""W3C extended log files, whose ``#Fields`` line names the fields: IIS, CloudFront, NetScaler.
+
+Formats: https://www.w3.org/TR/WD-logfile.html,
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from codex_tracking.access_log.fields import Meaning
+from codex_tracking.access_log.line import Line, line_of
+
+FIELDS: dict[str, Meaning] = {
+    "c-ip": "address",
+    "cs-method": "method",
+    "cs-uri": "target",
+    "cs-uri-stem": "target",
+    "cs-uri-query": "query",
+    "sc-status": "status",
+    "cs(referer)": "referrer",
+    "cs(referrer)": "referrer",
+    "cs(user-agent)": "agent",
+    "cs-host": "host",
+    "cs(host)": "host",
+    "x-host-header": "host",
+    "sc-content-type": "content_type",
+    "sc(content-type)": "content_type",
+    "cs(content-type)": "content_type",
+    "x-forwarded-for": "forwarded",
+    "cs(x-forwarded-for)": "forwarded",
+    "cs(accept-language)": "language",
+}
+"""Name of a field, in small letters -> what it tells; of several with one meaning the last has the word."""
+SPACED = ("agent", "referrer", "content_type")
+"""Fields in which spaces are written in another way."""
+
+
+class W3CParser:
+    """Reads lines after the last ``#Fields`` line.
+
+    Args:
+        fields: names of the fields, as the log's beginning has them.
+    """
+
+    def __init__(self, fields: str) -> None:
+        self._name_fields(fields)
+
+    def _name_fields(self, fields: str) -> None:
+        self._names = fields.lower().replace("\t", " ").split()
+
+    def __call__(self, text: str) -> Line | None:
+        """Return a line taken apart; None for one that begins with ``#``.
+
+        Raises:
+            ValueError: it has other fields; the message holds nothing of the line.
+        """
+        if text.startswith("#"):
+            # IIS writes the heading again when its service starts, perhaps with other fields.
+            if text.startswith("#Fields:"):
+                self._name_fields(text.removeprefix("#Fields:"))
+            return None
+        tabs = "\t" in text
+        values = text.split("\t") if tabs else text.split()
+        if len(values) != len(self._names):
+            raise ValueError("not as many values as the #Fields line has names")
+        raw = dict(zip(self._names, values, strict=True))
+        # The standard has UTC; so have IIS and CloudFront.
+        found = {"time": f"{raw.get('date', '')} {raw.get('time', '')}"}
+        for name, meaning in FIELDS.items():
+            value = raw.get(name, "-")
+            if value != "-":
+                found[meaning] = self._spaced(value, tabs) if meaning in SPACED else value
+        if "cs(user-agent)" in raw:
+            found.setdefault("agent", "")
+        return line_of(found)
+
+    def _spaced(self, value: str, tabs: bool) -> str:
+        """CloudFront writes a space as %20, IIS as +."""
+        return unquote(value, errors="replace") if tabs or "%20" in value else value.replace("+", " ")
