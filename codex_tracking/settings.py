@@ -287,7 +287,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 def broken_rule(name: str, value: Any) -> Rule | None:
     """Return the first rule that a value of ``CODEX_TRACKING[name]`` breaks; None when the value is good."""
-    rules = RULES.get(name, (KINDS[FIELDS[name].type],))
+    rules = RULES.get(name) or (KINDS[FIELDS[name].type],)
     return next((rule for rule in rules if not rule.accepts(value)), None)
 
 

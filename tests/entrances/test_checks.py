@@ -305,7 +305,7 @@ def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPat
     [
         "redis+sentinel://host:26379",
         "redis+sentinel://host:26379/master/x",
-        "redis://host:6379/0?socket_timeout=abc",
+        "redis://host:6379/0?health_check_interval=abc",
         "redis://host:6379/0?no_such_option=1",
     ],
 )
