@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
@@ -36,9 +35,6 @@ ANSWERS_ALONE = (
 
 LOGIN_APPS = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
 """Apps that a login needs."""
-
-OLDEST_REDIS = (6, 2)
-"""The oldest supported Redis; every Valkey is newer."""
 
 ENOUGH_VIEWS = 100
 """Views of two days below which ``check_traffic`` draws no conclusion."""
@@ -311,7 +307,7 @@ def check_lists(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     if site_today() - built <= STALE_AFTER:
         return []
     message = f"The lists of bots, sites and spam are from {built}: newer bots are counted as people."
-    return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W020")]
+    return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W022")]
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:
@@ -320,41 +316,3 @@ def _recent_traffic() -> tuple[int, dict[str, int]]:
     views = DayTotals.objects.using(alias).filter(date__gte=since).aggregate(n=Sum("views"))["n"] or 0
     rows = Breakdown.objects.using(alias).filter(date__gte=since, dimension="ledger")
     return views, dict(rows.order_by().values_list("value").annotate(n=Sum("views")))
-
-
-@register(Tags.database, deploy=True)
-def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check Redis' version and eviction policy; runs with ``check --deploy --database default``."""
-    if get_tracking_settings().embedded or database() not in (databases or ()):
-        return []
-    from codex_tracking.store.client import STORE_ERRORS
-    from codex_tracking.sync import eviction_policy, store_version
-
-    try:
-        policy, version = eviction_policy(), store_version()
-    except STORE_ERRORS as error:
-        message = f"Redis is not available: {type(error).__name__}."
-        hint = "Check CODEX_TRACKING['redis_url']. Until Redis is back, views are kept in memory."
-        return [Caution(message, hint=hint, id="codex_tracking.W009")]
-    return [*_evicting(policy), *_outdated(version)]
-
-
-def _evicting(policy: str) -> list[CheckMessage]:
-    if not policy.startswith("allkeys-"):
-        return []
-    return [
-        Caution(
-            f"Redis' maxmemory-policy is {policy}: with full memory it evicts counters that no flush has written.",
-            hint="Use noeviction or a volatile- policy, and another Redis instance for the cache.",
-            id="codex_tracking.W010",
-        )
-    ]
-
-
-def _outdated(version: str) -> list[CheckMessage]:
-    numbers = re.findall(r"\d+", version)[:2]
-    # Some managed servers hide their version.
-    if len(numbers) < 2 or (int(numbers[0]), int(numbers[1])) >= OLDEST_REDIS:
-        return []
-    message = f"Redis {version} is not supported; the oldest supported version is {'.'.join(map(str, OLDEST_REDIS))}."
-    return [Caution(message, hint="Use Redis 6.2 or newer, or Valkey.", id="codex_tracking.W011")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import connections
 
 EMBEDDED = "memory://"
 """The URL of the in-process store."""
@@ -135,37 +133,6 @@ def force(**values: Any) -> None:
     get_tracking_settings.cache_clear()
 
 
-_database_names: dict[str, Any] = {}
-_isolation: bool | None = None
-
-
-def remember_databases() -> None:
-    """Note the names of the project's databases, before a test runner replaces them."""
-    _database_names.update({alias: entry["NAME"] for alias, entry in connections.settings.items()})
-
-
-def isolate(answer: bool | None = None) -> bool | None:
-    """Answer for ``isolated`` until the next call, None for its own finding; return the answer before. For tests."""
-    global _isolation
-    before, _isolation = _isolation, answer
-    return before
-
-
-def isolated() -> bool:
-    """Return whether a project's tests run here, so that nothing of ours may reach a Redis, or a database by itself.
-
-    That is while Django's test environment is set up, as all test runners do, and while a test database takes the
-    place of the project's own, as in the server of ``testserver``.
-    """
-    if _isolation is not None:
-        return _isolation
-    # Not imported: a server that has not loaded it is in no test environment.
-    utils = sys.modules.get("django.test.utils")
-    if utils is not None and hasattr(utils._TestState, "saved_data"):
-        return True
-    return any(connections.settings[alias]["NAME"] != name for alias, name in _database_names.items())
-
-
 def raw_settings() -> dict[str, Any]:
     """Return the project's dictionaries, unchecked and merged: the legacy one, then ``CODEX_TRACKING``."""
     raw: dict[str, Any] = {}
@@ -215,12 +182,19 @@ class Rule:
     """Where the default is no remedy."""
 
 
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+def _is_count(value: Any, least: int, most: int = 2**31 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 86_400
+def _counts(least: int, most: int) -> tuple[Rule, ...]:
+    return (Rule(f"a whole number from {least} to {most}", lambda value: _is_count(value, least, most)),)
+
+
+def _seconds(most: int) -> tuple[Rule, ...]:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+
+    return (Rule(f"seconds above 0, {most} at most", accepts),)
 
 
 def _are_texts(value: Any) -> bool:
@@ -251,11 +225,8 @@ def _are_sites(value: Any) -> bool:
 
 TEXT = Rule("a string", lambda value: isinstance(value, str))
 TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
-FROM_ZERO = Rule("a whole number from 0", lambda value: _is_count(value, 0))
-
 KINDS: dict[Any, Rule] = {
     "bool": Rule("True or False", lambda value: isinstance(value, bool)),
-    "float": Rule("seconds above 0 and below 86400", _is_seconds),
     "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
     "str": TEXT,
     "tuple[str, ...]": TEXTS,
@@ -300,15 +271,23 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         ),
     ),
-    "trusted_proxies": (FROM_ZERO,),
-    "retention_days": (FROM_ZERO,),
+    "push_interval": _seconds(3_600),
+    "flush_interval": _seconds(3_600),
+    "shutdown_timeout": _seconds(600),
+    # Longer than two days, a visitor of one day could be told on the day after tomorrow.
+    "ttl_seconds": _counts(1, 172_800),
+    "max_paths_per_day": _counts(1, 10_000_000),
+    "trusted_proxies": _counts(0, 100),
+    # Dates begin with the year 1.
+    "analytics_days": _counts(1, 36_500),
+    "retention_days": _counts(0, 36_500),
 }
 """Key -> its rules, checked in this order."""
 
 
 def broken_rule(name: str, value: Any) -> Rule | None:
     """Return the first rule that a value of ``CODEX_TRACKING[name]`` breaks; None when the value is good."""
-    rules = RULES.get(name, (KINDS[FIELDS[name].type],))
+    rules = RULES.get(name) or (KINDS[FIELDS[name].type],)
     return next((rule for rule in rules if not rule.accepts(value)), None)
 
 

@@ -22,6 +22,8 @@ flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 
 eviction_policy: Callable[[], str] = blocking(status.eviction_policy)
 store_version: Callable[[], str] = blocking(status.store_version)
+store_refusal: Callable[[], str] = blocking(status.store_refusal)
+store_site: Callable[[str], str] = blocking(status.store_site)
 tracking_status: Callable[[], status.Status] = blocking(status.tracking_status)
 
 

@@ -11,8 +11,9 @@ from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Reason
 from codex_tracking.hits.text import normalise
+from codex_tracking.isolation import isolate
 from codex_tracking.pipeline.runner import get_runner, reset_runner
-from codex_tracking.settings import EMBEDDED, force, isolate
+from codex_tracking.settings import EMBEDDED, force
 
 BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

@@ -17,6 +17,11 @@ FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 
 def store_failed(error: Exception) -> None:
     """Log the first failure of an outage of Redis."""
+    from codex_tracking.store.client import StoreBusyError
+
+    # A machine without time for us is no outage; the next push may find some.
+    if isinstance(error, StoreBusyError):
+        return
     if not ledger.failing_since:
         ledger.failing_since = time.time()
         logger.error("views wait in memory: %s: %s", type(error).__name__, error, exc_info=is_unexpected(error))

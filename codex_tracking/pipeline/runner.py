@@ -7,14 +7,17 @@ import atexit
 import logging
 import os
 import threading
+import time
 from functools import cached_property
 
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.isolation import isolated
 from codex_tracking.pipeline.drain import drain_at_exit
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.tasks import TaskRun
 from codex_tracking.pipeline.threads import DatabaseThread, OwnLoop, threads_are_greenlets
-from codex_tracking.settings import get_tracking_settings, isolated
+from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ class Runner:
             if threads_are_greenlets():
                 if not self._refused:
                     self._refused = True
+                    ledger.failing_since = time.time()
                     logger.error(
                         "nothing can be counted under gevent or eventlet, where no thread has a loop of its own"
                     )

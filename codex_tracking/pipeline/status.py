@@ -16,8 +16,9 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.freshness import lists_date
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store.client import STORE_ERRORS
+from codex_tracking.store.client import REFUSALS, STORE_ERRORS
 from codex_tracking.store.loops import get_store
+from codex_tracking.store.protocol import Store
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class StoreStatus:
     oldest_unflushed: float = 0.0
     """Time of the oldest of them, seconds since the epoch; 0 when there is none."""
     error: str = ""
+    """Name of the error that keeps this store from being read, or from taking counters."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Status:
     left_out: dict[str, int]
     """Today's ledger, as far as it is flushed: dropped counters by reason, and failures."""
     process: dict[str, int]
-    """Ledger of this process since its start."""
+    """Ledger of this process since its start; ``failing_seconds`` while its pushes fail."""
     oldest_unpushed: float
     """Time of the oldest hit in this process's memory, seconds since the epoch; 0 when none waits."""
     lists_date: str
@@ -61,10 +63,11 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """Whether Redis and the database answer, and nothing has waited for longer than three flushes."""
+        """Whether Redis takes counters, the database answers, and nothing has waited for three flushes or longer."""
         waited = time.time() - self.store.oldest_unflushed if self.store.oldest_unflushed else 0.0
         in_time = waited < max(60.0, 3 * get_tracking_settings().flush_interval)
-        return self.store.reachable and self.database_reachable and in_time
+        pushing = self.store.reachable and not self.store.error and not self.process.get("failing_seconds")
+        return pushing and self.database_reachable and in_time
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
@@ -90,10 +93,18 @@ async def tracking_status() -> Status:
         views,
         excluded,
         left_out,
-        ledger.snapshot(),
+        process_counts(),
         get_buffer().oldest(),
         lists_date().isoformat(),
     )
+
+
+def process_counts() -> dict[str, int]:
+    """Return the ledger of this process, with the seconds for which its pushes have failed."""
+    counts = ledger.snapshot()
+    if ledger.failing_since:
+        counts["failing_seconds"] = max(1, round(time.time() - ledger.failing_since))
+    return counts
 
 
 async def eviction_policy() -> str:
@@ -114,6 +125,28 @@ async def store_version() -> str:
     return await get_store().version()
 
 
+async def store_refusal() -> str:
+    """Return the name of the error with which Redis refuses a push; empty when it takes one.
+
+    Raises:
+        One of ``client.STORE_ERRORS``: Redis is away.
+    """
+    return await refusal_of(get_store())
+
+
+async def store_site(proposed: str) -> str:
+    """Return the site that uses the prefix in Redis: ``proposed`` when there was none.
+
+    Raises:
+        One of ``client.STORE_ERRORS``: Redis is away, or refuses writes.
+    """
+    try:
+        return await get_store().site(proposed)
+    except REFUSALS:
+        # Another message says it.
+        return proposed
+
+
 async def look_at_store() -> StoreStatus:
     """Return the state of Redis."""
     kind = "embedded" if get_tracking_settings().embedded else "redis"
@@ -124,11 +157,21 @@ async def look_at_store() -> StoreStatus:
         latency = (time.perf_counter() - begin) * 1000
         waiting = await store.waiting(accepted_days(site_today().isoformat()))
         holder, version = await store.lease_holder(), await store.version()
+        refusal = await refusal_of(store)
     except (*STORE_ERRORS, ValueError) as error:
         return StoreStatus(False, kind, error=type(error).__name__)
     unflushed = {day: sums.views for day, sums in waiting.items() if sums.views}
     oldest = float(min((sums.oldest for sums in waiting.values()), default=0))
-    return StoreStatus(True, kind, version, round(latency, 2), holder, unflushed, oldest)
+    return StoreStatus(True, kind, version, round(latency, 2), holder, unflushed, oldest, refusal)
+
+
+async def refusal_of(store: Store) -> str:
+    """Return the name of the error with which Redis refuses counters; empty when it takes them."""
+    try:
+        await store.probe()
+    except REFUSALS as error:
+        return type(error).__name__
+    return ""
 
 
 def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:

@@ -99,8 +99,10 @@ class TaskRun:
             await self._database.run(load)
             return both_ends(self._database)
         except (ImportError, ValueError) as error:
+            ledger.failing_since = time.time()
             logger.error("nothing can be counted: %s", error)
         except Exception:
+            ledger.failing_since = time.time()
             logger.exception("nothing can be counted")
         finally:
             self._loaded.set()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from codex_tracking.settings import EMBEDDED
@@ -26,6 +26,39 @@ SENTINEL_CONNECTIONS = 4
 """The same for a sentinel's master, whose pool fails instead of waiting when no connection is free."""
 
 
+WAIT_SECONDS = 3.0
+"""Longest wait for the loop's own connection, which other commands use; a busy machine may need more than one second.
+"""
+OWN_OPTIONS = {
+    *("connection_class", "decode_responses", "encoder_class", "encoding", "encoding_errors", "max_connections"),
+    *("parser_class", "protocol", "retry_on_error", "retry_on_timeout", "single_connection_client"),
+    *("socket_connect_timeout", "socket_timeout", "timeout"),
+}
+"""Options of a URL that other users of the same Redis may need, and that would change answers or bounds of ours."""
+
+
+class StoreBusyError(RedisConnectionError):
+    """Other commands of this event loop use its connection; Redis itself may be well."""
+
+
+class OneConnectionPool(redis_asyncio.BlockingConnectionPool):
+    """A pool that tells a busy connection from a Redis that is away."""
+
+    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the connection when it is free.
+
+        Raises:
+            StoreBusyError: it was not within ``WAIT_SECONDS``.
+            RedisConnectionError: Redis is away.
+        """
+        try:
+            return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        except RedisConnectionError as error:
+            if str(error) == "No connection available.":
+                raise StoreBusyError(str(error)) from error
+            raise
+
+
 class StoreUrlError(RedisError, ValueError):
     """The store's URL cannot be used; readers treat it like a store that is away."""
 
@@ -35,6 +68,9 @@ STORE_ERRORS = (RedisError, RedisClusterException, OSError, ImportError)
 
 AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
 """Those of them that mean that nobody answers."""
+
+REFUSALS = (ResponseError,)
+"""Those of them that mean that it answers, and refuses."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
@@ -65,12 +101,18 @@ def _client(url: str) -> Client:
         return _sentinel(url, limits, once)
     # Before redis-py 6 this list alone decided which errors are tried again, whatever the retry object says.
     limits["retry_on_error"] = [RedisConnectionError]
-    pool = redis_asyncio.BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=ANSWER_SECONDS, retry=once, **limits
+    pool = OneConnectionPool.from_url(
+        _without_own_options(url), max_connections=CONNECTIONS, timeout=WAIT_SECONDS, retry=once, **limits
     )
     # Made only for its errors: an unknown option would otherwise fail at the first command.
     pool.connection_class(**pool.connection_kwargs)
     return redis_asyncio.Redis.from_pool(pool)
+
+
+def _without_own_options(url: str) -> str:
+    parts = urlsplit(url)
+    options = [pair for pair in parts.query.split("&") if pair.partition("=")[0] not in OWN_OPTIONS]
+    return parts._replace(query="&".join(options)).geturl() if parts.query else url
 
 
 def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
@@ -83,7 +125,10 @@ def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
 
 
 def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
-    """Return a client for the master that the sentinels name: ``redis+sentinel://host:port,host:port/service/db``."""
+    """Return a client for the master that the sentinels name: ``redis+sentinel://host:port,host:port/service/db``.
+
+    The credentials are the master's; those of the sentinels are ``?sentinel_username=...&sentinel_password=...``.
+    """
     parts = urlsplit(url)
     credentials, _, hosts = parts.netloc.rpartition("@")
     service, _, db = parts.path.strip("/").partition("/")
@@ -93,7 +138,9 @@ def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
         )
     options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": SENTINEL_CONNECTIONS}
     watch: Any = redis_asyncio.Sentinel
-    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **limits})
+    query = dict(parse_qsl(parts.query))
+    login = {name: query[f"sentinel_{name}"] for name in ("username", "password") if query.get(f"sentinel_{name}")}
+    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **login, **limits})
     return sentinels.master_for(service, **options, **_login(credentials), **limits)
 
 

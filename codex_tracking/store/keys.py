@@ -28,6 +28,11 @@ def day_keys(prefix: str, day: str) -> DayKeys:
     return DayKeys(f"{tag}:live", f"{tag}:sealed", f"{tag}:u", f"{tag}:v", f"{tag}:now", f"{tag}:salt")
 
 
+def site_key(prefix: str) -> str:
+    """Return the key that names the site which uses the prefix."""
+    return f"{{{prefix}}}:site"
+
+
 def lease_key(prefix: str) -> str:
     """Return the key of the flush lease, which only saves duplicate work."""
     return f"{{{prefix}}}:lease"

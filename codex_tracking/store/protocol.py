@@ -18,7 +18,7 @@ from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
-from codex_tracking.store.keys import day_keys, lease_key
+from codex_tracking.store.keys import day_keys, lease_key, site_key
 from codex_tracking.store.sketch import add, sketch_of
 
 CHUNK_FIELDS = 1_000
@@ -27,6 +27,8 @@ VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
+SITE_SECONDS = 7 * 86_400
+"""How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
 NOW_SECONDS = 300
 """How long after their last view visitors count as present."""
 
@@ -105,6 +107,20 @@ class Store:
     async def ping(self) -> None:
         """Return when the store answers."""
         await self.client.ping()
+
+    async def probe(self) -> None:
+        """Return when Redis takes everything that a push and a flush send.
+
+        Raises:
+            redis.ResponseError: it does not: its memory is full, it is read only, or an ACL forbids a command or key.
+        """
+        if not self.settings.embedded:
+            await self._run("probe", list(day_keys(self.settings.key_prefix, "probe")[:5]), [])
+
+    async def site(self, proposed: str) -> str:
+        """Return the site that uses the prefix: the first that any process proposed in the last week."""
+        known: bytes = await self._run("site", [site_key(self.settings.key_prefix)], [proposed, SITE_SECONDS])
+        return known.decode("utf-8", "replace")
 
     async def join(self, day: str) -> str:
         """Return the day's generation; begin one when Redis knows none."""

@@ -78,10 +78,6 @@ async def test_a_damaged_sketch(raw: redis.Redis, process: Process, name: str) -
     assert await rows() == {"/a/": 1, "/b/": 1}
 
 
-def _names(raw: redis.Redis, key: str) -> list[bytes]:
-    return cast("list[bytes]", raw.hkeys(key))
-
-
 @pytest.mark.parametrize("database", ["default", "postgres"], indirect=True)
 @pytest.mark.parametrize("name", FIELDS)
 async def test_a_damaged_counter(raw: redis.Redis, process: Process, database: str, name: str) -> None:
@@ -116,7 +112,8 @@ async def test_a_damaged_header(raw: redis.Redis, process: Process, where: str, 
         await process.flusher.store.seal(today())
     key = getattr(keys(), where)
     if header == "#w":
-        header = next(name for name in map(bytes.decode, _names(raw, key)) if name.startswith("#w:"))
+        names = cast("list[bytes]", raw.hkeys(key))
+        header = next(name.decode() for name in names if name.startswith(b"#w:"))
     raw.hset(key, header, value)
     await get_store().waiting([today()])
     await TrackingSelector.daily_counts(today())

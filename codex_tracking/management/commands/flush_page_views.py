@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.sync import flush_page_views, flush_pending
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         except STORE_ERRORS as error:
             raise CommandError(f"Redis is not available, nothing was lost: {type(error).__name__}") from error
         except Error as error:
-            message = f"The database is not available, Redis keeps the views: {type(error).__name__}"
+            keeper = "nothing was lost" if get_tracking_settings().embedded else "Redis keeps the views"
+            message = f"The database is not available, {keeper}: {type(error).__name__}"
             raise CommandError(message) from error
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))
