@@ -57,7 +57,7 @@ PRIVATE = (
 PUBLIC = ("counter.svg?path=/", "counter.json?path=/")
 
 
-def switched_on(server: str, app_server: Sites) -> tuple[Site, dict[str, str]]:
+def switched_on(server: str, app_server: Sites) -> tuple[Site, dict[str, Any]]:
     """Start a site with every switch on; return it with the headers of a staff member."""
     middleware = list(SWITCHED_ON)
     settings: dict[str, Any] = {
@@ -111,7 +111,7 @@ def raw(site: Site, path: str, **headers: str) -> tuple[int, dict[str, str], byt
 @pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
 def test_a_site_with_every_switch_on(server: str, app_server: Sites) -> None:
     site, staff = switched_on(server, app_server)
-    clients = {
+    clients: dict[str, dict[str, Any]] = {
         "stranger": {},
         "staff": staff,
         "token": {"authorization": f"Bearer {TOKEN}"},
@@ -176,7 +176,7 @@ def test_exports_counters_and_links_with_every_switch_on(server: str, app_server
     assert site.get(ROOT + "health/", cookie=cookie).status == 403
 
 
-BARE = {
+BARE: dict[str, Any] = {
     "INSTALLED_APPS": ["codex_tracking"],
     "MIDDLEWARE": ["codex_tracking.middleware.PageTrackingMiddleware", "django.middleware.common.CommonMiddleware"],
     "ROOT_URLCONF": "tests.site.bare",
@@ -191,7 +191,7 @@ def test_a_site_without_apps_of_django_contrib(app_server: Sites) -> None:
     assert "codex_tracking.W020" in done.stderr
     assert "django.contrib.auth" in done.stderr
     assert "codex_tracking.W021" in done.stderr
-    token = {"authorization": f"Bearer {TOKEN}"}
+    token: dict[str, Any] = {"authorization": f"Bearer {TOKEN}"}
     for path in PRIVATE:
         for headers in ({}, token):
             answer = site.get(BARE_ROOT + path, **headers)
@@ -219,7 +219,7 @@ def test_check_runs_without_one_app(missing: str, app_server: Sites) -> None:
         gone.add("django.contrib.admin")
     if missing == "contenttypes":
         gone.add("django.contrib.auth")
-    settings = {
+    settings: dict[str, Any] = {
         "INSTALLED_APPS": [name for name in test_site.INSTALLED_APPS if name not in gone],
         "MIDDLEWARE": [name for name in test_site.MIDDLEWARE if not any(name.startswith(app + ".") for app in gone)],
         "ROOT_URLCONF": "tests.site.bare",

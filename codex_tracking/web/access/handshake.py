@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -12,7 +13,10 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
 
-from codex_tracking.web.access.viewer import User, may_see
+from codex_tracking.web.access.viewer import may_see
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 
 def allowed_user(session_key: str) -> str:
@@ -30,7 +34,7 @@ def allowed_user(session_key: str) -> str:
     return str(user.pk)
 
 
-def _password_unchanged(user: User, noted: str) -> bool:
+def _password_unchanged(user: AbstractBaseUser, noted: str) -> bool:
     if not hasattr(user, "get_session_auth_hash"):
         return True
     known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
