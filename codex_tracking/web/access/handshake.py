@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ from codex_tracking.web.access.viewer import may_see
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\\\s]+", re.ASCII | re.IGNORECASE)
+"""An origin: scheme, host and port, without user, path or query. Source: RFC 6454, section 6.2."""
 
 
 def allowed_user(session_key: str) -> str:
@@ -54,6 +59,8 @@ def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
     Source: RFC 6455, section 10.2.
     """
     origin = headers.get("origin", "")
+    if not ORIGIN.fullmatch(origin):
+        return False
     host = headers.get("host", "")
     if settings.USE_X_FORWARDED_HOST and "x-forwarded-host" in headers:
         host = headers["x-forwarded-host"]
