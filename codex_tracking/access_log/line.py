@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-EARLIEST_YEAR = 1990
-"""Before it there was no web."""
+EARLIEST_YEAR = 2000
+"""As ``web.query.EARLIEST``: no period of the dashboard begins before it."""
 EARLIEST = datetime(EARLIEST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LINE_LIMIT = 32_768
 """Characters of a line that are read; a longer one is no line of an access log."""
