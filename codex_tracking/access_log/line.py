@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from codex_tracking.access_log.addresses import client_address
 
-EARLIEST_YEAR = 1990
-"""Before it there was no web."""
+EARLIEST_YEAR = 2000
+"""As ``web.query.EARLIEST``: no period of the dashboard begins before it."""
 EARLIEST = datetime(EARLIEST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LINE_LIMIT = 32_768
 """Characters of a line that are read; a longer one is no line of an access log."""

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 from django.contrib import admin
-from django.test import Client
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from codex_tracking.admin import PageViewAdmin
@@ -81,3 +82,15 @@ def test_totals_and_breakdowns_are_only_shown(admin_client: Client, model: str) 
     page = admin_client.get(reverse(f"admin:codex_tracking_{model}_change", args=[key])).content.decode()
     assert 'name="_save"' not in page
     assert "deletelink" not in page
+
+
+def test_the_index_links_to_the_dashboard(admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    assert 'href="/cabinet/tracking/"' in page
+    assert "Analytics" in page
+
+
+def test_the_index_of_a_user_without_access_has_no_link(client: Client, rf: RequestFactory) -> None:
+    request = rf.get("/admin/")
+    request.user = User.objects.create(username="someone")
+    assert "/cabinet/tracking/" not in str(admin.site.get_app_list(request))

@@ -319,3 +319,10 @@ def test_a_url_that_no_client_takes_is_an_error_and_readers_take_redis_for_away(
 def test_good_urls_pass(settings: Settings, url: str) -> None:
     settings.CODEX_TRACKING = {"redis_url": url}
     assert not found("E007")
+
+
+@pytest.mark.django_db
+def test_a_time_zone_that_is_none_is_an_error_and_no_traceback(settings: Settings) -> None:
+    settings.TIME_ZONE = None
+    assert "TIME_ZONE" in one("E008").msg
+    run_checks(databases=["default"])

@@ -434,6 +434,13 @@ async def test_a_failing_look_is_told_once_and_tried_again(
         ("https://[", "example.com", False),
         ("https://example.com:x", "example.com", False),
         ("https://a b", "a b", False),
+        ("https://user@example.com", "example.com", False),
+        ("https://example.com/", "example.com", False),
+        ("https://example.com/path", "example.com", False),
+        ("https://example.com?query", "example.com", False),
+        ("https://evil.example/.wild.example", "example.com", False),
+        ("https://evil.example\\.wild.example", "example.com", False),
+        ("https://user@a.wild.example", "example.com", False),
     ],
 )
 def test_only_pages_of_the_same_host_get_in(settings: DjangoSettings, origin: str, host: str, good: bool) -> None:

@@ -203,6 +203,82 @@ def test_staff_stay_staff_behind_a_link(link: ShareLink) -> None:
     assert status(client, "api/status/") == 200
 
 
+# --- what a closed link says ---
+
+
+def test_closed_links_say_what_happened_and_what_to_do(link: ShareLink, tracking_settings: Settings) -> None:
+    guest = opened(link)
+    shared = guest.get(ROOT).content.decode()
+    assert "Shared with you by link, read only, until" in shared
+
+    def told() -> list[tuple[int, str]]:
+        """Return status and text of the link, and of the dashboard for the holder of its cookie."""
+        answers = [Client().get(address(link)), guest.get(ROOT), guest.get(ROOT + "fragment/chart/")]
+        return [(answer.status_code, answer.content.decode()) for answer in answers]
+
+    ShareLink.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    for status_code, text in told():
+        assert status_code == 410
+        assert "has expired" in text
+        assert "It was valid until" in text
+        assert "Ask the person who sent it" in text
+    links.revoke(link.pk)
+    for status_code, text in told():
+        assert status_code == 410
+        assert "was revoked" in text
+        assert "has expired" not in text
+    ShareLink.objects.update(expires_at=timezone.now() + timedelta(days=1), revoked_at=None)
+    tracking_settings(share_links=False)
+    assert [(status_code, "are disabled" in text) for status_code, text in told()] == [(410, True)] * 3
+    unknown = Client().get(f"{SHARE}nonsense/")
+    assert unknown.status_code == 404
+    assert "This share link does not exist" in unknown.content.decode()
+
+
+def test_revoking_asks_first(boss: Client, link: ShareLink) -> None:
+    page = boss.get(SHARE).content.decode()
+    form = page[page.index("<details") : page.index("</details>")]
+    assert "<summary" in form
+    assert "This cannot be undone." in form
+    assert f'action="{SHARE}{link.pk}/revoke/"' in form
+
+
+def test_refused_users_and_unknown_addresses_get_a_page(tracking_settings: Settings) -> None:
+    token = "a-token-of-the-settings-0123456789"
+    tracking_settings(api_tokens=[token])
+    user = Client()
+    user.force_login(User.objects.create(username="someone"))
+    by_token = Client(headers={"authorization": f"Bearer {token}"})
+    for client, path, status_code, text in (
+        (user, "", 403, "Ask an administrator"),
+        (user, "share/", 403, "Ask an administrator"),
+        (by_token, "", 403, "API tokens do not open this page"),
+        (by_token, "health/", 403, "API tokens do not open this page"),
+        (user, "nonsense/", 404, "Go to the dashboard"),
+        (user, "api/nonsense/", 404, '"error": "Unknown address."'),
+        (user, "api/breakdown/path/nonsense/", 404, '"error": "Unknown address."'),
+    ):
+        response = client.get(ROOT + path)
+        assert response.status_code == status_code, path
+        assert text in response.content.decode(), path
+        assert response["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("path", ["health", "api/summary", "details/path"])
+def test_a_missing_slash_is_appended(path: str, settings: DjangoSettings) -> None:
+    response = Client().get(f"{ROOT}{path}?period=7d")
+    assert (response.status_code, response["Location"]) == (301, f"{ROOT}{path}/?period=7d")
+    settings.APPEND_SLASH = False
+    assert Client().get(ROOT + path).status_code == 404
+
+
+@pytest.mark.urls("tests.site.rooted")
+def test_a_dashboard_at_the_root_leaves_other_addresses_to_the_project() -> None:
+    assert Client().get("/health/").status_code == 302
+    assert Client().get("/other/").status_code == 200
+    assert Client().get("/api/orders/").status_code == 200
+
+
 # --- making and revoking ---
 
 

@@ -393,6 +393,7 @@ async def test_a_page_of_an_unfinished_day_is_compared_with_as_much_of_the_day_b
     ("path", "link"),
     [
         ("/a b/", '<a href="/a%20b/"'),
+        ("/50%20off", '<a href="/50%2520off"'),
         ("//evil.example/", ""),
         ("/\\evil.example/", ""),
         ("javascript:alert(1)", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,9 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
 
 from codex_tracking.web.access.viewer import may_see
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\\\s]+", re.ASCII | re.IGNORECASE)
+"""An origin: scheme, host and port, without user, path or query. Source: RFC 6454, section 6.2."""
 
 
 def allowed_user(session_key: str) -> str:
@@ -51,6 +55,8 @@ def same_site(headers: Mapping[str, str], secure: bool = False) -> bool:
     Source: RFC 6455, section 10.2.
     """
     origin = headers.get("origin", "")
+    if not ORIGIN.fullmatch(origin):
+        return False
     host = headers.get("host", "")
     if settings.USE_X_FORWARDED_HOST and "x-forwarded-host" in headers:
         host = headers["x-forwarded-host"]

@@ -98,7 +98,7 @@ _DAY = {
     "maxLength": 10,
     # From EARLIEST on.
     "pattern": "^[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]$",
-    "x-expected": f"an ISO date such as 2026-01-31, from {EARLIEST.isoformat()}",
+    "x-expected": f"an ISO date such as 2026-01-31, a day from {EARLIEST.isoformat()}",
 }
 _PATH = {
     "type": "string",
