@@ -191,9 +191,6 @@ def _named(name: str, today: date, first: date | None) -> Period:
 def _custom(params: Mapping[str, str], today: date) -> Period:
     start = _day("start", params.get("start") or params.get("end") or today.isoformat())
     end = min(_day("end", params.get("end") or today.isoformat()), today)
-    if start > end and end <= today and params.get("start") and params.get("end"):
-        # Which field of a form is filled in first says nothing.
-        start, end = end, min(start, today)
     if start > end:
         raise QueryError("start", f"a day up to {end.isoformat()}", start.isoformat())
     if start < EARLIEST:

@@ -198,11 +198,7 @@ def test_every_answer_says_what_caches_and_browsers_may_do(everybody: dict[str, 
 
 def assert_guarded(answer: Any, what: tuple[str, str]) -> None:
     """Require the headers that keep an answer where it belongs."""
-<<<<<<< HEAD
-    headers, (address, _) = answer.headers, what
-=======
     headers, address = answer.headers, what[0]
->>>>>>> wt-w4
     assert headers["X-Content-Type-Options"] == "nosniff", what
     if address.removeprefix(ROOT) in PUBLIC:
         assert headers["Cache-Control"] == "public, max-age=60"

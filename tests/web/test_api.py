@@ -148,6 +148,10 @@ async def test_figures_join_database_and_live_counters(staff: AsyncClient, proce
     assert found["summary"]["bounce_rate"] == 0.5
     found = await answer(staff, "summary/?period=7d&compare=previous")
     assert found["summary"]["views"] == 15
+    # The first figures are those of yesterday.
+    assert "comparison" not in found
+    await stored("/old/", 4, back=20)
+    found = await answer(staff, "summary/?period=7d&compare=previous")
     assert found["comparison"]["period"] == {"start": day(13).isoformat(), "end": day(7).isoformat()}
     assert found["comparison"]["summary"]["views"] == 0
     rows = (await answer(staff, "breakdown/path/?period=today"))["rows"]
@@ -187,6 +191,7 @@ async def test_a_series_has_every_bucket_of_its_period(
 async def test_a_series_is_compared_bucket_by_bucket(staff: AsyncClient) -> None:
     await stored("/", 4)
     await stored("/", 3, back=7)
+    await stored("/", 1, back=14)
     found = await answer(staff, "series/?period=7d&compare=previous")
     assert [point["value"] for point in found["points"]] == [0, 0, 0, 0, 0, 0, 4]
     assert [point["value"] for point in found["comparison"]["points"]] == [0, 0, 0, 0, 0, 0, 3]
@@ -195,9 +200,9 @@ async def test_a_series_is_compared_bucket_by_bucket(staff: AsyncClient) -> None
 @pytest.mark.parametrize("compare", ["previous", "year"])
 @pytest.mark.parametrize("endpoint", ["summary", "series"])
 async def test_all_time_is_compared_with_nothing(staff: AsyncClient, endpoint: str, compare: str) -> None:
-    await stored("/", 3, back=40)
+    await stored("/", 3, back=400)
     found = await answer(staff, f"{endpoint}/?period=all&compare={compare}")
-    assert found["period"]["start"] == day(40).isoformat()
+    assert found["period"]["start"] == day(400).isoformat()
     assert "comparison" not in found
     assert "comparison" in await answer(staff, f"{endpoint}/?period=7d&compare={compare}")
 

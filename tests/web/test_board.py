@@ -223,6 +223,23 @@ def test_days_are_written_without_repeating_the_year() -> None:
 
 
 @pytest.mark.parametrize(
+    ("language", "days"),
+    [
+        ("en", "Nov 19 – Nov 25, 2026"),
+        ("en-gb", "Nov 19 – Nov 25, 2026"),
+        ("de", "19. Nov. – 25. Nov. 2026"),
+        ("fr", "19 nov. – 25 nov. 2026"),
+        ("es", "19 nov – 25 nov 2026"),
+        ("ru", "19 ноя – 25 ноя 2026"),
+        ("ja", "11月19日 – 2026年11月25日"),
+    ],
+)
+def test_days_are_written_in_the_readers_language(language: str, days: str) -> None:
+    with translation.override(language):
+        assert days_text(Period(date(2026, 11, 19), date(2026, 11, 25))) == days
+
+
+@pytest.mark.parametrize(
     ("language", "dimension", "value", "name"),
     [
         ("en", "country", "DE", "Germany"),

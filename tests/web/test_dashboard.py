@@ -322,6 +322,22 @@ async def test_the_page_says_by_itself_when_redis_is_away_and_back(
     await context.close()
 
 
+async def test_at_midnight_the_page_changes_its_days_and_its_foot(browser: Browser, app_server: Sites) -> None:
+    site = app_server(tracking={"live_path": ""})
+    seed(site, days=3)
+    async with opened(browser, site, "?period=7d") as page:
+        await expect(page.locator(".ct-footer .ct-state")).to_have_text("Counting works")
+        # As if the page had been loaded on an earlier day.
+        await page.evaluate("""() => {
+            document.querySelector("[data-ct-live]").dataset.dayEnds = "1";
+            document.querySelector(".ct-span").textContent = "yesterday's days";
+            document.querySelector(".ct-footer > p:last-child").textContent = "yesterday's time";
+        }""")
+        await expect(page.locator(".ct-span")).not_to_contain_text("yesterday's")
+        await expect(page.locator(".ct-footer")).not_to_contain_text("yesterday's")
+        await expect(page.locator(".ct-footer .ct-state")).to_have_text("Counting works")
+
+
 # --- reading it ---
 
 

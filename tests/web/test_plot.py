@@ -77,8 +77,8 @@ def test_columns_meet_without_gaps() -> None:
 def test_days_are_written_in_the_readers_language() -> None:
     with translation.override("de"):
         drawn = chart([1, 2], dates=["2026-11-22", "2026-11-23"])
-    assert [label.text for label in drawn.labels] == ["22. Nov", "23. Nov"]
-    assert drawn.rows[1].text == "23. Nov 2026"
+    assert [label.text for label in drawn.labels] == ["22. Nov.", "23. Nov."]
+    assert drawn.rows[1].text == "23. Nov. 2026"
     assert drawn.rows[1].iso == "2026-11-23"
 
 

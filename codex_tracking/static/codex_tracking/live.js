@@ -106,6 +106,11 @@
       const state = place.querySelector("[data-ct-online-state]");
       for (const pulse of state.getAnimations({ subtree: true })) pulse.play();
     }
+    // The head names today, and is no part of a quiet refresh. At midnight it changes once, with all the rest.
+    if (news.minute >= Number(place.dataset.dayEnds) && Date.now() - freshAt > ASK_EVERY) {
+      renew();
+      return;
+    }
     strip(news);
     // After a site's first view the figures replace the page that says there are none.
     if (news.views > 0 && main.querySelector("[data-ct-empty]") && Date.now() - freshAt > ASK_EVERY) {

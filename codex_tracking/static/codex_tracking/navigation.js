@@ -42,6 +42,18 @@
   };
   const refocus = (key) => key && all("[data-ct-key]").find((found) => found.dataset.ctKey === key)?.focus({ preventScroll: true });
 
+  // The foot says of what moment the page is, and whether counting works: it belongs to the figures above.
+  const showFoot = (page) => {
+    const foot = document.querySelector(".ct-footer");
+    const next = page.querySelector(".ct-footer");
+    if (!foot || !next || foot.contains(document.activeElement)) return;
+    const health = foot.querySelector('[data-ct-part="health"]');
+    foot.replaceChildren(...next.childNodes);
+    // The last known state stays until the new one has arrived.
+    if (health) foot.querySelector("[data-ct-fragment]")?.replaceChildren(...health.childNodes);
+    shown(foot);
+  };
+
   const showParts = (next) => {
     for (const part of all("[data-ct-part]", main)) {
       const fresh = next.querySelector(`[data-ct-part="${CSS.escape(part.dataset.ctPart)}"]`);
@@ -80,8 +92,10 @@
       if (mine !== turn || (quiet && url.href !== location.href)) return;
       if (!answer.headers.get("content-type")?.startsWith("text/html") || !text.includes('id="ct-main"')) throw new Error("no page");
       if (push) history.pushState({}, "", url);
-      if (quiet) showParts(parsed(text));
-      else showPage(parsed(text), key);
+      const page = parsed(text);
+      if (quiet) showParts(page);
+      else showPage(page, key);
+      showFoot(page);
       if (push && url.pathname !== here) scrollTo(0, 0);
       here = url.pathname;
     } catch {

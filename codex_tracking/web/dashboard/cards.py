@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from codex_tracking.counters.fields import Dimension
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
@@ -23,6 +24,8 @@ NAMED: frozenset[Dimension] = frozenset({"country", "language", "channel", "devi
 
 UNITS: dict[Dimension, tuple[str, str]] = {
     "path": ("views", "visitors"),
+    "route": ("views", ""),
+    "view": ("views", ""),
     "entry": ("entries", ""),
     "channel": ("visits", ""),
     "source": ("visits", "views"),
@@ -70,6 +73,8 @@ class CardView:
     details: str
     """Address of the whole table."""
     more: bool
+    located: bool = False
+    """Whether the settings say where the country of a visit is found."""
     coverage: str = ""
     """Of how many views or visits the value is known, in words; empty when of all of them."""
 
@@ -135,7 +140,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         root: where the dashboard is.
         dimensions: those allowed for the viewer.
     """
-    dimension = query.tab(name)
+    dimension, settings = query.tab(name), get_tracking_settings()
     return CardView(
         name=name,
         title=str(labels.CARDS[name]),
@@ -147,6 +152,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         subtabs=_subtabs(name, dimension, query, root),
         details=details_url(dimension, query, root),
         more=figures.more,
+        located=bool(settings.country_header or settings.geoip_path),
         coverage=coverage(figures.total, figures.whole, dimension),
     )
 

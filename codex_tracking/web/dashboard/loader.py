@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date as Date
@@ -25,6 +26,8 @@ from codex_tracking.web.dashboard.cards import ROWS
 from codex_tracking.web.dashboard.layout import place_of
 from codex_tracking.web.query import TABS, Query, QueryError, read_query
 
+DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
 Hours = Mapping[str, Mapping[str, float]]
 """``views`` and ``visits`` -> hour -> figure."""
 
@@ -36,6 +39,10 @@ async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
         QueryError: a parameter is wrong, or names a table that the viewer may not see.
     """
     first = await in_database(first_day) if params.get("period") == "all" else None
+    start, end = params.get("start"), params.get("end")
+    if start and end and DATE.fullmatch(start) and DATE.fullmatch(end):
+        # A form's two dates may be filled in in any order; ISO dates sort as text.
+        params = {**params, "start": min(start, end), "end": max(start, end)}
     query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first)
     for card, tab in query.tabs.items():
         if tab not in viewer.dimensions:

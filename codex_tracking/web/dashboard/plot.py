@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from django.utils.dateformat import format as format_date
-from django.utils.translation import pgettext
+from django.utils.formats import date_format
+from django.utils.translation import get_language, pgettext
 
 from codex_tracking.web.dashboard.numbers import compact, duration, percent, ratio, written
 
@@ -192,13 +193,19 @@ def _names(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def short_day(day: date) -> str:
     """Return a day without its year as text."""
     # Translators: a day on a chart's axis, in Django's date format syntax: short month and day, such as "Nov 23".
-    return format_date(day, pgettext("date format", "M j"))
+    return _written_day(day, pgettext("date format", "M j"), "MONTH_DAY_FORMAT")
 
 
 def full_day(day: date) -> str:
     """Return a day with its year as text."""
     # Translators: a day in Django's date format syntax: short month, day and year, such as "Nov 23, 2026".
-    return format_date(day, pgettext("date format", "M j, Y"))
+    return _written_day(day, pgettext("date format", "M j, Y"), "DATE_FORMAT")
+
+
+def _written_day(day: date, form: str, of_django: str) -> str:
+    # In a language without a translation of ours, Django knows the order of day and month.
+    ours = not form.startswith("M ") or (get_language() or "en").startswith("en")
+    return format_date(day, form) if ours else date_format(day, of_django)
 
 
 DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800)

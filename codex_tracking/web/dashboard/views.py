@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -43,9 +44,15 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
         "query": query,
         "online": await minutes.visitors_now(),
         "tracking_settings": get_tracking_settings(),
+        "site_url": request.build_absolute_uri("/"),
+        "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
         "first_visit": board.empty and await in_database(first_day) is None,
     }
     return await respond(request, viewer, "codex_tracking/analytics.html", context)
+
+
+def _midnight_after(now: datetime) -> datetime:
+    return datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
 
 
 @for_viewers
