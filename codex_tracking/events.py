@@ -46,7 +46,7 @@ def track(name: str, request: HttpRequest | None = None, *, value: object = "") 
     _count(name, request, value, get_runner().start_thread)
 
 
-def _count(name: str, request: HttpRequest | None, value: object, start: Callable[[], None]) -> None:
+def _count(name: str, request: HttpRequest | None, value: object, start: Callable[[], object]) -> None:
     try:
         settings = get_tracking_settings()
         if not settings.enabled:

@@ -28,7 +28,7 @@ SKETCHES = {
     "cut": HEADER + b"\xff" * 100,
     "text": b"nothing",
 }
-FIELDS = {
+FIELDS: dict[str, tuple[str | bytes, bytes]] = {
     "no integer": ("p:/poison", b"many"),
     "a fraction": ("p:/poison", b"1.5"),
     "negative": ("p:/poison", b"-7"),
@@ -111,7 +111,7 @@ async def test_a_damaged_header(raw: redis.Redis, process: Process, where: str, 
         await process.flusher.store.seal(today())
     key = getattr(keys(), where)
     if header == "#w":
-        header = next(name.decode() for name in raw.hkeys(key) if name.startswith(b"#w:"))
+        header = next(name for name in map(bytes.decode, raw.hkeys(key)) if name.startswith("#w:"))  # type: ignore[arg-type]
     raw.hset(key, header, value)
     await get_store().waiting([today()])
     await TrackingSelector.daily_counts(today())

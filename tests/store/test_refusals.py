@@ -29,7 +29,7 @@ def raw(redis_server: RedisServer, tracking_settings: Callable[..., None]) -> It
     client = redis.Redis.from_url(redis_server.url)
     yield client
     client.config_set("maxmemory", 0)
-    client.execute_command("ACL", "DELUSER", "site")
+    client.acl_deluser("site")
 
 
 async def test_a_full_redis_is_flushed(
@@ -67,7 +67,8 @@ async def test_a_full_redis_is_flushed(
 async def test_status_is_not_healthy_while_an_acl_refuses_what_a_push_sends(
     raw: redis.Redis, redis_server: RedisServer, tracking_settings: Callable[..., None], rules: str, refused: str
 ) -> None:
-    raw.execute_command("ACL", "SETUSER", "site", "reset", "on", ">secret-of-the-site", "resetchannels", *rules.split())
+    rule = ["SETUSER", "site", "reset", "on", ">secret-of-the-site", "resetchannels", *rules.split()]
+    raw.execute_command("ACL", *rule)  # type: ignore[no-untyped-call]
     tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://site:secret-of-the-site@"))
     status = await tracking_status()
     assert status.healthy is not bool(refused), status
