@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date as Date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db import router, transaction
@@ -12,8 +12,10 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from codex_tracking.cabinet import analytics_url
 from codex_tracking.models import Breakdown, DayTotals, PageView, ShareLink
 from codex_tracking.web.access import links
+from codex_tracking.web.access.viewer import may_see
 
 if TYPE_CHECKING:
     PageViewModelAdmin = admin.ModelAdmin[PageView]
@@ -110,3 +112,33 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
         """Revoke the selected links."""
         for primary_key in queryset.values_list("pk", flat=True):
             links.revoke(primary_key)
+
+
+def _list_dashboard() -> None:
+    """Add a link to the dashboard to the admin's index, for those who may see it."""
+    # An entry of the index needs a model; a model for a link would need a migration and permissions of its own.
+    site: Any = admin.site
+    listed = site.get_app_list
+
+    def get_app_list(request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = listed(request, app_label)
+        ours = next((app for app in found if app["app_label"] == "codex_tracking"), None)
+        if ours is not None and may_see(request.user):
+            ours["models"].insert(0, _entry())
+        return found
+
+    site.get_app_list = get_app_list
+
+
+def _entry() -> dict[str, Any]:
+    return {
+        "name": _("Analytics"),
+        "object_name": "Analytics",
+        "admin_url": analytics_url(),
+        "add_url": None,
+        "view_only": True,
+        "perms": {"add": False, "change": False, "delete": False, "view": True},
+    }
+
+
+_list_dashboard()

@@ -10,12 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.db import DatabaseError
 from django.db.models import Sum
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from codex_tracking.counters.days import site_today
@@ -30,6 +32,9 @@ ANSWERS_ALONE = (
     "django.middleware.cache.CacheMiddleware",
 )
 """Middleware that may answer without calling the next one."""
+
+LOGIN_APPS = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
+"""Apps that a login needs."""
 
 ENOUGH_VIEWS = 100
 """Views of two days below which ``check_traffic`` draws no conclusion."""
@@ -162,6 +167,59 @@ def _sync_only(name: str) -> CheckMessage:
 
 
 @register(Tags.compatibility)
+def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check for the apps that the dashboard needs, where the project includes its URLs."""
+    if not _has_dashboard():
+        return []
+    found: list[CheckMessage] = []
+    missing = [name for name in LOGIN_APPS if not apps.is_installed(name)]
+    if missing:
+        found.append(
+            Caution(
+                f"Nobody can log in to the dashboard: INSTALLED_APPS has no {' and no '.join(missing)}.",
+                hint="Add them with their middleware. Without them, share links and API tokens work.",
+                id="codex_tracking.W020",
+            )
+        )
+    if not apps.is_installed("django.contrib.staticfiles"):
+        found.append(
+            Caution(
+                "The dashboard may have no styles and scripts: INSTALLED_APPS has no django.contrib.staticfiles.",
+                hint="Add it, or serve the package's folder static/codex_tracking below STATIC_URL.",
+                id="codex_tracking.W021",
+            )
+        )
+    return found
+
+
+def _has_dashboard() -> bool:
+    if not getattr(settings, "ROOT_URLCONF", ""):
+        return False
+    try:
+        reverse("codex_tracking:analytics")
+    except NoReverseMatch:
+        return False
+    return True
+
+
+@register(Tags.compatibility)
+def check_time_zone(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that days can be counted in ``TIME_ZONE``."""
+    if _has_time_zone():
+        return []
+    message = f"TIME_ZONE must be the name of a time zone, not {settings.TIME_ZONE!r}: days cannot be counted."
+    return [Error(message, hint="Set TIME_ZONE, such as 'UTC' or 'Europe/Berlin'.", id="codex_tracking.E008")]
+
+
+def _has_time_zone() -> bool:
+    try:
+        timezone.get_default_timezone()
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+@register(Tags.compatibility)
 def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check that the country database exists and can be read."""
     path = get_tracking_settings().geoip_path
@@ -201,7 +259,7 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Check the last days' counters for signs of a wrong deployment."""
     # A plain ``check``, which runs before every command, must not query the database.
-    if database() not in (databases or ()):
+    if database() not in (databases or ()) or not _has_time_zone():
         return []
     try:
         views, ledger = _recent_traffic()
@@ -249,7 +307,7 @@ def check_lists(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     if site_today() - built <= STALE_AFTER:
         return []
     message = f"The lists of bots, sites and spam are from {built}: newer bots are counted as people."
-    return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W020")]
+    return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W022")]
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:

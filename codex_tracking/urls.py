@@ -13,6 +13,7 @@ from codex_tracking.web.dashboard.views import (
     page_view,
     tracking_analytics_view,
 )
+from codex_tracking.web.unrouted import below, unknown_endpoint, unknown_page
 
 app_name = "codex_tracking"
 
@@ -23,9 +24,11 @@ urlpatterns = [
     path("fragment/<slug:part>/", fragment_view, name="fragment"),
     path("health/", health_view, name="health"),
     path("api/", include("codex_tracking.web.api.urls")),
+    below("api/", unknown_endpoint),
     path("share/", share_links, name="share-links"),
     path("share/<int:primary_key>/revoke/", revoke_link, name="share-revoke"),
     path("share/<str:token>/", open_link, name="share-open"),
     path("counter.svg", counter_svg, name="counter-svg"),
     path("counter.json", counter_json, name="counter-json"),
+    below("", unknown_page),
 ]

@@ -24,6 +24,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import django
 import uvicorn
@@ -31,7 +32,7 @@ from django.core.management import call_command
 from history import DAYS, write_log
 from tally import Tally
 from traffic import send, trickle
-from visits import Crowd, Visit, bot_visits, login_visit, staff_visit
+from visits import SITE, Crowd, Visit, bot_visits, login_visit, staff_visit
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -91,7 +92,7 @@ def import_past(log: Path, crowd: Crowd) -> Tally:
     """Write an access log of the days before today, import it, and return what is in it."""
     say(f"Importing the access log of the last {DAYS} days ...")
     past = write_log(log, crowd)
-    call_command("import_access_log", str(log), stdout=io.StringIO())
+    call_command("import_access_log", str(log), host=[urlsplit(SITE).netloc], stdout=io.StringIO())
     return past
 
 

@@ -1,4 +1,6 @@
 """Web servers' access logs -> tables.
 
-In: lines of a log file. Out: rows of past days, counted by the rules of live requests, and a report.
+In: log files. Out: rows of past days, counted by the rules of live requests, and a report. The way of a line:
+``file`` (raw lines) -> ``formats`` (a ``line``) -> ``order`` (by time) -> ``requests`` (a hit) -> ``visits`` ->
+``records`` (rows, and the ``progress`` of its log), all called by ``importer``.
 """

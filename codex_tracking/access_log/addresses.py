@@ -12,7 +12,7 @@ IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}", re.ASCII)
 WITH_PORT = re.compile(r"((?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-fA-F:.%\w]+\]):\d+", re.ASCII)
 PORT = re.compile(r":\d+$", re.ASCII)
 HOST = re.compile(r"(?:(?:[\w-]+\.)+[A-Za-z][\w-]*\.?|localhost)(?::\d+)?", re.ASCII)
-SHORTENED = re.compile(r"\d{1,3}(?:\.(?:\d{1,3}|x{1,3}|\*)){3}", re.ASCII)
+SHORTENED = re.compile(r"(?=.*[x*])\d{1,3}(?:\.(?:\d{1,3}|x{1,3}|\*)){3}", re.ASCII)
 """An address whose last parts an anonymiser replaced, as in ``203.0.113.xxx``."""
 HASH = re.compile(r"(?=.*\d)[0-9a-fA-F]{8,128}", re.ASCII)
 """A hash that an anonymiser wrote in place of an address."""

@@ -126,7 +126,7 @@ class DirectiveParser:
 
 
 def _part(found: re.Match[str], before: str, after: str) -> tuple[str, Meaning | None, str]:
-    """Return the pattern of a directive, what it tells, and the form of its time."""
+    """Return the pattern of a directive, its meaning, and the form of its time."""
     long, short, argument, letter = found.groups()
     free = _free(before, after)
     if "time_local" in (long, short):
@@ -151,7 +151,7 @@ def _part(found: re.Match[str], before: str, after: str) -> tuple[str, Meaning |
 
 
 def _free(before: str, after: str) -> str:
-    """Return the pattern of a value by the characters around it: what is quoted may hold blanks."""
+    """Return the pattern of a value by the characters around it; quoted values may hold blanks."""
     if before == '"' == after:
         return r'[^"\\]*(?:\\.[^"\\]*)*'
     if before == "[" and after == "]":

@@ -246,8 +246,8 @@ class Importer:
             report.outside += is_new
         elif self._refuses(day):
             report.counted_by_site[day] += is_new
-        elif not self.request.is_own(line):
-            report.other_hosts[line.host] += is_new
+        elif host := self.request.other_host(line):
+            report.other_hosts[host] += is_new
         else:
             return False
         if is_new:

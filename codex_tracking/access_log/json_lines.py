@@ -76,7 +76,7 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
 
 
 def _tell_host_from_client(raw: dict[str, Any], fields: dict[str, str]) -> None:
-    """Take ``host`` for what it is: the site's host, the client (Apache's name for it) or the machine."""
+    """Take ``host`` for the site's host, the client (Apache's name for it) or the machine."""
     if "address" not in fields and address_of(str(raw.get("host", ""))):
         fields["address"], fields["host"] = str(raw["host"]), ""
     host = fields.get("host", "")
@@ -113,7 +113,7 @@ def _shape(keys: tuple[str, ...]) -> Shape:
 
 
 def _at(raw: Any, path: Path) -> Any:
-    """Return the value at a path, None where there is none; the first of a list, as Caddy keeps headers."""
+    """Return the value at a path, or None; of a list, in which Caddy keeps headers, the first."""
     for key in path:
         if not isinstance(raw, dict):
             return None

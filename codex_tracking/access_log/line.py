@@ -44,7 +44,7 @@ ASSETS = re.compile(
 
 
 class Line(NamedTuple):
-    """One request as the log has it; empty strings for what it does not have."""
+    """One request of a log; empty strings for fields that it does not have."""
 
     at: float
     """Seconds since the epoch."""

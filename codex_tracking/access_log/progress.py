@@ -1,4 +1,4 @@
-"""The lines of a log that earlier imports counted, and the place where reading goes on.
+"""Counted lines of a log, and the place from which the next import reads.
 
 A line is known by its log, its day and its second: of the lines of one second, the first so many are counted. That
 holds in whatever order lines are read, and also after a log was anonymised, repacked or cleaned of probes.
@@ -63,7 +63,7 @@ class Marks:
 
 
 class LogProgress:
-    """How far one log was imported.
+    """The progress of one log's import.
 
     Args:
         log: the open log.
@@ -112,8 +112,11 @@ class LogProgress:
         """Return the marks of a day."""
         found = self._marks.get(day)
         if found is None:
-            stored = self.days.get(day)
-            packed = self._packed.pop(day, None) or (bytes(stored.seconds) if stored else b"", b"")
+            stored, packed = self.days.get(day), self._packed.pop(day, None)
+            if packed is None:
+                counted = bytes(stored.seconds) if stored else b""
+                # The lines of a day that ended before this place are not read again; further ones are late.
+                packed = (counted, counted if stored and self.spans[day].begin < self.begin else b"")
             found = self._marks[day] = Marks(*packed)
         return found
 
@@ -137,7 +140,7 @@ class LogProgress:
         return list(changed.values())
 
     def advance(self, open_since: str, finished: bool) -> None:
-        """Set the place where the next import begins to read.
+        """Set the place from which the next import reads.
 
         Args:
             open_since: ISO date; visits of this day and later ones may go on.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
@@ -25,8 +24,6 @@ OPEN_ADMIN = ("login", "logout", "jsi18n")
 """Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
 STAFF_VIEWS = ("django-admindocs-",)
 
-Other = Literal["other"]
-
 
 class LineRequest:
     """The one request and answer that each line fills in turn.
@@ -46,22 +43,22 @@ class LineRequest:
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
-    def is_own(self, line: Line) -> bool:
-        """Return whether a line's request was for this site, as far as the log has the host and the site's are known.
+    def other_host(self, line: Line) -> str:
+        """Return the host of a line that is another site's; empty when it is this site's, or nobody can tell.
 
-        A proxy's probe asks for a whole address, ``GET http://other.example/``, which is then the host.
+        A probe for an open proxy asks for a whole address, ``GET http://other.example/``, which then has the host.
         """
         host = line.host
         if not line.target.startswith("/"):
             host = _target(line.target)[0] or host
-        return not host or self._is_own(host)
+        return "" if not host or self._is_own(host) else host
 
     def _validate(self, host: str) -> bool:
         # An unnamed server is "_" in nginx, and "-" is no value.
         return not self.hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], self.hosts)
 
     def hit(self, line: Line) -> RawHit | None:
-        """Return what a line counts as; None when nothing is counted at all."""
+        """Return a line's hit; None when nothing is counted at all."""
         target, _, query = line.target.partition("?")
         host = line.host
         if not target.startswith("/"):
@@ -77,24 +74,24 @@ class LineRequest:
             if self._by_method is None:
                 self._by_method = answered(request, response, self.settings)
             return self._by_method and (line.at, *self._by_method[1:])
+        match = None
         # No rule looks at the headers of other requests, and they take longer than all else.
         if page or line.status != 200:
-            self._fill(line, path, page, host, query)
+            match = self._fill(line, path, page, host, query)
         hit = answered(request, response, self.settings)
         if hit is None:
             return None
-        # Filled by `_fill`.
-        match = cast("ResolverMatch | None", request.resolver_match)
         if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
             hit = excluded("staff")
         return (line.at, *hit[1:])
 
-    def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> None:
-        """Fill the request's route and headers."""
-        request = self._request
+    def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> ResolverMatch | None:
+        """Fill the request's route and headers, and return the route."""
+        request, match = self._request, None
         if page:
-            request.resolver_match, request.path_info = match_of(path)
-            if request.resolver_match is None:
+            match, request.path_info = match_of(path)
+            request.resolver_match = match
+            if match is None:
                 # No route says which part of the path is secret.
                 request.path = hide_tokens(path)
         request.META = {
@@ -109,6 +106,7 @@ class LineRequest:
             "HTTP_X_FORWARDED_FOR": line.forwarded,
             **line.headers,
         }
+        return match
 
     def _host_of_referrer(self, referrer: str) -> str:
         """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""

@@ -20,10 +20,10 @@ ENGAGED = 2
 
 
 class DayVisits:
-    """One day's visitors and what they are doing, in bounded memory.
+    """One day's visitors and their visits, in bounded memory.
 
     Args:
-        salt: what the day's visitors are hashed with.
+        salt: for the hashes of the day's visitors.
     """
 
     def __init__(self, salt: bytes) -> None:
@@ -58,7 +58,7 @@ class DayVisits:
 
 
 def _goes_on(state: tuple[int, int, bytes] | None, touch: Touch, counts: Sums[Counter]) -> tuple[int, int, bytes]:
-    """Return a visitor's state after one more touch, and count what is new in it."""
+    """Return a visitor's state after one more touch, and count its new visit, pages and seconds."""
     last, views, pages = state or (touch.first, 0, b"")
     if state is None or touch.first > last + VISIT_GAP:
         last, views = touch.first, 0

@@ -32,8 +32,8 @@ PRODUCTS = frozenset({
 """Names of a company's other products; people come from there as from any other site."""
 
 MAIL = re.compile(
-    r"(?:web|e|my|w|up|rich|fast|open|squirrel|round|secure|horde)?mails?\d*|webmail[\w-]*|mail-[\w-]*|e-mail|lightmailer[\w-]*"
-    r"|mailbusiness|deref-[\w-]+|messagerie\w*|exmail|roundcube|zimbra|owa|squirrelmail|poczta|posta|eposta|webmaili"
+    r"[\w-]*mails?\d*|webmail[\w-]*|mail-[\w-]*|lightmailer[\w-]*|mailbusiness|deref-[\w-]+|messagerie\w*|roundcube|zimbra"
+    r"|owa|poczta|posta|eposta"
 )
 """First labels of web mail, whoever runs it."""
 

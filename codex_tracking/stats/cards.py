@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import reduce
 from heapq import nsmallest
@@ -15,13 +15,20 @@ from django.db.models import Q, Sum
 from codex_tracking.counters.fields import DIMENSIONS, Dimension, dimension_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.deltas import Deltas, all_changes
+from codex_tracking.stats.days import totals_of
+from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
+from codex_tracking.stats.filters import begins
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
+from codex_tracking.stats.summary import Summary
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
 """Dimensions without a card: they are pairs, or shown elsewhere on the page."""
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
+PARTIAL: frozenset[Dimension] = frozenset(
+    name for name in DIMENSIONS if name not in {*NOT_CARDS, "path", "entry", "event", "error", "excluded", "bot"}
+) | {"view"}
+"""Dimensions whose value a view or visit may lack, such as a source or a country."""
 SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer": "error"}
 """Dimensions of pairs -> the dimension whose total their shares refer to."""
 
@@ -33,17 +40,24 @@ class Card:
     dimension: Dimension
     rows: list[Figure]
     total: int
-    """Views of all its values (visits, where it counts only those), for shares."""
+    """Views of all its values (visits, where it counts only those): 100 percent of the shares."""
     more: bool
     """Whether there are more values than rows."""
+    whole: int = 0
+    """The period's views or visits, of which ``total`` have a known value; 0 where the values count something else."""
 
 
 def cards_of(
-    period: Period, limit: int, dimensions: Sequence[Dimension], deltas: Deltas, unlisted: list[Date]
+    period: Period,
+    limit: int,
+    dimensions: Sequence[Dimension],
+    deltas: Deltas,
+    unlisted: list[Date],
+    summary: Summary,
 ) -> dict[Dimension, Card]:
     """Return the cards: a query for the largest of every dimension, two for pages.
 
-    A third looks up values whose deltas may bring them among the largest.
+    A third looks up values whose deltas may bring them among the largest. ``summary`` is the period's.
     """
     changed, fetched = all_changes(period.days, deltas), limit + SPARE
     names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
@@ -64,8 +78,12 @@ def cards_of(
     for name, (views, visits) in totals.items():
         more = changed.get(name, {}).values()
         totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
-    cards = {name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"}
-    return cards | ({"path": _pages(period, deltas, limit, unlisted)} if "path" in dimensions else {})
+    cards: dict[Dimension, Card] = {
+        name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"
+    }
+    if "path" in dimensions:
+        cards["path"] = _pages(period, deltas, limit, unlisted, summary.views)
+    return {name: replace(card, whole=whole_of(name, summary)) for name, card in cards.items()}
 
 
 def _plus(row: Figure, pair: Sequence[int]) -> Figure:
@@ -127,6 +145,33 @@ def _stored_sums(period: Period, values: dict[Dimension, list[str]]) -> list[tup
     return [(dimension_of(name), Figure(value, n, m)) for name, value, n, m in sums]
 
 
-def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date]) -> Card:
+def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str = "") -> int:
+    """Return the views of all values of a dimension (visits, where it counts only those): ``Card.total``.
+
+    Args:
+        dimension: whose values.
+        period: the days.
+        deltas: of those days.
+        within: only values that begin with this.
+    """
+    if dimension == "path":
+        return sum(totals_of(period.days, deltas).values())
+    name, secondary = SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
+    rows = Breakdown.objects.using(database()).filter(date__range=(period.start, period.end), dimension=name)
+    if within:
+        rows = rows.filter(begins("value", within))
+    stored: int = rows.aggregate(n=Sum("visits" if secondary else "views"))["n"] or 0
+    changed = changed_values(name, period.days, deltas)
+    return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))
+
+
+def whole_of(dimension: Dimension, summary: Summary) -> int:
+    """Return ``Card.whole`` of a period."""
+    if dimension not in PARTIAL:
+        return 0
+    return summary.visits if dimension in BY_VISITS else summary.views
+
+
+def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date], total: int) -> Card:
     rows = breakdown_of("path", period, deltas, limit + 1, unlisted=unlisted)
-    return Card("path", rows[:limit], 0, len(rows) > limit)
+    return Card("path", rows[:limit], total, len(rows) > limit)

@@ -19,8 +19,9 @@ from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
+from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
-from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, default_step, period_between
+from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
 from codex_tracking.stats.periods import hours_of as hours_of_clock
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import read
@@ -31,8 +32,9 @@ from codex_tracking.stats.summary import (
     Days,
     Metric,
     Summary,
+    comparable,
     daily_summaries,
-    fraction_of_day,
+    elapsed,
     without_rest,
 )
 
@@ -72,7 +74,7 @@ async def overview(
         raise ValueError(f"limit must be at least 1, not {limit!r}")
     now = site_now()
     period = period_between(start, end, now.date())
-    before = {"": None, "previous": period.previous(), "year": period.year_ago()}[compare]
+    before = None if not compare else period.year_ago(now.date()) if compare == "year" else period.previous(now.date())
     shape = Shape(period, before, metric, step or default_step(period), limit, now, shown, minutes.newest(now))
     found = await read(shape.days, lambda deltas, uniques: overview_of(shape, deltas, uniques))
     return dataclasses.replace(found.value, live=found.live)
@@ -97,7 +99,7 @@ class Shape(NamedTuple):
     def days(self) -> list[str]:
         """The ISO dates whose deltas are needed."""
         newest = minutes.minute_days(self.minutes, self.now) if self.minutes else []
-        return list(dict.fromkeys([*self.period.days, *newest]))
+        return list(dict.fromkeys([*days_in(self.period, self.before), *newest]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Overview:
     """Views of the newest minutes, whatever the period; see ``minutes``."""
     today: Summary | None = None
     """Today's part of ``summary``; None when the period is over."""
+    first: Date | None = None
+    """The first day with figures, before which nothing is compared; None when no comparison was asked for."""
 
 
 def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
@@ -137,8 +141,11 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         deltas: of ``shape.days`` at least.
         uniques: ISO date -> visitors as Redis knows them.
     """
+    first = first_day() if shape.before else None
+    if shape.before and not comparable(shape.before, first):
+        shape = shape._replace(before=None)
     period, before, all_deltas = shape.period, shape.before, deltas
-    deltas = {day: deltas[day] for day in period.days}
+    deltas = {day: deltas[day] for day in days_in(period, before)}
     uniques = {day: found for day, found in uniques.items() if day in deltas}
     days = daily_summaries(_whole_span(shape), deltas, uniques)
     hours, newest = clock_of(shape, deltas)
@@ -150,16 +157,22 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         previous=_elapsed(shape, days, hours) if before else None,
         metric=shape.metric,
         step=shape.step,
-        series=_series(shape, period, days, hours),
-        previous_series=_series(shape, before, days, hours) if before else {},
+        series=_series(shape, period, None, days, hours),
+        previous_series=_series(shape, before, period, days, hours) if before else {},
         cards=cards_of(
-            period, shape.limit, shape.dimensions, deltas, [day for day in days.unlisted if period.contains(day)]
+            period,
+            shape.limit,
+            shape.dimensions,
+            deltas,
+            [day for day in days.unlisted if period.contains(day)],
+            summary,
         ),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
-        unflushed=sum(map(views_of, deltas.values())),
+        unflushed=sum(views_of(deltas[day]) for day in period.days),
         minutes=minutes.minute_views(shape.minutes, newest, all_deltas),
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
+        first=first,
     )
 
 
@@ -173,7 +186,8 @@ Hours = dict[str, list[Figure]]
 
 def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
     """Return the hours of those days of which the page needs them one by one, and the newest minutes' stored views."""
-    wanted = Q(date=shape.before.end) if shape.before else Q()
+    part = elapsed(shape.period, shape.before, shape.now)[0] if shape.before else None
+    wanted = Q(date=part.end) if part else Q()
     if shape.period.length <= DAYS_BY_DAY:
         wanted |= Q(date__range=(shape.period.start, shape.period.end))
     if shape.step == "hour" and shape.before:
@@ -227,23 +241,25 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
 
 def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
     """Return the period before, up to the same moment of its last day while the period is unfinished."""
-    before = shape.before
-    assert before is not None
-    whole = sum((days.figures.get(day, Summary()) for day in before.days), Summary())
-    if shape.period.end != shape.now.date():
+    assert shape.before is not None
+    part, fraction = elapsed(shape.period, shape.before, shape.now)
+    if part is None:
+        return Summary()
+    whole = sum((days.figures[day] for day in part.days), Summary())
+    if fraction == 1:
         return whole
-    last = days.figures.get(before.end.isoformat(), Summary())
-    by_hour = [(figure.views, figure.secondary) for figure in hours.get(before.end.isoformat(), [])] or [(0, 0)] * 24
-    return without_rest(whole, last, by_hour, fraction_of_day(shape.now))
+    end = part.end.isoformat()
+    by_hour = [(figure.views, figure.secondary) for figure in hours.get(end, [])] or [(0, 0)] * 24
+    return without_rest(whole, days.figures[end], by_hour, fraction)
 
 
-def _series(shape: Shape, period: Period, days: Days, hours: Hours) -> dict[str, float]:
+def _series(shape: Shape, period: Period, compared: Period | None, days: Days, hours: Hours) -> dict[str, float]:
     if shape.step == "hour":
         return _hourly_series(shape.metric, period, hours)
     buckets: dict[str, Summary] = {}
     for day in period.days:
-        name = bucket_of(Date.fromisoformat(day), shape.step, period)
-        buckets[name] = buckets.get(name, Summary()) + days.figures.get(day, Summary())
+        name = bucket_of(Date.fromisoformat(day), shape.step, period, compared)
+        buckets[name] = buckets.get(name, Summary()) + days.figures[day]
     return {name: float(getattr(figures, shape.metric)) for name, figures in buckets.items()}
 
 

@@ -14,6 +14,7 @@ from codex_tracking.counters.fields import counter, first
 from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.cards import total_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
@@ -21,7 +22,7 @@ from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import T, read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
-from codex_tracking.stats.summary import elapsed_part, fraction_of_day, hours_on, share_by_then
+from codex_tracking.stats.summary import elapsed, hours_on, share_by_then
 from codex_tracking.stats.values import Matching
 
 
@@ -116,6 +117,8 @@ class Page:
     """ISO date -> views."""
     sources: list[Figure]
     """Where the page's visitors came from."""
+    arrivals: int = 0
+    """Views with a known source: those of all ``sources``."""
 
 
 def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
@@ -130,10 +133,11 @@ def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
     )
     pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
     sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
-    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources)
+    arrivals = total_of("page_source", period, deltas, within=f"{path}\t")
+    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources, arrivals)
 
 
-def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page:
+def elapsed_page(path: str, period: Period, fraction_of_last_day: float, deltas: Deltas) -> Page:
     """Return a page's figures of a past period up to the same moment of its last day; without its series and sources.
 
     Pages are not kept by the hour: of its last day it gets the share of views that the whole site had by then.
@@ -142,10 +146,11 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
         path: of the page.
         period: days that are over.
         fraction_of_last_day: 0 to 1.
+        deltas: of those days.
     """
     last_day = Period(period.end, period.end)
-    whole, ending = page_of(path, period, {}, 1), page_of(path, last_day, {}, 1)
-    site = [views for views, _ in hours_on(last_day)]
+    whole, ending = page_of(path, period, deltas, 1), page_of(path, last_day, deltas, 1)
+    site = [views for views, _ in hours_on(last_day, deltas)]
     part = share_by_then(site, sum(site), fraction_of_last_day)
     views, visitors, entries = (
         getattr(whole, name) - getattr(ending, name) + int(rounded(getattr(ending, name) * part))
@@ -156,10 +161,10 @@ def elapsed_page(path: str, period: Period, fraction_of_last_day: float) -> Page
 
 def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, now: datetime) -> Page:
     """Return the figures that a page's period is compared with; see ``previous_summary_of``."""
-    if period.end < now.date():
-        return page_of(path, before, deltas, 1)
-    part = elapsed_part(before, period, now.date())
-    return Page(path, 0, 0, 0, {}, []) if part is None else elapsed_page(path, part, fraction_of_day(now))
+    part, fraction = elapsed(period, before, now)
+    if part is None:
+        return Page(path, 0, 0, 0, {}, [])
+    return page_of(path, part, deltas, 1) if fraction == 1 else elapsed_page(path, part, fraction, deltas)
 
 
 def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal, get_args
 
@@ -17,6 +18,8 @@ class Period:
 
     start: date
     end: date
+    months: int = field(default=0, compare=False)
+    """Months by which the calendar moves it, such as 1 for a month to date; 0 for periods of a number of days."""
 
     def __post_init__(self) -> None:
         if self.start > self.end:
@@ -32,14 +35,60 @@ class Period:
         """ISO dates, oldest first."""
         return [(self.start + timedelta(days=offset)).isoformat() for offset in range(self.length)]
 
-    def previous(self) -> Period:
-        """Return as many days as these, just before them."""
-        return Period(self.start - timedelta(days=self.length), self.start - timedelta(days=1))
+    @property
+    def whole(self) -> bool:
+        """Whether these are complete calendar months."""
+        return self.start.day == 1 and self.end.day == monthrange(self.end.year, self.end.month)[1]
 
-    def year_ago(self) -> Period:
-        """Return the same dates a year earlier; 29 February becomes 28 February."""
+    def previous(self, today: date | None = None) -> Period:
+        """Return the period before: the same part of the calendar months before, else as many days.
+
+        Args:
+            today: a period that ends on it is not over, so of whole months it is only a part.
+        """
+        return self._moved(-1, self.whole and self.end != today)
+
+    def following(self) -> Period:
+        """Return the period after; the opposite of ``previous``."""
+        return self._moved(1, self.whole)
+
+    def completed(self) -> Period:
+        """Return all of the calendar months or the year that a period to date is a part of."""
+        if not self.months or self.start.day != 1:
+            return self
+        return replace(self, end=months_after(self.start, self.months) - timedelta(days=1))
+
+    def moved(self, by: timedelta) -> Period:
+        """Return as many days, later or earlier."""
+        return Period(self.start + by, self.end + by)
+
+    def _moved(self, by: int, whole: bool) -> Period:
+        if not self.months:
+            return self.moved(timedelta(days=self.length * by))
+        start, end = (months_after(day, self.months * by) for day in (self.start, self.end))
+        return replace(self, start=start, end=_end_of_month(end) if whole else end)
+
+    def year_ago(self, today: date | None = None) -> Period:
+        """Return the same dates a year earlier; 29 February becomes 28 February, but a whole month stays whole."""
         # 364 days would keep the weekdays, but owners expect the same date.
-        return Period(_year_before(self.start), _year_before(self.end))
+        end = months_after(self.end, -12)
+        whole = self.whole and self.end != today
+        return replace(self, start=months_after(self.start, -12), end=_end_of_month(end) if whole else end)
+
+    def elapsed(self, before: Period, today: date) -> Period | None:
+        """Return the part of the period compared with that corresponds to the days until today; None for none.
+
+        Args:
+            before: ``previous`` or ``year_ago`` of this period.
+        """
+        if self.end < today:
+            return before
+        if self.start > today:
+            return None
+        apart = (self.start.year - before.start.year) * 12 + self.start.month - before.start.month
+        by_date = self.months or months_after(self.start, -12) == before.start
+        end = months_after(today, -apart) if by_date else before.start + (today - self.start)
+        return replace(before, end=max(before.start, min(end, before.end)))
 
     def contains(self, day: date) -> bool:
         """Say whether ``day`` is one of these days."""
@@ -61,11 +110,14 @@ def _exists(day: date, hour: int, minute: int, zone: tzinfo) -> bool:
     return local.astimezone(UTC).astimezone(zone).hour == hour
 
 
-def _year_before(day: date) -> date:
-    try:
-        return day.replace(year=day.year - 1)
-    except ValueError:
-        return day.replace(year=day.year - 1, day=28)
+def months_after(day: date, months: int) -> date:
+    """Return the same day of a later month (earlier when negative), or its last day where it has no such day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _end_of_month(day: date) -> date:
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def last(days: int, today: date) -> Period:
@@ -87,7 +139,7 @@ def last_period(days: int | None) -> Period:
 
 def _last_month(today: date) -> Period:
     end = today.replace(day=1) - timedelta(days=1)
-    return Period(end.replace(day=1), end)
+    return Period(end.replace(day=1), end, months=1)
 
 
 NAMED: dict[str, Callable[[date], Period]] = {
@@ -97,10 +149,10 @@ NAMED: dict[str, Callable[[date], Period]] = {
     "28d": lambda today: last(28, today),
     "30d": lambda today: last(30, today),
     "90d": lambda today: last(90, today),
-    "month": lambda today: Period(today.replace(day=1), today),
+    "month": lambda today: Period(today.replace(day=1), today, months=1),
     "last_month": _last_month,
-    "year": lambda today: Period(today.replace(month=1, day=1), today),
-    "12m": lambda today: Period(_year_before(today) + timedelta(days=1), today),
+    "year": lambda today: Period(today.replace(month=1, day=1), today, months=12),
+    "12m": lambda today: Period(months_after(today, -12) + timedelta(days=1), today, months=12),
 }
 """Name -> the period, given today's date."""
 
@@ -112,7 +164,22 @@ def period_between(start: str | None, end: str | None, today: date) -> Period:
         ValueError: one is no ISO date, or ``start`` is after ``end``.
     """
     finish = today if end is None else date_of(end)
-    return Period(finish if start is None else date_of(start), finish)
+    return dated(finish if start is None else date_of(start), finish, today)
+
+
+def dated(start: date, end: date, today: date) -> Period:
+    """Return the period between two dates; whole months, and a month or year to date, move by the calendar.
+
+    Raises:
+        ValueError: ``start`` is after ``end``.
+    """
+    period = Period(start, end)
+    to_date = start.day == 1 and start < end == today
+    if not (period.whole or to_date):
+        return period
+    touched = (end.year - start.year) * 12 + end.month - start.month + 1
+    of_year = to_date and start.month == 1 and touched > 1 and start.year == end.year
+    return replace(period, months=12 if of_year else touched)
 
 
 def compared_periods(start: str | None, end: str | None, today: date, year_ago: bool) -> tuple[Period, Period]:
@@ -122,7 +189,7 @@ def compared_periods(start: str | None, end: str | None, today: date, year_ago: 
         ValueError: as ``period_between``.
     """
     period = period_between(start, end, today)
-    return period, period.year_ago() if year_ago else period.previous()
+    return period, period.year_ago(today) if year_ago else period.previous(today)
 
 
 Step = Literal["hour", "day", "week", "month"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date as Date
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import get_args
 
 from django.utils import timezone
@@ -14,7 +15,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.days import totals_of, visitors_of
 from codex_tracking.stats.deltas import Deltas, Visitors, override
 from codex_tracking.stats.periods import Period, Step, hours_of, period_between
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.reading import T, read
 from codex_tracking.stats.summary import Count
 
 
@@ -54,7 +55,13 @@ async def series(
 
 
 def series_of(
-    metric: Count, period: Period, step: Step, deltas: Deltas, uniques: Visitors, path: str = ""
+    metric: Count,
+    period: Period,
+    step: Step,
+    deltas: Deltas,
+    uniques: Visitors,
+    path: str = "",
+    compared: Period | None = None,
 ) -> dict[str, int]:
     """Return a metric over time: bucket -> figure, oldest first, empty buckets included.
 
@@ -65,24 +72,59 @@ def series_of(
         deltas: of those days.
         uniques: ISO date -> visitors as Redis knows them.
         path: of this page alone; empty for the whole site. A page has views and visitors, by the day and beyond.
+        compared: see ``bucket_of``.
     """
     if step == "hour":
         return _by_hour(metric, period, deltas)
     by_day = page_by_day(metric, period, deltas, path) if path else _by_day(metric, period, deltas, uniques)
     buckets: dict[str, int] = {}
     for day in period.days:
-        name = bucket_of(Date.fromisoformat(day), step, period)
+        name = bucket_of(Date.fromisoformat(day), step, period, compared)
         buckets[name] = buckets.get(name, 0) + by_day.get(day, 0)
     return buckets
 
 
-def bucket_of(day: Date, step: Step, period: Period) -> str:
-    """Return the ISO date that names a day's bucket: its week's Monday or month's first, not before the period."""
-    if step == "week":
-        day -= timedelta(days=day.weekday())
-    elif step == "month":
+def bucket_of(day: Date, step: Step, period: Period, compared: Period | None = None) -> str:
+    """Return the ISO date that names a day's bucket: its week's Monday or month's first, not before the period.
+
+    Args:
+        day: of the period.
+        step: by days or more.
+        period: the days of the graph.
+        compared: the period that these days are compared with; then their weeks begin where its weeks begin, so that
+            the first ones have as many days.
+    """
+    if step == "month":
         day = day.replace(day=1)
+    elif step == "week":
+        begin = (compared or period).start
+        # A longer month has more days than what it is compared with: they belong to the last week.
+        there = begin + (day - period.start)
+        last = there if compared is None else min(there, compared.end)
+        day = period.start + (max(last - timedelta(days=last.weekday()), begin) - begin)
     return max(day, period.start).isoformat()
+
+
+def rolling_hours(series: Mapping[str, T], period: Period, shown: Period, now: datetime) -> dict[str, T]:
+    """Return the 24 hours up to now, or the same hours of the clock in the days that they are compared with.
+
+    Args:
+        series: by the hour, of the days ``shown``.
+        period: yesterday and today.
+        shown: the same, or the days compared with.
+        now: in the site's time zone.
+    """
+    zone, current = timezone.get_default_timezone(), now.strftime("%Y-%m-%dT%H")
+    clock = [f"{day}T{hour:02}" for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)]
+    newest = [bucket for bucket in clock if bucket <= current][-24:]
+    buckets = (same_hour(bucket, period, shown) for bucket in newest)
+    return {bucket: series[bucket] for bucket in buckets if bucket in series}
+
+
+def same_hour(bucket: str, period: Period, compared: Period) -> str:
+    """Return the bucket of the same hour of the clock in another period."""
+    day, _, hour = bucket.partition("T")
+    return f"{compared.start + (Date.fromisoformat(day) - period.start)}T{hour}"
 
 
 def _by_hour(metric: Count, period: Period, deltas: Deltas) -> dict[str, int]:

@@ -15,7 +15,7 @@ from codex_tracking.counters.fields import Total
 from codex_tracking.counters.fields import total as total_field
 from codex_tracking.models import DayTotals, database
 from codex_tracking.stats.days import daily_views, totals_of, visitors_of, visitors_with
-from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import Period, compared_periods, period_between
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
@@ -53,7 +53,9 @@ async def previous_summary(start: str | None = None, end: str | None = None, *, 
     """
     now = site_now()
     period, before = compared_periods(start, end, now.date(), year_ago)
-    return (await read(before.days, lambda deltas, _: previous_summary_of(period, before, deltas, now))).value
+    return (
+        await read(before.days, lambda deltas, uniques: previous_summary_of(period, before, deltas, uniques, now))
+    ).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,42 +131,62 @@ def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     return Summary(views=sum(totals_of(period.days, deltas).values()), **sums)
 
 
-def elapsed_summary(period: Period, fraction_of_last_day: float) -> Summary:
+def elapsed_summary(period: Period, fraction_of_last_day: float, deltas: Deltas, uniques: Visitors) -> Summary:
     """Return a past period's figures up to the same moment of its last day.
 
     Args:
         period: days that are over.
         fraction_of_last_day: 0 to 1.
+        deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
     """
     last_day = Period(period.end, period.end)
-    whole, last = summary_of(period, {}, {}), summary_of(last_day, {}, {})
-    return without_rest(whole, last, hours_on(last_day), fraction_of_last_day)
+    whole, last = summary_of(period, deltas, uniques), summary_of(last_day, deltas, uniques)
+    return without_rest(whole, last, hours_on(last_day, deltas), fraction_of_last_day)
 
 
-def previous_summary_of(period: Period, before: Period, deltas: Deltas, now: datetime) -> Summary:
+def previous_summary_of(period: Period, before: Period, deltas: Deltas, uniques: Visitors, now: datetime) -> Summary:
     """Return the figures that a period is compared with: those of the same elapsed part of ``before``.
 
     Args:
         period: may be unfinished.
         before: the days compared with.
         deltas: of those days.
+        uniques: ISO date -> visitors as Redis knows them.
         now: in the site's time zone.
     """
-    if period.end < now.date():
-        return summary_of(before, deltas, {})
-    part = elapsed_part(before, period, now.date())
-    return Summary() if part is None else elapsed_summary(part, fraction_of_day(now))
+    part, fraction = elapsed(period, before, now)
+    if part is None:
+        return Summary()
+    return summary_of(part, deltas, uniques) if fraction == 1 else elapsed_summary(part, fraction, deltas, uniques)
 
 
-def elapsed_part(before: Period, period: Period, today: Date) -> Period | None:
-    """Return as many days of ``before`` as have begun of ``period``, which is not over; None when none has."""
-    end = before.end - (period.end - today)
-    return Period(before.start, end) if end >= before.start else None
+def elapsed(period: Period, before: Period, now: datetime) -> tuple[Period | None, float]:
+    """Return the part of ``before`` with which an unfinished period is compared, and the share of its last day."""
+    part = period.elapsed(before, now.date())
+    if part is None or period.end < now.date():
+        return part, 1.0
+    # 31 October has no counterpart in September, which is over by then.
+    over = period.months and part.end.day < now.day and part.length > 1
+    return part, 1.0 if over else fraction_of_day(now)
 
 
-def hours_on(day: Period) -> list[tuple[int, int]]:
-    """Return the stored views and visits of a day's 24 hours."""
+def comparable(before: Period | None, first: Date | None) -> bool:
+    """Say whether there are figures of all days compared with.
+
+    Args:
+        before: None without comparison.
+        first: see ``days.first_day``.
+    """
+    return before is not None and first is not None and before.start >= first
+
+
+def hours_on(day: Period, deltas: Deltas) -> list[tuple[int, int]]:
+    """Return the views and visits of a day's 24 hours."""
     hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", day)}
+    for hour, (views, visits) in changed_values("hour", day.days, deltas).items():
+        known = hours.get(hour, (0, 0))
+        hours[hour] = known[0] + views, known[1] + visits
     return [hours.get(f"{hour:02}", (0, 0)) for hour in range(24)]
 
 

@@ -91,6 +91,14 @@ class Matching:
         """Return the matching rows of ``values_in``, in no order."""
         return self.narrow(values_in(self.dimension, self.period, self.changed_on))
 
+    def count(self) -> int:
+        """Return the number of matching values, stored and changed."""
+        stored = self.stored()
+        new = set(self.changed)
+        for names in slices(list(self.changed), 500):
+            new.difference_update(stored.filter(value__in=names).values_list("value", flat=True))
+        return stored.count() + len(new)
+
     def figure(self, row: dict[str, Any]) -> Figure:
         """Return a row of ``stored`` with its deltas.
 

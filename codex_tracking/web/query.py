@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal, cast
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.counters.fields import Dimension
-from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, default_step, last, steps_for
+from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 
 Compare = Literal["previous", "year", ""]
@@ -114,7 +114,13 @@ class Query:
     @property
     def before(self) -> Period | None:
         """The days compared with; None without comparison."""
-        return {"": None, "previous": self.period.previous(), "year": self.period.year_ago()}[self.compared]
+        if not self.compared:
+            return None
+        if self.compared == "year":
+            return self.period.year_ago(self.today)
+        # The last 24 hours begin yesterday, and the 24 hours before them the day before.
+        day_before = timedelta(days=1)
+        return self.period.moved(-day_before) if self.rolling else self.period.previous(self.today)
 
     def of_page(self) -> Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
@@ -185,11 +191,14 @@ def _named(name: str, today: date, first: date | None) -> Period:
 def _custom(params: Mapping[str, str], today: date) -> Period:
     start = _day("start", params.get("start") or params.get("end") or today.isoformat())
     end = min(_day("end", params.get("end") or today.isoformat()), today)
+    if start > end and end <= today and params.get("start") and params.get("end"):
+        # Which field of a form is filled in first says nothing.
+        start, end = end, min(start, today)
     if start > end:
         raise QueryError("start", f"a day up to {end.isoformat()}", start.isoformat())
     if start < EARLIEST:
         raise QueryError("start", f"a day from {EARLIEST.isoformat()}", start.isoformat())
-    return Period(start, end)
+    return dated(start, end, today)
 
 
 def _day(parameter: str, text: str) -> date:

@@ -48,7 +48,7 @@ def names_and_arguments(patterns: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from names_and_arguments(pattern.url_patterns)
-        else:
+        elif pattern.name is not None:
             assert isinstance(pattern, URLPattern)
             wanted = [*pattern.pattern.converters, *pattern.pattern.regex.groupindex]
             yield str(pattern.name), {name: ARGUMENTS[name] for name in wanted}

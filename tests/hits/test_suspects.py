@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.fields import counter
+from codex_tracking.counters.fields import Counts, counter
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit
 from codex_tracking.hits.suspects import is_suspect
@@ -22,10 +22,9 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605
 BRANDS = '"Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"'
 
 
-def hit(agent: str, *, secure: bool = True, **headers: str) -> Hit:
-    """Return the hit of a page that this agent asks for; underscores in names of headers are hyphens."""
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = RequestFactory().get("/", secure=secure, headers={"User-Agent": agent, **sent})
+def hit(agent: str, headers: dict[str, str] | None = None, *, secure: bool = True) -> Hit:
+    """Return the hit of a page that this agent asks for."""
+    request = RequestFactory().get("/", secure=secure, headers={"User-Agent": agent, **(headers or {})})
     raw = answered(request, HttpResponse("<p>"), SETTINGS)
     assert raw is not None
     return Hit._make(raw)
@@ -35,28 +34,28 @@ def hit(agent: str, *, secure: bool = True, **headers: str) -> Hit:
     ("agent", "headers", "suspect"),
     [
         (WINDOWS, {}, True),
-        (WINDOWS, {"Sec_CH_UA": BRANDS}, False),
-        (WINDOWS, {"Sec_CH_UA": BRANDS, "Sec_CH_UA_Platform": '"Windows"'}, False),
-        (WINDOWS, {"Sec_CH_UA": BRANDS, "Sec_CH_UA_Platform": '"Linux"'}, True),
-        (ANDROID, {"Sec_CH_UA": BRANDS, "Sec_CH_UA_Platform": '"Android"'}, False),
-        (ANDROID, {"Sec_CH_UA": BRANDS, "Sec_CH_UA_Platform": '"Linux"'}, True),
+        (WINDOWS, {"Sec-CH-UA": BRANDS}, False),
+        (WINDOWS, {"Sec-CH-UA": BRANDS, "Sec-CH-UA-Platform": '"Windows"'}, False),
+        (WINDOWS, {"Sec-CH-UA": BRANDS, "Sec-CH-UA-Platform": '"Linux"'}, True),
+        (ANDROID, {"Sec-CH-UA": BRANDS, "Sec-CH-UA-Platform": '"Android"'}, False),
+        (ANDROID, {"Sec-CH-UA": BRANDS, "Sec-CH-UA-Platform": '"Linux"'}, True),
         (FIREFOX, {}, False),
-        (FIREFOX, {"Sec_CH_UA": BRANDS}, True),
+        (FIREFOX, {"Sec-CH-UA": BRANDS}, True),
         (IPHONE, {}, False),
-        (IPHONE, {"Sec_CH_UA": BRANDS}, True),
+        (IPHONE, {"Sec-CH-UA": BRANDS}, True),
         (WINDOWS.replace("142", "88"), {}, False),
         (ANDROID.replace("; K)", "; K; wv)"), {}, False),
     ],
 )
 def test_hints_and_agent_have_to_agree(agent: str, headers: dict[str, str], suspect: bool) -> None:
-    assert is_suspect(hit(agent, secure=True, **headers).client) is suspect
+    assert is_suspect(hit(agent, headers).client) is suspect
 
 
 def test_a_chrome_sends_no_hints_without_https() -> None:
     assert not is_suspect(hit(WINDOWS, secure=False).client)
 
 
-def counts(*hits: Hit) -> dict[str, int]:
+def counts(*hits: Hit) -> Counts:
     """Return the counters of these hits."""
     aggregator = Aggregator(SETTINGS)
     for one in hits:
@@ -64,7 +63,7 @@ def counts(*hits: Hit) -> dict[str, int]:
     (date,) = aggregator.days
     batch = aggregator.cut(date, "stream", 1, b"salt")
     assert batch is not None
-    return {str(field): n for field, n in batch.counts.items()}
+    return batch.counts
 
 
 def test_suspects_are_counted_as_views_and_in_the_ledger() -> None:
@@ -74,13 +73,13 @@ def test_suspects_are_counted_as_views_and_in_the_ledger() -> None:
 
 
 def test_signed_and_headless_requests_are_counted_as_bots() -> None:
-    signed = hit(WINDOWS, Sec_CH_UA=BRANDS, Signature_Agent='"https://chatgpt.com"')
-    headless = hit(WINDOWS, Sec_CH_UA=BRANDS.replace("Google Chrome", "HeadlessChrome"))
+    signed = hit(WINDOWS, {"Sec-CH-UA": BRANDS, "Signature-Agent": '"https://chatgpt.com"'})
+    headless = hit(WINDOWS, {"Sec-CH-UA": BRANDS.replace("Google Chrome", "HeadlessChrome")})
     found = counts(signed, headless)
     assert counter("path", "/") not in found
     assert found[counter("bot", "ChatGPT-User")] == found[counter("bot", "Headless Chrome")] == 1
 
 
 def test_the_projects_own_sources_are_counted() -> None:
-    found = counts(hit(FIREFOX, Referer="https://wiki.intranet.example/x"))
+    found = counts(hit(FIREFOX, {"Referer": "https://wiki.intranet.example/x"}))
     assert found[counter("source", "Intranet")] == 1

@@ -292,17 +292,17 @@ def test_the_same_elapsed_part_ends_at_the_same_time_of_day(database: str) -> No
     evening = {"hour:08": 30, "hour+:08": 10, "hour:20": 10, "hour+:20": 10}
     book(database, "2026-05-02", {"p:/": 40, "t:visits": 20, "t:engaged": 8, "t:seconds": 400, **evening})
     period = Period(Date(2026, 5, 1), Date(2026, 5, 2))
-    noon = summary.elapsed_summary(period, 0.5)
+    noon = summary.elapsed_summary(period, 0.5, {}, {})
     assert (noon.views, noon.visits, noon.engaged, noon.seconds) == (130, 60, 14, 1200)
-    half_past_eight = summary.elapsed_summary(period, 8.5 / 24)
+    half_past_eight = summary.elapsed_summary(period, 8.5 / 24, {}, {})
     assert (half_past_eight.views, half_past_eight.visits) == (115, 55)
-    assert summary.elapsed_summary(period, 0.0).views == 100
-    assert summary.elapsed_summary(period, 1.0) == summary.summary_of(period, {}, {})
+    assert summary.elapsed_summary(period, 0.0, {}, {}).views == 100
+    assert summary.elapsed_summary(period, 1.0, {}, {}) == summary.summary_of(period, {}, {})
 
 
 def test_a_day_without_hours_counts_by_the_time_that_had_passed(database: str) -> None:
     book(database, "2026-05-02", {"p:/": 40, "t:visits": 20, "t:seconds": 400})
-    quarter = summary.elapsed_summary(Period(Date(2026, 5, 2), Date(2026, 5, 2)), 0.25)
+    quarter = summary.elapsed_summary(Period(Date(2026, 5, 2), Date(2026, 5, 2)), 0.25, {}, {})
     assert (quarter.views, quarter.visits, quarter.seconds) == (10, 5, 100)
 
 
@@ -311,12 +311,12 @@ def test_the_last_day_of_a_page_counts_as_far_as_the_site_had_come(database: str
     book(database, "2026-05-01", {"p:/a/": 100, "p+:/a/": 80, "entry+:/a/": 60})
     book(database, "2026-05-02", {"p:/a/": 20, "p+:/a/": 12, "entry+:/a/": 8, "p:/": 20, **hours})
     period = Period(Date(2026, 5, 1), Date(2026, 5, 2))
-    noon = pages_module.elapsed_page("/a/", period, 0.5)
+    noon = pages_module.elapsed_page("/a/", period, 0.5, {})
     assert (noon.views, noon.visitors, noon.entries) == (115, 89, 66)
-    whole = pages_module.elapsed_page("/a/", period, 1.0)
+    whole = pages_module.elapsed_page("/a/", period, 1.0, {})
     assert (whole.views, whole.visitors, whole.entries) == (120, 92, 68)
     book(database, "2026-05-03", {"p:/b/": 8})
-    assert pages_module.elapsed_page("/b/", Period(Date(2026, 5, 3), Date(2026, 5, 3)), 0.25).views == 2
+    assert pages_module.elapsed_page("/b/", Period(Date(2026, 5, 3), Date(2026, 5, 3)), 0.25, {}).views == 2
 
 
 def test_a_page_is_compared_with_as_many_days_as_have_begun(database: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import cast
 
 import pytest
 import redis
@@ -111,7 +112,8 @@ async def test_a_damaged_header(raw: redis.Redis, process: Process, where: str, 
         await process.flusher.store.seal(today())
     key = getattr(keys(), where)
     if header == "#w":
-        header = next(name for name in map(bytes.decode, raw.hkeys(key)) if name.startswith("#w:"))  # type: ignore[arg-type]
+        names = cast("list[bytes]", raw.hkeys(key))
+        header = next(name.decode() for name in names if name.startswith(b"#w:"))
     raw.hset(key, header, value)
     await get_store().waiting([today()])
     await TrackingSelector.daily_counts(today())

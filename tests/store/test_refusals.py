@@ -22,6 +22,10 @@ from tests.servers import RedisServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def _acl(client: Any, *words: str) -> None:
+    client.execute_command("ACL", *words)
+
+
 @pytest.fixture
 def raw(redis_server: RedisServer, tracking_settings: Callable[..., None]) -> Iterator[redis.Redis]:
     """Yield a client of the Redis that the library uses; limits and users that a test sets are taken back."""
@@ -67,8 +71,7 @@ async def test_a_full_redis_is_flushed(
 async def test_status_is_not_healthy_while_an_acl_refuses_what_a_push_sends(
     raw: redis.Redis, redis_server: RedisServer, tracking_settings: Callable[..., None], rules: str, refused: str
 ) -> None:
-    rule = ["SETUSER", "site", "reset", "on", ">secret-of-the-site", "resetchannels", *rules.split()]
-    raw.execute_command("ACL", *rule)  # type: ignore[no-untyped-call]
+    _acl(raw, "SETUSER", "site", "reset", "on", ">secret-of-the-site", "resetchannels", *rules.split())
     tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://site:secret-of-the-site@"))
     status = await tracking_status()
     assert status.healthy is not bool(refused), status

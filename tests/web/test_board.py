@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import translation
@@ -45,7 +46,7 @@ def overview(shown: Query, **fields: Any) -> Overview:
         "step": shown.step,
         "series": {"2026-11-22": 120.0, "2026-11-23": 80.0},
         "previous_series": {"2026-11-20": 60.0, "2026-11-21": 40.0},
-        "cards": {name: Card(name, [Figure("/a/", 50, 20)], 100, False) for name in DIMENSIONS},
+        "cards": {name: Card(name, [Figure("/a/", 50, 20)], 200, False) for name in DIMENSIONS},
         "heat": [[0] * 24 for _ in range(7)],
         "flushed_at": None,
         "unflushed": 0,
@@ -141,7 +142,7 @@ def test_cards_show_bar_count_and_share() -> None:
     assert (pages.rows[0].count, pages.rows[0].share, pages.rows[0].bar) == ("50", "25%", 100)
     assert pages.rows[0].url == "/t/page/?period=7d&path=%2Fa%2F"
     channels = next(card for card in board.cards if card.name == "sources")
-    assert (channels.rows[0].count, channels.rows[0].share, channels.unit) == ("20", "20%", "Visits")
+    assert (channels.rows[0].count, channels.rows[0].share, channels.unit) == ("20", "10%", "Visits")
     assert [tab.label for tab in channels.tabs] == ["Channels", "Sources", "Referrers", "Campaigns"]
     assert [card.name for card in board.cards] == [*TABS]
 
@@ -158,12 +159,45 @@ def test_the_last_hours_are_compared_with_those_before() -> None:
     shown = query(period="24h")
     hours = {f"2026-11-{day}T{hour:02}": 1.0 for day in (21, 22, 23) for hour in range(24)}
     hours["2026-11-23T10"] = 5.0
-    found = last_hours(overview(shown), shown, {"views": hours, "visits": hours}, NOW)
+    found = last_hours(overview(shown), shown, [{"views": hours, "visits": hours}] * 2, NOW)
     assert (found.summary.views, found.summary.visits) == (28, 28)
     assert found.previous is not None
     assert found.previous.views == 24
     assert next(iter(found.series)) == "2026-11-22T11"
     assert next(iter(found.previous_series)) == "2026-11-21T11"
+
+
+def test_hours_are_compared_with_the_same_hour_of_the_clock(settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    now = datetime(2026, 3, 29, 12, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    shown = read_query({"period": "today"}, now.date())
+    # Summer time begins: no clock shows 2 o'clock.
+    today = {f"2026-03-29T{hour:02}": float(hour) for hour in range(24) if hour != 2}
+    before = {f"2026-03-28T{hour:02}": 100.0 + hour for hour in range(24)}
+    points, older = (line["data"] for line in chart_of(shown, today, before, now)["datasets"])
+    assert [older[at] - value for at, value in enumerate(points) if value is not None] == [100.0] * 12
+    hours = {f"2026-03-{day}T{hour:02}": 1.0 for day in (27, 28, 29) for hour in range(24) if (day, hour) != (29, 2)}
+    rolling = read_query({"period": "24h"}, now.date())
+    found = last_hours(overview(rolling), rolling, [{"views": hours, "visits": hours}] * 2, now)
+    assert [bucket[-3:] for bucket in found.series] == [bucket[-3:] for bucket in found.previous_series]
+    assert len(found.series) == 24
+
+
+def test_a_card_says_of_how_many_views_it_knows_the_value() -> None:
+    shown = query(period="7d")
+    found = overview(shown)
+    cards = {"country": Card("country", [Figure("DE", 30, 20)], 40, False, 200)}
+    cards["channel"] = Card("channel", [Figure("direct", 0, 60)], 100, False, 100)
+    board = board_of(shown, overview(shown, cards=found.cards | cards), "/t/", NOW, DIMENSIONS)
+    said = {card.name: card.coverage for card in board.cards if card.coverage}
+    assert said == {"locations": "Known for 40 of 200 views."}
+
+
+def test_a_comparison_with_days_before_the_first_figure_is_refused() -> None:
+    shown = query(period="7d")
+    found = overview(shown, before=None, previous=None, previous_series={}, first=date(2026, 11, 14))
+    menu = board_of(shown, found, "/t/", NOW, DIMENSIONS).menu
+    assert (menu.compared, menu.first) == ("", "Nov 14, 2026")
 
 
 def test_the_heat_map_begins_with_the_readers_week_and_names_the_busiest_hour() -> None:

@@ -95,6 +95,36 @@ async def test_no_cell_is_a_formula(staff: AsyncClient, cell: str) -> None:
     assert (await table(staff, "event_value.csv?period=today"))[1][:2] == ["signup", "'" + cell]
 
 
+@pytest.mark.parametrize(
+    ("cell", "disarmed"),
+    [
+        ("/any/;=1+1;", "/any/;'=1+1;"),
+        ("/any/; =1+1", "/any/;' =1+1"),
+        ('/any/;"=1+1"', '/any/;\'"=1+1"'),
+        ("a\t@SUM(A1)", "a\t'@SUM(A1)"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("x;\uff20A1;\u22122", "x;'\uff20A1;'\u22122"),
+        (" =1+1", "' =1+1"),
+        ("|cmd", "'|cmd"),
+        ("/a;b=1", "/a;b=1"),
+        ("/a+b", "/a+b"),
+    ],
+)
+def test_no_cell_is_a_formula_after_another_separator(cell: str, disarmed: str) -> None:
+    """Excel in German or French separates by semicolons, and ends a quoted cell at the quote."""
+    assert files_module.safe(cell) == disarmed
+
+
+async def test_a_mark_for_excel_is_added_when_asked_for(staff: AsyncClient) -> None:
+    await stored("grün")
+    marked = await body(staff, "utm_campaign.csv?period=today&bom=true")
+    assert marked.startswith('\ufeff"utm_campaign"')
+    assert (await body(staff, "utm_campaign.csv?period=today")).startswith('"utm_campaign"')
+    assert json.loads(await body(staff, "utm_campaign.json?period=today&bom=true"))[0]["utm_campaign"] == "grün"
+    page = await staff.get("/cabinet/tracking/details/utm_campaign/")
+    assert "bom=true" in page.content.decode()
+
+
 @pytest.mark.parametrize("start", ["\t", "\r", "\n", "=", "+", "-", "@"])
 def test_every_sign_that_begins_a_formula_is_disarmed(start: str) -> None:
     assert files_module.safe(start + "x") == "'" + start + "x"
@@ -116,11 +146,11 @@ async def test_any_text_survives_both_formats(staff: AsyncClient, value: str) ->
 async def test_csv_is_that_of_the_rfc(staff: AsyncClient) -> None:
     await stored('say "hi", twice')
     text = await body(staff, "utm_campaign.csv?period=today")
-    assert text == 'utm_campaign,views,visits\r\n"say ""hi"", twice",1,0\r\n'
+    assert text == '"utm_campaign","views","visits"\r\n"say ""hi"", twice","1","0"\r\n'
 
 
 async def test_an_empty_table_is_still_a_file(staff: AsyncClient) -> None:
-    assert await body(staff, "browser.csv") == "browser,views,visits\r\n"
+    assert await body(staff, "browser.csv") == '"browser","views","visits"\r\n'
     assert json.loads(await body(staff, "browser.json")) == []
 
 
@@ -251,7 +281,7 @@ def test_blocking_servers_stream_too(client: Client) -> None:
     PageView.objects.create(path="/", date=today(), views=3, own=1)
     response: Any = client.get(URL + "path.csv?period=today")
     assert response.streaming
-    assert b"".join(response.streaming_content) == b"path,views,visitors\r\n/,3,0\r\n"
+    assert b"".join(response.streaming_content) == b'"path","views","visitors"\r\n"/","3","0"\r\n'
 
 
 @pytest.mark.parametrize("database", ["default", "postgres"], indirect=True)
@@ -283,9 +313,9 @@ def test_rows_are_written_as_they_come() -> None:
             yield (str(n), n)
 
     lines = files_module.csv_lines(("a", "b"), rows())
-    assert next(lines) == "a,b\r\n"
+    assert next(lines) == '"a","b"\r\n'
     assert asked == 0
-    assert next(lines) == "0,0\r\n"
+    assert next(lines) == '"0","0"\r\n'
     assert asked == 1
 
 

@@ -126,6 +126,25 @@ def test_arrows_lead_back_to_names() -> None:
     assert addresses.later(yesterday) == today
 
 
+@pytest.mark.parametrize("name", ["7d", "28d", "30d", "90d", "14d", "last_month", "year", "12m"])
+def test_stepping_back_and_forth_keeps_the_name(name: str) -> None:
+    query = read_query({"period": name}, date(2026, 11, 7), days=14)
+    back = addresses.earlier(query)
+    assert back is not None
+    again = addresses.later(back)
+    assert again is not None
+    assert (again.name, again.period) == (query.name, query.period)
+
+
+def test_dates_in_the_wrong_order_are_swapped() -> None:
+    assert span(read(period="custom", start="2026-11-10", end="2026-11-02")) == ("2026-11-02", "2026-11-10")
+    assert span(read(period="custom", start="2026-12-10", end="2026-11-02")) == ("2026-11-02", "2026-11-23")
+
+
+def test_the_last_24_hours_are_compared_with_the_day_before() -> None:
+    assert read(period="24h").before == Period(date(2026, 11, 21), date(2026, 11, 22))
+
+
 @pytest.mark.parametrize(
     ("days", "step"), [(1, "hour"), (2, "hour"), (3, "day"), (92, "day"), (400, "week"), (401, "month")]
 )

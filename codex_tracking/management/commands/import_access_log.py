@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -42,23 +42,12 @@ Left out, and taken by a later import that may: days that the site counted itsel
 a log has no content type, paths that end like files (.css, .png, .json, ...) are no pages."""
 
 
-def day(text: str) -> Date:
+def day(text: str | None) -> Date | None:
     """Return an option's ISO date."""
     try:
-        return Date.fromisoformat(text)
+        return Date.fromisoformat(text) if text else None
     except ValueError:
-        raise ArgumentTypeError(f"expected an ISO date such as 2026-01-31, not {text!r}") from None
-
-
-def log_format(text: str) -> str:
-    """Return an option's format."""
-    try:
-        # argparse asks about the default, too.
-        if text:
-            DirectiveParser(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-    return text
+        raise CommandError(f"Expected an ISO date such as 2026-01-31, not {text!r}.") from None
 
 
 class Command(BaseCommand):
@@ -84,13 +73,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--format",
-            type=log_format,
             default="",
             help="The lines' format, as in nginx's log_format or Apache's LogFormat: "
             """'$remote_addr [$time_local] "$request" $status "$http_user_agent"'.""",
         )
-        parser.add_argument("--since", type=day, metavar="DATE", help="Leave out days before this ISO date.")
-        parser.add_argument("--until", type=day, metavar="DATE", help="Leave out days after this ISO date.")
+        parser.add_argument("--since", metavar="DATE", help="Leave out days before this ISO date.")
+        parser.add_argument("--until", metavar="DATE", help="Leave out days after this ISO date.")
         parser.add_argument(
             "--overlap",
             action="store_true",
@@ -103,13 +91,15 @@ class Command(BaseCommand):
             self._say("ALLOWED_HOSTS names no host: give --host, or links within the site count as referrals.")
         if not options["dry_run"]:
             forget_salts()
+        if options["format"]:
+            _check_format(options["format"])
         bar = Bar(options["verbosity"])
         importer = Importer(
             get_tracking_settings(),
             hosts=options["host"],
             directives=options["format"],
-            since=options["since"],
-            until=options["until"],
+            since=day(options["since"]),
+            until=day(options["until"]),
             overlap=options["overlap"],
             dry_run=options["dry_run"],
             progress=bar.show,
@@ -187,6 +177,13 @@ class Bar:
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
             self._drawn = 0.0
+
+
+def _check_format(directives: str) -> None:
+    try:
+        DirectiveParser(directives)
+    except ValueError as error:
+        raise CommandError(f"--format cannot be used: {error}.") from None
 
 
 def _problem(log: LogFile, report: Report) -> str:

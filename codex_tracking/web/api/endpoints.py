@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
@@ -22,13 +23,11 @@ from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.ranking import Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
-from codex_tracking.stats.series import bucket_of, series_of
-from codex_tracking.stats.summary import BY_HOUR, Summary, daily_summaries, previous_summary_of, summary_of
+from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
+from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, openapi, parameters, tables
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.query import QueryError
-
-HOURS_OF_DAY = 24
 
 
 async def answer_summary(call: Call) -> dict[str, Any]:
@@ -36,8 +35,10 @@ async def answer_summary(call: Call) -> dict[str, Any]:
     period, before = call.period, call.query.before
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
-        other = previous_summary_of(period, before, deltas, call.now) if before is not None else None
-        return summary_of(period, deltas, uniques), other
+        own = summary_of(period, deltas, uniques)
+        if before is None or not comparable(before, first_day()):
+            return own, None
+        return own, previous_summary_of(period, before, deltas, uniques, call.now)
 
     found = await read(days_in(period, before), look)
     own, other = found.value
@@ -68,12 +69,15 @@ async def answer_series(call: Call) -> dict[str, Any]:
     before = query.before
 
     def look(deltas: Deltas, uniques: Visitors) -> list[list[dict[str, Any]]]:
-        return [_points(call, period, deltas, uniques) for period in (query.period, before) if period is not None]
+        own = _points(call, query.period, deltas, uniques)
+        if before is None or not comparable(before, first_day()):
+            return [own]
+        return [own, _points(call, before, deltas, uniques)]
 
     found = await read(days_in(query.period, before), look)
     points, *other = found.value
     answer = call.about(found.live) | {"metric": metric, "step": query.step, "points": points}
-    if before is not None and other is not None:
+    if before is not None and other:
         answer["comparison"] = _days(before) | {"points": other[0]}
     return answer
 
@@ -81,12 +85,13 @@ async def answer_series(call: Call) -> dict[str, Any]:
 def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> list[dict[str, Any]]:
     metric, step = call.values["metric"], call.query.step
     if step == "hour":
-        points = _named(series_of(metric, period, step, deltas, uniques))
-        # Two days have 48 points; the last 24 hours end with the current one.
-        return points[call.now.hour + 1 :][:HOURS_OF_DAY] if call.query.rolling else points
+        points = series_of(metric, period, step, deltas, uniques)
+        query = call.query
+        return _named(rolling_hours(points, query.period, period, call.now) if query.rolling else points)
     buckets: dict[str, Summary] = {}
     for day, summary in daily_summaries(period, deltas, uniques).figures.items():
-        bucket = bucket_of(Date.fromisoformat(day), step, period)
+        compared = None if period is call.period else call.period
+        bucket = bucket_of(Date.fromisoformat(day), step, period, compared)
         buckets[bucket] = buckets.get(bucket, Summary()) + summary
     return _named({bucket: _plain(getattr(figures, metric)) for bucket, figures in buckets.items()})
 
@@ -173,7 +178,8 @@ async def answer_export(call: Call) -> HttpResponseBase:
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
     look = tables.reader_of(table, call.period, **options)
-    file = await files.spooled(call.period.days, look, kind)
+    begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
+    file = await files.spooled(call.period.days, look, kind, begin)
     return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
 
 
@@ -183,7 +189,7 @@ def _days(period: Period) -> dict[str, Any]:
 
 ROWS = (parameters.LIMIT, parameters.OFFSET, parameters.SEARCH, parameters.ORDER)
 GRAPH = (parameters.PERIOD_OR_HOURS, parameters.START, parameters.END, parameters.COMPARE)
-FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER)
+FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER, parameters.BOM)
 
 ENDPOINTS = (
     Endpoint(

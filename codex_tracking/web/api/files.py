@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -24,21 +25,36 @@ MEMORY_BYTES = 1_000_000
 """Memory per file; a larger one goes to a temporary file on disk."""
 
 
+BOM = "\ufeff"
+"""Tells Excel that a CSV file is UTF-8; other programs may take it for a part of the first heading."""
+
+# Also the forms that East Asian input methods type, and what looks like them: some spreadsheets take them all the same.
+FORMULA = re.compile(r"(\A[\t\r\n]|(?:\A|[;\t\r\n])[\s\"']*[=+\-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋−|%])")  # noqa: RUF001
+"""Begins of cells that a spreadsheet takes for a formula, also where it separates cells by semicolons or tabs."""
+
+
 def safe(cell: str | int) -> str | int:
-    """Return a cell that no spreadsheet evaluates as a formula.
+    """Return a cell that no spreadsheet evaluates as a formula, by a ``'`` before each formula in it.
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection
     """
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+    return FORMULA.sub(_disarmed, cell) if isinstance(cell, str) else cell
+
+
+def _disarmed(found: re.Match[str]) -> str:
+    text = found[0]
+    # At the begin of the cell before everything else; later after the separator, which ends the cell before.
+    return f"'{text}" if not found.start() else f"{text[0]}'{text[1:]}"
 
 
 def csv_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str]:
     """Yield a table as CSV.
 
-    Source: RFC 4180: CRLF, a header, quotes doubled.
+    Source: RFC 4180: CRLF, a header, quotes doubled. Every cell is quoted, because spreadsheets of many languages
+    separate cells by semicolons.
     """
     line = io.StringIO(newline="")
-    writer = csv.writer(line)
+    writer = csv.writer(line, quoting=csv.QUOTE_ALL)
     for row in chain([names], rows):
         writer.writerow([safe(cell) for cell in row])
         yield line.getvalue()
@@ -62,16 +78,20 @@ FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[TableRow]], It
 """Format -> content type and writer."""
 
 
-async def spooled(days: list[str], look: TableReader, kind: str) -> IO[bytes]:
+async def spooled(days: list[str], look: TableReader, kind: str, begin: str = "") -> IO[bytes]:
     """Return a table of one moment as an open file, positioned at its start.
 
     The database is read into the file before the response begins: a cursor that stays open for a slow client would
     hold a connection, on SQLite block every flush, and a flush in between would make live views count twice.
+
+    Args:
+        begin: text before the table, such as ``BOM``.
     """
-    spools = Spools()
+    spools, writer = Spools(), FORMATS[kind][1]
     file: IO[bytes] | None = None
     try:
-        file = (await read(days, lambda *held: spools.save(FORMATS[kind][1](*look(*held))))).value
+        found = await read(days, lambda *held: spools.save(chain([begin], writer(*look(*held)))))
+        file = found.value
         return file
     finally:
         # A read that a flush interrupted was repeated, and left a file each time.

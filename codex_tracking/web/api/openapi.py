@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
+
 from codex_tracking import __version__
 from codex_tracking.stats.minutes import SHOWN
+from codex_tracking.web.access.viewer import COOKIE
 from codex_tracking.web.api.endpoint import Endpoint
 from codex_tracking.web.api.parameters import Parameter
 
@@ -147,13 +150,19 @@ def openapi_document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[
             "description": "The dashboard's figures. Days and hours are in the site's time zone.",
         },
         "servers": [{"url": server}],
-        "security": [{"session": []}, {"token": []}],
+        "security": [{"session": []}, {"token": []}, {"link": []}],
         "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in endpoints},
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
-                "session": {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "A staff login."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": settings.SESSION_COOKIE_NAME,
+                    "description": "A staff login.",
+                },
                 "token": {"type": "http", "scheme": "bearer", "description": "One of the setting api_tokens."},
+                "link": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "An opened share link."},
             },
         },
     }
@@ -169,7 +178,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         failures["400"] = "A parameter is unknown, missing or wrong."
     if any(parameter.place == "path" for parameter in endpoint.parameters):
         failures["404"] = "Unknown dimension or table."
-    return {
+    operation = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "parameters": [_described(parameter) for parameter in endpoint.parameters],
@@ -178,6 +187,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             **{code: _failure(text) for code, text in sorted(failures.items())},
         },
     }
+    return operation if endpoint.for_guests else operation | {"security": [{"session": []}, {"token": []}]}
 
 
 def _content(endpoint: Endpoint) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from codex_tracking.hits.text import PATH_LIMIT, UNFIT
 from codex_tracking.stats.periods import STEPS
 from codex_tracking.stats.ranking import ORDERS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
-from codex_tracking.web.query import COMPARISONS, MENU, ROLLING, QueryError
+from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING, QueryError
 
 MOST_ROWS = 1_000
 """Rows of one answer; exports have all."""
@@ -31,7 +32,7 @@ class Parameter:
     name: str
     description: str
     schema: Mapping[str, Any]
-    """JSON Schema of a string or an integer; ``read`` checks type, enum and limits."""
+    """JSON Schema of a string or an integer; ``read`` checks type, enum, pattern and limits."""
     required: bool = False
     place: str = "query"
 
@@ -46,7 +47,8 @@ class Parameter:
         good = self.schema.get("minLength", 0) <= len(text) <= self.schema.get("maxLength", 100)
         if "enum" in self.schema:
             good = text in self.schema["enum"]
-        if not good or UNFIT.search(text) or not text.startswith(self.schema.get("x-begins", "")):
+        # UNFIT as well, because in Python "$" also matches before a last line break.
+        if not good or UNFIT.search(text) or not re.search(self.schema.get("pattern", ""), text, re.ASCII):
             raise QueryError(self.name, self.expected, text)
         return text
 
@@ -79,18 +81,30 @@ def _number(least: int, most: int, default: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": least, "maximum": most, "default": default}
 
 
-def _period(names: Iterable[str]) -> Parameter:
+def _period(names: Sequence[str]) -> Parameter:
     expected = f"one of {', '.join(names)}, custom, or a number of days such as 14d"
     text = "A name, or a number of days such as `14d`. The dashboard's default when omitted; `custom` with `start`."
-    return Parameter("period", text, {"type": "string", "minLength": 1, "maxLength": 10, "x-expected": expected})
+    pattern = f"^({'|'.join(names)}|custom|[1-9][0-9]{{0,3}}d)$"
+    limits = {"minLength": 1, "maxLength": 10, "pattern": pattern, "x-expected": expected}
+    return Parameter("period", text, {"type": "string", **limits})
 
 
-_DAY = {"type": "string", "format": "date", "maxLength": 10, "x-expected": "an ISO date such as 2026-01-31"}
+_FIT = r"[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffd]"
+"""``text.UNFIT`` as JSON Schema writes it, negated; JSON has no lone surrogates."""
+
+_DAY = {
+    "type": "string",
+    "format": "date",
+    "maxLength": 10,
+    # From EARLIEST on.
+    "pattern": "^[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]$",
+    "x-expected": f"an ISO date such as 2026-01-31, from {EARLIEST.isoformat()}",
+}
 _PATH = {
     "type": "string",
     "minLength": 1,
     "maxLength": PATH_LIMIT,
-    "x-begins": "/",
+    "pattern": f"^/{_FIT}*$",
     "x-expected": f"a path that starts with /, up to {PATH_LIMIT} characters",
 }
 
@@ -110,7 +124,9 @@ STEP = Parameter("step", "The span of one point; depends on the period's length 
 LIMIT = Parameter("limit", "Number of rows.", _number(1, MOST_ROWS, 10))
 OFFSET = Parameter("offset", "Number of rows to skip.", _number(0, MOST_OFFSET, 0))
 SEARCH = Parameter(
-    "search", "Only values that contain this text, ignoring case.", {"type": "string", "maxLength": LONGEST_SEARCH}
+    "search",
+    "Only values that contain this text, ignoring case.",
+    {"type": "string", "maxLength": LONGEST_SEARCH, "pattern": f"^{_FIT}*$"},
 )
 ORDER = Parameter(
     "order", "Largest first by views, by visits (for pages: by visitors), or by value.", _one_of(ORDERS, "views")
@@ -119,6 +135,9 @@ PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH,
 PAGE_FILTER = Parameter("path", "For the table `page_source`: only this page's sources.", _PATH)
 DIMENSION = Parameter("dimension", "The dimension.", _one_of(DIMENSIONS), required=True, place="path")
 TABLE = Parameter("table", "A dimension, `days` or `hours`.", _one_of(TABLES), required=True, place="path")
+BOM = Parameter(
+    "bom", "Begin a CSV file with a byte order mark, which Excel needs.", _one_of(("true", "false"), "false")
+)
 FORMAT = Parameter("format", "The file's format.", _one_of(("csv", "json")), required=True, place="path")
 
 

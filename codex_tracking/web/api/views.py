@@ -30,14 +30,14 @@ def view_of(endpoint: Endpoint) -> Any:
         viewer: Viewer | None = None
         try:
             if request.method != "GET":
-                response = _error(405, f"Method {request.method} is not allowed.", "GET")
+                response = error_response(405, f"Method {request.method} is not allowed.", "GET")
                 response["Allow"] = "GET"
                 return headers.private(response, None)
             viewer = await viewer_of(request)
             return headers.private(await _answer(endpoint, request, viewer, in_path), viewer)
         except Error as error:
             logger.error("The API cannot read the database: %s", type(error).__name__)
-            return headers.private(_error(503, "The database is not available.", "a retry later"), viewer)
+            return headers.private(error_response(503, "The database is not available.", "a retry later"), viewer)
 
     return private_address(view)
 
@@ -48,15 +48,15 @@ async def _answer(
     if viewer is None:
         return await _refused(request)
     if viewer.is_guest and not endpoint.for_guests:
-        return _error(403, "Share links cannot read this endpoint.", "a staff session or an API token")
+        return error_response(403, "Share links cannot read this endpoint.", "a staff session or an API token")
     try:
         answer = await endpoint.answer(await _call_of(endpoint, request, viewer, in_path))
     except UnknownError as error:
-        return _error(404, str(error), error.expected)
+        return error_response(404, str(error), error.expected)
     except QueryError as error:
         # A wrong part of the path is an address that does not exist; a wrong parameter is a bad request.
         missing = error.parameter in in_path and in_path[error.parameter][:100] == error.got
-        return _error(404 if missing else 400, str(error), error.expected, error.parameter)
+        return error_response(404 if missing else 400, str(error), error.expected, error.parameter)
     return answer if isinstance(answer, HttpResponseBase) else JsonResponse(answer)
 
 
@@ -77,14 +77,15 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
 async def _refused(request: HttpRequest) -> JsonResponse:
     user = await user_of(request) if bearer(request) is None else None
     if user is not None and user.is_authenticated:
-        return _error(403, "Permission denied.", f"a staff member, or a user with the permission {VIEW}")
-    response = _error(
+        return error_response(403, "Permission denied.", f"a staff member, or a user with the permission {VIEW}")
+    response = error_response(
         401, "Authentication required.", "a staff session, or Authorization: Bearer with one of api_tokens"
     )
     response["WWW-Authenticate"] = 'Bearer realm="codex_tracking"'
     return response
 
 
-def _error(status: int, error: str, expected: str, parameter: str = "") -> JsonResponse:
+def error_response(status: int, error: str, expected: str, parameter: str = "") -> JsonResponse:
+    """Return an error as the API answers it."""
     body = {"error": error, "expected": expected}
     return JsonResponse(body | ({"parameter": parameter} if parameter else {}), status=status)

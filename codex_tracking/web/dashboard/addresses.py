@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from urllib.parse import quote, urlencode
 
 from codex_tracking.counters.fields import Dimension
-from codex_tracking.stats.periods import NAMED, Period
+from codex_tracking.stats.periods import Period
 from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
 
 
@@ -60,9 +60,11 @@ def with_period(query: Query, name: str) -> Query:
 
 def with_days(query: Query, period: Period) -> Query:
     """Return the query with these days, by their name when they have one."""
-    for name in ("today", "yesterday", "month", "last_month"):
-        if NAMED[name](query.today) == period:
-            return replace(query, name=name, period=period)
+    names = ("today", "yesterday", "7d", "28d", "30d", "90d", query.default, "month", "last_month", "year", "12m")
+    for name in names:
+        named = named_period(name, query.today)
+        if named == period and named.months == period.months:
+            return replace(query, name=name, period=named)
     return replace(query, name="custom", period=period)
 
 
@@ -75,29 +77,12 @@ def earlier(query: Query) -> Query | None:
     """Return the query with the period before; None when that would begin before ``EARLIEST``."""
     if query.name == "all" or query.period.start <= EARLIEST + timedelta(days=query.period.length):
         return None
-    return with_days(query, _shifted(query.period, query.today, -1))
+    return with_days(query, query.period.completed().previous())
 
 
 def later(query: Query) -> Query | None:
     """Return the query with the period after; None when that has not begun."""
     if query.period.end >= query.today:
         return None
-    return with_days(query, _shifted(query.period, query.today, 1))
-
-
-def _shifted(period: Period, today: date, by: int) -> Period:
-    """Return the period before (``by`` -1) or after (1): a month by a month, other periods by their length."""
-    start, end = period.start, period.end
-    month_ends = _next_month(end) - timedelta(days=1)
-    if start.day == 1 and (start.year, start.month) == (end.year, end.month) and end in (month_ends, today):
-        if by < 0:
-            begin = (start - timedelta(days=1)).replace(day=1)
-            return Period(begin, start - timedelta(days=1))
-        begin = _next_month(start)
-        return Period(begin, min(_next_month(begin) - timedelta(days=1), today))
-    move = timedelta(days=period.length * by)
-    return Period(start + move, min(end + move, today))
-
-
-def _next_month(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+    following = query.period.following()
+    return with_days(query, replace(following, end=min(following.end, query.today)))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from django.http import Http404
 from django.utils.translation import gettext as _
 
 from codex_tracking.counters.fields import Dimension
-from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.web.dashboard.addresses import Link
@@ -53,16 +52,14 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         now: in the site's time zone.
         dimensions: those allowed for the viewer.
     """
-    # Before the site had views, there is nothing to compare with.
-    compared = figures.previous is not None and bool(figures.previous.views)
     return Board(
-        menu=menu_of(query, figures.before if compared else None),
+        menu=menu_of(query, figures.before, figures.first),
         kpis=kpis_of(query, figures.summary, figures.previous, root, figures.today),
         chart=chart_of(query, figures.series, figures.previous_series, now),
         steps=steps_of(query, root),
         remark=_remark(query),
         cards=tuple(
-            card_view(name, card_of(figures, query.tab(name)), query, root, dimensions)
+            card_view(name, figures.cards[query.tab(name)], query, root, dimensions)
             for name in TABS
             if query.tab(name) in dimensions
         ),
@@ -71,12 +68,6 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         live=figures.live,
         strip=strip_of(figures.minutes),
     )
-
-
-def card_of(figures: Overview, dimension: Dimension) -> Card:
-    """Return one card's figures; shares of pages are of all views."""
-    card = figures.cards[dimension]
-    return replace(card, total=figures.summary.views) if dimension == "path" else card
 
 
 def _remark(query: Query) -> str:
@@ -95,20 +86,22 @@ def page_board_of(
     previous: Mapping[str, float],
     root: str,
     now: datetime,
+    first: date | None,
 ) -> Board:
     """Return the board of one page's dashboard.
 
     Args:
         query: period, comparison, metric, step and tabs.
         found: the page's figures.
-        earlier: those of the period compared with, cut to the same elapsed part.
+        earlier: those of the period compared with, cut to the same elapsed part; None without comparison.
         series: bucket -> figure.
         previous: the same of the period compared with.
         root: where the dashboard is.
         now: in the site's time zone.
+        first: the first day with figures of the site.
     """
     return Board(
-        menu=menu_of(query, query.before, found.path),
+        menu=menu_of(query, query.before if earlier else None, first, found.path),
         kpis=tuple(page_kpi(metric, query, found, earlier, root) for metric in ("visitors", "views", "entries")),
         chart=chart_of(query, series, previous, now),
         steps=steps_of(query, f"{root}page/", path=found.path),

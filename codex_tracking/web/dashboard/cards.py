@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
@@ -68,6 +70,8 @@ class CardView:
     details: str
     """Address of the whole table."""
     more: bool
+    coverage: str = ""
+    """Of how many views or visits the value is known, in words; empty when of all of them."""
 
 
 def units(dimension: Dimension) -> tuple[str, str]:
@@ -79,6 +83,21 @@ def units(dimension: Dimension) -> tuple[str, str]:
 def measured(dimension: Dimension, figure: Figure) -> int:
     """Return the measured count of a value: visits for dimensions in ``BY_VISITS``, views for others."""
     return figure.secondary if dimension in BY_VISITS else figure.views
+
+
+def share_text(count: int, total: int) -> str:
+    """Return a share, with a decimal below ten percent; empty without a total."""
+    return numbers.percent(count / total, 1 if count / total < 0.0995 else 0) if total else ""
+
+
+def coverage(total: int, whole: int, dimension: Dimension) -> str:
+    """Say of how many views or visits a card's value is known; empty when of all of them."""
+    if total >= whole:
+        return ""
+    known = {"known": numbers.whole(total), "all": numbers.whole(whole)}
+    if dimension in BY_VISITS:
+        return _("Known for %(known)s of %(all)s visits.") % known
+    return _("Known for %(known)s of %(all)s views.") % known
 
 
 def rows_of(
@@ -98,7 +117,7 @@ def rows_of(
             label=labels.name_of(dimension, figure.value),
             value=figure.value,
             count=numbers.whole(count),
-            share=numbers.percent(min(count / total, 1.0), 1 if count / total < 0.0995 else 0) if total else "",
+            share=share_text(count, total),
             secondary=numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary) if second else "",
             bar=max(1, count * 100 // largest) if count else 0,
             url=page_url(figure.value, query, root) if dimension in PAGES and figure.value.startswith("/") else "",
@@ -128,6 +147,7 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         subtabs=_subtabs(name, dimension, query, root),
         details=details_url(dimension, query, root),
         more=figures.more,
+        coverage=coverage(figures.total, figures.whole, dimension),
     )
 
 
@@ -139,11 +159,12 @@ def sources_of_page(found: Page, query: Query, root: str) -> CardView:
         dimension="page_source",
         heading=str(labels.DIMENSIONS["source"]),
         unit=units("page_source")[0],
-        rows=rows_of("page_source", found.sources[:ROWS], found.views, query, root),
+        rows=rows_of("page_source", found.sources[:ROWS], found.arrivals, query, root),
         tabs=(),
         subtabs=(),
         details="",
         more=False,
+        coverage=coverage(found.arrivals, found.views, "page_source"),
     )
 
 

@@ -13,7 +13,8 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from codex_tracking.stats.periods import Step
+from codex_tracking.stats.periods import Period, Step
+from codex_tracking.stats.series import same_hour
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import Link, query_string
 from codex_tracking.web.dashboard.plot import full_day, short_day
@@ -53,12 +54,12 @@ def chart_of(
     begun = [bucket for bucket in buckets if bucket <= current]
     label = unit or str(labels.METRICS[query.graphed])
     datasets: list[dict[str, Any]] = [{"label": label, "data": values}]
-    if query.compared and any(previous.values()):
-        older = list(previous)
+    if query.before is not None and any(previous.values()):
+        older = _counterparts(buckets, list(previous), query, query.before)
         datasets.append(
             {
                 "label": str(labels.COMPARISONS[query.compared]),
-                "data": list(previous.values())[: len(buckets)],
+                "data": [previous.get(bucket) for bucket in older],
                 "names": [bucket_name(bucket, step) for bucket in older],
                 "dashed": True,
             }
@@ -70,6 +71,14 @@ def chart_of(
         "datasets": datasets,
         "unfinished": bool(begun) and _end(begun[-1], step) > now.replace(tzinfo=None),
     }
+
+
+def _counterparts(buckets: list[str], previous: list[str], query: Query, before: Period) -> list[str]:
+    """Return the bucket of the period before for each bucket, hours by the clock; fewer when it is shorter."""
+    if query.step != "hour":
+        return previous[: len(buckets)]
+    # A day on which the clocks change has 23 hours, so the position of an hour says nothing.
+    return [same_hour(bucket, query.period, before) for bucket in buckets]
 
 
 def _end(bucket: str, step: Step) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -48,6 +49,8 @@ class Place:
     poll: str
     socket: str
     """Path of the websocket; empty for none."""
+    shared_until: datetime | None = None
+    """End of the share link that opened the page; None for users."""
 
 
 def place_of(viewer: Viewer) -> Place:
@@ -55,7 +58,9 @@ def place_of(viewer: Viewer) -> Place:
     guest = viewer.user is None
     # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
-    return Place(reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket)
+    return Place(
+        reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket, viewer.expires_at
+    )
 
 
 async def respond(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date as Date
+from datetime import datetime
 from typing import Literal
 
 from codex_tracking.counters.days import site_now
@@ -14,10 +15,10 @@ from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.overview import Overview, Shape, overview_of
 from codex_tracking.stats.pages import Page, page_of, previous_page_of
-from codex_tracking.stats.periods import Period, days_in
+from codex_tracking.stats.periods import days_in
 from codex_tracking.stats.reading import in_database, read
-from codex_tracking.stats.series import series_of
-from codex_tracking.stats.summary import BY_HOUR, Summary
+from codex_tracking.stats.series import rolling_hours, series_of
+from codex_tracking.stats.summary import BY_HOUR, Summary, comparable
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS
@@ -51,47 +52,50 @@ async def load_board(query: Query, viewer: Viewer) -> Board:
 
 async def load_overview(query: Query, now: datetime) -> Overview:
     """Return the figures that a query asks for."""
-    before = None if query.rolling else query.before
     tabs = tuple(query.tab(name) for name in TABS)
-    shape = Shape(query.period, before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
-    # The last 24 hours are compared with the 24 before, which begin on the day before yesterday.
-    two_days = Period(query.today - timedelta(days=2), query.period.end) if query.rolling else None
+    shape = Shape(query.period, query.before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
 
     def look(deltas: Deltas, uniques: Visitors) -> Overview:
         figures = overview_of(shape, deltas, uniques)
-        if two_days is None:
+        if not query.rolling:
             return figures
-        hours: Hours = {name: series_of(name, two_days, "hour", deltas, uniques) for name in BY_HOUR}
+        days = [days for days in (query.period, figures.before) if days is not None]
+        hours: list[Hours] = [
+            {str(name): series_of(name, each, "hour", deltas, uniques) for name in BY_HOUR} for each in days
+        ]
         return last_hours(figures, query, hours, now)
 
-    found = await read(list(dict.fromkeys([*shape.days, *days_in(two_days)])), look)
+    found = await read(shape.days, look)
     return replace(found.value, live=found.live)
 
 
-def last_hours(figures: Overview, query: Query, hours: Hours, now: datetime) -> Overview:
-    """Return an overview of yesterday and today with series and summaries cut to the last 24 hours."""
-    current = now.strftime("%Y-%m-%dT%H")
-    buckets = [bucket for bucket in hours["views"] if bucket <= current]
-    newest, older = buckets[-24:], buckets[-48:-24] if query.compared else []
-    series = hours[query.graphed]
+def last_hours(figures: Overview, query: Query, hours: Sequence[Hours], now: datetime) -> Overview:
+    """Return an overview of yesterday and today with series and summaries cut to the last 24 hours.
+
+    Args:
+        hours: of these two days, and of those compared with, if any.
+    """
+    shown = (figures.period, figures.before)
+    cut: list[Hours] = [
+        {str(name): rolling_hours(by_hour[name], query.period, days, now) for name in BY_HOUR}
+        for by_hour, days in zip(hours, (each for each in shown if each is not None), strict=True)
+    ]
+    newest, *older = cut
     return replace(
         figures,
-        summary=_summary(hours, newest),
-        previous=_summary(hours, older) if older else None,
-        series={bucket: series[bucket] for bucket in newest},
-        previous_series={bucket: series[bucket] for bucket in older},
+        summary=_summary(newest),
+        previous=_summary(older[0]) if older else None,
+        series=dict(newest[query.graphed]),
+        previous_series=dict(older[0][query.graphed]) if older else {},
     )
 
 
-def _summary(hours: Hours, buckets: Sequence[str]) -> Summary:
-    return Summary(
-        views=round(sum(hours["views"][bucket] for bucket in buckets)),
-        visits=round(sum(hours["visits"][bucket] for bucket in buckets)),
-    )
+def _summary(hours: Hours) -> Summary:
+    return Summary(views=round(sum(hours["views"].values())), visits=round(sum(hours["visits"].values())))
 
 
-PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int]]
-"""A page's figures, those of the period compared with, and bucket -> figure of the chart for both periods."""
+PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int], Date | None]
+"""A page's figures, those of the period compared with, bucket -> figure of both periods' charts, the first day."""
 
 
 async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
@@ -102,9 +106,11 @@ async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
     def look(deltas: Deltas, uniques: Visitors) -> PageFigures:
         found = page_of(path, period, deltas, ROWS)
         series = series_of(metric, period, query.step, deltas, uniques, path)
-        if before is None:
-            return found, None, series, {}
+        first = first_day() if before else None
+        if before is None or not comparable(before, first):
+            return found, None, series, {}, first
         earlier = previous_page_of(path, period, before, deltas, now)
-        return found, earlier, series, series_of(metric, before, query.step, deltas, uniques, path)
+        older = series_of(metric, before, query.step, deltas, uniques, path, period)
+        return found, earlier, series, older, first
 
     return (await read(days_in(period, before), look)).value

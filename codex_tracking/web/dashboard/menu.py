@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import get_args
 
 from codex_tracking.stats.periods import Period
@@ -24,6 +25,8 @@ class Menu:
     later: str
     compared: str
     """The days compared with, in words; empty without comparison."""
+    first: str
+    """The first day with figures, where a comparison would begin before it; mostly empty."""
     comparisons: tuple[Link, ...]
     start: str
     end: str
@@ -32,13 +35,12 @@ class Menu:
     """The form's hidden fields, which keep the rest of the query."""
 
 
-# --- the page's head ---
-
-
-def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
+def menu_of(query: Query, before: Period | None, first: date | None = None, path: str = "") -> Menu:
     """Return the menus of period and comparison.
 
     Args:
+        before: the days compared with; None without comparison.
+        first: the first day with figures, for the reason why nothing is compared.
         path: the shown page's; empty for the whole site.
     """
     extra = {"path": path} if path else {}
@@ -56,6 +58,7 @@ def menu_of(query: Query, before: Period | None, path: str = "") -> Menu:
         earlier=query_string(earlier, **extra) if earlier else "",
         later=query_string(later, **extra) if later else "",
         compared=days_text(before) if before and query.compared else "",
+        first=full_day(first) if first and query.compared and not before else "",
         comparisons=tuple(
             Link(str(labels.COMPARISONS[key]), query_string(replace(query, compare=key), **extra), key == query.compare)
             for key in get_args(Compare)

@@ -9,14 +9,16 @@ from urllib.parse import quote
 
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.cards import order_of
+from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.periods import DAYS_BY_DAY
 from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
+from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
-from codex_tracking.web.dashboard.cards import NAMED, ValueRow, measured, rows_of, units
+from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
 from codex_tracking.web.query import TABS, Query, QueryError
 
 SIZE = 50
@@ -54,12 +56,17 @@ class Table:
     first: str
     """Number of its first row, as text."""
     last: str
+    found: str
+    """Number of all rows, as text; empty when unknown."""
     earlier: str
     """Address of the page before; empty when this is the first."""
     later: str
     tabs: tuple[Link, ...]
     """The other dimensions of the same card."""
     shares: bool
+    order: Order
+    coverage: str
+    """See ``cards.coverage``."""
     named: bool
     """Whether the search compares names instead of stored values."""
     hidden: tuple[tuple[str, str], ...]
@@ -87,7 +94,7 @@ async def read_table(
     if len(search) > LONGEST_SEARCH or "\0" in search:
         raise QueryError("search", f"at most {LONGEST_SEARCH} characters", search)
     number = _number(params.get("page") or "1")
-    figures, total = await _figures(dimension, query, order, search, number)
+    figures, total, whole, found = await _figures(dimension, query, order, search, number)
     here = f"{root}details/{quote(dimension)}/"
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
@@ -104,11 +111,14 @@ async def read_table(
         number=number,
         first=numbers.whole(start + 1),
         last=numbers.whole(start + len(figures[:SIZE])),
+        found=numbers.whole(found) if found else "",
         earlier=address(page=str(number - 1) if number > 2 else "") if number > 1 else "",
         later=address(page=str(number + 1)) if len(figures) > SIZE and number < MOST_PAGES else "",
         tabs=_tabs(dimension, query, root, dimensions),
         named=dimension in NAMED,
         shares=bool(total),
+        order=order,
+        coverage=coverage(total, whole, dimension),
         hidden=tuple((parameters_of(query) | ({"order": order} if order != default else {})).items()),
     )
 
@@ -132,31 +142,35 @@ def _number(text: str) -> int:
 
 async def _figures(
     dimension: Dimension, query: Query, order: Order, search: str, number: int
-) -> tuple[list[Figure], int]:
-    """Return a page's figures plus one when there is a next page, and the total for the shares (0 for none)."""
+) -> tuple[list[Figure], int, int, int]:
+    """Return a page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the rows' number.
+
+    The number is 0 where counting would add up a long period page by page.
+    """
     period, offset = query.period, (number - 1) * SIZE
-    if dimension in NAMED:
-        # The database does not know the translated names that are searched and sorted.
-        read_all = await read(period.days, lambda deltas, _: breakdown_of(dimension, period, deltas, FEW))
-        every = read_all.value
-        total = sum(measured(dimension, figure) for figure in every)
-        wanted = search.casefold()
-        found = [figure for figure in every if wanted in labels.name_of(dimension, figure.value).casefold()]
 
-        def by_name(figure: Figure) -> tuple[str, str]:
-            return labels.name_of(dimension, figure.value).casefold(), figure.value
-
-        key = by_name if order == "value" else ORDERS[order].key
-        return sorted(found, key=key)[offset : offset + SIZE + 1], total
-
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int, int, int]:
+        total = total_of(dimension, period, deltas)
+        whole = whole_of(dimension, summary_of(period, deltas, uniques))
+        if dimension in NAMED:
+            # The database does not know the translated names that are searched and sorted.
+            every = _by_name(dimension, breakdown_of(dimension, period, deltas, FEW), order, search)
+            return every[offset : offset + SIZE + 1], total, whole, len(every)
         figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order)
-        if dimension not in ("path", "entry"):
-            return figures, 0
-        summary = summary_of(period, deltas, uniques)
-        return figures, summary.views if dimension == "path" else summary.visits
+        counted = dimension != "path" or period.length <= DAYS_BY_DAY
+        return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0
 
     return (await read(period.days, look)).value
+
+
+def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
+    wanted = search.casefold()
+    found = [figure for figure in figures if wanted in labels.name_of(dimension, figure.value).casefold()]
+
+    def by_name(figure: Figure) -> tuple[str, str]:
+        return labels.name_of(dimension, figure.value).casefold(), figure.value
+
+    return sorted(found, key=by_name if order == "value" else ORDERS[order].key)
 
 
 def _columns(dimension: Dimension, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:

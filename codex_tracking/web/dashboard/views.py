@@ -17,7 +17,7 @@ from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
-from codex_tracking.web.dashboard.addresses import query_string
+from codex_tracking.web.dashboard.addresses import details_url, query_string
 from codex_tracking.web.dashboard.board import page_board_of, part_of
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import place_of, respond, respond_with_part, wrong
@@ -26,8 +26,8 @@ from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
 from codex_tracking.web.query import Query, QueryError
 
-SAFE = "/~!*'();:@&=+$,%"
-"""Characters of a path that its address contains unquoted."""
+SAFE = "/~!*'();:@&=+$,"
+"""Characters of a path that its address contains unquoted; not the percent sign, since stored paths are decoded."""
 
 
 @for_viewers
@@ -89,13 +89,13 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     except QueryError as error:
         return await wrong(request, viewer, error)
     now = site_now()
-    found, earlier, series, previous = await load_page(path, query, now)
+    found, earlier, series, previous, first = await load_page(path, query, now)
     context = {
         "path": path,
         "open_url": _site_url(path),
-        "dashboard_url": place_of(viewer).root + query_string(query),
+        "pages_url": details_url("path", query, place_of(viewer).root),
         "query": query,
-        "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now),
+        "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now, first),
     }
     return await respond(request, viewer, "codex_tracking/page.html", context)
 
@@ -115,10 +115,14 @@ async def _status(viewer: Viewer) -> Status:
 def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
-    asked = days | ({"search": table.search} if table.search and not table.named else {})
+    asked = days | ({"order": table.order} if table.order != "views" else {})
+    # The translated names that such a table is searched by are not in the database.
+    asked |= {"search": table.search} if table.search and not table.named else {}
+    # Excel opens a CSV file by a double click, and then knows its encoding by the mark alone.
+    formats = {"csv": asked | {"bom": "true"}, "json": asked}
     return [
-        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(asked)}")
-        for kind in ("csv", "json")
+        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(wanted)}")
+        for kind, wanted in formats.items()
     ]
 
 

@@ -1,0 +1,264 @@
+"""Bookkeeping of imports: each line counts once, whenever it comes, in whatever order, and however the log changed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import random
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from codex_tracking.access_log import importer, order
+from codex_tracking.models import DayTotals, ImportedDay, ImportedLog, PageView
+from tests.kit.pipeline import FIREFOX
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _site(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["site.example"]
+    settings.TIME_ZONE = "UTC"
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that sets the site's day."""
+    return lambda day: monkeypatch.setattr(importer, "site_today", lambda: datetime.fromisoformat(day).date())
+
+
+def line(at: datetime, path: str, address: str = "192.0.2.1", target: str = "") -> str:
+    return f'{address} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET {target or path} HTTP/1.1" 200 99 "-" "{FIREFOX}"\n'
+
+
+def traffic(lines: int, seed: int = 1, hours: float = 60) -> list[str]:
+    """Return lines in the order of time, of visitors who come in visits."""
+    dice = random.Random(seed)
+    times = sorted(dice.uniform(0, hours * 3600) for _ in range(lines))
+    return [
+        line(BEGIN + timedelta(seconds=int(at)), f"/{dice.randrange(9)}/", f"192.0.2.{dice.randrange(5)}")
+        for at in times
+    ]
+
+
+def time_of(text: str) -> datetime:
+    return datetime.strptime(text.split("[")[1][:26], "%d/%b/%Y:%H:%M:%S %z")
+
+
+def run(*names: Path | str, **options: Any) -> str:
+    out = StringIO()
+    call_command("import_access_log", *map(str, names), stdout=out, stderr=out, **options)
+    return out.getvalue()
+
+
+def save(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(lines))
+    return path
+
+
+def views() -> int:
+    return sum(PageView.objects.values_list("views", flat=True))
+
+
+def figures() -> list[tuple[Any, ...]]:
+    return sorted(DayTotals.objects.values_list("date", "views", "visits", "engaged", "seconds"))
+
+
+def clear() -> None:
+    for model in (PageView, DayTotals, ImportedDay, ImportedLog):
+        model.objects.all().delete()
+
+
+def test_nightly_imports_lose_nothing_and_double_nothing(tmp_path: Path, today: Any) -> None:
+    lines = traffic(400, hours=96)
+    log = tmp_path / "access.log"
+    for night in range(2, 6):
+        at = BEGIN + timedelta(days=night - 1, hours=3)
+        written = [text for text in lines if time_of(text) < at]
+        today(f"2026-05-0{night}")
+        run(save(log, written))
+        assert views() == sum(f"[0{day}/May" in text for text in written for day in range(1, night))
+    today("2026-05-09")
+    run(save(log, lines))
+    assert views() == 400
+    nightly = figures()
+    clear()
+    run(log)
+    assert figures() == nightly
+
+
+def test_late_lines_of_yesterday_count_whenever_they_come(tmp_path: Path, today: Any) -> None:
+    first = [line(BEGIN + timedelta(hours=20), "/a/"), line(BEGIN + timedelta(hours=26), "/b/")]
+    late = line(BEGIN + timedelta(hours=20), "/late/")
+    today("2026-05-02")
+    run(save(tmp_path / "log", first))
+    assert views() == 1
+    today("2026-05-04")
+    run(save(tmp_path / "log", [*first, late, line(BEGIN + timedelta(hours=50), "/c/")]))
+    assert views() == 4
+    run(save(tmp_path / "log", [*first, late, line(BEGIN + timedelta(hours=50), "/c/"), late]))
+    assert views() == 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_changed_logs_count_their_new_lines(tmp_path: Path, seed: int) -> None:
+    dice, lines = random.Random(seed), traffic(300, seed)
+    log = save(tmp_path / "log", lines[:200])
+    run(log)
+    # An anonymiser, a cleaner of probes, and a server that goes on.
+    changed = [text.replace("192.0.2.", "203.0.113.") for text in lines]
+    kept = [text for at, text in enumerate(changed) if at >= 200 or dice.random() > 0.1]
+    said = run(save(log, kept))
+    assert views() == 300
+    assert "The log was changed since it was imported" in said
+    assert "0 lines" in run(log)
+
+
+@pytest.mark.parametrize("run_lines", [40, 50_000])
+@pytest.mark.parametrize("disorder", ["newest first", "joined", "shuffled", "two servers", "jumbled"])
+def test_any_order_gives_the_figures_of_a_sorted_log(
+    tmp_path: Path, disorder: str, run_lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "RUN_LINES", run_lines)
+    lines = traffic(300)
+    run(save(tmp_path / "sorted", lines))
+    right = figures()
+    clear()
+    match disorder:
+        case "newest first":
+            logs = [lines[::-1]]
+        case "joined":
+            logs = [lines[200:] + lines[:200]]
+        case "shuffled":
+            logs = [random.Random(2).sample(lines, len(lines))]
+        case "two servers":
+            logs = [lines[::2], lines[1::2]]
+        case _:
+            logs = [[text for at in range(0, 300, 3) for text in lines[at : at + 3][::-1]]]
+    names = [save(tmp_path / f"{number}.log", log) for number, log in enumerate(logs)]
+    run(*names)
+    assert figures() == right
+    run(*names)
+    assert figures() == right
+
+
+def test_logs_that_begin_with_zeros_are_told_apart(tmp_path: Path) -> None:
+    # A server without O_APPEND goes on at its old place after copytruncate.
+    for number in range(2):
+        (tmp_path / "log").write_bytes(bytes(100_000) + "".join(traffic(20, number)).encode())
+        run(tmp_path / "log")
+    assert views() == 40
+
+
+def test_pipes_are_read_once_and_as_a_whole(tmp_path: Path) -> None:
+    lines = traffic(2_000)
+    names = []
+    for number in range(2):
+        os.mkfifo(name := tmp_path / f"pipe{number}")
+        content = "".join(lines[number::2])
+        threading.Thread(target=name.write_text, args=(content,), daemon=True).start()
+        names.append(name)
+    run(*names)
+    assert views() == 2_000
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_log_and_its_copy_in_one_command_count_once(tmp_path: Path, dry_run: bool) -> None:
+    lines = traffic(100)
+    log, copy = save(tmp_path / "a", lines), tmp_path / "b.gz"
+    copy.write_bytes(gzip.compress("".join(lines).encode()))
+    assert "100 page views" in run(log, copy, dry_run=dry_run)
+
+
+def test_dry_run_deletes_no_salt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tracking.management.commands.import_access_log.forget_salts", lambda: 1 / 0)
+    run(save(tmp_path / "log", traffic(5)), dry_run=True)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "Zstandard"])
+def test_compressed_logs_are_read(tmp_path: Path, kind: str) -> None:
+    compress: Any = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}.get(kind)
+    if compress is None:
+        compress = pytest.importorskip("backports.zstd").compress
+    content = "".join(traffic(1_000)).encode()
+    # Two members, as `cat a.gz b.gz` makes them.
+    half = content.index(b"\n", len(content) // 2) + 1
+    (tmp_path / "log").write_bytes(compress(content[:half]) + compress(content[half:]))
+    run(tmp_path / "log")
+    assert views() == 1_000
+    whole = compress(content)
+    (tmp_path / "log").write_bytes(whole[: len(whole) - 20])
+    with pytest.raises(CommandError, match=f"compressed with {kind}, is damaged"):
+        run(tmp_path / "log")
+    assert views() == 1_000
+
+
+def test_days_outside_of_since_and_until_wait(tmp_path: Path) -> None:
+    lines = traffic(90, hours=72)
+    log = save(tmp_path / "log", lines)
+    said = run(log, since="2026-05-02", until="2026-05-02")
+    second = sum("[02/May" in text for text in lines)
+    assert views() == second
+    assert f"{90 - second} lines left out by --since and --until" in said
+    run(log)
+    assert views() == 90
+    with pytest.raises(CommandError, match="Expected an ISO date"):
+        run(log, since="yesterday")
+
+
+def test_any_format_can_be_named(tmp_path: Path) -> None:
+    log = save(tmp_path / "log", [f"2026-05-01T12:00:00+00:00|192.0.2.1|GET|/a/?b|200|{FIREFOX}\n"])
+    with pytest.raises(CommandError, match="no line can be read"):
+        run(log)
+    run(log, format="$time_iso8601|$remote_addr|$request_method|$request_uri|$status|$http_user_agent")
+    assert views() == 1
+    with pytest.raises(CommandError, match=r"it lacks the time \(\$time_local, %t\)"):
+        run(log, format="%h %r %s")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'INFO:     192.0.2.1:50120 - "GET / HTTP/1.1" 200 OK\n', "it looks like uvicorn's log"),
+        (b'{"time": 1}\n', "JSON under unknown names"),
+        (b"2026/05/01 12:00:00 [error] 7#7: *1 open() failed\n", "it looks like an error log"),
+        (b"PK\x03\x04.......", "a zip archive: pipe its files"),
+        (b"\xff\xfeh\0e\0", "UTF-16 text: pipe it"),
+        (b"anything\n", "the format is unknown"),
+    ],
+)
+def test_nothing_readable_is_an_error_that_names_the_remedy(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "log").write_bytes(content)
+    with pytest.raises(CommandError, match=problem.replace("(", r"\(")):
+        run(tmp_path / "log")
+    assert not ImportedLog.objects.exists()
+
+
+def test_probe_for_a_proxy_is_a_line_of_another_host(tmp_path: Path) -> None:
+    probe = line(BEGIN, "/", target="http://other.example/")
+    said = run(save(tmp_path / "log", [probe, line(BEGIN, "/"), line(BEGIN, "/", target="http://site.example:80/")]))
+    assert views() == 2
+    assert "1 lines left out, because they are of other hosts: other.example" in said
+
+
+def test_secrets_of_paths_without_route_are_not_stored(tmp_path: Path, settings: Any) -> None:
+    settings.FORCE_SCRIPT_NAME = "/app"
+    secret = "s3cr3tt0k3n0123456789abcdef"
+    run(save(tmp_path / "log", [line(BEGIN, f"/app/reset/MQ/{secret}/"), line(BEGIN, f"/gone/{secret}/")]))
+    paths = Counter(PageView.objects.values_list("path", flat=True))
+    assert set(paths) == {"/app/reset/<uidb64>/<token>/", "/gone/<token>/"}
+
+
+def test_quiet_import_prints_nothing(tmp_path: Path) -> None:
+    assert run(save(tmp_path / "log", traffic(3)), verbosity=0) == ""
