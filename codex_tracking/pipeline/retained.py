@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from sys import getsizeof
 
 from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch
 from codex_tracking.counters.fields import add_to
 from codex_tracking.counters.ledger import ledger
 
+MOST_BYTES = 16_000_000
+"""Memory of the names of one joined batch's counters; what is new beyond it is added to ``(other)``."""
 MOST_BATCHES = 128
 """Batches of a day that are kept apart; about a minute's. Each push looks at all of them."""
 
@@ -41,6 +44,7 @@ def joined(before: Batch, batch: Batch) -> Batch:
     ids.update(fresh[:room])
     if len(fresh) > room:
         ledger.dropped("visitor", len(fresh) - room)
-    return replace(
-        batch, counts=add_to(before.counts, batch.counts, MOST_FIELDS), ids=ids, span=before.span + batch.span
-    )
+    size = sum(map(getsizeof, before.counts)) + sum(map(getsizeof, batch.counts))
+    # Long names fill the memory before there are many of them.
+    most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(before.counts))
+    return replace(batch, counts=add_to(before.counts, batch.counts, most), ids=ids, span=before.span + batch.span)

@@ -137,3 +137,32 @@ def test_without_deployment_checks_redis_is_not_asked(
     redis_server.stop()
 
     assert "codex_tracking.W009" not in ids()
+
+
+@pytest.mark.django_db
+def test_a_redis_that_refuses_a_push_is_an_error(
+    redis_server: RedisServer, tracking_settings: Callable[..., None]
+) -> None:
+    with redis_server.client() as client:
+        rules = ["reset", "on", ">secret-of-the-site", "~tracking:*", "+@all"]
+        client.execute_command("ACL", "SETUSER", "site", *rules)  # type: ignore[no-untyped-call]
+        tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://site:secret-of-the-site@"))
+        try:
+            assert "codex_tracking.E020" in ids(include_deployment_checks=True)
+            client.execute_command("ACL", "SETUSER", "site", "~{tracking*")  # type: ignore[no-untyped-call]
+            assert "codex_tracking.E020" not in ids(include_deployment_checks=True)
+        finally:
+            client.acl_deluser("site")
+
+
+@pytest.mark.django_db
+def test_two_sites_with_one_prefix_are_warned_of(
+    redis_server: RedisServer, tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    for _ in range(2):
+        assert "codex_tracking.W030" not in ids(include_deployment_checks=True)
+    monkeypatch.setattr("codex_tracking.redis_checks.own_site", lambda: "another")
+    assert "codex_tracking.W030" in ids(include_deployment_checks=True)
+    tracking_settings(key_prefix="another")
+    assert "codex_tracking.W030" not in ids(include_deployment_checks=True)

@@ -200,3 +200,21 @@ def test_a_redis_url_of_the_project_that_we_do_not_understand_means_embedded(set
 def test_a_projects_name_that_makes_no_key_is_made_to_fit(settings: Settings) -> None:
     settings.PROJECT_NAME = "My {big} shop"
     assert get_tracking_settings().key_prefix == "My-big-shop:tracking"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("push_interval", 3_601),
+        ("flush_interval", 86_000),
+        ("shutdown_timeout", 601),
+        ("ttl_seconds", 172_801),
+        ("max_paths_per_day", 10_000_001),
+        ("trusted_proxies", 101),
+        ("analytics_days", 36_501),
+        ("retention_days", 1_000_000),
+    ],
+)
+def test_values_have_upper_bounds(settings: Settings, key: str, value: int) -> None:
+    settings.CODEX_TRACKING = {key: value}
+    assert getattr(get_tracking_settings(), key) == getattr(TrackingSettings(), key)

@@ -1,0 +1,26 @@
+"""What is retained until the database has it is bounded by bytes, and sums stay exact."""
+
+from __future__ import annotations
+
+from sys import getsizeof
+
+import pytest
+
+from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.fields import views_of
+from codex_tracking.pipeline import retained
+from tests.kit.pipeline import counters
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}", "\N{GRINNING FACE}"])
+def test_long_names_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch, letter: str) -> None:
+    monkeypatch.setattr(retained, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(retained, "MOST_BATCHES", 4)
+    kept: list[tuple[int, Batch]] = []
+    for seq in range(1, 101):
+        names = {f"p:/{seq}/{n}/{letter * 400}": 1 for n in range(50)}
+        kept.append((1, Batch("2026-01-01", "s", seq, 0, counters(names))))
+        retained.shorten(kept)
+    assert sum(batch.span for _, batch in kept) == 100
+    assert sum(views_of(batch.counts) for _, batch in kept) == 5_000
+    assert sum(getsizeof(field) for _, batch in kept for field in batch.counts) < 2_000_000
