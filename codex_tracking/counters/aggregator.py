@@ -24,8 +24,7 @@ from codex_tracking.counters.day_counts import (
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
 from codex_tracking.counters.fields import (
-    SUSPECT,
-    UNREAD_FORWARDED,
+    ONE_ADDRESS,
     Counter,
     Counts,
     counter,
@@ -35,7 +34,8 @@ from codex_tracking.counters.fields import (
     views_of,
 )
 from codex_tracking.counters.ledger import DayNote, ledger
-from codex_tracking.hits.hit import Client, Hit, Kind, RawHit
+from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
+from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean, hide_tokens, normalise
 from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients
@@ -43,6 +43,8 @@ from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
+MANY_AGENTS = 10
+"""User agents from a single address at which a process begins to count ``one_address``."""
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
@@ -62,6 +64,11 @@ class Aggregator:
         self.fields = 0
         """Distinct counters waiting, all days together."""
         self.visitors = 0
+        self.members: dict[Key, Member] = {}
+        """The users of sessions that the pipeline has read."""
+        self._addresses: set[int] = set()
+        self._agents: set[int] = set()
+        self._one_address = False
         self._profiles: dict[Client, Profile] = {}
         """Of the hits since the last push, since addresses are kept no longer than that."""
 
@@ -74,7 +81,12 @@ class Aggregator:
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
         # One unpacking instead of many attributes, and few calls: most of our time is spent here.
-        at, kind, _, _, path, secrets, route, view, query, referrer, client = hit
+        if hit[11] is not None:
+            found = self._completed(Hit._make(hit))
+            if found is None:
+                return "excluded"
+            hit = found
+        at, kind, _, _, path, secrets, route, view, query, referrer, client, _ = hit
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -84,7 +96,7 @@ class Aggregator:
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
-        crawler, traits, visitor, suspect = self._profiles.get(client) or self._profile(client)
+        crawler, traits, visitor, notes, _ = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
             return kind
@@ -92,15 +104,14 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        source, _, counters, fields = origin_of(
-            referrer, campaign_of(query) if "=" in query else "", client.host, self.settings.sources
-        )
+        campaign, settings = campaign_of(query) if "=" in query else "", self.settings
+        source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
         path, counted = page(path, secrets, source)
         self._count(day, counted)
-        if client.forwarded and not self.settings.trusted_proxies:
-            self._count(day, (UNREAD_FORWARDED,))
-        if suspect:
-            self._count(day, (SUSPECT,))
+        if notes:
+            self._count(day, notes)
+        if self._one_address:
+            self._count(day, (ONE_ADDRESS,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
             if together in sets:
@@ -133,7 +144,25 @@ class Aggregator:
             if len(self._profiles) >= MOST_CLIENTS:
                 self._profiles.clear()
             profile = self._profiles[client] = profile_of(client, self.settings)
+            if profile.bot is None and not client.user and not client.anonymous:
+                self._note_address(profile.address, client.agent)
         return profile
+
+    def _note_address(self, address: int, agent: str) -> None:
+        """See whether all visitors seem to have one address, as behind a proxy whose header nobody reads."""
+        if len(self._addresses) > 1:
+            return
+        self._addresses.add(address)
+        if len(self._agents) < MANY_AGENTS:
+            self._agents.add(hash(agent))
+        self._one_address = len(self._addresses) == 1 and len(self._agents) >= MANY_AGENTS
+
+    def _completed(self, hit: Hit) -> Hit | None:
+        """Return a hit with what was found out about it since; see ``late.completed``."""
+        key = member_key(hit.later) if hit.later and hit.kind != "error" else ""
+        if key and key not in self.members:
+            self.note(self.clock.read(hit.at)[0], "unknown_member")
+        return completed(hit, self.members, self.settings)
 
     def _error(self, day: DayCounts, hit: Hit) -> None:
         if self._profile(hit.client).bot is not None:
@@ -142,7 +171,7 @@ class Aggregator:
         path = normalise(hit.path, hit.secrets)
         # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
         error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, ()).referrer
+        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), self.settings.own_hosts).referrer
         self._count(day, (EXCLUDED_STATUS, counter("error", error)))
         if referrer:
             self._count(day, (pair("error_referrer", error, referrer),))

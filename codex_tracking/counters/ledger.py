@@ -15,7 +15,17 @@ Name = Literal["flush_failures", "flushed", "push_failures", "pushed", "rebases"
 Loss = Literal["day", "joined", "sketch", "visitor"]
 """What a bound or a fault took: views too far from today, retained batches, visitor sketches, visitors."""
 DayNote = Literal[
-    "dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "suspect", "unread_forwarded"
+    "dropped_day",
+    "dropped_joined",
+    "dropped_page",
+    "dropped_visitor",
+    "imported",
+    "no_address",
+    "no_lifespan",
+    "one_address",
+    "suspect",
+    "unknown_member",
+    "unread_forwarded",
 ]
 """Values of the dimension ``ledger``, which the tables keep per day."""
 

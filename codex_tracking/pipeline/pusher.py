@@ -17,6 +17,7 @@ from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.retained import shorten
+from codex_tracking.pipeline.sessions import Run, Sessions
 
 if TYPE_CHECKING:
     # For types alone: a process makes its pusher before anything has loaded Redis.
@@ -68,15 +69,22 @@ class Pusher:
         self._boot = uuid.uuid4().hex
         self._epochs = itertools.count(1)
         self._salts: dict[str, bytes] = {}
+        self.sessions = Sessions(buffer)
 
     @property
     def idle(self) -> bool:
         """Whether everything that was counted is in the database."""
         return self.buffer.empty and all(stream.idle for stream in self.streams.values())
 
-    async def fold(self) -> None:
-        """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``."""
+    async def fold(self, run: Run | None = None) -> None:
+        """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``.
+
+        Args:
+            run: runs a blocking function in a thread that may use the database, where sessions are read first.
+        """
         waiting = self.buffer.waiting
+        if run is not None:
+            await self.sessions.resolve(run)
         while waiting > 0 and (counted := self.buffer.fold(waiting, perf_counter() + TURN_SECONDS)):
             waiting -= counted
             await asyncio.sleep(0)
@@ -192,7 +200,7 @@ class Pusher:
     async def settle_all(self, flusher: Flusher) -> None:
         """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost."""
         while not self.idle:
-            await self.fold()
+            await self.fold(flusher.run)
             for day in sorted({*self.buffer.days(), *self.streams}):
                 await self._settle_day(self._stream(day), flusher)
 

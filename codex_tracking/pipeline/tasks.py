@@ -112,7 +112,7 @@ class TaskRun:
         delay, retry_at, check_at = FIRST_RETRY, 0.0, time.monotonic() + CHECK_SECONDS
         while not self._stopping.is_set():
             await self._pause(get_tracking_settings().push_interval)
-            await self._pusher.fold()
+            await self._pusher.fold(self._database.run)
             now = time.monotonic()
             if now < retry_at:
                 continue
@@ -173,7 +173,7 @@ async def drain(pusher: Pusher, store: Store, flusher: Flusher) -> None:
     """Write everything to the database: through Redis, or directly when Redis is away."""
     try:
         while not pusher.idle:
-            await pusher.fold()
+            await pusher.fold(flusher.run)
             await pusher.push(store, flusher)
             for day in list(pusher.streams):
                 await flusher.flush(day)

@@ -216,7 +216,7 @@ def refuse() -> Any:
 def test_a_user_nobody_loaded_stays_unknown() -> None:
     request = page()
     request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
-    assert peek_user(request) == ("", False)
+    assert peek_user(request) == ("", None)
     assert reason(request, HttpResponse(), SETTINGS) is None
 
 
