@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from codex_tracking.counters.addresses import ONE_ADDRESS, Addresses
 from codex_tracking.counters.batch import (
+    MOST_BYTES,
     MOST_FIELDS,
     MOST_VISITORS,
     NAMES_PER_TOUCH,
+    TOUCH_BYTES,
     VISIT_GAP,
     Batch,
     Touch,
+    weight_of,
 )
 from codex_tracking.counters.day_counts import (
     BATCH_FIELDS,
@@ -22,11 +26,9 @@ from codex_tracking.counters.day_counts import (
     DayCounts,
 )
 from codex_tracking.counters.days import Clock
-from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
+from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place, profile_of
 from codex_tracking.counters.fields import (
-    ONE_ADDRESS,
     Counter,
-    Counts,
     counter,
     first,
     other,
@@ -37,14 +39,13 @@ from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
-from codex_tracking.hits.text import clean, hide_tokens, normalise
+from codex_tracking.hits.text import clean
 from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients
 from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
-MANY_AGENTS = 10
-"""User agents from a single address at which a process begins to count ``one_address``."""
+DROPPED_PAGE = counter("ledger", "dropped_page")
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
@@ -64,11 +65,11 @@ class Aggregator:
         self.fields = 0
         """Distinct counters waiting, all days together."""
         self.visitors = 0
+        self.weight = 0
+        """Bytes of counters and touches that wait, all days together, about."""
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
-        self._addresses: set[int] = set()
-        self._agents: set[int] = set()
-        self._one_address = False
+        self._addresses = Addresses()
         self._profiles: dict[Client, Profile] = {}
         """Of the hits since the last push, since addresses are kept no longer than that."""
 
@@ -110,7 +111,7 @@ class Aggregator:
         self._count(day, counted)
         if notes:
             self._count(day, notes)
-        if self._one_address:
+        if self._addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
@@ -126,17 +127,20 @@ class Aggregator:
                 touch.views += 1
                 if not touch.fields:
                     touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
-                if len(touch.paths) < NAMES_PER_TOUCH:
-                    touch.paths[path] = None
+                    self._weigh(day, weight_of(path), touch)
+                if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
+                    self._add_page(day, touch, path)
         return kind
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
-        if hit.kind == "error":
-            self._error(day, hit)
-        elif hit.kind == "event":
+        if hit.kind == "event":
             self._event(day, hit)
-        else:
+        elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
+        elif self._profile(hit.client).bot is not None:
+            self._count(day, (EXCLUDED_STATUS,))
+        else:
+            self._count(day, (EXCLUDED_STATUS, *fields_of_error(hit, self.settings.own_hosts)))
 
     def _profile(self, client: Client) -> Profile:
         profile = self._profiles.get(client)
@@ -145,17 +149,8 @@ class Aggregator:
                 self._profiles.clear()
             profile = self._profiles[client] = profile_of(client, self.settings)
             if profile.bot is None and not client.user and not client.anonymous:
-                self._note_address(profile.address, client.agent)
+                self._addresses.note(profile.address, client.agent)
         return profile
-
-    def _note_address(self, address: int, agent: str) -> None:
-        """See whether all visitors seem to have one address, as behind a proxy whose header nobody reads."""
-        if len(self._addresses) > 1:
-            return
-        self._addresses.add(address)
-        if len(self._agents) < MANY_AGENTS:
-            self._agents.add(hash(agent))
-        self._one_address = len(self._addresses) == 1 and len(self._agents) >= MANY_AGENTS
 
     def _completed(self, hit: Hit) -> Hit | None:
         """Return a hit with what was found out about it since; see ``late.completed``."""
@@ -163,18 +158,6 @@ class Aggregator:
         if key and key not in self.members:
             self.note(self.clock.read(hit.at)[0], "unknown_member")
         return completed(hit, self.members, self.settings)
-
-    def _error(self, day: DayCounts, hit: Hit) -> None:
-        if self._profile(hit.client).bot is not None:
-            self._count(day, (EXCLUDED_STATUS,))
-            return
-        path = normalise(hit.path, hit.secrets)
-        # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
-        error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), self.settings.own_hosts).referrer
-        self._count(day, (EXCLUDED_STATUS, counter("error", error)))
-        if referrer:
-            self._count(day, (pair("error_referrer", error, referrer),))
 
     def _event(self, day: DayCounts, hit: Hit) -> None:
         name = hit.name
@@ -186,20 +169,23 @@ class Aggregator:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
+                self._weigh(day, weight_of(name), touch)
 
     def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
         touches = day.touches.get(visitor)
         if touches is None:
-            if self.visitors >= MOST_VISITORS:
+            if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
                 self._count(day, (DROPPED_VISITOR,))
                 ledger.dropped("visitor")
                 return None
             self.visitors += 1
             touches = day.touches[visitor] = [Touch(at, at)]
+            self._weigh(day, TOUCH_BYTES + weight_of(visitor), touches[0])
         touch = touches[-1]
         if at - touch.last > VISIT_GAP:
             touch = Touch(at, at)
             touches.append(touch)
+            self._weigh(day, TOUCH_BYTES, touch)
         # Comparisons: they take a third of the time of `max` and `min`.
         if at > touch.last:
             touch.last = at
@@ -207,16 +193,27 @@ class Aggregator:
             touch.first = at
         return touch
 
+    def _add_page(self, day: DayCounts, touch: Touch, path: str) -> None:
+        if self.weight >= MOST_BYTES:
+            self._count(day, (DROPPED_PAGE,))
+            ledger.dropped("page")
+            return
+        touch.paths[path] = None
+        self._weigh(day, weight_of(path), touch)
+
+    def _weigh(self, day: DayCounts, weight: int, touch: Touch | None = None) -> None:
+        self.weight += weight
+        day.weight += weight
+        if touch is not None:
+            touch.weight += weight
+
     def _count(self, day: DayCounts, counters: Iterable[Counter]) -> None:
         counts = day.counts
         for field in counters:
             if field in counts:
                 counts[field] += 1
-            elif self.fields < MOST_FIELDS:
-                self.fields += 1
-                counts[field] = 1
             else:
-                self._begin(counts, field, 1)
+                self._begin(day, field, 1)
 
     def _add_sets(self, day: DayCounts) -> None:
         counts = day.counts
@@ -225,7 +222,7 @@ class Aggregator:
                 if field in counts:
                     counts[field] += n
                 else:
-                    self._begin(counts, field, n)
+                    self._begin(day, field, n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:
@@ -234,12 +231,17 @@ class Aggregator:
             self._add_sets(day)
         return self.days
 
-    def _begin(self, counts: Counts, field: Counter, n: int) -> None:
-        if self.fields >= MOST_FIELDS:
+    def _begin(self, day: DayCounts, field: Counter, n: int) -> None:
+        counts = day.counts
+        # The ledger has few values, and says what became of the others.
+        if (self.fields >= MOST_FIELDS or self.weight >= MOST_BYTES) and not field.startswith("ledger:"):
             field = other(field)
-            self.fields -= field in counts
+        if field in counts:
+            counts[field] += n
+            return
         self.fields += 1
-        counts[field] = counts.get(field, 0) + n
+        self._weigh(day, weight_of(field))
+        counts[field] = n
 
     def note(self, date: str, name: DayNote, n: int = 1) -> None:
         """Add to one counter of the day's ledger."""
@@ -248,7 +250,7 @@ class Aggregator:
         if field in day.counts:
             day.counts[field] += n
         else:
-            self._begin(day.counts, field, n)
+            self._begin(day, field, n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
         """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
@@ -260,6 +262,7 @@ class Aggregator:
         day = self.days.pop(date)
         self.fields -= len(day.counts)
         self.visitors -= len(day.touches)
+        self.weight -= day.weight
         return views_of(day.counts)
 
     def oldest(self) -> int:
@@ -284,12 +287,13 @@ class Aggregator:
         self._add_sets(day)
         if not (day.counts or ((day.touches or day.ids) and salt)):
             return None
-        waiting = len(day.counts), len(day.touches)
+        waiting = len(day.counts), len(day.touches), day.weight
         counts = day.take_counts(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS)
         most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
         ids, visits = day.take_visitors(most, salt) if salt else ((), "[]")
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
+        self.weight -= waiting[2] - day.weight
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]

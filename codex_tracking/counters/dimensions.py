@@ -19,12 +19,12 @@ from codex_tracking.counters.fields import (
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
-from codex_tracking.hits.hit import Client, Secrets
+from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.sites import OwnSites
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
-from codex_tracking.hits.text import clean, normalise
+from codex_tracking.hits.text import clean, hide_tokens, normalise
 from codex_tracking.hits.visitors import client_address, identity, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
@@ -107,6 +107,17 @@ def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
 def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     view = counter("path", stored)
     return stored, (view, pair("page_source", stored, source)) if source else (view,)
+
+
+def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
+    """Yield the counter fields of an answer with an error: its status and path, and who linked there."""
+    path = normalise(hit.path, hit.secrets)
+    # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
+    error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
+    yield counter("error", error)
+    referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).referrer
+    if referrer:
+        yield pair("error_referrer", error, referrer)
 
 
 @lru_cache(maxsize=4096)

@@ -149,7 +149,6 @@ SUSPECT = counter("ledger", "suspect")
 
 NO_ADDRESS = counter("ledger", "no_address")
 """Counts views whose client address is missing or unreadable; they are counted without a visitor."""
-ONE_ADDRESS = counter("ledger", "one_address")
-"""Counts views of a process that has seen many user agents and a single address; a system check looks at it."""
+
 UNREAD_FORWARDED = counter("ledger", "unread_forwarded")
 """Counts views that came through a proxy which ``trusted_proxies`` does not name; a system check looks at it."""

@@ -12,8 +12,9 @@ from codex_tracking.hits.hit import Kind
 
 Name = Literal["flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
-Loss = Literal["day", "joined", "sketch", "visitor"]
-"""What a bound or a fault took: views too far from today, retained batches, visitor sketches, visitors."""
+Loss = Literal["day", "joined", "page", "sketch", "visitor"]
+"""What a bound or a fault took: views too far from today, retained batches, pages of visits, visitor sketches,
+visitors."""
 DayNote = Literal[
     "dropped_day",
     "dropped_joined",

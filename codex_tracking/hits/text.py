@@ -99,7 +99,8 @@ def _hide(path: str, secrets: Secrets) -> str:
             if taken.find(1, begin, end) < 0:
                 taken[begin:end] = b"\1" * (end - begin)
                 found.append((begin, end, name))
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for begin, end, name in sorted(found):
         parts += path[at:begin], f"<{name}>"
         at = end

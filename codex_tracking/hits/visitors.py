@@ -34,8 +34,8 @@ known_clients: dict[tuple[object, ...], Client] = {}
 
 def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
     """Return the one object for the client with these fields, cut to what may be read."""
-    host, agent, (brands, platform, mobile), language, country, address, forwarded, user, *more = traits
-    anonymous, signer, unhinted = more
+    host, agent, (brands, platform, mobile), language, country, address, forwarded, user = traits[:8]
+    anonymous, signer, unhinted = traits[8:]
     client = Client(
         host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
