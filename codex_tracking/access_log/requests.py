@@ -86,7 +86,7 @@ class LineRequest:
         hit = answered(request, response, self.settings)
         if hit is None:
             return None
-        match = request.resolver_match
+        match: ResolverMatch | None = self._request.resolver_match
         if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
             hit = excluded("staff")
         return (line.at, *hit[1:])

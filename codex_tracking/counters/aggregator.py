@@ -63,10 +63,8 @@ class Aggregator:
         self.days: dict[str, DayCounts] = {}
         self.clock = Clock()
         self.fields = 0
-        """Distinct counters waiting, all days together."""
-        self.visitors = 0
-        self.weight = 0
-        """Bytes of counters and touches that wait, all days together, about."""
+        """Distinct counters waiting, all days together; so are visitors, and the bytes of both."""
+        self.visitors = self.weight = 0
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._addresses = Addresses()

@@ -236,6 +236,14 @@ def test_the_clock_tells_the_sites_time(moment: str, day: str, hour: str) -> Non
     assert Clock().read(second) == (day, hour)
 
 
+def test_a_clock_that_changes_a_minute_after_midnight_tells_the_right_day(settings: Settings) -> None:
+    settings.TIME_ZONE = "America/St_Johns"
+    clock = Clock()
+    moments = ("2010-11-07T02:30:30", "2010-11-07T02:31:00", "2010-11-07T02:40:00", "2010-11-07T03:30:00")
+    read = [clock.read(datetime.fromisoformat(f"{moment}+00:00").timestamp()) for moment in moments]
+    assert read == [("2010-11-07", "00"), ("2010-11-06", "23"), ("2010-11-06", "23"), ("2010-11-07", "00")]
+
+
 def test_the_clock_goes_back_too() -> None:
     clock = Clock()
     assert clock.read(NOON)[1] == "13"

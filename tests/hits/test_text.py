@@ -128,7 +128,7 @@ def test_a_secret_costs_no_more_than_its_length(letter: str, neighbours: str, mo
     begin = time.process_time()
     with monkeypatch.context() as patch:
         for name in ("compile", "sub", "search", "escape"):
-            patch.setattr(re, name, lambda *args, **_: made.append(args[0]) or "")
+            patch.setattr(re, name, lambda *args, **_: made.append(args[0]))
         stored = [normalise(path, (("uidb64", "0"), ("token", secret), ("key", letter))) for _ in range(20)]
     # Patterns made of the values took up to 70 ms each; this takes about one.
     assert time.process_time() - begin < 20 * 0.02

@@ -18,7 +18,7 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer, get_buffer
 from codex_tracking.counters.fields import Counts, counter
 from codex_tracking.flush import sync_to_async_run
-from codex_tracking.hits.hit import Later
+from codex_tracking.hits.hit import Later, Member
 from codex_tracking.hits.late import member_key
 from codex_tracking.pipeline import sessions
 from codex_tracking.pipeline.pusher import Pusher
@@ -179,7 +179,7 @@ async def test_each_session_is_read_once() -> None:
 
     async def note(function: Callable[..., Any], laters: list[Later]) -> Any:
         asked.extend(laters)
-        return {member_key(later): sessions.Member("7", False) for later in laters}
+        return {member_key(later): Member("7", False) for later in laters}
 
     buffer = hits("one", 5)
     pusher = Pusher(buffer)
@@ -200,7 +200,7 @@ async def test_a_session_is_read_again_after_a_while(monkeypatch: pytest.MonkeyP
     async def note(function: Callable[..., Any], laters: list[Later]) -> Any:
         nonlocal times
         times += 1
-        return {member_key(later): sessions.Member("7", False) for later in laters}
+        return {member_key(later): Member("7", False) for later in laters}
 
     await found.resolve(note)
     await found.resolve(note)
@@ -213,7 +213,7 @@ async def test_what_is_remembered_of_sessions_is_bounded_and_opens_none(monkeypa
     monkeypatch.setattr(sessions, "MOST_MEMBERS", 5)
 
     async def note(function: Callable[..., Any], laters: list[Later]) -> Any:
-        return {member_key(later): sessions.Member("7", False) for later in laters}
+        return {member_key(later): Member("7", False) for later in laters}
 
     buffer = Buffer(Aggregator(get_tracking_settings()))
     pusher = Pusher(buffer)
@@ -265,7 +265,6 @@ async def test_hits_wait_for_a_hanging_database_for_a_bounded_time_and_not_again
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_fold_reads_sessions_with_the_flushers_thread() -> None:
-    assert sync_to_async_run
     buffer = hits("no-such-session")
     await Pusher(buffer).fold(sync_to_async_run)
     assert counter("ledger", "unknown_member") not in buffer.counts()
