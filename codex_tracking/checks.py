@@ -38,8 +38,10 @@ LOGIN_APPS = ("django.contrib.auth", "django.contrib.contenttypes", "django.cont
 
 ENOUGH_VIEWS = 100
 """Views of two days below which ``check_traffic`` draws no conclusion."""
+MANY = 0.1
+"""Share of views without an address above which W040 warns."""
 NEARLY_ALL = 0.9
-"""Share of views through an unconfigured proxy above which W007 warns."""
+"""Share of views through an unconfigured proxy or from a single address, above which W007 and W041 warn."""
 
 Configs = Sequence[AppConfig] | None
 
@@ -277,6 +279,7 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
                 id="codex_tracking.W007",
             )
         )
+    found += _addresses(views, ledger)
     if ledger.get("no_lifespan") and not settings.DEBUG:
         found.append(
             Caution(
@@ -286,6 +289,25 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
                 id="codex_tracking.W008",
             )
         )
+    return found
+
+
+def _addresses(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    hint = (
+        "Set CODEX_TRACKING['trusted_proxies'], or name the header with the client's address in "
+        "CODEX_TRACKING['client_ip_header'], such as X-Real-IP, CF-Connecting-IP or Forwarded."
+    )
+    missing, one = ledger.get("no_address", 0), ledger.get("one_address", 0)
+    if views >= ENOUGH_VIEWS and missing >= MANY * views:
+        message = f"{missing} of the last {views} views have no readable client address, so they have no visitors."
+        found.append(Caution(message, hint=hint, id="codex_tracking.W040"))
+    if views >= ENOUGH_VIEWS and one >= NEARLY_ALL * views:
+        message = (
+            f"{one} of the last {views} views came from a single address with many user agents: it is probably a "
+            "proxy's, so too few visitors are counted."
+        )
+        found.append(Caution(message, hint=hint, id="codex_tracking.W041"))
     return found
 
 

@@ -69,7 +69,7 @@ def _hit(name: str, value: str, request: HttpRequest | None, settings: TrackingS
     if request is None:
         return bare_hit("event", name, value)
     try:
-        return hit_of(request, peek_user(request)[0], settings, "event", name, value)
+        return hit_of(request, peek_user(request), settings, "event", name, value)
     except Exception:
         logger.exception("an event was counted without its visit")
         return bare_hit("event", name, value)

@@ -19,4 +19,4 @@ class TrackingRecorder:
     @staticmethod
     def record(request: HttpRequest) -> None:
         """Count one page view of this request, whatever its answer; never waits."""
-        get_buffer().put(hit_of(request, peek_user(request)[0], get_tracking_settings()))
+        get_buffer().put(hit_of(request, peek_user(request), get_tracking_settings()))

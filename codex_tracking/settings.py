@@ -23,7 +23,10 @@ METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
 CHANNELS = ("search", "social", "ai", "email", "campaign", "referral")
 """Channels that a row of ``sources`` can name; ``direct`` has no site."""
 
-SETTING_NAMES = ("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE")
+SETTING_NAMES = (
+    *("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE"),
+    *("ALLOWED_HOSTS", "USE_X_FORWARDED_HOST", "SESSION_COOKIE_NAME", "INSTALLED_APPS"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class TrackingSettings:
     max_paths_per_day: int = 50_000
     """Distinct paths kept per day; the rest is counted under ``(other)``."""
     trusted_proxies: int = 0
-    """Number of proxies in front that append to ``X-Forwarded-For``."""
+    """Number of proxies in front that append to ``X-Forwarded-For`` (or ``Forwarded``)."""
+    client_ip_header: str = ""
+    """Request header with the client's address, where it is not ``X-Forwarded-For``: ``Forwarded``, ``X-Real-IP``,
+    ``CF-Connecting-IP``. Name it only when a proxy overwrites what clients send."""
     respect_gpc: bool = True
     """Count views with ``Sec-GPC: 1`` without visitor identity."""
     respect_dnt: bool = False
@@ -109,12 +115,36 @@ class TrackingSettings:
     @cached_property
     def country_meta(self) -> str:
         """The key of ``country_header`` in ``request.META``."""
-        return "HTTP_" + self.country_header.upper().replace("-", "_")
+        return _meta_key(self.country_header)
+
+    @cached_property
+    def address_meta(self) -> str:
+        """The key in ``request.META`` of the header with the client's address."""
+        return _meta_key(self.client_ip_header or "X-Forwarded-For")
+
+    @cached_property
+    def host_meta(self) -> str:
+        """The key in ``request.META`` of the header with the site's host, as ``request.get_host()`` reads it."""
+        return "HTTP_X_FORWARDED_HOST" if settings.USE_X_FORWARDED_HOST else "HTTP_HOST"
+
+    @cached_property
+    def own_hosts(self) -> tuple[str, ...]:
+        """The site's hosts, as far as ``ALLOWED_HOSTS`` names them."""
+        return tuple(host.lower() for host in settings.ALLOWED_HOSTS if host != "*")
+
+    @cached_property
+    def session_cookie(self) -> str:
+        """The name of the session cookie; empty where nobody can log in."""
+        return settings.SESSION_COOKIE_NAME if "django.contrib.auth" in settings.INSTALLED_APPS else ""
 
     @cached_property
     def secret_names(self) -> frozenset[str]:
         """The names in ``sensitive_kwargs``, as a set for the hot path."""
         return frozenset(self.sensitive_kwargs)
+
+
+def _meta_key(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrackingSettings)}
@@ -278,6 +308,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "ttl_seconds": _counts(1, 172_800),
     "max_paths_per_day": _counts(1, 10_000_000),
     "trusted_proxies": _counts(0, 100),
+    "client_ip_header": (
+        TEXT,
+        Rule("empty, or the name of a header", lambda value: re.fullmatch(r"[A-Za-z0-9-]{0,60}", value) is not None),
+    ),
     # Dates begin with the year 1.
     "analytics_days": _counts(1, 36_500),
     "retention_days": _counts(0, 36_500),

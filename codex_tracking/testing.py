@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import get_args
 
 from codex_tracking.counters.buffer import get_buffer, reset_buffer
-from codex_tracking.counters.fields import counter, values_of
+from codex_tracking.counters.fields import Counts, counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Reason
+from codex_tracking.hits.rules import other_content
 from codex_tracking.hits.text import normalise
 from codex_tracking.isolation import isolate
 from codex_tracking.pipeline.runner import get_runner, reset_runner
+from codex_tracking.pipeline.sessions import members_of
 from codex_tracking.settings import EMBEDDED, force
 
 BROWSER = {
@@ -68,7 +70,7 @@ def assert_tracked(path: str, views: int = 1) -> None:
     Raises:
         AssertionError: it was not; says what was counted, and what was not for which reasons.
     """
-    found = get_buffer().counts().get(counter("path", normalise(path)), 0)
+    found = _counts().get(counter("path", normalise(path)), 0)
     if found != views:
         raise AssertionError(f"{path} was counted {found} times, not {views}. {_all_counted()}")
 
@@ -86,7 +88,7 @@ def assert_excluded(reason: Reason, n: int = 1) -> None:
     """
     if reason not in REASONS:
         raise ValueError(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
-    found = get_buffer().counts().get(counter("excluded", reason), 0)
+    found = _counts().get(counter("excluded", reason), 0)
     if found != n:
         raise AssertionError(f"{found} requests were left out as {reason!r}, not {n}. {_all_counted()}")
 
@@ -96,6 +98,7 @@ def reset_tracking() -> None:
     from codex_tracking.stats.cache import reset_figures
     from codex_tracking.store.client import clear_embedded
 
+    other_content.clear()
     get_runner().abandon()
     reset_runner()
     reset_buffer()
@@ -104,8 +107,18 @@ def reset_tracking() -> None:
     ledger.clear()
 
 
+def _counts() -> Counts:
+    """Return all counters, with sessions read as in the background; without a database nobody is known."""
+    buffer = get_buffer()
+    waiting = [later for later in buffer.later() if later.session or later.user]
+    if waiting:
+        with suppress(Exception):
+            buffer.learn(members_of(waiting))
+    return buffer.counts()
+
+
 def _all_counted() -> str:
-    counts = get_buffer().counts()
+    counts = _counts()
     views, excluded = _sorted(values_of("path", counts)), _sorted(values_of("excluded", counts))
     return f"Counted: {views or 'nothing'}. Not counted: {excluded or 'nothing'}."
 

@@ -9,13 +9,12 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings as project
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
-from django.urls import ResolverMatch, get_script_prefix, resolve
-from django.utils.translation import get_language_from_path, override
+from django.urls import ResolverMatch
 
 from codex_tracking.access_log.line import Line, is_page
 from codex_tracking.hits.capture import answered, excluded
 from codex_tracking.hits.hit import RawHit
-from codex_tracking.hits.text import hide_tokens
+from codex_tracking.hits.routes import below_script_name, route_of
 from codex_tracking.settings import TrackingSettings
 
 PLAIN_AGENT = "Mozilla/5.0 (unknown) Gecko"
@@ -89,11 +88,9 @@ class LineRequest:
         """Fill the request's route and headers, and return the route."""
         request, match = self._request, None
         if page:
-            match, request.path_info = match_of(path)
+            request.path_info = below_script_name(path)
+            match = route_of(request.path_info, None, self.settings.secret_names)
             request.resolver_match = match
-            if match is None:
-                # No route says which part of the path is secret.
-                request.path = hide_tokens(path)
         request.META = {
             "QUERY_STRING": query,
             "HTTP_HOST": host or self._own_referrer(line.referrer),
@@ -132,20 +129,3 @@ def _target(target: str) -> tuple[str, str]:
     except ValueError:
         return "", "/"
     return found.netloc.rpartition("@")[2], found.path or "/"
-
-
-@lru_cache(maxsize=20_000)
-def match_of(path: str) -> tuple[ResolverMatch | None, str]:
-    """Return the route of a path, None for a path without one, and the path below ``FORCE_SCRIPT_NAME``.
-
-    A language in front of the path is the one that the route is looked up in, as ``LocaleMiddleware`` does.
-    """
-    prefix = project.FORCE_SCRIPT_NAME or get_script_prefix()
-    prefix = prefix.rstrip("/")
-    if prefix and (path + "/").startswith(prefix + "/"):
-        path = path[len(prefix) :] or "/"
-    try:
-        with override(get_language_from_path(path) or project.LANGUAGE_CODE):
-            return resolve(path), path
-    except Exception:  # Resolver404, and whatever the project's converters raise
-        return None, path

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from codex_tracking.counters.addresses import ONE_ADDRESS, Addresses
 from codex_tracking.counters.batch import (
+    MOST_BYTES,
     MOST_FIELDS,
     MOST_VISITORS,
     NAMES_PER_TOUCH,
+    TOUCH_BYTES,
     VISIT_GAP,
     Batch,
     Touch,
+    weight_of,
 )
 from codex_tracking.counters.day_counts import (
     BATCH_FIELDS,
@@ -22,12 +26,9 @@ from codex_tracking.counters.day_counts import (
     DayCounts,
 )
 from codex_tracking.counters.days import Clock
-from codex_tracking.counters.dimensions import Profile, beginnings, origin_of, page, place, profile_of
+from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place, profile_of
 from codex_tracking.counters.fields import (
-    SUSPECT,
-    UNREAD_FORWARDED,
     Counter,
-    Counts,
     counter,
     first,
     other,
@@ -35,14 +36,16 @@ from codex_tracking.counters.fields import (
     views_of,
 )
 from codex_tracking.counters.ledger import DayNote, ledger
-from codex_tracking.hits.hit import Client, Hit, Kind, RawHit
+from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
+from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
-from codex_tracking.hits.text import clean, hide_tokens, normalise
+from codex_tracking.hits.text import clean
 from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients
 from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
+DROPPED_PAGE = counter("ledger", "dropped_page")
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
@@ -60,8 +63,11 @@ class Aggregator:
         self.days: dict[str, DayCounts] = {}
         self.clock = Clock()
         self.fields = 0
-        """Distinct counters waiting, all days together."""
-        self.visitors = 0
+        """Distinct counters waiting, all days together; so are visitors, and the bytes of both."""
+        self.visitors = self.weight = 0
+        self.members: dict[Key, Member] = {}
+        """The users of sessions that the pipeline has read."""
+        self._addresses = Addresses()
         self._profiles: dict[Client, Profile] = {}
         """Of the hits since the last push, since addresses are kept no longer than that."""
 
@@ -74,7 +80,12 @@ class Aggregator:
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
         # One unpacking instead of many attributes, and few calls: most of our time is spent here.
-        at, kind, _, _, path, secrets, route, view, query, referrer, client = hit
+        if hit[11] is not None:
+            found = self._completed(Hit._make(hit))
+            if found is None:
+                return "excluded"
+            hit = found
+        at, kind, _, _, path, secrets, route, view, query, referrer, client, _ = hit
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -84,7 +95,7 @@ class Aggregator:
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
-        crawler, traits, visitor, suspect = self._profiles.get(client) or self._profile(client)
+        crawler, traits, visitor, notes, _ = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
             return kind
@@ -92,15 +103,14 @@ class Aggregator:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
-        source, _, counters, fields = origin_of(
-            referrer, campaign_of(query) if "=" in query else "", client.host, self.settings.sources
-        )
+        campaign, settings = campaign_of(query) if "=" in query else "", self.settings
+        source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
         path, counted = page(path, secrets, source)
         self._count(day, counted)
-        if client.forwarded and not self.settings.trusted_proxies:
-            self._count(day, (UNREAD_FORWARDED,))
-        if suspect:
-            self._count(day, (SUSPECT,))
+        if notes:
+            self._count(day, notes)
+        if self._addresses.single:
+            self._count(day, (ONE_ADDRESS,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
             if together in sets:
@@ -115,17 +125,20 @@ class Aggregator:
                 touch.views += 1
                 if not touch.fields:
                     touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
-                if len(touch.paths) < NAMES_PER_TOUCH:
-                    touch.paths[path] = None
+                    self._weigh(day, weight_of(path), touch)
+                if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
+                    self._add_page(day, touch, path)
         return kind
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
-        if hit.kind == "error":
-            self._error(day, hit)
-        elif hit.kind == "event":
+        if hit.kind == "event":
             self._event(day, hit)
-        else:
+        elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
+        elif self._profile(hit.client).bot is not None:
+            self._count(day, (EXCLUDED_STATUS,))
+        else:
+            self._count(day, (EXCLUDED_STATUS, *fields_of_error(hit, self.settings.own_hosts)))
 
     def _profile(self, client: Client) -> Profile:
         profile = self._profiles.get(client)
@@ -133,19 +146,16 @@ class Aggregator:
             if len(self._profiles) >= MOST_CLIENTS:
                 self._profiles.clear()
             profile = self._profiles[client] = profile_of(client, self.settings)
+            if profile.bot is None and not client.user and not client.anonymous:
+                self._addresses.note(profile.address, client.agent)
         return profile
 
-    def _error(self, day: DayCounts, hit: Hit) -> None:
-        if self._profile(hit.client).bot is not None:
-            self._count(day, (EXCLUDED_STATUS,))
-            return
-        path = normalise(hit.path, hit.secrets)
-        # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
-        error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
-        referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, ()).referrer
-        self._count(day, (EXCLUDED_STATUS, counter("error", error)))
-        if referrer:
-            self._count(day, (pair("error_referrer", error, referrer),))
+    def _completed(self, hit: Hit) -> Hit | None:
+        """Return a hit with what was found out about it since; see ``late.completed``."""
+        key = member_key(hit.later) if hit.later and hit.kind != "error" else ""
+        if key and key not in self.members:
+            self.note(self.clock.read(hit.at)[0], "unknown_member")
+        return completed(hit, self.members, self.settings)
 
     def _event(self, day: DayCounts, hit: Hit) -> None:
         name = hit.name
@@ -157,20 +167,23 @@ class Aggregator:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
+                self._weigh(day, weight_of(name), touch)
 
     def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
         touches = day.touches.get(visitor)
         if touches is None:
-            if self.visitors >= MOST_VISITORS:
+            if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
                 self._count(day, (DROPPED_VISITOR,))
                 ledger.dropped("visitor")
                 return None
             self.visitors += 1
             touches = day.touches[visitor] = [Touch(at, at)]
+            self._weigh(day, TOUCH_BYTES + weight_of(visitor), touches[0])
         touch = touches[-1]
         if at - touch.last > VISIT_GAP:
             touch = Touch(at, at)
             touches.append(touch)
+            self._weigh(day, TOUCH_BYTES, touch)
         # Comparisons: they take a third of the time of `max` and `min`.
         if at > touch.last:
             touch.last = at
@@ -178,16 +191,27 @@ class Aggregator:
             touch.first = at
         return touch
 
+    def _add_page(self, day: DayCounts, touch: Touch, path: str) -> None:
+        if self.weight >= MOST_BYTES:
+            self._count(day, (DROPPED_PAGE,))
+            ledger.dropped("page")
+            return
+        touch.paths[path] = None
+        self._weigh(day, weight_of(path), touch)
+
+    def _weigh(self, day: DayCounts, weight: int, touch: Touch | None = None) -> None:
+        self.weight += weight
+        day.weight += weight
+        if touch is not None:
+            touch.weight += weight
+
     def _count(self, day: DayCounts, counters: Iterable[Counter]) -> None:
         counts = day.counts
         for field in counters:
             if field in counts:
                 counts[field] += 1
-            elif self.fields < MOST_FIELDS:
-                self.fields += 1
-                counts[field] = 1
             else:
-                self._begin(counts, field, 1)
+                self._begin(day, field, 1)
 
     def _add_sets(self, day: DayCounts) -> None:
         counts = day.counts
@@ -196,7 +220,7 @@ class Aggregator:
                 if field in counts:
                     counts[field] += n
                 else:
-                    self._begin(counts, field, n)
+                    self._begin(day, field, n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:
@@ -205,12 +229,17 @@ class Aggregator:
             self._add_sets(day)
         return self.days
 
-    def _begin(self, counts: Counts, field: Counter, n: int) -> None:
-        if self.fields >= MOST_FIELDS:
+    def _begin(self, day: DayCounts, field: Counter, n: int) -> None:
+        counts = day.counts
+        # The ledger has few values, and says what became of the others.
+        if (self.fields >= MOST_FIELDS or self.weight >= MOST_BYTES) and not field.startswith("ledger:"):
             field = other(field)
-            self.fields -= field in counts
+        if field in counts:
+            counts[field] += n
+            return
         self.fields += 1
-        counts[field] = counts.get(field, 0) + n
+        self._weigh(day, weight_of(field))
+        counts[field] = n
 
     def note(self, date: str, name: DayNote, n: int = 1) -> None:
         """Add to one counter of the day's ledger."""
@@ -219,7 +248,7 @@ class Aggregator:
         if field in day.counts:
             day.counts[field] += n
         else:
-            self._begin(day.counts, field, n)
+            self._begin(day, field, n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
         """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
@@ -231,6 +260,7 @@ class Aggregator:
         day = self.days.pop(date)
         self.fields -= len(day.counts)
         self.visitors -= len(day.touches)
+        self.weight -= day.weight
         return views_of(day.counts)
 
     def oldest(self) -> int:
@@ -255,12 +285,13 @@ class Aggregator:
         self._add_sets(day)
         if not (day.counts or ((day.touches or day.ids) and salt)):
             return None
-        waiting = len(day.counts), len(day.touches)
+        waiting = len(day.counts), len(day.touches), day.weight
         counts = day.take_counts(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS)
         most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
         ids, visits = day.take_visitors(most, salt) if salt else ((), "[]")
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
+        self.weight -= waiting[2] - day.weight
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
         if not day:
             del self.days[date]

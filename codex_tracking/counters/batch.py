@@ -24,6 +24,8 @@ class Touch:
     """Distinct pages, the entry page first."""
     fields: tuple[Counter, ...] = ()
     """Counter fields that grow by one when this begins a visit."""
+    weight: int = 0
+    """Bytes that it takes in memory, about."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,6 +50,11 @@ MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
 MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
+MOST_BYTES = 32_000_000
+"""Memory that waiting counters and visits may take in one process, as ``weight_of`` reckons it; beyond, new values are
+added to ``(other)``, and new visitors and pages of visits are dropped and counted."""
+TOUCH_BYTES = 1_000
+"""Memory of a visitor and a touch without its texts."""
 VISIT_GAP = 1800
 """Seconds without a view after which the next one begins a new visit."""
 NOW_SECONDS = 300
@@ -58,6 +65,11 @@ NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 # Made once: `json.dumps` makes an encoder each time, unless it is the default one.
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def weight_of(text: str) -> int:
+    """Return the bytes that a text takes as a key of a dictionary, about."""
+    return 160 + (len(text) if text.isascii() else 4 * len(text))
 
 
 def as_json(visitor: str, touch: Touch) -> list[object]:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 from time import perf_counter
 
@@ -14,7 +14,8 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.counters.ledger import DayNote, ledger
-from codex_tracking.hits.hit import RawHit
+from codex_tracking.hits.hit import Later, Member, RawHit
+from codex_tracking.hits.late import Key
 from codex_tracking.settings import get_tracking_settings
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,21 @@ class Buffer:
                 if perf_counter() > until:
                     break
         return counted
+
+    def later(self) -> list[Later]:
+        """Return what is still to be found out about the hits that wait."""
+        return [hit[11] for hit in list(self._hits) if hit[11] is not None]
+
+    def learn(self, members: Mapping[Key, Member]) -> None:
+        """Take the users of sessions."""
+        with self._lock:
+            self._aggregator.members.update(members)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop the users of these sessions."""
+        with self._lock:
+            for key in keys:
+                self._aggregator.members.pop(key, None)
 
     def days(self) -> list[str]:
         """Return the ISO dates of which something waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from codex_tracking.counters.batch import Touch, as_json, compact
+from codex_tracking.counters.batch import Touch, as_json, compact, weight_of
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.hits.visitors import visitor_id
 
@@ -22,7 +22,7 @@ BATCH_BYTES = 90_000
 class DayCounts:
     """One day's counters, visits and visitors that no batch has taken yet."""
 
-    __slots__ = ("counts", "ids", "oldest", "sets", "touches")
+    __slots__ = ("counts", "ids", "oldest", "sets", "touches", "weight")
 
     def __init__(self) -> None:
         self.counts: Counts = {}
@@ -32,6 +32,8 @@ class DayCounts:
         self.ids: set[str] = set()
         """Hashed visitors of batches that Redis lost; their visits were counted."""
         self.oldest = 0
+        self.weight = 0
+        """Bytes of its counters and touches, about."""
 
     def __bool__(self) -> bool:
         return bool(self.counts or self.sets or self.touches or self.ids)
@@ -42,6 +44,7 @@ class DayCounts:
         # Four bytes a character at most, so this saves encoding each name.
         if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
             self.counts = {}
+            self.weight -= sum(map(weight_of, waiting))
             return waiting
         taken: Counts = {}
         size = 0
@@ -50,6 +53,7 @@ class DayCounts:
             if size > BATCH_BYTES:
                 break
             taken[field] = waiting.pop(field)
+            self.weight -= weight_of(field)
         return taken
 
     def take_visitors(self, most: int, salt: bytes) -> tuple[tuple[str, ...], str]:
@@ -69,7 +73,7 @@ class DayCounts:
         ids: list[str] = []
         for visitor, _ in taken:
             touches = self.touches[visitor]
-            del touches[0]
+            self.weight -= touches.pop(0).weight
             if not touches:
                 ids.append(hashed[visitor])
                 del self.touches[visitor]

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-WINDOW = 900
-"""Seconds for which day and hour are looked up once; every zone's offset is a multiple of it."""
+WINDOW = 60
+"""Seconds for which day and hour are looked up once; some clocks changed at one minute past midnight (St John's)."""
 DAYS_BACK, DAYS_AHEAD = 8, 1
 """Days around today that are accepted."""
 
 
 class Clock:
-    """Tells the site's day and hour of a moment, asking the time zone once in a quarter of an hour."""
+    """Tells the site's day and hour of a moment, asking the time zone once a minute."""
 
     def __init__(self) -> None:
         self._begin = 0.0

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple, cast
 
-from codex_tracking.counters.fields import Counter, Dimension, counter, first, pair
+from codex_tracking.counters.fields import (
+    NO_ADDRESS,
+    SUSPECT,
+    UNREAD_FORWARDED,
+    Counter,
+    Dimension,
+    counter,
+    first,
+    pair,
+)
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import device_of
-from codex_tracking.hits.hit import Client, Secrets
+from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.sites import OwnSites
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
-from codex_tracking.hits.text import clean, normalise
-from codex_tracking.hits.visitors import client_address, identity
+from codex_tracking.hits.text import clean, hide_tokens, normalise
+from codex_tracking.hits.visitors import client_address, identity, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
 DIRECT = "direct"
@@ -35,8 +45,10 @@ class Profile(NamedTuple):
     """Counter fields of browser, system, device, language and country."""
     identity: str
     """See ``visitors.identity``."""
-    suspect: bool
-    """See ``suspects.is_suspect``."""
+    notes: tuple[Counter, ...]
+    """Counter fields of the ledger that each of its views adds to."""
+    address: int
+    """A number that stands for the address, in this process alone."""
 
 
 class Origin(NamedTuple):
@@ -52,14 +64,28 @@ class Origin(NamedTuple):
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     """Return a client's profile."""
-    address = client_address(client.address, client.forwarded, settings.trusted_proxies) if settings.geoip_path else ""
-    country = country_of(client.country, address, settings.geoip_path) if client.country or address else ""
+    header, proxies = settings.client_ip_header, settings.trusted_proxies
+    address = client_address(client.address, client.forwarded, proxies, header)
+    located = bool(client.country or (address and settings.geoip_path))
+    country = country_of(client.country, address, settings.geoip_path) if located else ""
     return Profile(
         bot(client.agent, settings, client.hints[0], client.signer),
         technology(client.agent, client.hints, client.language, country),
-        identity(client, settings.trusted_proxies),
-        is_suspect(client),
+        identity(client, proxies, header),
+        tuple(_notes(client, address, settings)),
+        hash(address),
     )
+
+
+def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator[Counter]:
+    if not address and not client.user and not client.anonymous:
+        yield NO_ADDRESS
+    unread = client.forwarded and not settings.trusted_proxies and not settings.client_ip_header
+    # A server that reads the header itself, as uvicorn with --proxy-headers, puts the client into REMOTE_ADDR.
+    if unread and not is_forwarded(client.address, client.forwarded):
+        yield UNREAD_FORWARDED
+    if is_suspect(client):
+        yield SUSPECT
 
 
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
@@ -81,6 +107,17 @@ def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
 def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     view = counter("path", stored)
     return stored, (view, pair("page_source", stored, source)) if source else (view,)
+
+
+def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
+    """Yield the counter fields of an answer with an error: its status and path, and who linked there."""
+    path = normalise(hit.path, hit.secrets)
+    # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
+    error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
+    yield counter("error", error)
+    referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).referrer
+    if referrer:
+        yield pair("error_referrer", error, referrer)
 
 
 @lru_cache(maxsize=4096)
@@ -110,15 +147,15 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
-def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
+def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_hosts: tuple[str, ...]) -> Origin:
     """Return the origin of a view; see ``sources.source_of``."""
     if len(referrer) + len(campaign) > 2 * CACHED_LENGTH:
-        return _origin(referrer, campaign, host, own_sites)
-    return _known_origin(referrer, campaign, host, own_sites)
+        return _origin(referrer, campaign, host, own_sites, own_hosts)
+    return _known_origin(referrer, campaign, host, own_sites, own_hosts)
 
 
-def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites) -> Origin:
-    source = source_of(referrer, campaign, host, own_sites)
+def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_hosts: tuple[str, ...]) -> Origin:
+    source = source_of(referrer, campaign, host, own_sites, own_hosts)
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )

@@ -147,5 +147,8 @@ def add_to(sums: Counts, counts: Mapping[Counter, int], most: int = 0) -> Counts
 SUSPECT = counter("ledger", "suspect")
 """Counts views whose headers contradict their user agent; they are counted as views too."""
 
+NO_ADDRESS = counter("ledger", "no_address")
+"""Counts views whose client address is missing or unreadable; they are counted without a visitor."""
+
 UNREAD_FORWARDED = counter("ledger", "unread_forwarded")
 """Counts views that came through a proxy which ``trusted_proxies`` does not name; a system check looks at it."""

@@ -12,11 +12,21 @@ from codex_tracking.hits.hit import Kind
 
 Name = Literal["drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
-Loss = Literal["damaged", "day", "joined", "shutdown", "sketch", "visitor"]
-"""What a bound or a fault took: damaged counters, views too far from today, retained batches, views at a stop, visitor
-sketches, visitors."""
+Loss = Literal["damaged", "day", "joined", "page", "shutdown", "sketch", "visitor"]
+"""What a bound or a fault took: damaged counters, views too far from today, retained batches, pages of visits, views at
+a stop, visitor sketches, visitors."""
 DayNote = Literal[
-    "dropped_day", "dropped_joined", "dropped_visitor", "imported", "no_lifespan", "suspect", "unread_forwarded"
+    "dropped_day",
+    "dropped_joined",
+    "dropped_page",
+    "dropped_visitor",
+    "imported",
+    "no_address",
+    "no_lifespan",
+    "one_address",
+    "suspect",
+    "unknown_member",
+    "unread_forwarded",
 ]
 """Values of the dimension ``ledger``, which the tables keep per day."""
 

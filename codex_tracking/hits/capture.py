@@ -5,8 +5,20 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from codex_tracking.hits.hit import Client, Hit, Kind, RawHit, Reason, Secrets
-from codex_tracking.hits.rules import is_early, is_error, is_html, is_partial, opted_out, peek_user
+from codex_tracking.hits.hit import Client, Hit, Kind, Later, RawHit, Reason, Secrets
+from codex_tracking.hits.rules import (
+    TELLING,
+    is_early,
+    is_error,
+    is_html,
+    is_page_unchanged,
+    is_partial,
+    note_other_content,
+    opted_out,
+    other_content,
+    peek_user,
+    session_of,
+)
 from codex_tracking.hits.visitors import intern_client, known_clients
 from codex_tracking.settings import TrackingSettings
 
@@ -19,6 +31,9 @@ LONGEST_PATH = 2_049
 LONGEST_REFERRER = 2_048
 OURS = "codex_tracking"
 """The ``app_name`` of our own URLs."""
+HTML = "text/html"
+FRONT_PAGE = "/"
+"""What stands for the empty route of ``path("", ...)``."""
 NO_HINTS = ("", "", "")
 NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
 
@@ -43,37 +58,33 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
     status = response.status_code
     if status == 200:
         if not is_html(response):
+            note_other_content(request.path, meta)
             return excluded("content_type")
+        if other_content:
+            other_content.pop(request.path, None)
     elif status == 304:
-        # It carries no content type, so what the browser asked for has to tell a page from a picture.
-        if "text/html" not in meta.get("HTTP_ACCEPT", "text/html"):
+        if not is_page_unchanged(request.path, meta):
             return excluded("content_type")
     elif is_error(status):
-        return hit_of(request, peek_user(request)[0], settings, "error", str(status))
+        return hit_of(request, peek_user(request), settings, "error", str(status))
     elif not settings.track_redirects or (status != 301 and status != 302):
         return excluded("status")
+    # A browser's own navigation needs no closer look.
     if (
-        "HTTP_SEC_PURPOSE" in meta
-        or "HTTP_PURPOSE" in meta
-        or "HTTP_X_PURPOSE" in meta
-        or "HTTP_X_MOZ" in meta
-        or "HTTP_X_SEC_PURPOSE" in meta
-    ) and is_early(meta):
-        return excluded("prefetch")
-    if (
-        meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
-        or "HTTP_HX_REQUEST" in meta
-        or "HTTP_X_REQUESTED_WITH" in meta
-        or "HTTP_TURBO_FRAME" in meta
-        or "HTTP_HX_HISTORY_RESTORE_REQUEST" in meta
-    ) and is_partial(meta):
-        return excluded("partial")
-    user, is_staff = peek_user(request)
+        not meta.keys().isdisjoint(TELLING)
+        or meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
+        or not meta.get("HTTP_ACCEPT", HTML).startswith(HTML)
+    ):
+        if is_early(meta):
+            return excluded("prefetch")
+        if is_partial(meta):
+            return excluded("partial")
+    who = user, is_staff = peek_user(request)
     if is_staff and not settings.track_staff:
         return excluded("staff")
-    if not user and not settings.track_anonymous:
+    if not user and not settings.track_anonymous and (is_staff is False or not session_of(request, settings)):
         return excluded("anonymous")
-    return hit_of(request, user, settings)
+    return hit_of(request, who, settings, judged=True)
 
 
 def excluded(reason: Reason) -> RawHit:
@@ -83,36 +94,45 @@ def excluded(reason: Reason) -> RawHit:
 
 def bare_hit(kind: Kind, name: str, value: str = "") -> Hit:
     """Return a hit without a request: its name and value alone."""
-    return Hit(time(), kind, name, value, "", (), "", "", "", "", NOBODY)
+    return Hit(time(), kind, name, value, "", (), "", "", "", "", NOBODY, None)
 
 
 def hit_of(
-    request: HttpRequest, user: str, settings: TrackingSettings, kind: Kind = "view", name: str = "", value: str = ""
+    request: HttpRequest,
+    who: tuple[str, bool | None],
+    settings: TrackingSettings,
+    kind: Kind = "view",
+    name: str = "",
+    value: str = "",
+    judged: bool = False,
 ) -> RawHit:
     """Return the raw fields of a request, cut to their limits.
 
     Args:
         request: answered or not.
-        user: the primary key from ``peek_user``.
+        who: from ``peek_user``.
         settings: what to hide, and which headers to read.
         kind: what it counts as.
         name: the status of an error, the name of an event.
         value: the value of an event.
+        judged: whether staff and anonymous visitors are left out as the settings say, once it is known who it is.
     """
     meta = request.META
     get = meta.get
     match = request.resolver_match
     anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
+    user, is_staff = who
+    session = session_of(request, settings) if is_staff is None and not user and kind != "error" else ""
     agent = get("HTTP_USER_AGENT", "")
     hinted = "HTTP_SEC_CH_UA" in meta
     traits = (
-        get("HTTP_HOST", ""),
+        get(settings.host_meta) or get("HTTP_HOST", ""),
         agent,
         hints_of(meta) if hinted else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", ""),
         get(settings.country_meta, "") if settings.country_header else "",
         get("REMOTE_ADDR") or "",
-        get("HTTP_X_FORWARDED_FOR", ""),
+        get(settings.address_meta, ""),
         "" if anonymous else user,
         anonymous,
         get("HTTP_SIGNATURE_AGENT", ""),
@@ -125,11 +145,20 @@ def hit_of(
         value,
         request.path[:LONGEST_PATH],
         () if match is None or settings.secret_names.isdisjoint(match.kwargs) else secrets_of(match.kwargs, settings),
-        match.route if match is not None else "",
+        (match.route or FRONT_PAGE) if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
         known_clients.get(traits) or intern_client(traits),
+        None
+        if match is not None and not session and (is_staff is not None or not user)
+        else Later(
+            "" if match else request.path_info,
+            getattr(request, "urlconf", None),
+            user if is_staff is None else "",
+            session,
+            judged,
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Reason = Literal[
     "method",
@@ -36,7 +36,7 @@ class Client(NamedTuple):
     """What the header named by ``country_header`` said."""
     address: str
     forwarded: str
-    """``X-Forwarded-For``; believed only as far as ``trusted_proxies`` says."""
+    """``X-Forwarded-For``, or the header that ``client_ip_header`` names; believed as far as the settings say."""
     user: str
     """The logged-in user's primary key, where the view had loaded it; else empty."""
     anonymous: bool
@@ -45,6 +45,29 @@ class Client(NamedTuple):
     """``Signature-Agent``."""
     unhinted: bool = False
     """A Chrome asked over HTTPS and sent no client hints."""
+
+
+class Later(NamedTuple):
+    """All that is found out in the background before a hit is counted, since it would cost a visitor time."""
+
+    path_info: str
+    """The path whose route nobody has looked for; empty when the route is known."""
+    urlconf: Any
+    """``request.urlconf``; None for the site's."""
+    user: str
+    """The primary key of a user whose being staff is not known; empty when known, or when nobody is logged in."""
+    session: str
+    """The session cookie's value, where nobody has read the session; in memory alone, never logged, never stored."""
+    judged: bool
+    """Whether ``track_staff`` and ``track_anonymous`` decide about the hit once its user is known."""
+
+
+class Member(NamedTuple):
+    """The user of a session."""
+
+    user: str
+    """The primary key; empty when nobody is logged in."""
+    is_staff: bool
 
 
 class Hit(NamedTuple):
@@ -67,7 +90,8 @@ class Hit(NamedTuple):
     query: str
     referrer: str
     client: Client
+    later: Later | None = None
 
 
-RawHit = tuple[float, Kind, str, str, str, Secrets, str, str, str, str, Client]
+RawHit = tuple[float, Kind, str, str, str, Secrets, str, str, str, str, Client, Later | None]
 """The fields of a ``Hit`` as the hot path hands them on: a plain tuple takes half the time to make."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import LazyObject, empty
@@ -21,6 +22,30 @@ EARLY = ("prefetch", "prerender", "preview")
 TURBO_DRIVE = "text/html, application/xhtml+xml"
 """``Accept`` of a Turbo Drive visit, which is a navigation made with ``fetch`` and has no header of its own."""
 
+EARLY_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ", "HTTP_X_SEC_PURPOSE")
+PART_HEADERS = (
+    *("HTTP_TURBO_FRAME", "HTTP_HX_HISTORY_RESTORE_REQUEST", "HTTP_X_UP_VALIDATE", "HTTP_X_ALPINE_REQUEST"),
+    *("HTTP_DATASTAR_REQUEST", "HTTP_X_PJAX", "HTTP_X_INERTIA", "HTTP_X_IC_REQUEST", "HTTP_FX_REQUEST", "HTTP_X_BARBA"),
+)
+"""Headers of requests for a part of a page, or for data: Turbo, HTMX, Unpoly, Alpine AJAX, Datastar, PJAX, Inertia,
+Intercooler, Fixi, Barba."""
+SCRIPT_HEADERS = ("HTTP_HX_REQUEST", "HTTP_X_UP_VERSION", "HTTP_X_LIVEWIRE")
+"""Headers of libraries that load parts, and whole pages when they navigate."""
+TELLING = (*EARLY_HEADERS, "HTTP_HX_PRELOADED", *PART_HEADERS, *SCRIPT_HEADERS, "HTTP_X_REQUESTED_WITH")
+"""Headers without which a browser's navigation needs no closer look."""
+MAIN_PART = re.compile(r"\b(?:html|body|main|content|layer|root)\b", re.IGNORECASE)
+"""``X-Up-Target`` of a page's whole content; Unpoly makes an entry in the history for that one alone."""
+
+NO_PAGE = re.compile(
+    r"\.(?:png|jpe?g|gif|webp|avif|svg|ico|bmp|css|m?js|map|json|xml|rss|atom|txt|csv|pdf|ics|zip|gz|woff2?|ttf|mp[34]"
+    r"|webm|ogg|wasm|webmanifest)/?$|/(?:feeds?|rss|atom)(?:/|$)",
+    re.IGNORECASE,
+)
+"""Paths of pictures, feeds and other files."""
+MOST_OTHERS = 2_048
+other_content: dict[str, None] = {}
+"""Paths that answered a browser's navigation with something else than HTML, since a 304 has no content type."""
+
 
 # --- the request and its answer ---
 
@@ -35,23 +60,66 @@ def is_html(response: HttpResponseBase) -> bool:
 
 
 def is_early(meta: Mapping[str, Any]) -> bool:
-    """Whether a browser asked ahead of time."""
-    names = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ", "HTTP_X_SEC_PURPOSE")
-    return any(meta.get(name, "").strip().lower().startswith(EARLY) for name in names)
+    """Whether a browser or a library asked ahead of time."""
+    if meta.get("HTTP_HX_PRELOADED", "").lower() == "true":
+        return True
+    return any(meta.get(name, "").strip().lower().startswith(EARLY) for name in EARLY_HEADERS)
 
 
 def is_partial(meta: Mapping[str, Any]) -> bool:
     """Whether a script asked for a part of a page, or for data, rather than a person for a page."""
-    if "HTTP_TURBO_FRAME" in meta or "HTTP_HX_HISTORY_RESTORE_REQUEST" in meta:
+    if any(name in meta for name in PART_HEADERS):
         return True
-    if meta.get("HTTP_HX_BOOSTED", "").lower() == "true":
+    if _navigates(meta):
         return False
-    if "HTTP_HX_REQUEST" in meta or meta.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
+    script = meta.get("HTTP_X_REQUESTED_WITH", "").lower() in ("xmlhttprequest", "fetch")
+    if script or any(name in meta for name in SCRIPT_HEADERS):
         return True
     destination = meta.get("HTTP_SEC_FETCH_DEST", "").strip().lower()
     if destination == "empty" and meta.get("HTTP_ACCEPT") == TURBO_DRIVE:
         return False
-    return destination not in ("", "document", "iframe")
+    return destination not in ("", "document", "iframe") or not wants_html(meta)
+
+
+def _navigates(meta: Mapping[str, Any]) -> bool:
+    """Whether a library loads a whole page in place of a browser: HTMX's boosted links, Unpoly's root, Livewire's."""
+    if meta.get("HTTP_HX_BOOSTED", "").lower() == "true" or "HTTP_X_LIVEWIRE_NAVIGATE" in meta:
+        return True
+    target = meta.get("HTTP_X_UP_TARGET", "")
+    return meta.get("HTTP_X_UP_MODE") == "root" and (not target or MAIN_PART.search(target) is not None)
+
+
+def wants_html(meta: Mapping[str, Any]) -> bool:
+    """Whether a request asks for a page, by ``Accept``.
+
+    Every browser's navigation names HTML there. ``*/*`` alone is what ``fetch`` and ``XMLHttpRequest`` send unless told
+    otherwise, so it is a page only where the browser says that it navigates. Proxies drop the header: then it is one.
+    """
+    accept = meta.get("HTTP_ACCEPT", "").lower()
+    if not accept:
+        return True
+    if "turbo-stream" in accept:
+        return False
+    if "text/html" in accept or "application/xhtml+xml" in accept or "text/*" in accept:
+        return True
+    navigates = meta.get("HTTP_SEC_FETCH_MODE") == "navigate" or meta.get("HTTP_SEC_FETCH_DEST") in NAVIGATED
+    return navigates and "*/*" in accept
+
+
+NAVIGATED = ("document", "iframe")
+
+
+def is_page_unchanged(path: str, meta: Mapping[str, Any]) -> bool:
+    """Whether a 304 stands for a page: its 200 would be HTML, as far as the path and earlier answers tell."""
+    return wants_html(meta) and path not in other_content and not NO_PAGE.search(path[-200:])
+
+
+def note_other_content(path: str, meta: Mapping[str, Any]) -> None:
+    """Remember a path that answers navigations with something else than a page."""
+    if "text/html" in meta.get("HTTP_ACCEPT", "") and len(path) <= 250:
+        if len(other_content) >= MOST_OTHERS:
+            other_content.clear()
+        other_content[path] = None
 
 
 def is_error(status: int) -> bool:
@@ -68,13 +136,14 @@ def opted_out(request: HttpRequest, settings: TrackingSettings) -> bool:
 # --- who is logged in: only what the view has already loaded ---
 
 
-def peek_user(request: HttpRequest) -> tuple[str, bool]:
+def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
     """Return the primary key, as text, of the logged-in user if the view has loaded it, and whether that is staff.
 
     Never queries, never evaluates the lazy ``request.user``, never touches the session (which would set ``Vary``).
 
     Returns:
-        An empty key also when nobody knows; the key alone when the view has read the session and not the user.
+        ``("7", True)``, ``("7", False)``, or ``("", False)`` when nobody is logged in; ``("7", None)`` when the view
+        has read the session and not the user; ``("", None)`` when it has read neither.
 
     Source: the attributes where ``django.contrib.auth`` and sessions keep what they loaded; private, so tests pin them.
     """
@@ -89,8 +158,23 @@ def peek_user(request: HttpRequest) -> tuple[str, bool]:
             # Past the lazy object's own look-up, which is ten times slower.
             loaded = object.__getattribute__(user, "_wrapped")
         user = loaded
-    if user is not None and user is not empty and user.is_authenticated:
-        return str(user.pk), getattr(user, "is_staff", False)
+    if user is not None and user is not empty:
+        return (str(user.pk), getattr(user, "is_staff", False)) if user.is_authenticated else ("", False)
     session = state.get("session")
     data = None if session is None else session.__dict__.get("_session_cache")
-    return str(data.get("_auth_user_id", "")) if data else "", False
+    if data is None:
+        return "", None
+    key = data.get("_auth_user_id")
+    return (str(key), None) if key else ("", False)
+
+
+def session_of(request: HttpRequest, settings: TrackingSettings) -> str:
+    """Return the session cookie's value, for a request whose session nobody has read; empty without one."""
+    if not settings.session_cookie or "HTTP_COOKIE" not in request.META:
+        return ""
+    value = request.COOKIES.get(settings.session_cookie, "")
+    # Browsers keep no larger cookies.
+    return value if len(value) <= LONGEST_COOKIE else ""
+
+
+LONGEST_COOKIE = 4_096

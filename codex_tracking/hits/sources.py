@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_plus
+
+from django.http.request import validate_host
 
 from codex_tracking.hits.sites import OwnSites, alias, app_site, bare, is_spam, known_site, own_site
 from codex_tracking.hits.text import INVALID, clean
@@ -97,13 +100,14 @@ class Source(NamedTuple):
     utm_content: str
 
 
-def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = ()) -> Source:
+def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), own_hosts: Sequence[str] = ()) -> Source:
     """Return the source of a request.
 
     Args:
         referrer: the ``Referer`` header.
         query: the query string as sent.
         host: the request's own host, port allowed; links from there are no source.
+        own_hosts: patterns of the site's other hosts, as in ``ALLOWED_HOSTS``; links from there are no source either.
         own_sites: rows of the setting ``sources``; they win over the list.
 
     Returns:
@@ -113,7 +117,7 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = ()) ->
     for name, value in PARAMETER.findall(query[:QUERY_LIMIT]):
         # The first one that says something counts.
         tags[name.lower()] = tags.get(name.lower()) or clean(unquote_plus(value), VALUE_LIMIT)
-    page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host)
+    page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host, own_hosts)
     name, channel = _site(page, own_sites) if page else ("", "direct")
     utm = tuple(tags.get(key, "") for key in UTM)
     tagged = utm[0] or next((value for key in ("ref", "source") if _is_elsewhere(value := tags.get(key, ""))), "")
@@ -162,13 +166,15 @@ def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
     return channel
 
 
-def _page(referrer: str, own_host: str) -> str:
+def _page(referrer: str, own_host: str, own_hosts: Sequence[str]) -> str:
     """Return host and path of a referrer, or an empty string when it is none that counts."""
     link = LINK.match(referrer.strip())
     if not link:
         return ""
     scheme, host, path = link[1].lower(), bare(link[2]), link[3]
     if not HOST.fullmatch(host) or host == bare(own_host) or is_spam(host):
+        return ""
+    if validate_host(host, own_hosts) or validate_host(link[2].strip().lower().rstrip("."), own_hosts):
         return ""
     if scheme != "http" and scheme != "https":
         return clean(f"{scheme}://{host}", REFERRER_LIMIT)

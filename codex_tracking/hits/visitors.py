@@ -25,6 +25,8 @@ NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 """The common form of an address; this check takes a tenth of the time that ``ipaddress`` takes."""
+FORWARDED_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^";\s]+)\s*(?:;|$)', re.IGNORECASE)
+"""The client in one entry of ``Forwarded`` (RFC 7239)."""
 
 known_clients: dict[tuple[object, ...], Client] = {}
 """One object per distinct client, which saves memory and time while its hits wait; until ``forget_clients``."""
@@ -32,8 +34,8 @@ known_clients: dict[tuple[object, ...], Client] = {}
 
 def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
     """Return the one object for the client with these fields, cut to what may be read."""
-    host, agent, hints, language, country, address, forwarded, user, anonymous, signer, unhinted = traits
-    brands, platform, mobile = hints
+    host, agent, (brands, platform, mobile), language, country, address, forwarded, user = traits[:8]
+    anonymous, signer, unhinted = traits[8:]
     client = Client(
         host[:HEADER_LIMIT],
         agent[:AGENT_LIMIT],
@@ -58,25 +60,39 @@ def forget_clients() -> None:
     known_clients.clear()
 
 
-def client_address(address: str, forwarded: str, trusted_proxies: int) -> str:
+def client_address(address: str, forwarded: str, trusted_proxies: int, header: str = "") -> str:
     """Return the client's address; IPv6 as the first address of its /64, IPv4 in IPv6 unwrapped.
 
     Args:
         address: ``REMOTE_ADDR``.
-        forwarded: ``X-Forwarded-For``.
-        trusted_proxies: how many proxies in front each append one entry; 0 ignores ``forwarded``.
+        forwarded: the value of ``header``.
+        trusted_proxies: how many proxies in front each append one entry; 0 ignores ``X-Forwarded-For``.
+        header: ``client_ip_header``; of ``X-Forwarded-For`` when empty.
 
     Returns:
-        The entry ``trusted_proxies`` from the right; ``address`` when that entry is missing or no address; an empty
-        string when neither is an address (a Unix socket).
+        What the header says, in a list the entry ``trusted_proxies`` from the right; ``address`` when the header or
+        that entry is missing, as for requests past the proxy; an empty string when no address can be read
+        (``unknown``, a Unix socket).
     """
-    if 0 < trusted_proxies <= MAX_HOPS:
-        hops = forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS)
-        if len(hops) >= trusted_proxies:
-            client = _tidy(hops[-trusted_proxies])
-            if client:
-                return client
-    return _tidy(address)
+    name = header.lower()
+    if not forwarded or not (name or 0 < trusted_proxies <= MAX_HOPS):
+        return _tidy(address)
+    if name not in ("", "x-forwarded-for", "forwarded"):
+        return _tidy(forwarded)
+    place = min(trusted_proxies, MAX_HOPS) or 1
+    hops = forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS)
+    if len(hops) < place:
+        return _tidy(address)
+    if name != "forwarded":
+        return _tidy(hops[-place])
+    client = FORWARDED_FOR.search(hops[-place])
+    return _tidy(client[1]) if client else ""
+
+
+def is_forwarded(address: str, forwarded: str) -> bool:
+    """Return whether ``REMOTE_ADDR`` is one of these entries: the server has read the header itself."""
+    client = _tidy(address)
+    return bool(client) and client in map(_tidy, forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS))
 
 
 def _tidy(text: str) -> str:
@@ -98,17 +114,19 @@ def _tidy(text: str) -> str:
     return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
 
 
-def identity(client: Client, trusted_proxies: int) -> str:
+def identity(client: Client, trusted_proxies: int, header: str = "") -> str:
     """Return the visitor's identity in clear text: never store it, never log it.
 
     Returns:
-        The user's key, else address and user agent; an empty string for visitors who opted out.
+        The user's key, else address and user agent; an empty string for visitors who opted out, and for those without
+        an address, since all of them would be one.
     """
     if client.anonymous:
         return ""
     if client.user:
         return "u\0" + client.user
-    return client_address(client.address, client.forwarded, trusted_proxies) + "\0" + client.agent
+    address = client_address(client.address, client.forwarded, trusted_proxies, header)
+    return f"{address}\0{client.agent}" if address else ""
 
 
 def visitor_id(identity: str, salt: bytes) -> str:

@@ -48,7 +48,7 @@ async def drain_once(pusher: Pusher, store: Store, flusher: Flusher) -> None:
     """
     try:
         while not pusher.idle:
-            await pusher.fold()
+            await pusher.fold(flusher.run)
             await pusher.push(store, flusher)
             for day in list(pusher.streams):
                 await flusher.flush(day)

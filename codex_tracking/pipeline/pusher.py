@@ -17,6 +17,7 @@ from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.retained import shorten
+from codex_tracking.pipeline.sessions import Run, Sessions
 
 if TYPE_CHECKING:
     # For types alone: a process makes its pusher before anything has loaded Redis.
@@ -70,6 +71,7 @@ class Pusher:
         self._boot = uuid.uuid4().hex
         self._epochs = itertools.count(1)
         self._salts: dict[str, bytes] = {}
+        self.sessions = Sessions(buffer)
 
     @property
     def idle(self) -> bool:
@@ -90,9 +92,15 @@ class Pusher:
         retained = [batch for stream in self.streams.values() for seal, batch in stream.retained if seal]
         return sum(views_of(batch.counts) for batch in retained)
 
-    async def fold(self) -> None:
-        """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``."""
+    async def fold(self, run: Run | None = None) -> None:
+        """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``.
+
+        Args:
+            run: runs a blocking function in a thread that may use the database, where sessions are read first.
+        """
         waiting = self.buffer.waiting
+        if run is not None:
+            await self.sessions.resolve(run)
         while waiting > 0 and (counted := self.buffer.fold(waiting, perf_counter() + TURN_SECONDS)):
             waiting -= counted
             await asyncio.sleep(0)
@@ -217,7 +225,7 @@ class Pusher:
         # Before anything is cut: batches that were cut for the database can no longer go through Redis.
         await flusher.reach_database()
         while not self.idle:
-            await self.fold()
+            await self.fold(flusher.run)
             for day in sorted({*self.buffer.days(), *self.streams}):
                 await self._settle_day(self._stream(day), flusher)
 

@@ -113,7 +113,7 @@ class TaskRun:
         delay, retry_at, check_at = FIRST_RETRY, 0.0, time.monotonic() + CHECK_SECONDS
         while not self._stopping.is_set():
             await self._pause(get_tracking_settings().push_interval)
-            await self._pusher.fold()
+            await self._pusher.fold(self._database.run)
             now = time.monotonic()
             if now < retry_at:
                 continue
@@ -136,7 +136,7 @@ class TaskRun:
                 store_worked()
         # Not left to the drain, which a flush that hangs in the database may keep from beginning.
         with suppress(Exception):
-            await self._pusher.fold()
+            await self._pusher.fold(self._database.run)
             await self._pusher.push(store, flusher)
 
     async def _flush(self, store: Store, flusher: Flusher) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from codex_tracking.counters import aggregator as aggregator_module
 from codex_tracking.counters import day_counts, dimensions
@@ -30,6 +32,7 @@ from tests.kit.pipeline import GOOGLEBOT, view
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
 DAY = "2026-03-03"
 SALT = b"salt"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140."
 REDIS = "redis://127.0.0.1:6379/0"
 
 
@@ -233,6 +236,14 @@ def test_the_clock_tells_the_sites_time(moment: str, day: str, hour: str) -> Non
     assert Clock().read(second) == (day, hour)
 
 
+def test_a_clock_that_changes_a_minute_after_midnight_tells_the_right_day(settings: Settings) -> None:
+    settings.TIME_ZONE = "America/St_Johns"
+    clock = Clock()
+    moments = ("2010-11-07T02:30:30", "2010-11-07T02:31:00", "2010-11-07T02:40:00", "2010-11-07T03:30:00")
+    read = [clock.read(datetime.fromisoformat(f"{moment}+00:00").timestamp()) for moment in moments]
+    assert read == [("2010-11-07", "00"), ("2010-11-06", "23"), ("2010-11-06", "23"), ("2010-11-07", "00")]
+
+
 def test_the_clock_goes_back_too() -> None:
     clock = Clock()
     assert clock.read(NOON)[1] == "13"
@@ -430,3 +441,91 @@ def test_no_cache_keeps_a_long_referrer() -> None:
     found = counts([at(0, referrer="https://other.example/" + "a" * 600)])
     assert [name for name in found if name.startswith("referrer:other.example/aaa")]
     assert dimensions._known_origin.cache_info().currsize == before
+
+
+# --- bytes ---
+
+
+@pytest.mark.parametrize("letter", ["a", "\U0001f600"])
+def test_what_waits_takes_a_bounded_number_of_bytes(letter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator_module, "MOST_BYTES", 1_000_000)
+    hits = [at(0, f"/{n}/{m}/" + letter * 480, user=str(n)) for m in range(8) for n in range(400)]
+    tracemalloc.start()
+    try:
+        aggregator = counting(hits)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    # Half a megabyte besides is in the caches.
+    assert kept < 2_000_000
+    assert aggregator.weight < 1_010_000
+    found = [batch.counts for batch in batches(aggregator)]
+    sums = {name: sum(part.get(name, 0) for part in found) for part in found for name in part}
+    assert sum(n for name, n in sums.items() if name.startswith("p:")) == 3_200
+    assert sums[counter("path", "(other)")] > 1_000
+    assert sums[counter("ledger", "dropped_page")] > 100
+    assert sums[counter("ledger", "dropped_visitor")] + sums[counter("ledger", "dropped_page")] > 1_000
+
+
+def test_the_room_in_bytes_comes_back_when_batches_are_taken() -> None:
+    hits = [at(m, f"/{n}/{m}/", user=str(n)) for m in (0, 1, 5_000) for n in range(600)]
+    aggregator = counting([*hits, event("signup", 5_001, user="1")])
+    assert aggregator.weight > 600_000
+    batches(aggregator)
+    assert aggregator.weight == 0
+    aggregator = counting(hits)
+    aggregator.discard(DAY)
+    assert aggregator.weight == 0
+
+
+# --- addresses ---
+
+
+def test_views_without_an_address_have_no_visitor_and_are_noted() -> None:
+    (batch,) = batches(counting([at(n, address="", agent=f"{AGENT}{n}") for n in range(5)]))
+    assert (batch.ids, batch.visits) == ((), "[]")
+    assert batch.counts[counter("ledger", "no_address")] == batch.counts[counter("path", "/")] == 5
+
+
+def test_many_agents_with_a_single_address_are_noted() -> None:
+    def noted(hits: Iterable[Hit]) -> int:
+        return counting(hits).counted()[DAY].counts.get(counter("ledger", "one_address"), 0)
+
+    agents = [f"{AGENT}{n}" for n in range(40)]
+    assert noted(at(n, agent=agent) for n, agent in enumerate(agents)) == 31
+    assert not noted(at(n, agent=agent, address=f"192.0.2.{n % 2}") for n, agent in enumerate(agents))
+    assert not noted(at(n) for n in range(40))
+
+
+def test_a_header_that_the_server_has_read_itself_is_not_noted() -> None:
+    hits = [at(n, address=f"192.0.2.{n}", forwarded=f"6.6.6.6, 192.0.2.{n}") for n in range(5)]
+    assert counter("ledger", "unread_forwarded") not in counts(hits)
+    assert counts([at(0, forwarded="192.0.2.77")])[counter("ledger", "unread_forwarded")] == 1
+
+
+def test_no_address_is_kept_to_tell_whether_there_is_only_one() -> None:
+    aggregator = counting([at(0, address="192.0.2.77")])
+    batches(aggregator)
+    assert "192.0.2" not in str(vars(aggregator))
+
+
+# --- hosts ---
+
+
+@pytest.mark.parametrize(
+    ("hosts", "referrer", "source"),
+    [
+        ([".example.com"], "https://blog.example.com/post", ""),
+        ([".example.com"], "https://example.com/", ""),
+        (["www.example.com", "shop.example.net"], "https://shop.example.net:8443/", ""),
+        (["www.example.com"], "https://WWW.Example.com/", ""),
+        (["*"], "https://blog.example.com/post", "blog.example.com"),
+        ([".example.com"], "https://badexample.com/", "badexample.com"),
+    ],
+)
+def test_links_from_any_of_the_sites_hosts_are_no_source(
+    settings: Settings, hosts: list[str], referrer: str, source: str
+) -> None:
+    settings.ALLOWED_HOSTS = hosts
+    found = counts([at(0, host="site.test", referrer=referrer)])
+    assert [name for name in found if name.startswith("source:")] == ([f"source:{source}"] if source else [])

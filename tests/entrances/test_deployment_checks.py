@@ -145,11 +145,11 @@ def test_a_redis_that_refuses_a_push_is_an_error(
 ) -> None:
     with redis_server.client() as client:
         rules = ["reset", "on", ">secret-of-the-site", "~tracking:*", "+@all"]
-        client.execute_command("ACL", "SETUSER", "site", *rules)  # type: ignore[no-untyped-call]
+        client.execute_command("ACL", "SETUSER", "site", *rules)
         tracking_settings(redis_url=redis_server.url.replace("redis://", "redis://site:secret-of-the-site@"))
         try:
             assert "codex_tracking.E020" in ids(include_deployment_checks=True)
-            client.execute_command("ACL", "SETUSER", "site", "~{tracking*")  # type: ignore[no-untyped-call]
+            client.execute_command("ACL", "SETUSER", "site", "~{tracking*")
             assert "codex_tracking.E020" not in ids(include_deployment_checks=True)
         finally:
             client.acl_deluser("site")

@@ -34,7 +34,7 @@ def counted() -> Batch:
 
 def hit(request: HttpRequest) -> Hit:
     """Return what is kept of a request under the settings in force."""
-    return Hit._make(hit_of(request, peek_user(request)[0], get_tracking_settings()))
+    return Hit._make(hit_of(request, peek_user(request), get_tracking_settings()))
 
 
 def record_response(request: HttpRequest, response: HttpResponse) -> None:

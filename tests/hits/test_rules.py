@@ -18,6 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_tracking.hits import rules
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.devices import device_of
@@ -206,6 +207,139 @@ def test_no_header_makes_it_raise(headers: dict[str, str], status: int, content_
     opted_out(request, SETTINGS)
 
 
+# --- scripts, with and without Sec-Fetch ---
+
+CHROME = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+FETCHED = {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Accept": "*/*"}
+
+
+@pytest.mark.parametrize("base", [CHROME, {"Accept": "*/*"}, FETCHED, {"Accept": "text/html"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Up-Version": "3.11.0", "X-Up-Target": ".panel", "X-Up-Mode": "modal"},
+        {"X-Up-Version": "3.11.0", "X-Up-Target": ".panel", "X-Up-Mode": "root"},
+        {"X-Up-Version": "3.11.0", "X-Up-Validate": "email", "X-Up-Mode": "root"},
+        {"X-Alpine-Request": "true"},
+        {"Datastar-Request": "true"},
+        {"X-PJAX": "true", "X-PJAX-Container": "#main"},
+        {"X-Inertia": "true", "X-Inertia-Partial-Data": "users"},
+        {"X-Livewire": "true"},
+        {"X-IC-Request": "true"},
+        {"FX-Request": "true"},
+        {"HX-Request": "true"},
+        {"Turbo-Frame": "messages"},
+        {"X-Requested-With": "XMLHttpRequest"},
+        {"X-Requested-With": "fetch"},
+    ],
+)
+def test_a_part_of_a_page_is_no_page(base: dict[str, str], headers: dict[str, str]) -> None:
+    assert reason(page(**base, **headers), HttpResponse(), SETTINGS) == "partial"
+
+
+@pytest.mark.parametrize("base", [CHROME, {"Accept": "*/*"}, FETCHED])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Up-Version": "3.11.0", "X-Up-Target": "main", "X-Up-Mode": "root"},
+        {"X-Up-Version": "3.11.0", "X-Up-Target": "[up-main]", "X-Up-Mode": "root"},
+        {"X-Up-Version": "3.11.0", "X-Up-Target": "body", "X-Up-Mode": "root"},
+        {"HX-Request": "true", "HX-Boosted": "true"},
+        {"X-Livewire-Navigate": "1"},
+    ],
+)
+def test_a_page_that_a_library_loads_in_place_of_the_browser_is_one(
+    base: dict[str, str], headers: dict[str, str]
+) -> None:
+    assert reason(page(**base, **headers), HttpResponse(), SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"HX-Request": "true", "HX-Boosted": "true", "HX-Preloaded": "true"},
+        {"HX-Preloaded": "true"},
+        {"X-Inertia": "true", "Purpose": "prefetch"},
+        {"X-Sec-Purpose": "prefetch", "Accept": "text/html, application/xhtml+xml"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"X-Moz": "prefetch"},
+    ],
+)
+def test_what_a_library_asks_for_ahead_of_time_is_no_page_yet(headers: dict[str, str]) -> None:
+    assert reason(page(**headers), HttpResponse(), SETTINGS) == "prefetch"
+
+
+@pytest.mark.parametrize(
+    ("accept", "verdict"),
+    [
+        ("text/html", None),
+        ("application/xhtml+xml", None),
+        ("text/*;q=0.3, */*;q=0.1", None),
+        ("", None),
+        ("text/html, application/xhtml+xml", None),
+        ("*/*", "partial"),
+        ("application/json", "partial"),
+        ("application/json, text/plain, */*", "partial"),
+        ("image/avif,image/webp,*/*;q=0.8", "partial"),
+        ("text/css,*/*;q=0.1", "partial"),
+        ("text/vnd.turbo-stream.html, text/html, application/xhtml+xml", "partial"),
+    ],
+)
+def test_what_asks_for_no_html_is_no_page(accept: str, verdict: str | None) -> None:
+    assert reason(page(Accept=accept), HttpResponse(), SETTINGS) == verdict
+
+
+def test_a_browser_that_says_it_navigates_may_accept_anything() -> None:
+    assert reason(page(**{"Accept": "*/*", "Sec-Fetch-Mode": "navigate"}), HttpResponse(), SETTINGS) is None
+    assert reason(page(**{"Accept": "*/*", "Sec-Fetch-Dest": "document"}), HttpResponse(), SETTINGS) is None
+    json = page(**{"Accept": "application/json", "Sec-Fetch-Dest": "document"})
+    assert reason(json, HttpResponse(), SETTINGS) == "partial"
+
+
+# --- unchanged answers ---
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        ("/page/", None),
+        ("/page/feedback/", None),
+        ("/page/v1.5/", None),
+        ("/logo.png", "content_type"),
+        ("/blog/feed/", "content_type"),
+        ("/blog/feed/rss/", "content_type"),
+        ("/sitemap.xml", "content_type"),
+        ("/data.JSON", "content_type"),
+    ],
+)
+def test_an_unchanged_answer_counts_where_the_path_is_a_pages(path: str, verdict: str | None) -> None:
+    request = RequestFactory().get(path, headers=CHROME)
+    assert reason(request, HttpResponseNotModified(), SETTINGS) == verdict
+
+
+def test_an_unchanged_answer_counts_where_the_whole_answer_did() -> None:
+    def unchanged() -> str | None:
+        return reason(page(**CHROME), HttpResponseNotModified(), SETTINGS)
+
+    reason(page(**CHROME), HttpResponse(content_type="application/rss+xml"), SETTINGS)
+    assert unchanged() == "content_type"
+    reason(page(**CHROME), HttpResponse(), SETTINGS)
+    assert unchanged() is None
+    # A script's answer in another format says nothing of the page.
+    reason(page(Accept="application/json"), JsonResponse({}), SETTINGS)
+    assert unchanged() is None
+
+
+def test_paths_of_other_content_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MOST_OTHERS", 3)
+    for number in range(10):
+        request = RequestFactory().get(f"/{number}/", headers=CHROME)
+        reason(request, JsonResponse({}), SETTINGS)
+        assert len(rules.other_content) <= 3
+    reason(RequestFactory().get("/" + "a" * 300, headers=CHROME), JsonResponse({}), SETTINGS)
+    assert max(map(len, rules.other_content)) < 10
+
+
 # --- who is logged in: pins what django.contrib.auth and sessions keep on the request ---
 
 
@@ -216,7 +350,7 @@ def refuse() -> Any:
 def test_a_user_nobody_loaded_stays_unknown() -> None:
     request = page()
     request.user = SimpleLazyObject(refuse)  # type: ignore[assignment]
-    assert peek_user(request) == ("", False)
+    assert peek_user(request) == ("", None)
     assert reason(request, HttpResponse(), SETTINGS) is None
 
 

@@ -43,8 +43,8 @@ def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = 
         ("6.6.6.6, 203.0.113.5, 10.0.0.2", 2, "203.0.113.5"),
         ("203.0.113.5", 2, "10.0.0.1"),
         ("", 1, "10.0.0.1"),
-        ("6.6.6.6, unknown", 1, "10.0.0.1"),
-        ("6.6.6.6,", 1, "10.0.0.1"),
+        ("6.6.6.6, unknown", 1, ""),
+        ("6.6.6.6,", 1, ""),
         ("203.0.113.5:4711", 1, "203.0.113.5"),
         ('"[2001:db8:1:2:3:4:5:6]:4711"', 1, "2001:db8:1:2::"),
         ("::ffff:203.0.113.5", 1, "203.0.113.5"),
@@ -58,6 +58,35 @@ def test_the_client_is_the_entry_that_the_outermost_trusted_proxy_wrote(
     forwarded: str, proxies: int, client: str
 ) -> None:
     assert client_address("10.0.0.1", forwarded, proxies) == client
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "proxies", "client"),
+    [
+        ("CF-Connecting-IP", "203.0.113.5", 0, "203.0.113.5"),
+        ("X-Real-IP", "2001:db8:1:2:3:4:5:6", 1, "2001:db8:1:2::"),
+        ("X-Real-IP", "203.0.113.5, 203.0.113.6", 0, ""),
+        ("X-Real-IP", "unknown", 0, ""),
+        ("X-Real-IP", "", 0, "10.0.0.1"),
+        ("X-Forwarded-For", "6.6.6.6, 203.0.113.5", 0, "203.0.113.5"),
+        ("Forwarded", "for=6.6.6.6, for=203.0.113.5;proto=https;by=10.0.0.2", 0, "203.0.113.5"),
+        ("Forwarded", 'proto=https; For="[2001:db8:1:2::7]:4711"', 1, "2001:db8:1:2::"),
+        ("forwarded", "for=203.0.113.5, for=10.0.0.2", 2, "203.0.113.5"),
+        ("Forwarded", "for=203.0.113.5", 2, "10.0.0.1"),
+        ("Forwarded", "for=_hidden", 0, ""),
+        ("Forwarded", "for=unknown", 0, ""),
+        ("Forwarded", "proto=https", 0, ""),
+        ("Forwarded", "xfor=203.0.113.5", 0, ""),
+    ],
+)
+def test_another_header_names_the_client(header: str, value: str, proxies: int, client: str) -> None:
+    assert client_address("10.0.0.1", value, proxies, header) == client
+
+
+@pytest.mark.parametrize(("address", "agent"), [("", "Browser"), ("unix:", "Browser"), ("203.0.113.xxx", "Other")])
+def test_nobody_without_an_address_has_an_identity(address: str, agent: str) -> None:
+    assert identity(client(address=address, agent=agent), 0) == ""
+    assert identity(client(address=address, agent=agent, user="7"), 0)
 
 
 def test_one_ipv6_subscriber_is_one_client_and_two_are_two() -> None:

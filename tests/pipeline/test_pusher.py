@@ -184,7 +184,7 @@ def test_small_batches_of_a_long_outage_are_joined_and_stay_exact() -> None:
 
 
 async def test_no_client_is_known_after_the_push(process: Process, store: str) -> None:
-    await process.push(hit_of(request_for("/"), "", get_tracking_settings()))
+    await process.push(hit_of(request_for("/"), ("", False), get_tracking_settings()))
     assert not known_clients
-    process.buffer.put(hit_of(request_for("/"), "", get_tracking_settings()))
+    process.buffer.put(hit_of(request_for("/"), ("", False), get_tracking_settings()))
     assert known_clients

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from django.core.management.base import BaseCommand, CommandError
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
-from django.urls import Resolver404, resolve
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import split
 from codex_tracking.hits.bots import bot, bot_category
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.routes import below_script_name, route_of
 from codex_tracking.hits.rules import opted_out
 from codex_tracking.hits.text import normalise
 from codex_tracking.hits.visitors import client_address
@@ -100,10 +100,8 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
     sent = {name: value for name, value in headers.items() if value}
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = RequestFactory(headers=sent, REMOTE_ADDR=options["address"]).generic(options["method"].upper(), path)
-    try:
-        request.resolver_match = resolve(request.path_info)
-    except Resolver404:
-        request.resolver_match = None
+    request.path_info = below_script_name(request.path_info)
+    request.resolver_match = route_of(request.path_info, None, get_tracking_settings().secret_names)
     if options["user"] != "anonymous":
         staff = options["user"] == "staff"
         request.user = SimpleNamespace(pk=1, is_authenticated=True, is_staff=staff)  # type: ignore[assignment]
@@ -136,7 +134,9 @@ def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSetting
         return lines
     identity = "user" if hit.client.user else "address and user agent"
     who = "opted out: counted without identity" if opted_out(request, settings) else f"told apart by {identity}"
-    client = client_address(hit.client.address, hit.client.forwarded, settings.trusted_proxies)
+    client = client_address(
+        hit.client.address, hit.client.forwarded, settings.trusted_proxies, settings.client_ip_header
+    )
     lines += [f"Visitor           {who}", f"Client address    {client or 'unknown'}; never stored"]
     return lines + counted(hit, settings)
 

@@ -1,0 +1,28 @@
+"""Whether all visitors of a process seem to have one address, as behind a proxy whose header nobody reads."""
+
+from __future__ import annotations
+
+from codex_tracking.counters.fields import counter
+
+ONE_ADDRESS = counter("ledger", "one_address")
+"""Counts views of a process that has seen many user agents and a single address; a system check looks at it."""
+MANY_AGENTS = 10
+
+
+class Addresses:
+    """Remembers two addresses and some agents at the most, as numbers that say nothing to other processes."""
+
+    def __init__(self) -> None:
+        self.single = False
+        """Whether many agents came from a single address so far."""
+        self._addresses: set[int] = set()
+        self._agents: set[int] = set()
+
+    def note(self, address: int, agent: str) -> None:
+        """Take the address and user agent of a visitor who is not logged in."""
+        if len(self._addresses) > 1:
+            return
+        self._addresses.add(address)
+        if len(self._agents) < MANY_AGENTS:
+            self._agents.add(hash(agent))
+        self.single = len(self._addresses) == 1 and len(self._agents) >= MANY_AGENTS
