@@ -49,7 +49,7 @@ async def overview(
     limit: int = 10,
     dimensions: Iterable[str] | None = None,
 ) -> Overview:
-    """Return all that the dashboard's first page shows, in one thread hop and eight to eleven queries.
+    """Return all that the dashboard's first page shows, in one thread hop and ten to thirteen queries.
 
     Args:
         start: ISO date of the first day; ``end`` when omitted.

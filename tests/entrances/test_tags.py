@@ -31,7 +31,7 @@ def _fresh_figures() -> Iterator[None]:
 
 
 def _refreshing() -> bool:
-    return any(thread.name == "codex_tracking.figures" for thread in threading.enumerate())
+    return any(thread.name == "codex_tracking.stats.cache" for thread in threading.enumerate())
 
 
 LIST = "{% for page in pages %}{{ page.path }}={{ page.views }};{% endfor %}"
@@ -132,7 +132,7 @@ def test_all_pages_that_are_due_are_read_at_once(counts: None) -> None:
 async def test_many_pages_on_the_loop_start_one_thread(counts: None) -> None:
     for number in range(50):
         render(f'{{% page_views "/page/{number}/" %}}')
-        assert sum(thread.name == "codex_tracking.figures" for thread in threading.enumerate()) <= 1
+        assert sum(thread.name == "codex_tracking.stats.cache" for thread in threading.enumerate()) <= 1
 
 
 async def test_figures_are_bounded() -> None:

@@ -20,7 +20,7 @@ from django.template import engines
 from django.test import AsyncClient, AsyncRequestFactory
 from pytest_django import Settings
 
-from codex_tracking import checks
+from codex_tracking import checks, redis_checks
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.metrics import COUNTERS, GAUGES, PREFIX
 from codex_tracking.web.api.endpoints import ENDPOINTS
@@ -141,7 +141,7 @@ PLACEHOLDERS = re.compile(r"\[|\.\.\.")
 
 def command_lines() -> list[tuple[str, str]]:
     """Return the management commands of all pages with their arguments, without those that show a synopsis."""
-    found = {line for page in PAGES for line in COMMAND.findall(page.read_text())}
+    found = {line for page in PAGES for line in COMMAND.findall(page.read_text().replace("\\\n", " "))}
     return sorted(line for line in found if not PLACEHOLDERS.search(line[1]))
 
 
@@ -187,7 +187,8 @@ async def test_the_image_of_the_public_counter_is_served(async_client: AsyncClie
 
 def test_each_check_is_listed_once() -> None:
     listed = re.findall(r"^\| `(codex_tracking\.[EW]\d+)`", (DOCS / "operations.md").read_text(), re.MULTILINE)
-    assert listed == sorted(set(re.findall(r'"(codex_tracking\.[EW]\d+)"', Path(checks.__file__).read_text())))
+    texts = (Path(module.__file__).read_text() for module in (checks, redis_checks))
+    assert listed == sorted({name for text in texts for name in re.findall(r'"(codex_tracking\.[EW]\d+)"', text)})
 
 
 def test_each_metric_is_listed() -> None:

@@ -165,7 +165,9 @@ async def test_only_the_cards_that_are_asked_for_are_read() -> None:
         await TrackingSelector.overview(dimensions=["money"])
 
 
-async def test_the_first_page_takes_twelve_queries(database: str, process: Process, async_client: AsyncClient) -> None:
+async def test_the_first_page_takes_fourteen_queries(
+    database: str, process: Process, async_client: AsyncClient
+) -> None:
     await fill(process, "both")
     await traffic(process, {f"/page/{number}/": 1 for number in range(150)}, 1)
     await flushed(process)
@@ -184,7 +186,7 @@ async def test_the_first_page_takes_twelve_queries(database: str, process: Proce
     for connection in await sync_to_async(connections.all)():
         await sync_to_async(connection.execute_wrappers.remove)(note)
     assert answer.status_code == 200
-    assert 8 < len(seen) <= 12, seen
+    assert 8 < len(seen) <= 14, seen
 
 
 # --- rows made by hand ---

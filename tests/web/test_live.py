@@ -318,7 +318,7 @@ async def test_who_may_no_longer_see_it_is_hung_up_on(
         assert await socket.receive_output(5) == {
             "type": "websocket.close",
             "code": 4403,
-            "reason": "logged out, or no longer allowed",
+            "reason": "logged out, or access was removed",
         }
 
 
