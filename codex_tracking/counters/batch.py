@@ -50,9 +50,10 @@ MOST_FIELDS = 50_000
 """Distinct counters that may wait in one process; the rest is added to ``(other)`` of their dimension."""
 MOST_VISITORS = 100_000
 """Visitors that may wait in one process; the rest is dropped and counted."""
-MOST_BYTES = 32_000_000
-"""Memory that waiting counters and visits may take in one process, as ``weight_of`` reckons it; beyond, new values are
-added to ``(other)``, and new visitors and pages of visits are dropped and counted."""
+MOST_BYTES = 160_000_000
+"""Bytes that waiting counters and visits may take in one process, as ``weight_of`` reckons them: room for
+``MOST_VISITORS`` with short paths. Beyond, new values are added to ``(other)``, and new visitors and pages of visits
+are dropped and counted."""
 TOUCH_BYTES = 1_000
 """Memory of a visitor and a touch without its texts."""
 VISIT_GAP = 1800

@@ -60,7 +60,8 @@ def hide_tokens(path: str) -> str:
         The path with ``<token>`` for UUIDs, e-mail addresses, parts in which letters and digits alternate, and words of
         20 characters or more with letters and digits, or capitals and small letters, in a random mixture.
     """
-    return SEGMENT.sub(_segment, path)
+    # Too long a path is stored as ``(long)``, of which nothing has to be hidden.
+    return path if len(path) > LONG_LIMIT else SEGMENT.sub(_segment, path)
 
 
 def clean(value: str, limit: int) -> str:
