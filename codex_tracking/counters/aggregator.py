@@ -85,7 +85,7 @@ class Aggregator:
             if found is None:
                 return "excluded"
             hit = found
-        at, kind, _, _, path, secrets, route, view, query, referrer, client, _ = hit
+        at, kind, name, _, path, secrets, route, view, query, referrer, client, _ = hit
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -98,6 +98,9 @@ class Aggregator:
         crawler, traits, visitor, notes, _ = self._profiles.get(client) or self._profile(client)
         if crawler is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
+            return kind
+        if name:
+            self._count(day, (counter("excluded", name),))
             return kind
         second = int(at)
         # Only what tells origins apart is looked up, so that the cache sees few keys.

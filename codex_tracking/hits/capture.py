@@ -13,6 +13,7 @@ from codex_tracking.hits.rules import (
     is_html,
     is_page_unchanged,
     is_partial,
+    is_unasked,
     note_other_content,
     opted_out,
     other_content,
@@ -69,6 +70,7 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
         return hit_of(request, peek_user(request), settings, "error", str(status))
     elif not settings.track_redirects or (status != 301 and status != 302):
         return excluded("status")
+    unasked = False
     # A browser's own navigation needs no closer look.
     if (
         not meta.keys().isdisjoint(TELLING)
@@ -79,12 +81,14 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
             return excluded("prefetch")
         if is_partial(meta):
             return excluded("partial")
+        unasked = is_unasked(meta)
     who = user, is_staff = peek_user(request)
     if is_staff and not settings.track_staff:
         return excluded("staff")
     if not user and not settings.track_anonymous and (is_staff is False or not session_of(request, settings)):
         return excluded("anonymous")
-    return hit_of(request, who, settings, judged=True)
+    # Most programs ask for anything, and are to be told by their agents before.
+    return hit_of(request, who, settings, "view", "partial" if unasked else "", judged=True)
 
 
 def excluded(reason: Reason) -> RawHit:

@@ -80,7 +80,8 @@ class Hit(NamedTuple):
     """When the response was ready, seconds since the epoch."""
     kind: Kind
     name: str
-    """The status of an error, the reason of an exclusion, the name of an event; else empty."""
+    """The status of an error, the reason of an exclusion, the name of an event; of a view the reason why it is none
+    unless a bot sent it; else empty."""
     value: str
     """The value of an event, else empty."""
     path: str

@@ -78,7 +78,12 @@ def is_partial(meta: Mapping[str, Any]) -> bool:
     destination = meta.get("HTTP_SEC_FETCH_DEST", "").strip().lower()
     if destination == "empty" and meta.get("HTTP_ACCEPT") == TURBO_DRIVE:
         return False
-    return destination not in ("", "document", "iframe") or not wants_html(meta)
+    return destination not in ("", "document", "iframe")
+
+
+def is_unasked(meta: Mapping[str, Any]) -> bool:
+    """Whether a request asks for no page: a script's or a program's, as its user agent tells."""
+    return not _navigates(meta) and not wants_html(meta)
 
 
 def _navigates(meta: Mapping[str, Any]) -> bool:

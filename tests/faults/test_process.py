@@ -115,7 +115,7 @@ def test_preloaded_workers_that_come_and_go_count_every_answer_once(
 FORK = """
 import os, time
 from codex_tracking.counters.buffer import get_buffer
-from codex_tracking.recorder import NOBODY, bare_hit
+from codex_tracking.hits.capture import NOBODY, bare_hit
 from codex_tracking.pipeline.runner import get_runner
 
 def put(path):

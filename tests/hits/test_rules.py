@@ -56,7 +56,7 @@ def reason(request: HttpRequest, response: HttpResponseBase, settings: TrackingS
     if hit is None:
         return "disabled"
     _, kind, name, *_ = hit
-    return {"view": None, "error": "status"}.get(kind, name)
+    return {"view": name or None, "error": "status"}.get(kind, name)
 
 
 def pk_of(request: HttpRequest) -> str:

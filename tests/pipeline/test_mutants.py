@@ -108,7 +108,7 @@ MUTANTS = [
     Mutant(
         "all streams look new after the seal",
         "store/lua/seal.lua",
-        {"c('HSET', L, '#w:' .. stream, c('HGET', S, '#w:' .. stream))": ""},
+        {"if last then c('HSET', L, '#w:' .. stream, last) end": ""},
         "no generation ends while flushes and pushes take turns",
     ),
     Mutant(
@@ -139,7 +139,7 @@ MUTANTS = [
     Mutant(
         "a late DONE frees batches that are not durable",
         "store/lua/done.lua",
-        {"if c('HGET', L, '#p') == ARGV[1] then": "if true then"},
+        {"if number and c('HGET', L, '#p') == ARGV[1] then": "if number then"},
         "a late DONE frees no batch that the database has not",
     ),
     Mutant(
@@ -303,13 +303,13 @@ MUTANTS = [
     Mutant(
         "a closed generation may be met again",
         "pipeline/pusher.py",
-        {'stream.seq = self._new_id(), "", 0': 'stream.seq = stream.id, "", 0'},
+        {'stream.seq = self._new_id(), "", "", 0': 'stream.seq = stream.id, "", "", 0'},
         "a worker is a stranger when its old generation comes back",
     ),
     Mutant(
         "dead workers' counts are saved before a generation is closed",
         "pipeline/pusher.py",
-        {"        await flusher.flush(stream.day)\n        await self.settle": "        await self.settle"},
+        {"        await flusher.flush(stream.day)\n        closed": "        closed"},
         "others' counts are saved before a generation is closed",
     ),
     Mutant(

@@ -149,7 +149,7 @@ def reason_of(hit: Hit | None, crawler: str | None, settings: TrackingSettings) 
         return "status"
     if hit.kind == "excluded":
         return hit.name
-    return None if crawler is None else "bot"
+    return "bot" if crawler is not None else hit.name or None
 
 
 def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
