@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -25,9 +26,10 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock, accepted_days
 from codex_tracking.counters.fields import Counts, counter, first, total
+from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit, Secrets
 from codex_tracking.settings import EMBEDDED, TrackingSettings
-from tests.kit.pipeline import GOOGLEBOT, view
+from tests.kit.pipeline import FIREFOX, GOOGLEBOT, request_for, view
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
 DAY = "2026-03-03"
@@ -529,3 +531,13 @@ def test_links_from_any_of_the_sites_hosts_are_no_source(
     settings.ALLOWED_HOSTS = hosts
     found = counts([at(0, host="site.test", referrer=referrer)])
     assert [name for name in found if name.startswith("source:")] == ([f"source:{source}"] if source else [])
+
+
+@pytest.mark.parametrize(("agent", "reason"), [(FIREFOX, "partial"), (GOOGLEBOT, "bot")])
+def test_a_request_for_anything_is_a_scripts_unless_a_bot_sent_it(agent: str, reason: str) -> None:
+    request = request_for(**{"user-agent": agent, "accept": "*/*"})
+    hit = answered(request, HttpResponse("<p>"), TrackingSettings())
+    assert hit is not None
+    found = counts([Hit._make(hit)._replace(at=at(0).at)])
+    assert found[counter("excluded", reason)] == 1
+    assert counter("path", "/") not in found
