@@ -60,8 +60,6 @@ VISIT_GAP = 1800
 """Seconds without a view after which the next one begins a new visit."""
 NOW_SECONDS = 300
 """Seconds after its last view for which a visitor counts as present."""
-VISIT_PAGES = 64
-"""Distinct pages, and distinct events, that a visit's state in Redis remembers."""
 NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 # Made once: `json.dumps` makes an encoder each time, unless it is the default one.
