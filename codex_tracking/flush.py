@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-from asgiref.sync import sync_to_async
-
 from codex_tracking.counters.days import parse_day
 from codex_tracking.pipeline.flusher import Flusher
+from codex_tracking.stats.reading import in_database
 from codex_tracking.store.loops import get_store
-
-T = TypeVar("T")
 
 
 async def flush_page_views(date_str: str | None = None) -> int:
@@ -30,14 +24,9 @@ async def flush_page_views(date_str: str | None = None) -> int:
         RuntimeError: called inside ``transaction.atomic()``, whose rollback would lose counters deleted from Redis.
     """
     day = parse_day(date_str)
-    return await Flusher(get_store(), sync_to_async_run).flush(day)
+    return await Flusher(get_store(), in_database).flush(day)
 
 
 async def flush_pending() -> int:
     """Write the unflushed counters of all accepted days, as ``flush_page_views`` does for one."""
-    return await Flusher(get_store(), sync_to_async_run).flush_pending()
-
-
-async def sync_to_async_run(function: Callable[..., T], *args: Any) -> T:
-    """Run a blocking function on the caller's own database connection, as Django's async ORM does."""
-    return await sync_to_async(function)(*args)
+    return await Flusher(get_store(), in_database).flush_pending()

@@ -61,10 +61,10 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
 
     from codex_tracking.counters.buffer import get_buffer
     from codex_tracking.counters.dimensions import warm
-    from codex_tracking.flush import sync_to_async_run
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.stats.reading import in_database
     from codex_tracking.store.loops import get_store
 
     tracked = ASGIHandler()
@@ -72,7 +72,7 @@ async def serve(turns: int, paths: int, visitors: int) -> None:
     bare = ASGIHandler()
     warm(get_tracking_settings())
     pusher = Pusher(get_buffer())
-    flusher = Flusher(get_store(), sync_to_async_run)
+    flusher = Flusher(get_store(), in_database)
     found: dict[str, list[float]] = {"bare": [], "record": [], "count": [], "push": []}
     for turn in range(turns + WARM_UP):
         spent = {}

@@ -44,15 +44,15 @@ async def fill(name: str, paths: int, visitors: int) -> None:
     from codex_tracking.counters.aggregator import Aggregator
     from codex_tracking.counters.buffer import Buffer
     from codex_tracking.counters.dimensions import warm
-    from codex_tracking.flush import sync_to_async_run
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.pusher import Pusher
     from codex_tracking.settings import get_tracking_settings
+    from codex_tracking.stats.reading import in_database
     from codex_tracking.store.loops import close_store, get_store
 
     warm(get_tracking_settings())
     pusher = Pusher(Buffer(Aggregator(get_tracking_settings())))
-    flusher = Flusher(get_store(), sync_to_async_run)
+    flusher = Flusher(get_store(), in_database)
     await count(pusher, 0, STEP, 1)
     await pusher.push(flusher.store, flusher)
     idle = memory_mb()

@@ -155,16 +155,16 @@ async def read(repeat: int) -> None:
     from django.core.management import call_command
 
     from codex_tracking.counters.days import site_today
-    from codex_tracking.flush import sync_to_async_run
     from codex_tracking.models import DayTotals
     from codex_tracking.selector import TrackingSelector
+    from codex_tracking.stats.reading import in_database
     from codex_tracking.tables.toplists import list_finished_days
     from tests.bench.client import Client
 
     await sync_to_async(call_command)("migrate", verbosity=0)
     today = site_today()
     while await DayTotals.objects.filter(listed=False, date__lt=today).aexists():
-        await sync_to_async_run(list_finished_days, today.isoformat())
+        await in_database(list_finished_days, today.isoformat())
     await arrive(today.isoformat())
     client = Client()
     await client.log_in()

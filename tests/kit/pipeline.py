@@ -14,12 +14,12 @@ from django.utils import timezone
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.fields import Counter, Counts
-from codex_tracking.flush import sync_to_async_run
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.reading import in_database
 from codex_tracking.store.loops import get_store
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -86,7 +86,7 @@ class Process:
     @property
     def flusher(self) -> Flusher:
         """A flusher on the running loop's client and the test's own database connection."""
-        return Flusher(get_store(), sync_to_async_run)
+        return Flusher(get_store(), in_database)
 
     async def check(self) -> None:
         """Ask Redis whether it still has the pushed batches."""

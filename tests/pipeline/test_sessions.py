@@ -17,13 +17,13 @@ from pytest_django import Settings
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer, get_buffer
 from codex_tracking.counters.fields import Counts, counter
-from codex_tracking.flush import sync_to_async_run
 from codex_tracking.hits.hit import Later, Member
 from codex_tracking.hits.late import member_key
 from codex_tracking.pipeline import sessions
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.sessions import Sessions, members_of
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.reading import in_database
 from codex_tracking.testing import tracking_in_memory
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, view
 
@@ -266,5 +266,5 @@ async def test_hits_wait_for_a_hanging_database_for_a_bounded_time_and_not_again
 @pytest.mark.django_db(transaction=True)
 async def test_a_fold_reads_sessions_with_the_flushers_thread() -> None:
     buffer = hits("no-such-session")
-    await Pusher(buffer).fold(sync_to_async_run)
+    await Pusher(buffer).fold(in_database)
     assert counter("ledger", "unknown_member") not in buffer.counts()

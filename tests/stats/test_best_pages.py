@@ -14,11 +14,11 @@ from django.test import AsyncClient
 
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS
-from codex_tracking.flush import sync_to_async_run
 from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import breakdown, cards, days
 from codex_tracking.stats.ranking import Figure, rising
+from codex_tracking.stats.reading import in_database
 from codex_tracking.tables import toplists
 from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer
@@ -55,7 +55,7 @@ async def traffic(process: Process, counts: dict[str, int], back: int = 0) -> No
 async def flushed(process: Process) -> None:
     """Write all that is counted, and list the pages of the days before today."""
     await process.flusher.flush_pending()
-    await sync_to_async_run(toplists.list_finished_days, site_today().isoformat())
+    await in_database(toplists.list_finished_days, site_today().isoformat())
 
 
 def test_only_changes_that_may_rise_are_looked_up() -> None:
