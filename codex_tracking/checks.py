@@ -170,7 +170,7 @@ def _sync_only(name: str) -> CheckMessage:
 
 @register(Tags.compatibility)
 def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Check for the apps that the dashboard needs, where the project includes its URLs."""
+    """Check for the apps that the dashboard needs, if the project includes its URLs."""
     if not _has_dashboard():
         return []
     found: list[CheckMessage] = []

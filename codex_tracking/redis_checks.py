@@ -42,7 +42,7 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
 
 
 def own_site() -> str:
-    """Return a digest of what tells this site from others: its database. Processes of one site have the same."""
+    """Return a digest of the site's database, by which its processes know each other."""
     entry = settings.DATABASES[database(write=True)]
     parts = [str(entry.get(name, "")) for name in ("ENGINE", "HOST", "PORT", "NAME")]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]

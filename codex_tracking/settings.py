@@ -134,7 +134,7 @@ class TrackingSettings:
 
     @cached_property
     def session_cookie(self) -> str:
-        """The name of the session cookie; empty where nobody can log in."""
+        """The name of the session cookie; empty without ``django.contrib.auth``."""
         return settings.SESSION_COOKIE_NAME if "django.contrib.auth" in settings.INSTALLED_APPS else ""
 
     @cached_property
