@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 
+from codex_tracking.checks import Configs
 from codex_tracking.models import database
 from codex_tracking.settings import get_tracking_settings
 
 OLDEST_REDIS = (6, 2)
 """The oldest supported Redis; every Valkey is newer."""
-
-Configs = Sequence[AppConfig] | None
 
 
 @register(Tags.database, deploy=True)
