@@ -66,6 +66,7 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     """Return a client's profile."""
     header, proxies = settings.client_ip_header, settings.trusted_proxies
     address = client_address(client.address, client.forwarded, proxies, header)
+    # Most sites have neither source of countries, and need no look-up.
     located = bool(client.country or (address and settings.geoip_path))
     country = country_of(client.country, address, settings.geoip_path) if located else ""
     return Profile(
@@ -136,6 +137,7 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
 @lru_cache(maxsize=8192)
 def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
     """Return the counter fields of browser, system, device, language and country."""
+    # Some 10 microseconds, which is why the whole answer is cached.
     device = device_of(agent, hints)
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
