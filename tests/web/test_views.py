@@ -446,6 +446,33 @@ async def test_a_table_is_sorted_searched_and_paged(async_client: AsyncClient) -
     assert answer.status_code == 404
 
 
+async def test_a_second_click_sorts_a_table_the_other_way_round(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    for number in range(60):
+        await seen(f"/page/{number:03}/", 1000 - number)
+
+    async def shown(address: str) -> tuple[list[str], dict[str, str], list[str]]:
+        text = (await async_client.get(html.unescape(address))).content.decode()
+        heads = re.findall(r'<a href="([^"]*)" data-ct-key="sort-(\w+)"', text)
+        return (
+            re.findall(r"<bdi>(/page/\d+/)</bdi>", text),
+            {k: v for v, k in heads},
+            re.findall('aria-sort="(.*?)"', text),
+        )
+
+    rows, heads, sorts = await shown(f"{URL}details/path/")
+    assert (rows[0], sorts) == ("/page/000/", ["descending"])
+    rows, heads, sorts = await shown(heads["views"])
+    assert (rows[0], rows[-1], sorts) == ("/page/059/", "/page/010/", ["ascending"])
+    assert "order=" not in heads["views"]
+    rows, heads, sorts = await shown(heads["value"])
+    assert (rows[0], sorts) == ("/page/000/", ["ascending"])
+    rows, heads, sorts = await shown(heads["value"])
+    assert (rows[0], sorts) == ("/page/059/", ["descending"])
+    rows, heads, sorts = await shown(f"{URL}details/path/?order=views_ascending&page=2")
+    assert (rows[0], len(rows)) == ("/page/009/", 10)
+
+
 async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: AsyncClient, settings: Settings) -> None:
     settings.LANGUAGE_CODE = "de"
     await staff(async_client)
@@ -454,6 +481,10 @@ async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: A
     assert text.index("Österreich") < text.index("Frankreich")
     assert "Deutschland" not in text
     text = (await async_client.get(f"{URL}details/country/?order=value")).content.decode()
+    assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
+    text = (await async_client.get(f"{URL}details/country/?order=value_descending")).content.decode()
+    assert text.index("Österreich") < text.index("Frankreich") < text.index("Deutschland")
+    text = (await async_client.get(f"{URL}details/country/?order=views_ascending")).content.decode()
     assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
 
 

@@ -12,8 +12,9 @@ from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import DAYS_BY_DAY
-from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
+from codex_tracking.stats.ranking import ORDERS, Figure, Order, opposite_of, orders_of
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.searching import containing
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
@@ -36,7 +37,7 @@ class Column:
 
     label: str
     url: str
-    """Sorts by it."""
+    """Sorts by it, or the other way round when the table is sorted by it."""
     sorted: str
     """``ascending``, ``descending`` or empty: the value of ``aria-sort``."""
     key: str
@@ -164,28 +165,31 @@ async def _figures(
 
 
 def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
-    wanted = search.casefold()
-    found = [figure for figure in figures if wanted in labels.name_of(dimension, figure.value).casefold()]
+    wanted = containing(search)
+    found = [figure for figure in figures if wanted(labels.name_of(dimension, figure.value))]
 
     def by_name(figure: Figure) -> tuple[str, str]:
         return labels.name_of(dimension, figure.value).casefold(), figure.value
 
-    return sorted(found, key=by_name if order == "value" else ORDERS[order].key)
+    ranking = ORDERS[order]
+    if order in ("value", "value_descending"):
+        ranking = ranking._replace(key=by_name)
+    return ranking.arranged(found)
 
 
 def _columns(dimension: Dimension, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
     count, secondary = units(dimension)
-    columns = [
-        _column("value", str(labels.DIMENSIONS[dimension]), order, address(order="value")),
-        _column(default, count, order, address(order="")),
-    ]
+    headings: list[tuple[Order, str]] = [("value", str(labels.DIMENSIONS[dimension])), (default, count)]
     if secondary:
-        columns.append(_column(other, secondary, order, address(order=other)))
-    return tuple(columns)
+        headings.append((other, secondary))
+    return tuple(_column(name, label, order, default, address) for name, label in headings)
 
 
-def _column(name: Order, label: str, order: Order, url: str) -> Column:
-    direction = "ascending" if name == "value" else "descending"
-    return Column(label, url, direction if name == order else "", f"sort-{name}")
+def _column(name: Order, label: str, order: Order, default: Order, address: Callable[..., str]) -> Column:
+    """Return a heading, which sorts by its column, and in the other direction where the table is sorted by it."""
+    here = order in (name, opposite_of(name))
+    wanted = opposite_of(name) if order == name else name
+    direction = "ascending" if order == "value" or order.endswith("_ascending") else "descending"
+    return Column(label, address(order="" if wanted == default else wanted), direction if here else "", f"sort-{name}")
