@@ -20,8 +20,8 @@ from codex_tracking.hits.hit import Hit
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import pages as pages_module
 from codex_tracking.stats import breakdown, cards, summary
+from codex_tracking.stats import pages as pages_module
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import cards_of
 from codex_tracking.stats.periods import Period

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import quote
 
+from django.utils.translation import gettext_noop
+
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.periods import DAYS_BY_DAY
+from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.ranking import ORDERS, Figure, Order, opposite_of, orders_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.searching import containing
@@ -20,7 +22,7 @@ from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
-from codex_tracking.web.query import TABS, Query, QueryError
+from codex_tracking.web.query import ONE_OF, TABS, Query, QueryError
 
 SIZE = 50
 """Rows of a page."""
@@ -72,6 +74,10 @@ class Table:
     """Whether the search compares names instead of stored values."""
     hidden: tuple[tuple[str, str], ...]
     """The search form's hidden fields."""
+    state: tuple[tuple[str, str], ...]
+    """Parameters of order and search, where they are not the default."""
+    live: bool
+    """False while Redis was away."""
 
 
 async def read_table(
@@ -88,19 +94,14 @@ async def read_table(
         QueryError: one of them has a wrong value.
     """
     default = order_of(dimension)
-    order = cast(Order, params.get("order") or default)
-    if order not in orders_of(dimension):
-        raise QueryError("order", f"one of {', '.join(orders_of(dimension))}", order)
-    search = params.get("search", "").strip()
-    if len(search) > LONGEST_SEARCH or "\0" in search:
-        raise QueryError("search", f"at most {LONGEST_SEARCH} characters", search)
-    number = _number(params.get("page") or "1")
-    figures, total, whole, found = await _figures(dimension, query, order, search, number)
-    here = f"{root}details/{quote(dimension)}/"
+    order, search, number = _asked(dimension, params)
+    found = await read(query.period.days, _reader(dimension, query.period, order, search, number))
+    figures, total, whole, count = found.value
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
     def address(**changes: str) -> str:
-        return here + query_string(query, **{key: value for key, value in (state | changes).items() if value})
+        kept = {key: value for key, value in (state | changes).items() if value}
+        return f"{root}details/{quote(dimension)}/{query_string(query, **kept)}"
 
     start = (number - 1) * SIZE
     return Table(
@@ -112,7 +113,7 @@ async def read_table(
         number=number,
         first=numbers.whole(start + 1),
         last=numbers.whole(start + len(figures[:SIZE])),
-        found=numbers.whole(found) if found else "",
+        found=numbers.whole(count) if count else "",
         earlier=address(page=str(number - 1) if number > 2 else "") if number > 1 else "",
         later=address(page=str(number + 1)) if len(figures) > SIZE and number < MOST_PAGES else "",
         tabs=_tabs(dimension, query, root, dimensions),
@@ -120,8 +121,21 @@ async def read_table(
         shares=bool(total),
         order=order,
         coverage=coverage(total, whole, dimension),
-        hidden=tuple((parameters_of(query) | ({"order": order} if order != default else {})).items()),
+        hidden=tuple((parameters_of(query) | {key: state[key] for key in state if key != "search"}).items()),
+        state=tuple(state.items()),
+        live=found.live,
     )
+
+
+def _asked(dimension: Dimension, params: Mapping[str, str]) -> tuple[Order, str, int]:
+    """Return order, search and page number of an address."""
+    order = params.get("order") or order_of(dimension)
+    if order not in orders_of(dimension):
+        raise QueryError("order", ONE_OF, order, choices=", ".join(orders_of(dimension)))
+    search = params.get("search", "").strip()
+    if len(search) > LONGEST_SEARCH or "\0" in search:
+        raise QueryError("search", gettext_noop("at most %(count)s characters"), search, count=LONGEST_SEARCH)
+    return cast(Order, order), search, _number(params.get("page") or "1")
 
 
 def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]) -> tuple[Link, ...]:
@@ -137,20 +151,23 @@ def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Di
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MOST_PAGES):
-        raise QueryError("page", f"a number from 1 to {MOST_PAGES}", text)
+        raise QueryError("page", gettext_noop("a number from 1 to %(count)s"), text, count=MOST_PAGES)
     return int(text)
 
 
-async def _figures(
-    dimension: Dimension, query: Query, order: Order, search: str, number: int
-) -> tuple[list[Figure], int, int, int]:
-    """Return a page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the rows' number.
+Page = tuple[list[Figure], int, int, int]
+"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the number of all rows.
 
-    The number is 0 where counting would add up a long period page by page.
-    """
-    period, offset = query.period, (number - 1) * SIZE
+The number is 0 where counting would add up a long period page by page."""
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int, int, int]:
+
+def _reader(
+    dimension: Dimension, period: Period, order: Order, search: str, number: int
+) -> Callable[[Deltas, Visitors], Page]:
+    """Return the reader of one page."""
+    offset = (number - 1) * SIZE
+
+    def look(deltas: Deltas, uniques: Visitors) -> Page:
         total = total_of(dimension, period, deltas)
         whole = whole_of(dimension, summary_of(period, deltas, uniques))
         if dimension in NAMED:
@@ -161,7 +178,7 @@ async def _figures(
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
         return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0
 
-    return (await read(period.days, look)).value
+    return look
 
 
 def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
