@@ -254,6 +254,7 @@ def test_import_that_ends_anywhere_goes_on_exactly(database: str, tmp_path: Path
     assert everything() == expected
 
 
+@pytest.mark.slow
 def test_import_that_is_killed_goes_on_exactly(app_server: Sites, tmp_path: Path) -> None:
     lines, truth = traffic(60_000)
     log = save(tmp_path / "access.log", lines)
