@@ -29,7 +29,7 @@ from codex_tracking.hits.visitors import client_address, identity, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
 DIRECT = "direct"
-"""The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
+"""The channel of views without a source; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
 CACHED_LENGTH = 250
 """Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
