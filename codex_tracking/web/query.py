@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, cast
 
-from django.utils.translation import gettext
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_noop
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.counters.fields import Dimension
