@@ -75,8 +75,8 @@ async def load_overview(query: Query, now: datetime) -> Overview:
         ]
         return last_hours(figures, query, hours, now)
 
-    found = await read(shape.days, look)
-    return replace(found.value, live=found.live)
+    found = await read(shape.days, look, online=True)
+    return replace(found.value, live=found.live, online=found.online)
 
 
 def last_hours(figures: Overview, query: Query, hours: Sequence[Hours], now: datetime) -> Overview:

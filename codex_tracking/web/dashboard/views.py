@@ -16,7 +16,6 @@ from codex_tracking.counters.fields import dimension_of
 from codex_tracking.hits.text import PATH_LIMIT
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.viewer import Viewer
@@ -45,7 +44,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
     context = {
         "board": board,
         "query": query,
-        "online": await minutes.visitors_now(),
+        "online": board.online,
         "tracking_settings": get_tracking_settings(),
         "site_url": request.build_absolute_uri("/"),
         "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
