@@ -108,7 +108,7 @@ class Aggregator:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
         source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, source)
+        path, counted = page(path, secrets, route, source)
         self._count(day, counted)
         if notes:
             self._count(day, notes)
@@ -149,7 +149,8 @@ class Aggregator:
             if len(self._profiles) >= MOST_CLIENTS:
                 self._profiles.clear()
             profile = self._profiles[client] = profile_of(client, self.settings)
-            if profile.bot is None and not client.user and not client.anonymous:
+            # Without identity there is no address either, which another note counts.
+            if profile.bot is None and profile.identity and not client.user:
                 self._addresses.note(profile.address, client.agent)
         return profile
 
