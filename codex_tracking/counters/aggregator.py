@@ -105,7 +105,7 @@ class Aggregator:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
         source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, source)
+        path, counted = page(path, secrets, route, source)
         self._count(day, counted)
         if notes:
             self._count(day, notes)

@@ -21,6 +21,7 @@ from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import Device, device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
@@ -92,8 +93,10 @@ def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
+    if takes_anything(route):
+        return _fields_of_page(hide_tokens(normalise(path, secrets)), source)
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
     if secrets or len(path) > CACHED_LENGTH:
         return _fields_of_page(normalise(path, secrets), source)
@@ -114,7 +117,7 @@ def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
     """Yield the counter fields of an answer with an error: its status and path, and the page that linked there."""
     path = normalise(hit.path, hit.secrets)
     # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
-    error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
+    error = f"{hit.name} {path if hit.route and not takes_anything(hit.route) else hide_tokens(path)}"
     yield counter("error", error)
     referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).referrer
     if referrer:
