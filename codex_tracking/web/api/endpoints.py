@@ -39,6 +39,7 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 
     found = await read(days_in(period, before), look)
     own, other = found.value
+    # Left out rather than null, as in the document: clients test for the key.
     answer = call.about(found.live) | {"summary": rates_added(own)}
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
@@ -98,6 +99,7 @@ def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
 async def answer_breakdown(call: Call) -> dict[str, Any]:
     """Return a dimension's values."""
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
+    # 404 and not 403: a guest need not know that the dimension exists.
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
     _require_order(order, dimension)
@@ -173,6 +175,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
     look = tables.reader_of(table, call.period, **options)
+    # JSON must not begin with one, RFC 8259, section 8.1.
     begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
     file = await files.spooled(call.period.days, look, kind, begin)
     return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)

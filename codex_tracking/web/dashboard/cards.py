@@ -118,6 +118,7 @@ def rows_of(
         total: 100 percent of the shares; 0 for no shares.
         root: where the dashboard is.
     """
+    # Bars compare rows with each other; shares compare them with the total.
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(
@@ -127,6 +128,7 @@ def rows_of(
             count=numbers.whole(count),
             share=share_text(count, total),
             secondary=numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary) if second else "",
+            # A value that counts has a bar that can be seen.
             bar=max(1, count * 100 // largest) if count else 0,
             url=page_url(figure.value, query, root) if dimension in PAGES and figure.value.startswith("/") else "",
         )

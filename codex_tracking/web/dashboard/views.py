@@ -82,7 +82,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         table = await read_table(dimension_of(dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    menu = menu_of(query, None, **dict(table.state))
+    menu = menu_of(query, None, extra=dict(table.state))
     context = {"table": table, "menu": menu, "exports": _exports(query, table), "query": query}
     context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
@@ -130,6 +130,7 @@ async def _status(viewer: Viewer) -> Status:
 
 def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
+    # By dates, so that the file is the table also when it is downloaded tomorrow.
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
     asked = days | ({"order": table.order} if table.order != "views" else {})
     # The translated names that such a table is searched by are not in the database.
