@@ -167,7 +167,7 @@ def hit_of(
 
 
 def _later(request: HttpRequest, who: tuple[str, bool | None], session: str, judged: bool) -> Later:
-    """Return what is to be found out about a request whose route or user nobody has looked for."""
+    """Return the open questions about a request: its route, and its user."""
     user, is_staff = who
     return Later(
         "" if request.resolver_match else request.path_info,

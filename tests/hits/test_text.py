@@ -72,6 +72,13 @@ def test_secret_values_are_replaced_by_their_names(path: str, secrets: Secrets, 
     assert normalise(path, secrets) == stored
 
 
+def test_the_last_letter_of_a_greek_secret_has_two_small_forms() -> None:
+    assert (
+        normalise("/k/\u039a\u039f\u03a3\u039c\u039f\u03a3\u0391/", (("key", "\u039a\u039f\u03a3\u039c\u039f\u03a3"),))
+        == "/k/<key>\u0391/"
+    )
+
+
 def test_a_secret_beside_a_percent_sign_is_replaced_once() -> None:
     # Its encoded spelling is the plain one.
     assert normalise("/50%/abcdef/", (("key", "abcdef"),)) == "/50%/<key>/"
