@@ -354,7 +354,8 @@ def test_the_last_hour_compared_with_ends_when_this_one_does(settings: Any, now:
     settings.TIME_ZONE = str(now.tzinfo)
     shown = read_query({"period": "24h"}, now.date())
     assert shown.before is not None
-    zone, hours = ZoneInfo(str(now.tzinfo)), {}
+    zone = ZoneInfo(str(now.tzinfo))
+    hours: dict[str, float] = {}
     for back in range(3):
         day = now.date() - timedelta(days=back)
         hours |= {f"{day}T{hour:02}": 1.0 for hour in hours_of(day, zone)}
