@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.core.cache import cache
@@ -49,6 +50,10 @@ from tests.servers import (
     server_command,
 )
 from tests.site.settings import sqlite
+
+# No test fails because the machine is slow.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 INTEGRATION_FIXTURES = {"app_server", "browser", "mariadb", "postgres", "project", "wheel_files"}
 """Fixtures that start more than a Redis, make a Django project or build the wheel."""

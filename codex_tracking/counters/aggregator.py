@@ -18,14 +18,7 @@ from codex_tracking.counters.batch import (
     Touch,
     weight_of,
 )
-from codex_tracking.counters.day_counts import (
-    BATCH_FIELDS,
-    BATCH_VISITORS,
-    EMBEDDED_FIELDS,
-    EMBEDDED_VISITORS,
-    MOST_SETS,
-    DayCounts,
-)
+from codex_tracking.counters.day_counts import MOST_SETS, DayCounts
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place
 from codex_tracking.counters.fields import Counter, counter, first, other, pair, views_of
@@ -254,12 +247,7 @@ class Aggregator:
 
     def note(self, date: str, name: DayNote, n: int = 1) -> None:
         """Add to one counter of the day's ledger."""
-        day = self.days.setdefault(date, DayCounts())
-        field = counter("ledger", name)
-        if field in day.counts:
-            day.counts[field] += n
-        else:
-            self._begin(day, field, n)
+        self._begin(self.days.setdefault(date, DayCounts()), counter("ledger", name), n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
         """Take hashed visitors back after their HyperLogLog was lost; their views and visits are in the database."""
@@ -280,16 +268,13 @@ class Aggregator:
         return min((day.oldest for day in self.days.values() if day and day.oldest), default=0)
 
     def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
-        """Take the next batch of a day.
+        """Take the next batch of a day; None when nothing waits for it.
 
         Args:
             date: ISO date.
             stream: the process's stream in Redis.
             seq: its number in the stream.
             salt: the key that visitors are hashed with; with an empty one they are left out and stay.
-
-        Returns:
-            The batch, None when nothing waits for ``date``.
         """
         day = self.days.get(date)
         if day is None:
@@ -298,9 +283,9 @@ class Aggregator:
         if not (day.counts or ((day.touches or day.ids or day.log) and salt)):
             return None
         waiting = len(day.counts), len(day.touches), day.weight
-        counts, log = day.take(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS, salt)
-        most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
-        ids, visits = day.take_visitors(most, salt) if salt else ((), "[]")
+        embedded = self.settings.embedded
+        counts, log = day.take(salt, embedded)
+        ids, visits = day.take_visitors(salt, embedded) if salt else ((), "[]")
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
         self.weight -= waiting[2] - day.weight

@@ -41,14 +41,15 @@ class DayCounts:
     def __bool__(self) -> bool:
         return bool(self.counts or self.sets or self.touches or self.ids or self.log)
 
-    def take(self, most: int, salt: bytes) -> tuple[Counts, tuple[bytes, ...]]:
-        """Take at most ``most`` counters, and a blob of as many hits where a visit log is kept."""
+    def take(self, salt: bytes, embedded: bool) -> tuple[Counts, tuple[bytes, ...]]:
+        """Take the counters of one batch, and a blob of as many hits where a visit log is kept."""
+        most = EMBEDDED_FIELDS if embedded else BATCH_FIELDS
         if not (self.log and salt):
-            return self.take_counts(most), ()
+            return self._take_counts(most), ()
         taken = self.log.take(most, salt)
         return self._take_counts_of(taken.pages, most), (taken.blob,)
 
-    def take_counts(self, most: int) -> Counts:
+    def _take_counts(self, most: int) -> Counts:
         """Take at most ``most`` counters, and no more than fit into a batch."""
         waiting = self.counts
         if self._fits(most):
@@ -76,7 +77,7 @@ class DayCounts:
         """
         waiting, all_logged = self.counts, not self.log
         if all_logged and self._fits(most):
-            return self.take_counts(most)
+            return self._take_counts(most)
         taken: Counts = {}
         size = 0
         for name, views in pages.items():
@@ -101,12 +102,13 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def take_visitors(self, most: int, salt: bytes) -> tuple[tuple[str, ...], str]:
-        """Take the visits of at most ``most`` visitors, and no more than fit into a batch.
+    def take_visitors(self, salt: bytes, embedded: bool) -> tuple[tuple[str, ...], str]:
+        """Take the visits of one batch.
 
         Returns:
             The hashed visitors, and their visits as JSON.
         """
+        most = EMBEDDED_VISITORS if embedded else BATCH_VISITORS
         taken = list(self._some_touches(most))
         hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
         # All at once, and fewer where letters take many bytes: one by one takes three times as long.

@@ -16,6 +16,7 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.freshness import lists_date
 from codex_tracking.models import Breakdown, DayTotals, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.store import server
 from codex_tracking.store.client import REFUSALS, STORE_ERRORS
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.protocol import Store
@@ -114,7 +115,7 @@ async def eviction_policy() -> str:
     Raises:
         One of ``client.STORE_ERRORS``: Redis is away.
     """
-    return await get_store().eviction_policy()
+    return await server.eviction_policy(get_store())
 
 
 async def store_version() -> str:
@@ -123,7 +124,7 @@ async def store_version() -> str:
     Raises:
         One of ``client.STORE_ERRORS``: Redis is away.
     """
-    return await get_store().version()
+    return await server.server_version(get_store())
 
 
 async def store_refusal() -> str:
@@ -142,7 +143,7 @@ async def store_site(proposed: str) -> str:
         One of ``client.STORE_ERRORS``: Redis is away, or refuses writes.
     """
     try:
-        return await get_store().site(proposed)
+        return await server.site_of(get_store(), proposed)
     except REFUSALS:
         # Another message says it.
         return proposed
@@ -157,7 +158,7 @@ async def look_at_store() -> StoreStatus:
         await store.ping()
         latency = (time.perf_counter() - begin) * 1000
         waiting = await store.waiting(accepted_days(site_today().isoformat()))
-        holder, version = await store.lease_holder(), await store.version()
+        holder, version = await store.lease_holder(), await server.server_version(store)
         # A Redis that answers may still refuse writes: with a full memory, as a replica, or by an ACL.
         refusal = await refusal_of(store)
     except (*STORE_ERRORS, ValueError) as error:
@@ -170,7 +171,7 @@ async def look_at_store() -> StoreStatus:
 async def refusal_of(store: Store) -> str:
     """Return the name of the error with which Redis refuses counters; empty when it takes them."""
     try:
-        await store.probe()
+        await server.probe(store)
     except REFUSALS as error:
         return type(error).__name__
     return ""

@@ -19,7 +19,7 @@ from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
-from codex_tracking.store.keys import day_keys, lease_key, site_key
+from codex_tracking.store.keys import day_keys, lease_key
 from codex_tracking.store.sketch import add, sketch_of
 
 CHUNK_FIELDS = 1_000
@@ -35,8 +35,6 @@ VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
-SITE_SECONDS = 7 * 86_400
-"""How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
 
 
 @cache
@@ -60,7 +58,8 @@ class Store:
         self.settings = settings
         self._scripts: dict[str, Any] = {}
 
-    async def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+    async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        """Run a script of ``lua/`` and return its answer."""
         if name not in self._scripts:
             self._scripts[name] = self.client.register_script(script(name))
         answer = await self._scripts[name](keys=keys, args=args)
@@ -96,7 +95,7 @@ class Store:
         for blob in batch.log:
             names.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
-        status, token, seal, durable, *derived = await self._run("apply", names, args)
+        status, token, seal, durable, *derived = await self.run("apply", names, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
         pairs = zip(derived[::2], derived[1::2], strict=True)
@@ -117,21 +116,6 @@ class Store:
         """Return when the store answers."""
         await self.client.ping()
 
-    async def probe(self) -> None:
-        """Return when Redis takes everything that a push and a flush send.
-
-        Raises:
-            redis.ResponseError: it does not: its memory is full, it is read only, or an ACL forbids a command or key.
-        """
-        if not self.settings.embedded:
-            keys = day_keys(self.settings.key_prefix, "probe")
-            await self._run("probe", [*keys[:5], *([keys.log] if self.settings.visit_log_days else [])], [])
-
-    async def site(self, proposed: str) -> str:
-        """Return the site that uses the prefix: the first that any process proposed in the last week."""
-        known: bytes = await self._run("site", [site_key(self.settings.key_prefix)], [proposed, SITE_SECONDS])
-        return known.decode("utf-8", "replace")
-
     async def join(self, day: str) -> str:
         """Return the day's generation; begin one when Redis knows none."""
         return (await self.apply(Batch(day, "", 0, 0, {}), "")).generation
@@ -139,7 +123,7 @@ class Store:
     async def salt(self, day: str, proposed: bytes) -> bytes:
         """Return the salt of the day's visitor hashes: the first one that any process proposed."""
         key = day_keys(self.settings.key_prefix, day).salt
-        salt: bytes = await self._run("salt", [key], [proposed, self.settings.ttl_seconds])
+        salt: bytes = await self.run("salt", [key], [proposed, self.settings.ttl_seconds])
         return salt
 
     async def watch(self, day: str, stream: str) -> tuple[str, int, int]:
@@ -153,7 +137,7 @@ class Store:
         """Freeze the day's live counters, or return the seal that is waiting already."""
         keys = day_keys(self.settings.key_prefix, day)
         names = [keys.live, keys.sealed, keys.log, keys.sealed_log]
-        answer = await self._run("seal", names, [secrets.token_hex(8)])
+        answer = await self.run("seal", names, [secrets.token_hex(8)])
         return Seal(*(part.decode("utf-8", "replace") for part in answer))
 
     async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
@@ -163,7 +147,7 @@ class Store:
         """
         key, cursor = day_keys(self.settings.key_prefix, day).sealed, b"0"
         while True:
-            answer = await self._run("chunk", [key], [seal, cursor, CHUNK_FIELDS])
+            answer = await self.run("chunk", [key], [seal, cursor, CHUNK_FIELDS])
             if not answer:
                 yield None
                 return
@@ -177,7 +161,7 @@ class Store:
         keys, blobs = day_keys(self.settings.key_prefix, day), list[bytes]()
         while True:
             first = len(blobs)
-            piece = await self._run("log", [keys.sealed, keys.sealed_log], [seal, first, first + CHUNK_BLOBS - 1])
+            piece = await self.run("log", [keys.sealed, keys.sealed_log], [seal, first, first + CHUNK_BLOBS - 1])
             if not isinstance(piece, list):
                 return None
             blobs += piece
@@ -194,18 +178,18 @@ class Store:
     async def done(self, day: str, seal: str) -> None:
         """Forget a seal that the database has."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self._run("done", [keys.live, keys.sealed, keys.sealed_log], [seal])
+        await self.run("done", [keys.live, keys.sealed, keys.sealed_log], [seal])
 
     async def drop(self, day: str, generation: str) -> None:
         """Forget a closed or broken generation."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self._run("drop", [keys.live, keys.sealed, keys.log, keys.sealed_log], [generation])
+        await self.run("drop", [keys.live, keys.sealed, keys.log, keys.sealed_log], [generation])
 
     async def retire(self, day: str) -> bool:
         """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
         names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now, keys.log, keys.sealed_log]
-        gone = bool(await self._run("retire", names, []))
+        gone = bool(await self.run("retire", names, []))
         if gone and self.settings.embedded:
             forget_embedded_visitors(keys.uniques)
         return gone
@@ -286,25 +270,6 @@ class Store:
     async def visitors_since(self, day: str, second: int) -> int:
         """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
         return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
-
-    async def version(self) -> str:
-        """Return the server's version; empty if unknown, as for the embedded store."""
-        try:
-            server = await self.client.info("server")
-        except ResponseError:
-            return ""
-        # A cluster answers per node.
-        server = server if "redis_version" in server else next(iter(server.values()), {})
-        return str(server.get("valkey_version") or server.get("redis_version", ""))
-
-    async def eviction_policy(self) -> str:
-        """Return the server's ``maxmemory-policy``; empty if unknown, as on services that forbid CONFIG."""
-        try:
-            answer = await self.client.config_get("maxmemory-policy")
-        except ResponseError:
-            return ""
-        answer = answer if "maxmemory-policy" in answer else next(iter(answer.values()), {})
-        return str(answer.get("maxmemory-policy", ""))
 
     async def lease(self, holder: str, seconds: float) -> bool:
         """Say whether ``holder`` may flush now; others wait up to ``seconds``. It only saves duplicate work."""

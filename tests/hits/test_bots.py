@@ -10,7 +10,7 @@ from time import process_time
 from timeit import timeit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits import bots, devices
@@ -48,7 +48,6 @@ def test_every_listed_bot_is_found_under_its_own_name() -> None:
     assert lost == []
 
 
-@settings(deadline=None)
 @given(st.text(max_size=600))
 def test_no_agent_makes_it_raise_and_every_name_is_short(agent: str) -> None:
     for text in (agent, "Mozilla/5.0 (compatible; " + agent, agent + "bot"):

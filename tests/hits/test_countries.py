@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits import countries
@@ -155,7 +155,6 @@ def test_the_database_is_opened_once(database: str) -> None:
     assert countries._reader.cache_info().misses == 1
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=40), st.text(st.characters(), max_size=60))
 def test_no_header_or_address_makes_it_raise(header: str, address: str) -> None:
     country = country_of(header, address, "/nowhere/countries.mmdb")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits import devices
@@ -69,7 +69,6 @@ def test_the_slow_engine_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
         devices._parser.cache_clear()
 
 
-@settings(deadline=None)
 @given(ANY_TEXT, st.tuples(ANY_TEXT, ANY_TEXT, ANY_TEXT))
 def test_no_agent_or_hint_makes_it_raise_and_every_name_can_be_stored(agent: str, hints: tuple[str, str, str]) -> None:
     for text in (agent, "Mozilla/5.0 (" + agent):
@@ -116,7 +115,6 @@ def test_the_language_is_the_primary_tag_of_the_one_liked_best(header: str, lang
     assert language_of(header) == language
 
 
-@settings(deadline=None)
 @given(ANY_TEXT)
 def test_no_language_header_makes_it_raise(header: str) -> None:
     language = language_of(header)

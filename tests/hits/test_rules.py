@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, Json
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits import rules
@@ -197,7 +197,6 @@ def test_opting_out_is_respected_as_far_as_the_settings_say() -> None:
 HEADERS = ("Sec-Purpose", "Purpose", "HX-Request", "HX-Boosted", "Turbo-Frame", "Sec-Fetch-Dest", "Accept", "Sec-GPC")
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(HEADERS), st.text(max_size=40)), st.integers(100, 599), st.text(max_size=40))
 def test_no_header_makes_it_raise(headers: dict[str, str], status: int, content_type: str) -> None:
     request = RequestFactory().get("/")

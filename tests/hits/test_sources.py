@@ -7,7 +7,7 @@ from importlib.resources import files
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits.sites import is_spam
@@ -294,7 +294,6 @@ def test_spam_is_known_with_its_subdomains() -> None:
     assert not is_spam("notsemalt.com")
 
 
-@settings(deadline=None)
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
 def test_no_referrer_or_query_makes_it_raise_and_every_field_can_be_stored(text: str, query: str, host: str) -> None:
     for referrer in (text, "https://" + text, "https://example.org/" + text, "android-app://" + text):

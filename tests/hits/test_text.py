@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits.hit import Secrets
@@ -97,7 +97,6 @@ def test_a_secret_beyond_the_cut_is_replaced_before_the_path_is_cut() -> None:
 NAMES_AND_VALUES = st.text(st.characters(), max_size=20)
 
 
-@settings(deadline=None)
 @given(ANY_TEXT, st.lists(st.tuples(NAMES_AND_VALUES, NAMES_AND_VALUES), max_size=3))
 def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secrets: list[tuple[str, str]]) -> None:
     stored = normalise(path, tuple(secrets))
@@ -107,14 +106,12 @@ def test_no_path_makes_it_raise_and_every_result_can_be_stored(path: str, secret
     stored.encode("utf-8")
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=("Ll", "Nd")), min_size=4, max_size=40), st.text("abc/-.", max_size=60))
 def test_a_secret_in_the_path_is_never_stored(secret: str, rest: str) -> None:
     stored = normalise(f"/{rest}/{secret}/{rest}", (("K", secret),))
     assert secret not in stored
 
 
-@settings(deadline=None)
 @given(ANY_TEXT, st.integers(1, 300))
 def test_no_text_makes_clean_raise_and_every_result_can_be_stored(value: str, limit: int) -> None:
     stored = clean(value, limit)

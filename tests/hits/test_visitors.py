@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits.hit import Client
@@ -126,13 +126,11 @@ def test_a_unix_socket_has_no_address() -> None:
     assert client_address("", "", 0) == client_address("unix:", "", 0) == ""
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=80), st.text(st.characters(), max_size=700), st.integers(-1, 20))
 def test_no_header_makes_it_raise(address: str, forwarded: str, proxies: int) -> None:
     client_address(address, forwarded, proxies)
 
 
-@settings(deadline=None)
 @given(st.ip_addresses().map(str), st.lists(st.ip_addresses().map(str), max_size=5), st.ip_addresses().map(str))
 def test_what_the_client_writes_into_the_header_never_matters(client: str, made_up: list[str], proxy: str) -> None:
     honest = client_address(proxy, client, 1)
@@ -154,13 +152,11 @@ def test_who_opted_out_has_no_identity() -> None:
     assert visitor_id("", b"salt") == ""
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=60), st.text(st.characters(), max_size=60))
 def test_no_agent_or_address_passes_for_a_user(agent: str, address: str) -> None:
     assert identity(client(agent=agent, address=address), 0) != identity(client(user="7"), 0)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), min_size=1, max_size=600), st.binary(max_size=80))
 def test_every_identity_has_an_id_of_22_safe_characters(text: str, salt: bytes) -> None:
     stored = visitor_id(text, salt)

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
-from codex_tracking.counters import aggregator
+from codex_tracking.counters import aggregator, day_counts
 from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
@@ -27,7 +27,7 @@ from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_d
 from tests.servers import RedisServer
 
 BOUNDS = {
-    "batch": [(aggregator, "BATCH_FIELDS")],
+    "batch": [(day_counts, "BATCH_FIELDS")],
     "joined_log": [(retained, "MOST_LOG_BYTES")],
     "log": [(protocol, "MOST_LOG_BYTES")],
     "memory": [(aggregator, "MOST_FIELDS")],

@@ -16,6 +16,7 @@ from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import get_store
+from codex_tracking.store.server import probe
 from codex_tracking.tables import log_parts
 from codex_tracking.tables.log_parts import write_parts
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, counters, rows, totals, view
@@ -156,10 +157,10 @@ async def test_the_probe_tries_the_commands_of_the_log(
         try:
             url = redis_server.url.replace("redis://", "redis://logger:x@")
             tracking_settings(redis_url=url)
-            await get_store().probe()
+            await probe(get_store())
             tracking_settings(redis_url=url, visit_log_days=1)
             with pytest.raises(ResponseError):
-                await get_store().probe()
+                await probe(get_store())
         finally:
             client.acl_deluser("logger")
 

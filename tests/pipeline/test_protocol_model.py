@@ -365,7 +365,6 @@ def test_no_course_of_events_miscounts(world: World) -> None:
         stateful_step_count=STEPS,
         derandomize=not RUNS,
         database=None,
-        deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )

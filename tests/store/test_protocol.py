@@ -19,6 +19,7 @@ from codex_tracking.store.client import STORE_ERRORS, connect
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import close_store, get_store, has_store
 from codex_tracking.store.protocol import Store
+from codex_tracking.store.server import server_version
 from codex_tracking.store.sketch import SKETCH_BYTES
 from tests.kit.pipeline import counters, until
 from tests.servers import RedisServer
@@ -348,7 +349,7 @@ async def test_the_lease_ends_by_itself(live_store: Store) -> None:
 
 
 async def test_the_version_is_known_where_the_store_tells(live_store: Store, store: str) -> None:
-    assert bool(await live_store.version()) == (store == "redis")
+    assert bool(await server_version(live_store)) == (store == "redis")
 
 
 # --- names ---
