@@ -26,6 +26,7 @@ FLOORS = (
     {"counters"},
     {"store"},
     {"tables"},
+    {"visits"},
     {"pipeline", "stats", "access_log"},
     {"web"},
     {"root"},
