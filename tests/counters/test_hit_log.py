@@ -103,6 +103,13 @@ def test_a_body_that_is_sound_for_zlib_alone_is_damaged(body: bytes) -> None:
         decode(HEAD.pack(VERSION, 3) + zlib.compress(body))
 
 
+def test_a_body_with_a_tail_is_damaged() -> None:
+    body = zlib.decompress(BLOB[HEAD.size :])
+    assert list(decode(HEAD.pack(VERSION, 20) + zlib.compress(body))) == list(decode(BLOB))
+    with pytest.raises(DamagedLog):
+        decode(HEAD.pack(VERSION, 20) + zlib.compress(body + b"x"))
+
+
 def test_the_hits_before_a_damage_are_given() -> None:
     found = decode_part(join([encode([hit(1)]), BLOB[:-1]]))
     assert next(found) == hit(1)
@@ -114,7 +121,7 @@ def test_the_hits_before_a_damage_are_given() -> None:
 def test_a_part_that_is_cut_is_damaged(cut: int) -> None:
     part = join([BLOB, BLOB])
     with pytest.raises(DamagedLog):
-        list(decode_part(part[:-cut]))
+        list(blobs_of(part[:-cut]))
 
 
 def test_a_damaged_blob_has_no_hits() -> None:
