@@ -26,11 +26,11 @@ ATTRIBUTES = (
 )
 REFERRERS = ("", "https://www.google.com/", "https://news.example/a?b", "https://t.co/x")
 QUERIES = ("", "", "utm_source=letter&utm_medium=email&utm_campaign=m%7Cay", "utm_source=ads&utm_term=x&utm_content=y")
-AGENTS = (
-    FIREFOX,
+SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/18.0 Mobile/15E148 Safari/604.1",
+    "Version/18.0 Mobile/15E148 Safari/604.1"
 )
+AGENTS = (FIREFOX, SAFARI)
 
 
 def traffic(seed: int, number: int) -> list[list[Hit]]:
