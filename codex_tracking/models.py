@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date as Date
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db import models, router, transaction
 from django.db.models import Sum
@@ -38,6 +38,7 @@ class Breakdown(models.Model):
 
     date = models.DateField(_("date"))
     dimension = models.CharField(_("dimension"), max_length=20)
+    # 700 four-byte characters would be too long for an index; ``counters.fields`` cuts pairs to their bytes.
     value = models.CharField(_("value"), max_length=700)
     views = models.PositiveBigIntegerField(_("views"), default=0)
     visits = models.PositiveBigIntegerField(_("visits"), default=0)
@@ -187,34 +188,23 @@ class ImportedLog(models.Model):
     replay = models.PositiveBigIntegerField(default=0)
     """Bytes before the days that are not over or have lines that were left out; reading goes on there."""
     replay_lines = models.PositiveBigIntegerField(default=0)
-    before = models.CharField(max_length=16, default="")
-    """Hash of the line before that place: a log that has another line there was changed, and is read as a whole."""
+    tail = models.PositiveBigIntegerField(default=0)
+    """Sum of the CRC-32 of the lines from that place to ``offset``: a log with another sum was changed."""
     imported_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return f"{self.digest[:12]} - {self.lines}"
 
 
-class ImportedDay(models.Model):
-    """The lines of one day that the rows have of one log."""
+class ImportedLines(models.Model):
+    """Lines of one day that one transaction of an import counted or refused for good."""
 
-    log = models.ForeignKey(ImportedLog, on_delete=models.CASCADE, related_name="days")
-    date = models.DateField()
-    begin = models.PositiveBigIntegerField()
-    """Bytes of the uncompressed log before the day's first line."""
-    begin_lines = models.PositiveBigIntegerField()
-    end = models.PositiveBigIntegerField()
-    """Bytes of it up to the end of the day's last line."""
-    before = models.CharField(max_length=16, default="")
-    """Hash of the line before the first one."""
-    seconds = models.BinaryField()
-    """Lines that were counted or refused for good, for each second of the day in UTC: 16 bits each, deflated."""
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["log", "date"], name="codex_tracking_importedday_uniq")]
+    date = models.DateField(db_index=True)
+    keys = models.BinaryField()
+    """For each line the second of the day in UTC, 24 bits of the request and 8 of the client: 64 bits, deflated."""
 
     def __str__(self) -> str:
-        return f"{self.log_id} {self.date}"
+        return str(self.date)
 
 
 class ImportSalt(models.Model):
@@ -252,5 +242,4 @@ class ShareLink(models.Model):
 
 def database(write: bool = False) -> str:
     """Return the alias of the database that the tables are in."""
-    hints: dict[str, Any] = {}
-    return router.db_for_write(PageView, **hints) if write else router.db_for_read(PageView, **hints)
+    return router.db_for_write(PageView) if write else router.db_for_read(PageView)

@@ -52,7 +52,7 @@ class Aggregator:
 
     Args:
         settings: decide about bots, proxies, country and opt-outs.
-        minutes: whether views are counted by minute too, which nobody asks of days long past.
+        minutes: whether views are counted by minute too; for days long past nobody asks for minutes.
     """
 
     def __init__(self, settings: TrackingSettings, minutes: bool = True) -> None:
@@ -68,7 +68,7 @@ class Aggregator:
         self._profiles = Profiles(settings)
 
     def use(self, settings: TrackingSettings) -> None:
-        """Go on with these settings; a server reads them once, tests change them."""
+        """Continue with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
             self._profiles.use(settings)
@@ -109,7 +109,7 @@ class Aggregator:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
         facts, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, facts[1])
+        path, counted = page(path, secrets, route, facts[1])
         self._count(day, counted)
         if notes:
             self._count(day, notes)
@@ -126,6 +126,7 @@ class Aggregator:
         touch = self._touch_of(day, visitor, second) if visitor else None
         if touch is not None:
             touch.views += 1
+            # The first view names the source of the visit, should the script find that one begins here.
             if not touch.fields:
                 touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
                 self._weigh(day, weight_of(path), touch)
@@ -139,6 +140,7 @@ class Aggregator:
             self._event(day, hit)
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
+        # Scanners ask for thousands of pages that never existed; those would fill the list of errors.
         elif self._profiles[hit.client].bot is not None:
             self._count(day, (EXCLUDED_STATUS,))
         else:
@@ -156,6 +158,7 @@ class Aggregator:
         self._count(day, (counter("event", name),))
         if hit.value:
             self._count(day, (pair("event_value", name, hit.value),))
+        # An event continues a visit and begins none, so its touch gets no fields.
         profile = self._profiles[hit.client]
         visitor = profile.identity
         if visitor:
@@ -166,7 +169,7 @@ class Aggregator:
         if profile.logged is not None:
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
-            path = page(hit.path, hit.secrets, "")[0] if hit.path else ""
+            path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
             self._log(day, int(hit.at), kind, visitor, profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
 
     def _log(self, day: DayCounts, *hit: Any) -> None:
@@ -259,8 +262,9 @@ class Aggregator:
             self._begin(day, field, n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
-        """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
+        """Take hashed visitors back after their HyperLogLog was lost; their views and visits are in the database."""
         day = self.days.setdefault(date, DayCounts())
+        # Redis may lose the day many times before its visitors are sent.
         day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))
 
     def discard(self, date: str) -> int:
@@ -303,6 +307,7 @@ class Aggregator:
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits, log=log)
         if not day:
             del self.days[date]
+            # No hit waits, so none needs its client any more; addresses are not kept for longer.
             self._profiles.clear()
             forget_clients()
         return batch

@@ -12,8 +12,8 @@ from codex_tracking.hits.visitors import visitor_id
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
-BATCH_FIELDS = 500
-BATCH_VISITORS = 250
+BATCH_FIELDS, BATCH_VISITORS = 500, 250
+"""Counters and visitors that one batch takes, at most."""
 EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
 BATCH_BYTES = 90_000
@@ -119,9 +119,11 @@ class DayCounts:
         for visitor, _ in taken:
             touches = self.touches[visitor]
             self.weight -= touches.pop(0).weight
+            # The sketch needs each visitor once: with the last visit that is sent.
             if not touches:
                 ids.append(hashed[visitor])
                 del self.touches[visitor]
+        # These have no visits to send, so more of them fit.
         while self.ids and len(ids) < 2 * most:
             ids.append(self.ids.pop())
         return tuple(ids), visits

@@ -20,9 +20,10 @@ from codex_tracking.counters.fields import (
 from codex_tracking.counters.hit_log import ClientTraits, OriginTraits
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of, region_of
-from codex_tracking.hits.devices import device_of
+from codex_tracking.hits.devices import Device, device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites, bare
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
@@ -31,7 +32,7 @@ from codex_tracking.hits.visitors import client_address, identity, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
 DIRECT = "direct"
-"""The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
+"""The channel of views without a source; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
 CACHED_LENGTH = 250
 """Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
@@ -69,6 +70,7 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     """Return a client's profile."""
     header, proxies = settings.client_ip_header, settings.trusted_proxies
     address = client_address(client.address, client.forwarded, proxies, header)
+    # Most sites have neither source of countries, and need no look-up.
     located = bool(client.country or (address and settings.geoip_path))
     country = country_of(client.country, address, settings.geoip_path) if located else ""
     fields = technology(client.agent, client.hints, client.language, country)
@@ -98,8 +100,10 @@ def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
+    if takes_anything(route):
+        return _fields_of_page(hide_tokens(normalise(path, secrets)), source)
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
     if secrets or len(path) > CACHED_LENGTH:
         return _fields_of_page(normalise(path, secrets), source)
@@ -120,7 +124,7 @@ def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
     """Yield the counter fields of an answer with an error: its status and path, and the page that linked there."""
     path = normalise(hit.path, hit.secrets)
     # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
-    error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
+    error = f"{hit.name} {path if hit.route and not takes_anything(hit.route) else hide_tokens(path)}"
     yield counter("error", error)
     referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).facts[2]
     if referrer:
@@ -140,15 +144,19 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
     return tuple(counter(dimension, value) for dimension, value in known)
 
 
-@lru_cache(maxsize=8192)
 def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
     """Return the counter fields of browser, system, device, language and country."""
-    device = device_of(agent, hints)
+    # By the results: they are few and short, whatever the headers are.
+    return _technology(device_of(agent, hints), language_of(language), country)
+
+
+@lru_cache(maxsize=4096)
+def _technology(device: Device, language: str, country: str) -> tuple[Counter, ...]:
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
         ("os", device.os),
         ("device", device.device),
-        ("language", language_of(language)),
+        ("language", language),
         ("country", country),
     )
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
@@ -187,10 +195,19 @@ def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_ho
 _known_origin = lru_cache(maxsize=4096)(_origin)
 
 
-@lru_cache(maxsize=4096)
 def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
     """Return the counter fields of a visit's beginning, without its entry page."""
+    # Direct visits are half of all; the tags of the others may be as long as strangers like.
+    if sum(map(len, origin)) > 2 * CACHED_LENGTH:
+        return _beginnings(hour, origin, client)
+    return _known_beginnings(hour, origin, client)
+
+
+def _beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
     return tuple(map(first, (counter("hour", hour), *origin, *client)))
+
+
+_known_beginnings = lru_cache(maxsize=4096)(_beginnings)
 
 
 def warm(settings: TrackingSettings) -> None:

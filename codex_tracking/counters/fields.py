@@ -34,7 +34,7 @@ Dimension = Literal[
     "excluded",
     "ledger",
 ]
-"""What a day's counters are kept by."""
+"""Names of the dimensions that a day's counters are kept by."""
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
@@ -51,7 +51,7 @@ def dimension_of(name: str) -> Dimension:
 
 
 Total = Literal["visits", "engaged", "seconds"]
-"""What a day has one counter of, whatever the dimension."""
+"""Counters that a day has one of, apart from all dimensions."""
 
 Counter = NewType("Counter", str)
 """``<dimension>:<value>`` counts views, ``<dimension>+:<value>`` visits that began so (of a path: new visitors).
@@ -62,11 +62,13 @@ The dimension in front keeps text from outside apart from the header fields of a
 Counts = dict[Counter, int]
 """Increments, each at least 1."""
 
+# One letter, because 50,000 of them a day are in Redis and in each batch.
 PATH = "p"
-"""How the dimension of paths, which most counters have, stands in a field."""
+"""Short name, in fields, of the dimension of paths, which most counters have."""
 TOTAL = "t"
-"""What stands in a field for the dimension of totals."""
+"""Short name of the dimension of totals."""
 FIRST = "+"
+"""Ends the dimension's name in the field of a ``first`` counter."""
 
 OTHER = "(other)"
 """The value that takes what a cap refuses, so that sums stay exact."""
@@ -74,6 +76,7 @@ OTHER = "(other)"
 VALUES_PER_DIMENSION = 5_000
 """Distinct values that one dimension keeps per day; the rest is counted under ``(other)``."""
 
+# PostgreSQL refuses rows of a B-tree above 2,704 bytes, a third of a page.
 PAIR_LIMIT, PAIR_BYTES = 700, 2_600
 """Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
 
