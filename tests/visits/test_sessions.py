@@ -18,7 +18,7 @@ def view(second: int, path: str = "/", visitor: bytes = ANNA, origin: tuple[str,
 
 def event(second: int, name: str = "buy", visitor: bytes = ANNA) -> Row:
     """Return an event."""
-    return second, EVENT, visitor, CLIENT, ("",) * 8, "/", "", name, ""  # type: ignore[return-value]
+    return second, EVENT, visitor, CLIENT, ("",) * 8, "/", "", name, ""
 
 
 def visits(*blobs: list[Row]) -> list[Visit]:
