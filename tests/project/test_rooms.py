@@ -24,6 +24,7 @@ FLOORS = (
     {"counters"},
     {"store"},
     {"tables"},
+    {"visits"},
     {"pipeline", "stats", "access_log"},
     {"web"},
     {"root"},
@@ -138,6 +139,13 @@ def test_what_is_private_stays_in_its_module(module: str) -> None:
 
 def test_the_store_alone_talks_to_redis() -> None:
     assert {room(name) for name in MODULES if packages(name) & {"redis", "fakeredis"}} == {"store"}
+
+
+def test_the_visit_log_alone_uses_duckdb_and_loads_it_late() -> None:
+    assert {room(name) for name in MODULES if packages(name) & {"duckdb"}} == {"visits"}
+    found = loaded_by("import codex_tracking.pipeline.flusher, codex_tracking.visits.questions")
+    assert "codex_tracking.visits.pack" in found
+    assert "duckdb" not in found
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "hits"])

@@ -1,0 +1,110 @@
+"""Answers to questions about the visit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A value, and the days that it is about."""
+
+    value: T
+    days: tuple[str, ...] = ()
+    """ISO dates that the value has, oldest first; a day on which nothing was logged counts as answered."""
+    unlogged: tuple[str, ...] = ()
+    """ISO dates that were asked for and are before the log's first day."""
+    damaged: tuple[str, ...] = ()
+    """ISO dates that were asked for and whose file is missing or damaged; the value is without them."""
+    left: tuple[str, ...] = ()
+    """ISO dates that the time budget left out, the oldest; the value is without them."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the value has all days that were asked for."""
+        return not (self.unlogged or self.damaged or self.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of the selected visits."""
+
+    views: int = 0
+    visitors: int = 0
+    """Each day's distinct visitors added up, exact; identities end with the day."""
+    visits: int = 0
+    engaged: int = 0
+    """Visits with a second page view or an event."""
+    seconds: int = 0
+    """Duration of all visits: from the first to the last view or event of each."""
+
+    def __add__(self, other: Figures) -> Figures:
+        """Return the figures of both."""
+        return Figures(
+            self.views + other.views,
+            self.visitors + other.visitors,
+            self.visits + other.visits,
+            self.engaged + other.engaged,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a dimension among the selected visits."""
+
+    value: str
+    views: int
+    """Of an attribute: views of the visits with this value; of a page or route, its views; of an event, how often."""
+    visits: int
+    """Visits with this value; of a page, route or event, the visits that had it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Some values of a dimension."""
+
+    values: tuple[Value, ...] = ()
+    total: int = 0
+    """Number of distinct values, those included that were cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A filtered dashboard."""
+
+    figures: Figures = Figures()
+    by_day: dict[str, Figures] = field(default_factory=dict)
+    """ISO date -> its figures; every answered day, oldest first."""
+    by_hour: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    """(ISO date, hour 0 to 23 in ``TIME_ZONE``) -> views of that hour, visits that began in it; hours with any.
+
+    Empty unless hours were asked for.
+    """
+    tables: dict[str, Table] = field(default_factory=dict)
+    """Dimension -> its largest values; every dimension that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """One next step of a journey (the previous one, when it is told towards an end)."""
+
+    value: str
+    visits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What visits did after (before) the given steps."""
+
+    visits: int = 0
+    """Visits that made the given steps."""
+    steps: tuple[Next, ...] = ()
+    """The most frequent next steps, the largest first."""
+    others: int = 0
+    """Visits whose next step is none of these."""
+    ended: int = 0
+    """Visits that ended (began) there. ``visits`` is the sum of these three."""
