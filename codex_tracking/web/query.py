@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, cast
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
+
 from codex_tracking.counters.days import date_of
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.filtered import log_refusal
@@ -49,21 +52,31 @@ FILTER = (
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
 
+ONE_OF = gettext_noop("one of %(choices)s")
+
+
 class QueryError(ValueError):
     """A parameter with a value that it cannot have.
 
     Args:
         parameter: its name, as in the address.
-        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``.
+        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``; with the names of ``values``.
         got: the value; the first 100 characters are repeated.
         message: the whole text, where "must be" does not fit.
+        values: of ``expected``.
     """
 
-    def __init__(self, parameter: str, expected: str, got: str, message: str = "") -> None:
-        super().__init__(message or f"{parameter} must be {expected}, not {got[:100]!r}")
+    def __init__(self, parameter: str, expected: str, got: str, message: str = "", **values: object) -> None:
+        self.expected = expected % values if values else expected
+        super().__init__(message or f"{parameter} must be {self.expected}, not {got[:100]!r}")
         self.parameter = parameter
-        self.expected = expected
         self.got = got[:100]
+        self._pattern, self._values = expected, values
+
+    @property
+    def wanted(self) -> str:
+        """``expected`` in the reader's language, for pages; the API answers in English."""
+        return gettext(self._pattern) % self._values if self._values else gettext(self._pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +114,7 @@ class Query:
 
     @property
     def step(self) -> Step:
-        """The step of the chart: the wanted one where it fits, else the period's default."""
+        """The chart's step, which is the period's default where the wanted one does not fit."""
         if self.wanted_step is not None and self.wanted_step in self.steps:
             return self.wanted_step
         step = default_step(self.period)
@@ -109,7 +122,9 @@ class Query:
 
     @property
     def graphed(self) -> Metric:
-        """The metric on the chart; views where the wanted one is not stored by the hour."""
+        """The chart's metric, which is views where the wanted one is not kept: by the hour, or of one page."""
+        if self.single:
+            return "visitors" if self.metric == "visitors" else "views"
         return "views" if self.step == "hour" and self.metric not in BY_HOUR else self.metric
 
     @property
@@ -139,7 +154,7 @@ class Query:
 
     def of_page(self) -> Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
-        return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
+        return replace(self, single=True)
 
     def tab(self, card: str) -> AnyDimension:
         """Return the dimension that a card shows."""
@@ -223,16 +238,16 @@ def _named(name: str, today: date, first: date | None) -> Period:
     try:
         return named_period(name, today, first)
     except KeyError:
-        raise QueryError("period", f"one of {', '.join(MENU)}, custom", name) from None
+        raise QueryError("period", ONE_OF, name, choices=", ".join((*MENU, "custom"))) from None
 
 
 def _custom(params: Mapping[str, str], today: date) -> Period:
     start = _day("start", params.get("start") or params.get("end") or today.isoformat())
     end = min(_day("end", params.get("end") or today.isoformat()), today)
     if start > end:
-        raise QueryError("start", f"a day up to {end.isoformat()}", start.isoformat())
+        raise QueryError("start", gettext_noop("a day up to %(day)s"), start.isoformat(), day=end.isoformat())
     if start < EARLIEST:
-        raise QueryError("start", f"a day from {EARLIEST.isoformat()}", start.isoformat())
+        raise QueryError("start", gettext_noop("a day from %(day)s"), start.isoformat(), day=EARLIEST.isoformat())
     return dated(start, end, today)
 
 
@@ -240,9 +255,9 @@ def _day(parameter: str, text: str) -> date:
     try:
         return date_of(text)
     except ValueError:
-        raise QueryError(parameter, "an ISO date such as 2026-01-31", text) from None
+        raise QueryError(parameter, gettext_noop("an ISO date such as 2026-01-31"), text) from None
 
 
 def _require(parameter: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise QueryError(parameter, f"one of {', '.join(choices)}", value)
+        raise QueryError(parameter, ONE_OF, value, choices=", ".join(choices))

@@ -11,6 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import get_default_timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -73,8 +76,10 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         if not (days.isascii() and days.isdigit() and len(days) < 5):
             raise ValueError(f"days must be 1 to {links.LONGEST_DAYS}, not {days[:20]!r}")
         links.create(request.POST.get("name", ""), int(days), str(viewer.user))
-    except ValueError as error:
-        return _page(request, viewer, error=str(error), status=400)
+    except ValueError:
+        limits = {"name": links.LONGEST_NAME, "days": links.LONGEST_DAYS}
+        error = _("A name has 1 to %(name)s characters without controls, and a link is valid for 1 to %(days)s days.")
+        return _page(request, viewer, error=error % limits, status=400)
     return redirect("codex_tracking:share-links")
 
 
@@ -83,7 +88,12 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
     found = [(link, links.state_of(link, now)) for link in links.links()]
     context: dict[str, Any] = {
         "links": [
-            {"link": link, "state": state, "url": address_of(request, link) if state == "open" else ""}
+            {
+                "link": link,
+                "state": state,
+                "url": address_of(request, link) if state == "open" else "",
+                "expires": date_format(link.expires_at.astimezone(get_default_timezone()), "DATETIME_FORMAT"),
+            }
             for link, state in found
         ],
         "viewer": viewer,
