@@ -68,7 +68,7 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
     asked = {"compare": "off"} | {name: str(values[name]) for name in names if name in values}
-    query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first)
+    query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first, values.get("f", ()))
     if query.rolling and PERIOD in endpoint.parameters:
         raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)
