@@ -17,6 +17,7 @@ from codex_tracking.stats.summary import Summary
 from codex_tracking.store.loops import blocking
 from codex_tracking.widgets import TrackingAnalyticsContext
 
+# Written out, because a loop over the names would hide the types from checkers and editors.
 flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
 flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 

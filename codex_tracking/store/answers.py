@@ -104,6 +104,7 @@ async def part_of(flat: list[bytes]) -> Part:
         for name, value in zip(piece[::2], piece[1::2], strict=True):
             if name.startswith(b"#"):
                 header[name] = value
+            # A read leaves damaged fields out without a word; the next flush reports them.
             elif is_count(value):
                 counts[Counter(name.decode("utf-8", "replace"))] = int(value)
         await asyncio.sleep(0)

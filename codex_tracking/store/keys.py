@@ -24,6 +24,7 @@ class DayKeys(NamedTuple):
 
 def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
+    # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
     return DayKeys(f"{tag}:live", f"{tag}:sealed", f"{tag}:u", f"{tag}:v", f"{tag}:now", f"{tag}:salt")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from codex_tracking.counters.batch import VISIT_GAP, Batch
+from codex_tracking.counters.batch import NOW_SECONDS, VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
@@ -29,8 +29,6 @@ NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
 SITE_SECONDS = 7 * 86_400
 """How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
-NOW_SECONDS = 300
-"""How long after their last view visitors count as present."""
 
 
 @cache
@@ -70,6 +68,7 @@ class Store:
             batch.stream,
             batch.seq,
             generation,
+            # The name of a new generation, if Redis has lost the day: never one that it had before.
             secrets.token_hex(8),
             batch.oldest,
             settings.max_paths_per_day,
@@ -135,6 +134,7 @@ class Store:
     async def watch(self, day: str, stream: str) -> tuple[str, int, int]:
         """Return generation, durable seal number and the last batch of ``stream`` that the live hash knows."""
         key = day_keys(self.settings.key_prefix, day).live
+        # Without a script, since one command is atomic.
         token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
         return (token or b"").decode("utf-8", "replace"), number(durable), number(last)
 

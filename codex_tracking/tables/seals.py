@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
 def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSettings) -> Outcome:
     """Add one seal to the rows, unless they have it already or it does not follow the last one."""
     alias = database(write=True)
+    # Durable: inside a caller's transaction a rollback would lose counters that Redis has deleted since.
     with transaction.atomic(using=alias, durable=True):
         [totals] = DayTotals.objects.lock([Date.fromisoformat(day)], alias)
         rows = DayRows(totals, alias, settings)
@@ -113,6 +114,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
             rows.add(local_visits(batch.visits))
         rows.save()
         if fresh:
+            # Whether this commit succeeded may never be known; a repeated settlement finds its batches here.
             generation.acked[stream] = max(batch.seq for batch in fresh)
         generation.closed = True
         generation.save(using=alias)
