@@ -141,6 +141,8 @@ class Overview:
     unflushed: int
     """Views among these that no flush has written yet."""
     live: bool = True
+    online: int | None = None
+    """Visitors of the last five minutes; None when they were not asked for, or Redis was away."""
     minutes: tuple[int, ...] = ()
     """Views of the newest minutes, whatever the period; see ``minutes``."""
     today: Summary | None = None

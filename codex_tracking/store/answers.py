@@ -74,6 +74,8 @@ class Held(NamedTuple):
     sealed: Part
     uniques: Uniques | None
     """None for a day whose visitors were not asked for."""
+    online: int = 0
+    """Visitors of the last minutes, where they were asked for."""
 
     @property
     def parts(self) -> tuple[Part, Part]:

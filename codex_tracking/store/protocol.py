@@ -185,12 +185,15 @@ class Store:
             forget_embedded_visitors(keys.uniques)
         return gone
 
-    async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
+    async def read(
+        self, days: Iterable[str], uniques_of: Collection[str] = (), online_since: int | None = None
+    ) -> dict[str, Held]:
         """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
 
         Args:
             days: ISO dates.
             uniques_of: the days whose visitors are wanted too.
+            online_since: second since the epoch from which on visitors of these days are online; not asked when None.
         """
         wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
         if not wanted:
@@ -199,24 +202,28 @@ class Store:
         pipe = self.client.pipeline(transaction=self.settings.embedded)
         for day, keys in wanted.items():
             names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
+            since = [] if online_since is None or day not in uniques_of else [online_since]
+            names += [keys.now] if since else []
             if self.settings.embedded:
                 # A script of the embedded store takes five times as long for a large answer.
                 pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
+                pipe.zcount(keys.now, online_since or "+inf", "+inf")
             else:
                 # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
-                pipe.eval(script("read"), len(names), *names)
+                pipe.eval(script("read"), len(names), *names, *since)
         answers = await pipe.execute()
         if self.settings.embedded:
             answers = [
-                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count)
-                for keys, live, sealed, count in zip(
-                    wanted.values(), answers[::3], answers[1::3], answers[2::3], strict=True
+                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count, online)
+                for keys, live, sealed, count, online in zip(
+                    wanted.values(), *(answers[at::4] for at in range(4)), strict=True
                 )
             ]
         held: dict[str, Held] = {}
         for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
             uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
-            held[day] = Held(await part_of(live), await part_of(sealed), uniques)
+            online = int(visitors[2]) if len(visitors) > 2 else 0
+            held[day] = Held(await part_of(live), await part_of(sealed), uniques, online)
         return held
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:

@@ -40,6 +40,8 @@ class Board:
     heat: Heatmap
     empty: bool
     live: bool
+    online: int | None = None
+    """Visitors of the last five minutes; None while Redis is away, and on a page's own dashboard."""
     strip: Strip | None = None
     """The newest minutes; None on a page's own dashboard."""
     chips: Chips | None = None
@@ -70,6 +72,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
+        online=figures.online,
         strip=None if query.filters else strip_of(figures.minutes),
         chips=chips_of(query, figures.coverage),
     )

@@ -93,8 +93,8 @@ async def load_overview(query: Query, now: datetime) -> Overview:
         ]
         return last_hours(figures, query, hours, now)
 
-    found = await read(shape.days, look)
-    figures = replace(found.value, live=found.live)
+    found = await read(shape.days, look, online=True)
+    figures = replace(found.value, live=found.live, online=found.online)
     if not logged:
         return figures
     more = await select((), lambda selection: cards_in(selection, query.period, ROWS, logged))

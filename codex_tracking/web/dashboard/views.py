@@ -17,7 +17,6 @@ from codex_tracking.counters.days import site_now
 from codex_tracking.hits.text import PATH_LIMIT
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.reading import in_database
@@ -50,7 +49,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
     context = {
         "board": board,
         "query": query,
-        "online": None if query.filters else await minutes.visitors_now(),
+        "online": board.online,
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
         "site_url": request.build_absolute_uri("/"),
