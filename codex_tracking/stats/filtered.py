@@ -11,14 +11,14 @@ from typing import cast
 
 from django.utils import timezone
 
-from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.periods import Period, Step, hours_of
 from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
-from codex_tracking.visits import engine, pages, questions
+from codex_tracking.visits import pages, questions
 from codex_tracking.visits.answers import Answer, Board, PageFigures, Table
+from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
 
 LOGGED: dict[AnyDimension, str] = {
@@ -29,13 +29,6 @@ LOGGED: dict[AnyDimension, str] = {
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
 MOST = 10_000
 """Values of one answer of the log."""
-
-
-def log_refusal() -> str:
-    """Return why there is no visit log; empty when there is one."""
-    if not get_tracking_settings().visit_log_days:
-        return "filters need the visit log: set CODEX_TRACKING['visit_log_days'], such as 90"
-    return "" if engine.installed() else "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
 
 
 def logged_dimension(name: str) -> AnyDimension:
@@ -133,8 +126,7 @@ async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> R
     Raises:
         ValueError: there is no visit log; the message names ``visit_log_days``.
     """
-    if refusal := log_refusal():
-        raise questions.LogOffError(refusal)
+    require_log()
 
     def answer() -> Reading[T]:
         selection = Selection(filters)

@@ -11,10 +11,10 @@ from typing import Literal, cast
 from django.utils.translation import gettext, gettext_noop
 
 from codex_tracking.counters.days import date_of
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
 
 Compare = Literal["previous", "year", ""]

@@ -26,8 +26,8 @@ from django.utils import timezone
 
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access import links
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from codex_tracking.stats.filtered import (
     Selection,
     breakdown_in,
     daily_summaries_in,
-    log_refusal,
     previous_summary_in,
     select,
     series_in,
@@ -22,6 +21,7 @@ from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension, Figure, O
 from codex_tracking.stats.reading import Reading
 from codex_tracking.stats.summary import Count, Summary
 from codex_tracking.visits.answers import Table
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.api.endpoint import Call
 from codex_tracking.web.query import NO_LOG, QueryError
 

@@ -12,9 +12,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.filtered_overview import log_begin
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Operator
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import OPPOSITES, fields_of, joined, query_string, turned, without
