@@ -40,6 +40,7 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 
     found = await (filtered.read_summaries(call) if call.filters else read(days_in(period, before), look))
     own, other = found.value
+    # Left out rather than null, as in the document: clients test for the key.
     answer = call.about(found) | {"summary": rates_added(own)}
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
@@ -105,6 +106,7 @@ async def answer_breakdown(call: Call) -> dict[str, Any]:
     """Return a dimension's values."""
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
     logged = filtered.from_log(call, dimension)
+    # 404 and not 403: a guest need not know that the dimension exists.
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
     _require_order(order, dimension)
@@ -196,6 +198,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
         if table != "page_source":
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
+    # JSON must not begin with one, RFC 8259, section 8.1.
     begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
     name = f"{table}_{call.period.start}_{call.period.end}"
     if not from_log:
