@@ -214,7 +214,8 @@ async def test_figures_are_those_of_the_selected_visits_everywhere(staff: AsyncC
         name: getattr(expected, name) for name in ("views", "visitors", "visits", "engaged", "seconds")
     }
     assert found["coverage"] == {"unlogged": [], "damaged": [], "left": []}
-    overview = await TrackingSelector.overview(**dates(yesterday), filters=[GOOGLE])
+    day = yesterday.isoformat()
+    overview = await TrackingSelector.overview(day, day, filters=[GOOGLE])
     assert overview.summary == expected
     assert sum(map(sum, overview.heat)) == expected.views
     assert sum(overview.series.values()) == expected.views
