@@ -19,13 +19,15 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient
 
 from codex_tracking import sync
-from codex_tracking.counters.days import site_today
+from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
+from codex_tracking.stats.filtered import logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, build
 from codex_tracking.web.access import links
 from codex_tracking.web.query import QueryError, read_query
+from tests.kit.pipeline import Process, view
 from tests.kit.visit_log import add_part, visit_hits
 
 URL = "/cabinet/tracking/"
@@ -375,3 +377,43 @@ async def test_a_share_link_does_not_filter_by_the_values_of_events(async_client
     for text in ("event:is:signup=pro", "event:contains:pro", "event:is_not:signup=pro"):
         await text_of(async_client, f"{URL}?f={text}", 400)
         await text_of(async_client, f"{API}summary/?f={text}", 400)
+
+
+# --- equality with the counters ---
+
+
+async def test_filters_that_every_visit_passes_change_no_figure(process: Process) -> None:
+    day = (site_today() - timedelta(days=1)).isoformat()
+    noon = site_now().replace(hour=12, minute=0).timestamp() - 86_400
+    google = "https://www.google.com/"
+    await process.push(
+        *(
+            view(path, at=noon + 60 * at, referrer=google if not at else "")
+            for at, path in enumerate(("/", "/b/", "/"))
+        ),
+        view("/b/", at=noon + 5, address="192.0.2.2", language="de"),
+        view(kind="event", name="signup", value="pro", at=noon + 65, address="192.0.2.2", language="de"),
+        view("/b/", at=noon + 4_000, address="192.0.2.3", query="utm_source=letter"),
+    )
+    await process.flusher.flush(day)
+    everybody = [Filter("source", "is_not", ("nothing",))]
+    plain = await TrackingSelector.overview(day, day)
+    found = await TrackingSelector.overview(day, day, filters=everybody)
+    assert plain.summary == Summary(views=5, visitors=3, visits=3, engaged=2, seconds=180)
+    assert (found.summary, found.series, found.heat) == (plain.summary, plain.series, plain.heat)
+    for dimension in ("channel", "source", "entry", "browser", "language", "event", "utm_source"):
+        card, other = found.cards[logged_dimension(dimension)], plain.cards[logged_dimension(dimension)]
+        # A source's views are those that came from it among all views, and in the log all views of its visits.
+        assert {row.value: row.secondary for row in card.rows} == {row.value: row.secondary for row in other.rows}
+    assert {row.value: row.views for row in found.cards["path"].rows} == await TrackingSelector.daily_counts(day)
+    assert await TrackingSelector.series("views", day, day, "hour") == await TrackingSelector.series(
+        "views", day, day, "hour", filters=everybody
+    )
+    page = await TrackingSelector.page("/b/", day, day, filters=everybody)
+    same = await TrackingSelector.page("/b/", day, day)
+    assert (page.views, page.visitors, page.entries, page.series) == (
+        same.views,
+        same.visitors,
+        same.entries,
+        same.series,
+    )
