@@ -157,6 +157,8 @@ def total_from(name: AnyDimension, table: Table) -> int:
 
 def totals_in(selection: Selection, period: Period, name: AnyDimension) -> tuple[int, int]:
     """Return ``Card.total`` and ``Card.whole`` of a dimension."""
+    if name == "hour":
+        return selection.board(period.days).figures.views, 0
     shared = _shared(name)
     board = selection.board(period.days, (LOGGED[shared],), limit=1)
     return total_from(shared, board.tables[LOGGED[shared]]), whole_of(name, summary_from(board))
@@ -181,7 +183,7 @@ def reached_in(
     if not goals:
         return {}
     rest = selection.other([each for each in selection.filters if each not in goals])
-    names = [name for name, some in values.items() if some]
+    names = [name for name, some in values.items() if some and name in LOGGED]
     board = rest.board(period.days, _names(names), MOST_REACHED)
     return {name: _visits_of(rest, board, period, name, values[name]) for name in names}
 

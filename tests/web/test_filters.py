@@ -16,17 +16,18 @@ from urllib.parse import quote
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.template import engines
+from django.test import AsyncClient, RequestFactory
 
 from codex_tracking import sync
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
-from codex_tracking.stats.filtered import logged_dimension
+from codex_tracking.stats.filtered import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, build
 from codex_tracking.web.access import links
-from codex_tracking.web.query import QueryError, read_query
+from codex_tracking.web.query import TABS, QueryError, read_query
 from tests.kit.pipeline import Process, view
 from tests.kit.visit_log import add_part, visit_hits
 
@@ -318,6 +319,48 @@ async def test_values_are_suggested(staff: AsyncClient, yesterday: Date) -> None
     assert ([row["value"] for row in found["rows"]], found["more"]) == (["DE"], True)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "?period=24h",
+        "?period=7d&step=hour&metric=visits",
+        "?period=12m&metric=bounce_rate&step=month",
+        "?period=7d&compare=year",
+        "?period=all&compare=off",
+        *(f"?period=7d&{card}={tab}" for card, tabs in TABS.items() for tab in tabs if tab in LOGGED),
+        "details/country/?period=24h&search=ger&order=value_descending",
+        "details/event_value/?period=7d&order=views_ascending&page=1",
+        "details/hour/",
+        "page/?path=/pricing/&period=24h",
+        "page/?path=/pricing/&period=7d&metric=visitors&step=week&compare=year",
+        "fragment/pages/?period=7d",
+        "fragment/heat/?period=7d",
+        "api/series/?period=24h&compare=previous",
+        "api/series/?period=28d&metric=duration&compare=previous",
+        "api/export/hours.json?period=7d",
+        "api/export/path.json?period=7d&order=value_descending&search=pri",
+        "api/export/event_value.csv?period=7d",
+        "api/export/page_source.csv?period=7d&path=/pricing/",
+    ],
+)
+async def test_every_view_answers_with_filters(staff: AsyncClient, yesterday: Date, asked: str) -> None:
+    address = f"{URL}{asked}{'&' if '?' in asked else '?'}f=source:is:Google&f=event:contains:sign"
+    answer: Any = await staff.get(address)
+    assert answer.status_code == 200, answer.content[:300]
+    if answer.streaming:
+        [piece async for piece in answer]
+
+
+async def test_the_last_24_hours_are_those_of_the_selected_visits(staff: AsyncClient, yesterday: Date) -> None:
+    now = site_now()
+    hits = visit_hits(yesterday, (now.hour + 1) * 60, "/late/", source="Google")
+    await sync_to_async(add_part)(yesterday, hits if now.hour < 23 else [])
+    points = (await figures(staff, "series/?period=24h&f=page:is:/late/"))["points"]
+    assert sum(point["value"] for point in points) == (now.hour < 23)
+    page = await text_of(staff, f"{URL}?period=24h&f=page:is:/late/")
+    assert re.search(rf'data-ct-kpi="visits"[^>]*>{int(now.hour < 23)}<', page)
+
+
 # --- what the log lacks ---
 
 
@@ -368,6 +411,15 @@ async def test_tables_that_are_not_about_visits_have_no_filters(staff: AsyncClie
     page = await text_of(staff, f"{URL}?f=source:is:Google")
     assert "ct-part-errors" not in page
     assert "ct-part-pages" in page
+
+
+def test_a_card_on_a_projects_page_takes_a_filter(yesterday: Date) -> None:
+    request = RequestFactory().get("/")
+    request.user = User.objects.create(username="staff", is_staff=True)
+    source = "{% load codex_tracking %}{% tracking_card 'locations' period='7d' f='city:is:München' %}"
+    card = engines["django"].from_string(source).render({}, request)
+    assert "Germany" in card
+    assert "France" not in card
 
 
 async def test_a_share_link_does_not_filter_by_the_values_of_events(async_client: AsyncClient, yesterday: Date) -> None:
