@@ -17,7 +17,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.models import DayTotals, LogPart, VisitFile, database
+from codex_tracking.models import DayTotals, ImportSalt, LogPart, VisitFile, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.conflicts import repeated
 from codex_tracking.visits.build import Built, Day, build, days_of
@@ -45,7 +45,7 @@ def pack_due() -> int:
         Number of days that were packed.
     """
     global _next_look
-    if time.monotonic() < _next_look or not installed():
+    if time.monotonic() < _next_look:
         return 0
     _next_look = time.monotonic() + PAUSE_SECONDS
     try:
@@ -60,12 +60,17 @@ def pack_all(today: Date) -> int:
     """Pack all days before ``today`` that have parts, delete parts after two days and days after ``visit_log_days``."""
     if get_tracking_settings().visit_log_days:
         prune_log(first_logged())
+    if not installed():
+        # A system check says so; what is old is deleted all the same.
+        return 0
     parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
     packed = 0
+    # The salt of an imported day is kept for two days after its import, in which more lines of its visitors may come.
+    linked = set(ImportSalt.objects.using(database(write=True)).values_list("date", flat=True))
     for day in days_of(set(parts.values_list("date", flat=True).distinct())):
         if day.fresh:
             packed += pack(day)
-        elif day.parts and day.date <= today - timedelta(days=LINKED_DAYS):
+        elif day.date <= today - timedelta(days=LINKED_DAYS) and day.date not in linked:
             LogPart.objects.using(database(write=True)).filter(pk__in=day.parts, pk__lte=day.through).delete()
     return packed
 
