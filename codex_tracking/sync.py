@@ -12,6 +12,7 @@ from codex_tracking.selector import TrackingSelector as Reads
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.summary import Summary
 from codex_tracking.store.loops import blocking
 from codex_tracking.widgets import TrackingAnalyticsContext
@@ -47,6 +48,7 @@ class TrackingSelector:
     with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
     page_views: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.page_views))
     popular_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.popular_pages))
+    coverage: Callable[..., Coverage] = staticmethod(blocking(Reads.coverage))
     last_minutes: Callable[..., list[tuple[datetime, int]]] = staticmethod(blocking(Reads.last_minutes))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
 

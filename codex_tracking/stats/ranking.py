@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest, nsmallest
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from django.db import connections
 from django.db.models import QuerySet
@@ -12,6 +12,11 @@ from django.db.models.functions import Collate
 
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import database
+
+LogDimension = Literal["exit", "host", "region", "city"]
+"""Dimensions that the visit log alone has, with filters or without."""
+LOG_DIMENSIONS: tuple[LogDimension, ...] = get_args(LogDimension)
+AnyDimension = Dimension | LogDimension
 
 SPARE = 100
 """Number of candidates beyond those that are asked for."""
@@ -94,12 +99,12 @@ ORDERS: dict[Order, Ordering] = {
 }
 
 
-def secondary_of(dimension: Dimension) -> Literal["visits", "visitors"]:
+def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors"]:
     """Return the name of a dimension's secondary figure."""
     return "visitors" if dimension == "path" else "visits"
 
 
-def orders_of(dimension: Dimension) -> tuple[Order, ...]:
+def orders_of(dimension: AnyDimension) -> tuple[Order, ...]:
     """Return the orders that a dimension's values can have: three, and their opposites."""
     other = secondary_of(dimension)
     forward: tuple[Order, ...] = ("views", other, "value")

@@ -18,12 +18,15 @@ from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
+from codex_tracking.visits.answers import Answer
 
 logger = logging.getLogger(__name__)
 
 READS = 3
 """Attempts while flushes move counters; after them the database alone answers."""
 T = TypeVar("T")
+Coverage = Answer[Any]
+"""The days that an answer of the visit log is about, and those that it lacks."""
 
 
 class Mark(NamedTuple):
@@ -45,6 +48,8 @@ class Reading(Generic[T]):
     live: bool
     online: int | None = None
     """Visitors of the last five minutes; None when they were not asked for, or Redis was away."""
+    coverage: Coverage | None = None
+    """The days that the visit log answered for; None when it was not asked."""
 
 
 # --- both sources at one moment ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, cast
@@ -11,9 +11,11 @@ from typing import Literal, cast
 from django.utils.translation import gettext, gettext_noop
 
 from codex_tracking.counters.days import date_of
-from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
+from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
+from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
@@ -22,12 +24,12 @@ ROLLING = "24h"
 MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
 """Names of periods in the menu's order; ``custom``, which has ``start`` and ``end``, is not in it."""
 
-CAMPAIGNS: tuple[Dimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
+CAMPAIGNS: tuple[AnyDimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
-TABS: dict[str, tuple[Dimension, ...]] = {
-    "pages": ("path", "route", "entry"),
+TABS: dict[str, tuple[AnyDimension, ...]] = {
+    "pages": ("path", "route", "entry", "exit", "host"),
     "sources": ("channel", "source", "referrer", *CAMPAIGNS),
-    "locations": ("country",),
+    "locations": ("country", "region", "city"),
     "devices": ("browser", "os", "device"),
     "languages": ("language",),
     "events": ("event", "event_value"),
@@ -38,6 +40,13 @@ TABS: dict[str, tuple[Dimension, ...]] = {
 
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
+
+FILTER = gettext_noop(
+    "<dimension>:<operator>:<value>[|<value>...] such as source:is:Google; dimensions: %(dimensions)s; "
+    "operators: %(operators)s"
+)
+EVENTS_BY_NAME = gettext_noop("a filter by the whole name of an event")
+NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)")
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
@@ -83,10 +92,12 @@ class Query:
     wanted_step: Step | None = None
     """The address's step; ``step`` is it only where the period can be drawn by it."""
     compare: Compare = "previous"
-    tabs: Mapping[str, Dimension] = field(default_factory=dict)
+    tabs: Mapping[str, AnyDimension] = field(default_factory=dict)
     """Card -> chosen dimension."""
     single: bool = False
     """Whether it is about one page; a page's views are not stored by the hour."""
+    filters: tuple[Filter, ...] = ()
+    """Conditions that select visits; figures are then those of these visits."""
 
     @property
     def rolling(self) -> bool:
@@ -120,6 +131,10 @@ class Query:
         """Whether the period is still going on."""
         return self.period.contains(self.today)
 
+    def filtered(self, *filters: Filter) -> Query:
+        """Return the question with these filters alone."""
+        return replace(self, filters=filters)
+
     @property
     def compared(self) -> Compare:
         """The comparison; none for all time, which has nothing before it."""
@@ -140,12 +155,14 @@ class Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
         return replace(self, single=True)
 
-    def tab(self, card: str) -> Dimension:
+    def tab(self, card: str) -> AnyDimension:
         """Return the dimension that a card shows."""
         return self.tabs.get(card, TABS[card][0])
 
 
-def read_query(params: Mapping[str, str], today: date, days: int = 30, first: date | None = None) -> Query:
+def read_query(
+    params: Mapping[str, str], today: date, days: int = 30, first: date | None = None, filters: Sequence[str] = ()
+) -> Query:
     """Read the question from an address's parameters; unknown parameters are ignored.
 
     Args:
@@ -153,6 +170,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
         today: in the site's time zone.
         days: the length of the default period, which ends today.
         first: the first day with figures, on which ``all`` begins.
+        filters: the values of ``f``; see ``visits.filters.parse``.
 
     Raises:
         QueryError: a parameter has a value that it cannot have.
@@ -166,7 +184,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
     _require("metric", metric, METRICS)
     if step is not None:
         _require("step", step, STEPS)
-    tabs = {card: cast(Dimension, params[card]) for card in TABS if params.get(card)}
+    tabs = {card: cast(AnyDimension, params[card]) for card in TABS if params.get(card)}
     for card, tab in tabs.items():
         _require(card, tab, TABS[card])
     return Query(
@@ -178,7 +196,37 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
         wanted_step=cast("Step | None", step),
         compare=cast(Compare, "" if compare == "off" else compare),
         tabs=tabs,
+        filters=read_filters(filters),
     )
+
+
+def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Read the values of ``f``.
+
+    Raises:
+        QueryError: one is no filter, or there is no visit log.
+    """
+    if not texts:
+        return ()
+    if refusal := log_refusal():
+        raise QueryError("f", NO_LOG, texts[0], refusal)
+    text = texts[0]
+    try:
+        for text in texts:
+            parse(text)
+        return parse_all(texts)
+    except ValueError as error:
+        known = {"dimensions": ", ".join(FILTER_DIMENSIONS), "operators": ", ".join(OPERATORS)}
+        raise QueryError("f", FILTER, text, str(error), **known) from None
+
+
+def filter_of_texts(dimension: str, operator: str, value: str) -> Filter:
+    """Return a filter by one value.
+
+    Raises:
+        QueryError: there is no such filter, or no visit log.
+    """
+    return read_filters([f"{dimension}:{operator}:{join([value])}"])[0]
 
 
 def named_period(name: str, today: date, first: date | None = None) -> Period:

@@ -194,7 +194,7 @@ def test_a_card_says_of_how_many_views_it_knows_the_value() -> None:
     found = overview(shown)
     cards = {"country": Card("country", [Figure("DE", 30, 20)], 40, False, 200)}
     cards["channel"] = Card("channel", [Figure("direct", 0, 60)], 100, False, 100)
-    board = board_of(shown, overview(shown, cards=found.cards | cards), "/t/", NOW, DIMENSIONS)
+    board = board_of(shown, overview(shown, cards={**found.cards, **cards}), "/t/", NOW, DIMENSIONS)
     said = {card.name: card.coverage for card in board.cards if card.coverage}
     assert said == {"locations": "Known for 40 of 200 views."}
 

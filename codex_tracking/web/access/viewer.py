@@ -24,8 +24,11 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.utils import timezone
 
-from codex_tracking.counters.fields import DIMENSIONS, Dimension
+from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
+from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access import links
 
 if TYPE_CHECKING:
@@ -70,9 +73,19 @@ class Viewer:
         return self.kind == "link"
 
     @cached_property
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions that they may see, in the order of ``DIMENSIONS``."""
-        return tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
+    def dimensions(self) -> tuple[AnyDimension, ...]:
+        """The dimensions that they may see, in the order of ``DIMENSIONS``; behind them those of the visit log."""
+        counted = tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
+        return counted if log_refusal() else (*counted, *LOG_DIMENSIONS)
+
+    def may_filter_by(self, condition: Filter) -> bool:
+        """Return whether they may select visits by a condition.
+
+        Share links do not show the values of events, and a filter by them would tell them by trial.
+        """
+        if not self.is_guest or condition.dimension != "event":
+            return True
+        return condition.operator in ("is", "is_not") and not any("=" in value for value in condition.values)
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:

@@ -18,7 +18,7 @@ from codex_tracking.web.access.switches import private_address
 from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, user_of, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.api.parameters import PERIOD, read_parameters
-from codex_tracking.web.query import QueryError, read_query
+from codex_tracking.web.query import EVENTS_BY_NAME, QueryError, read_query
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,10 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
     asked = {"compare": "off"} | {name: str(values[name]) for name in names if name in values}
-    query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first)
+    query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first, values.get("f", ()))
+    for each in query.filters:
+        if not viewer.may_filter_by(each):
+            raise QueryError("f", EVENTS_BY_NAME, str(each))
     if query.rolling and PERIOD in endpoint.parameters:
         raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)
