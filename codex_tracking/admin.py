@@ -115,7 +115,7 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
 
 
 def _list_dashboard() -> None:
-    """Add a link to the dashboard to the admin's index, for those who may see it."""
+    """Add a link to the dashboard to the admin's index, for users with access."""
     # An entry of the index needs a model; a model for a link would need a migration and permissions of its own.
     site: Any = admin.site
     listed = site.get_app_list

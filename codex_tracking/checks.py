@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +14,12 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
-from django.db import DatabaseError
-from django.db.models import Sum
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from codex_tracking.counters.days import site_today
 from codex_tracking.hits.freshness import STALE_AFTER, lists_date
-from codex_tracking.models import Breakdown, DayTotals, database
+from codex_tracking.models import database
 from codex_tracking.settings import FIELDS, Rule, broken_rule, get_tracking_settings, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
@@ -35,13 +32,6 @@ ANSWERS_ALONE = (
 
 LOGIN_APPS = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
 """Apps that a login needs."""
-
-ENOUGH_VIEWS = 100
-"""Views of two days below which ``check_traffic`` draws no conclusion."""
-MANY = 0.1
-"""Share of views without an address above which W040 warns."""
-NEARLY_ALL = 0.9
-"""Share of views through an unconfigured proxy or from a single address, above which W007 and W041 warn."""
 
 Configs = Sequence[AppConfig] | None
 
@@ -124,6 +114,17 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     return found
 
 
+def _unusable(url: str) -> list[CheckMessage]:
+    from codex_tracking.store.client import StoreUrlError, connect
+
+    try:
+        connect(url)
+    except StoreUrlError as error:
+        hint = "See examples/docs/settings.md for the forms of a URL."
+        return [Error(str(error), hint=hint, id="codex_tracking.E007")]
+    return []
+
+
 @register(Tags.compatibility)
 def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check the position of our middleware, and find sync-only ones, which move requests into threads."""
@@ -170,7 +171,7 @@ def _sync_only(name: str) -> CheckMessage:
 
 @register(Tags.compatibility)
 def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Check for the apps that the dashboard needs, where the project includes its URLs."""
+    """Check for the apps that the dashboard needs, if the project includes its URLs."""
     if not _has_dashboard():
         return []
     found: list[CheckMessage] = []
@@ -207,13 +208,14 @@ def _has_dashboard() -> bool:
 @register(Tags.compatibility)
 def check_time_zone(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check that days can be counted in ``TIME_ZONE``."""
-    if _has_time_zone():
+    if has_time_zone():
         return []
     message = f"TIME_ZONE must be the name of a time zone, not {settings.TIME_ZONE!r}: days cannot be counted."
     return [Error(message, hint="Set TIME_ZONE, such as 'UTC' or 'Europe/Berlin'.", id="codex_tracking.E008")]
 
 
-def _has_time_zone() -> bool:
+def has_time_zone() -> bool:
+    """Return whether ``TIME_ZONE`` names a time zone."""
     try:
         timezone.get_default_timezone()
     except (KeyError, TypeError, ValueError):
@@ -257,71 +259,6 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.database)
-def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check the last days' counters for signs of a wrong deployment."""
-    # A plain ``check``, which runs before every command, must not query the database.
-    if database() not in (databases or ()) or not _has_time_zone():
-        return []
-    try:
-        views, ledger = _recent_traffic()
-    except DatabaseError:
-        # Not migrated yet, or not available: Django reports both itself.
-        return []
-    found: list[CheckMessage] = []
-    unread = ledger.get("unread_forwarded", 0)
-    if views >= ENOUGH_VIEWS and unread >= NEARLY_ALL * views:
-        found.append(
-            Caution(
-                f"{unread} of the last {views} views came through a proxy, but CODEX_TRACKING['trusted_proxies'] is 0: "
-                "nearly all visitors have the proxy's address, so too few are counted.",
-                hint="Set it to the number of proxies in front that append to X-Forwarded-For.",
-                id="codex_tracking.W007",
-            )
-        )
-    found += _addresses(views, ledger)
-    if ledger.get("no_lifespan") and not settings.DEBUG:
-        found.append(
-            Caution(
-                "The server sent no lifespan messages: the first request starts the tasks, and a stopping server may "
-                "skip the last push.",
-                hint="Wrap the application in asgi.py: TrackingLifespan(get_asgi_application()). Daphne sends none.",
-                id="codex_tracking.W008",
-            )
-        )
-    return found
-
-
-def _addresses(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    hint = (
-        "Set CODEX_TRACKING['trusted_proxies'], or name the header with the client's address in "
-        "CODEX_TRACKING['client_ip_header'], such as X-Real-IP, CF-Connecting-IP or Forwarded."
-    )
-    missing, one = ledger.get("no_address", 0), ledger.get("one_address", 0)
-    if views >= ENOUGH_VIEWS and missing >= MANY * views:
-        message = f"{missing} of the last {views} views have no readable client address, so they have no visitors."
-        found.append(Caution(message, hint=hint, id="codex_tracking.W040"))
-    if views >= ENOUGH_VIEWS and one >= NEARLY_ALL * views:
-        message = (
-            f"{one} of the last {views} views came from a single address with many user agents: it is probably a "
-            "proxy's, so too few visitors are counted."
-        )
-        found.append(Caution(message, hint=hint, id="codex_tracking.W041"))
-    return found
-
-
-def _unusable(url: str) -> list[CheckMessage]:
-    from codex_tracking.store.client import StoreUrlError, connect
-
-    try:
-        connect(url)
-    except StoreUrlError as error:
-        hint = "See examples/docs/settings.md for the forms of a URL."
-        return [Error(str(error), hint=hint, id="codex_tracking.E007")]
-    return []
-
-
 @register(Tags.compatibility)
 def check_lists(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check the age of the built-in lists of bots, sites and spam."""
@@ -331,11 +268,3 @@ def check_lists(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         return []
     message = f"The lists of bots, sites and spam are from {built}: newer bots are counted as people."
     return [Caution(message, hint="Upgrade codex-tracking; it has new lists monthly.", id="codex_tracking.W022")]
-
-
-def _recent_traffic() -> tuple[int, dict[str, int]]:
-    since = site_today() - timedelta(days=1)
-    alias = database()
-    views = DayTotals.objects.using(alias).filter(date__gte=since).aggregate(n=Sum("views"))["n"] or 0
-    rows = Breakdown.objects.using(alias).filter(date__gte=since, dimension="ledger")
-    return views, dict(rows.order_by().values_list("value").annotate(n=Sum("views")))

@@ -58,7 +58,7 @@ def start_late() -> None:
 
 
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
-    """Count an answer, and start the background tasks where no lifespan did; log failures instead of raising."""
+    """Count an answer, and start the background tasks unless a lifespan did; log failures instead of raising."""
     try:
         hit = answered(request, response, get_tracking_settings())
         if hit is not None and get_buffer().put(hit) and not get_runner().running:

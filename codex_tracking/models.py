@@ -134,7 +134,7 @@ class Generation(models.Model):
 
 
 class ImportedLog(models.Model):
-    """An access log that was imported, and the place in it where the next import begins to read."""
+    """An access log that was imported, and the place in it at which the next import begins to read."""
 
     digest = models.CharField(max_length=64, unique=True)
     """SHA-256 of the prints that it had at first."""

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 
+from codex_tracking.checks import Configs
 from codex_tracking.models import database
 from codex_tracking.settings import get_tracking_settings
 
 OLDEST_REDIS = (6, 2)
 """The oldest supported Redis; every Valkey is newer."""
-
-Configs = Sequence[AppConfig] | None
 
 
 @register(Tags.database, deploy=True)
@@ -42,7 +40,7 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
 
 
 def own_site() -> str:
-    """Return a digest of what tells this site from others: its database. Processes of one site have the same."""
+    """Return a digest of the site's database, by which its processes know each other."""
     entry = settings.DATABASES[database(write=True)]
     parts = [str(entry.get(name, "")) for name in ("ENGINE", "HOST", "PORT", "NAME")]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
-EMBEDDED = "memory://"
-"""The URL of the in-process store."""
-
-SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
-
-METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
-
-CHANNELS = ("search", "social", "ai", "email", "campaign", "referral")
-"""Channels that a row of ``sources`` can name; ``direct`` has no site."""
+from codex_tracking.setting_rules import EMBEDDED, RULES, RULES_OF_TYPES, Rule
 
 SETTING_NAMES = (
     *("CODEX_TRACKING", "CABINET_TRACKING", "CODEX_REDIS_ENABLED", "REDIS_URL", "PROJECT_NAME", "TIME_ZONE"),
@@ -134,7 +124,7 @@ class TrackingSettings:
 
     @cached_property
     def session_cookie(self) -> str:
-        """The name of the session cookie; empty where nobody can log in."""
+        """The name of the session cookie; empty without ``django.contrib.auth``."""
         return settings.SESSION_COOKIE_NAME if "django.contrib.auth" in settings.INSTALLED_APPS else ""
 
     @cached_property
@@ -201,127 +191,9 @@ def _tidy(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One condition that a setting's value meets."""
-
-    expected: str
-    """Completes "must be ...", such as ``seconds above 0``."""
-    accepts: Callable[[Any], bool]
-    remedy: str = ""
-    """Where the default is no remedy."""
-
-
-def _is_count(value: Any, least: int, most: int = 2**31 - 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _counts(least: int, most: int) -> tuple[Rule, ...]:
-    return (Rule(f"a whole number from {least} to {most}", lambda value: _is_count(value, least, most)),)
-
-
-def _seconds(most: int) -> tuple[Rule, ...]:
-    def accepts(value: Any) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
-
-    return (Rule(f"seconds above 0, {most} at most", accepts),)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, str) and part for part in value)
-
-
-def _has_numeric_port(url: str) -> bool:
-    try:
-        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
-            _ = urlsplit(f"//{host}").port
-    except ValueError:
-        return False
-    return True
-
-
-def _are_sites(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _are_texts([host])
-        and re.fullmatch(r"[a-z0-9_.-]+", host) is not None
-        and isinstance(site, list | tuple)
-        and len(site) == 2
-        and _are_texts(site)
-        and len(site[0]) <= 200
-        and site[1] in CHANNELS
-        for host, site in value.items()
-    )
-
-
-TEXT = Rule("a string", lambda value: isinstance(value, str))
-TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
-KINDS: dict[Any, Rule] = {
-    "bool": Rule("True or False", lambda value: isinstance(value, bool)),
-    "int": Rule("a whole number from 1", lambda value: _is_count(value, 1)),
-    "str": TEXT,
-    "tuple[str, ...]": TEXTS,
-    "tuple[tuple[str, str, str], ...]": Rule(
-        f"a dictionary of host: (name, channel) with a channel of {', '.join(CHANNELS)}",
-        _are_sites,
-        "Write it like {'intranet.example': ('Intranet', 'referral')}.",
-    ),
-}
-"""Type of a field -> the rule for keys that are not in ``RULES``."""
-
-RULES: dict[str, tuple[Rule, ...]] = {
-    "redis_url": (
-        TEXT,
-        Rule(f"a URL that starts with {', '.join(SCHEMES)}", lambda value: value.startswith(SCHEMES)),
-        Rule("a URL whose port is a number", _has_numeric_port),
-    ),
-    "key_prefix": (
-        TEXT,
-        # Redis Cluster takes the first braces of a key for its hash tag, and those are ours.
-        Rule(
-            "1 to 100 characters without braces or white space",
-            lambda value: re.fullmatch(r"[^{} \n\r\t\0]{1,100}", value) is not None,
-        ),
-    ),
-    "live_path": (
-        TEXT,
-        Rule(
-            "empty, or a path that starts with /",
-            lambda value: re.fullmatch(r"(/[\w.~/-]*)?", value, re.ASCII) is not None,
-        ),
-    ),
-    "metrics": (
-        TEXTS,
-        Rule(f"a list or tuple of {', '.join(sorted(METRIC_SYSTEMS))}", lambda value: set(value) <= METRIC_SYSTEMS),
-    ),
-    "api_tokens": (
-        TEXTS,
-        Rule(
-            "a list or tuple of secrets, each at least 20 ASCII characters",
-            lambda value: all(len(token) >= 20 and token.isascii() for token in value),
-            "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
-        ),
-    ),
-    "push_interval": _seconds(3_600),
-    "flush_interval": _seconds(3_600),
-    "shutdown_timeout": _seconds(600),
-    # Longer than two days, a visitor of one day could be told on the day after tomorrow.
-    "ttl_seconds": _counts(1, 172_800),
-    "max_paths_per_day": _counts(1, 10_000_000),
-    "trusted_proxies": _counts(0, 100),
-    "client_ip_header": (
-        TEXT,
-        Rule("empty, or the name of a header", lambda value: re.fullmatch(r"[A-Za-z0-9-]{0,60}", value) is not None),
-    ),
-    # Dates begin with the year 1.
-    "analytics_days": _counts(1, 36_500),
-    "retention_days": _counts(0, 36_500),
-}
-"""Key -> its rules, checked in this order."""
-
-
 def broken_rule(name: str, value: Any) -> Rule | None:
     """Return the first rule that a value of ``CODEX_TRACKING[name]`` breaks; None when the value is good."""
-    rules = RULES.get(name) or (KINDS[FIELDS[name].type],)
+    rules = RULES.get(name) or (RULES_OF_TYPES[FIELDS[name].type],)
     return next((rule for rule in rules if not rule.accepts(value)), None)
 
 

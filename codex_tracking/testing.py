@@ -15,7 +15,8 @@ from codex_tracking.hits.text import normalise
 from codex_tracking.isolation import isolate
 from codex_tracking.pipeline.runner import get_runner, reset_runner
 from codex_tracking.pipeline.sessions import members_of
-from codex_tracking.settings import EMBEDDED, force
+from codex_tracking.setting_rules import EMBEDDED
+from codex_tracking.settings import force
 
 BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

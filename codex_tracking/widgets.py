@@ -134,15 +134,7 @@ def analytics_context(
             icon="bi-file-earmark-bar-graph",
         ),
         tracking_views_chart=_views_chart(totals),
-        tracking_top_pages=ListWidgetData(
-            title=_("Top pages"),
-            subtitle=_("today"),
-            icon="bi-trophy",
-            items=[
-                ListItem(label=row["path"], value=str(row["views"]), sublabel=_("views"))
-                for row in top_pages[:TOP_PAGES]
-            ],
-        ),
+        tracking_top_pages=_top_pages(top_pages),
         tracking_recent_page_views=TableWidgetData(
             columns=[
                 TableColumn(key="path", label=_("Path"), bold=True),
@@ -152,6 +144,11 @@ def analytics_context(
         ),
         live=live,
     )
+
+
+def _top_pages(rows: list[dict[str, Any]]) -> ListWidgetData:
+    shown = [ListItem(label=row["path"], value=str(row["views"]), sublabel=_("views")) for row in rows[:TOP_PAGES]]
+    return ListWidgetData(title=_("Top pages"), subtitle=_("today"), icon="bi-trophy", items=shown)
 
 
 def _total_views(totals: list[dict[str, Any]]) -> MetricWidgetData:

@@ -1,4 +1,4 @@
-"""Whether all visitors of a process seem to have one address, as behind a proxy whose header nobody reads."""
+"""Detection of a single address behind all visitors, as of a proxy whose header no setting names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Addresses:
         self._agents: set[int] = set()
 
     def note(self, address: int, agent: str) -> None:
-        """Take the address and user agent of a visitor who is not logged in."""
+        """Add an anonymous visitor's address and user agent."""
         if len(self._addresses) > 1:
             return
         self._addresses.add(address)

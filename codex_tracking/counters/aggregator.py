@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from codex_tracking.counters.addresses import ONE_ADDRESS, Addresses
+from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.batch import (
     MOST_BYTES,
     MOST_FIELDS,
@@ -26,21 +26,15 @@ from codex_tracking.counters.day_counts import (
     DayCounts,
 )
 from codex_tracking.counters.days import Clock
-from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place, profile_of
-from codex_tracking.counters.fields import (
-    Counter,
-    counter,
-    first,
-    other,
-    pair,
-    views_of,
-)
+from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place
+from codex_tracking.counters.fields import Counter, counter, first, other, pair, views_of
 from codex_tracking.counters.ledger import DayNote, ledger
-from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
+from codex_tracking.counters.profiles import Profiles
+from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
-from codex_tracking.hits.visitors import MOST_CLIENTS, forget_clients
+from codex_tracking.hits.visitors import forget_clients
 from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
@@ -67,25 +61,23 @@ class Aggregator:
         self.visitors = self.weight = 0
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
-        self._addresses = Addresses()
-        self._profiles: dict[Client, Profile] = {}
-        """Of the hits since the last push, since addresses are kept no longer than that."""
+        self._profiles = Profiles(settings)
 
     def use(self, settings: TrackingSettings) -> None:
         """Go on with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
-            self._profiles.clear()
+            self._profiles.use(settings)
 
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
-        # One unpacking instead of many attributes, and few calls: most of our time is spent here.
         if hit[11] is not None:
             found = self._completed(Hit._make(hit))
             if found is None:
                 return "excluded"
             hit = found
-        at, kind, name, _, path, secrets, route, view, query, referrer, client, _ = hit
+        # A raw hit has no names for its fields; see ``RawHit``. Most of the time that a view costs is spent here.
+        at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
         day = self.days.get(date)
         if day is None:
@@ -95,13 +87,18 @@ class Aggregator:
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
-        crawler, traits, visitor, notes, _ = self._profiles.get(client) or self._profile(client)
-        if crawler is not None:
-            self._count(day, (EXCLUDED_BOT, counter("bot", clean(crawler, 80))))
-            return kind
-        if name:
+        profile = self._profiles[hit[10]]
+        if profile.bot is not None:
+            self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
+        elif name:
             self._count(day, (counter("excluded", name),))
-            return kind
+        else:
+            self._add_view(day, hour, hit, profile)
+        return kind
+
+    def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile) -> None:
+        at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
+        _, traits, visitor, notes, _ = profile
         second = int(at)
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
@@ -112,7 +109,7 @@ class Aggregator:
         self._count(day, counted)
         if notes:
             self._count(day, notes)
-        if self._addresses.single:
+        if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
         for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
@@ -122,39 +119,27 @@ class Aggregator:
                 if len(sets) >= MOST_SETS:
                     self._add_sets(day)
                 sets[together] = 1
-        if visitor:
-            touch = self._touch_of(day, visitor, second)
-            if touch is not None:
-                touch.views += 1
-                if not touch.fields:
-                    touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
-                    self._weigh(day, weight_of(path), touch)
-                if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
-                    self._add_page(day, touch, path)
-        return kind
+        touch = self._touch_of(day, visitor, second) if visitor else None
+        if touch is not None:
+            touch.views += 1
+            if not touch.fields:
+                touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
+                self._weigh(day, weight_of(path), touch)
+            if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
+                self._add_page(day, touch, path)
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
         if hit.kind == "event":
             self._event(day, hit)
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
-        elif self._profile(hit.client).bot is not None:
+        elif self._profiles[hit.client].bot is not None:
             self._count(day, (EXCLUDED_STATUS,))
         else:
             self._count(day, (EXCLUDED_STATUS, *fields_of_error(hit, self.settings.own_hosts)))
 
-    def _profile(self, client: Client) -> Profile:
-        profile = self._profiles.get(client)
-        if profile is None:
-            if len(self._profiles) >= MOST_CLIENTS:
-                self._profiles.clear()
-            profile = self._profiles[client] = profile_of(client, self.settings)
-            if profile.bot is None and not client.user and not client.anonymous:
-                self._addresses.note(profile.address, client.agent)
-        return profile
-
     def _completed(self, hit: Hit) -> Hit | None:
-        """Return a hit with what was found out about it since; see ``late.completed``."""
+        """Return a hit with its route and user, if they are known by now; see ``late.completed``."""
         key = member_key(hit.later) if hit.later and hit.kind != "error" else ""
         if key and key not in self.members:
             self.note(self.clock.read(hit.at)[0], "unknown_member")
@@ -165,7 +150,7 @@ class Aggregator:
         self._count(day, (counter("event", name),))
         if hit.value:
             self._count(day, (pair("event_value", name, hit.value),))
-        visitor = self._profile(hit.client).identity
+        visitor = self._profiles[hit.client].identity
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:

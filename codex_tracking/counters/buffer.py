@@ -65,7 +65,7 @@ class Buffer:
         return True
 
     def fold(self, most: int, until: float = inf) -> int:
-        """Count the oldest hits, and return how many.
+        """Count the oldest hits, and return their number.
 
         Args:
             most: hits at the most.
@@ -89,7 +89,7 @@ class Buffer:
         return counted
 
     def later(self) -> list[Later]:
-        """Return what is still to be found out about the hits that wait."""
+        """Return the open questions about the hits that wait, for the background to answer."""
         return [hit[11] for hit in list(self._hits) if hit[11] is not None]
 
     def learn(self, members: Mapping[Key, Member]) -> None:

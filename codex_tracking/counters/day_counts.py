@@ -39,7 +39,7 @@ class DayCounts:
         return bool(self.counts or self.sets or self.touches or self.ids)
 
     def take_counts(self, most: int) -> Counts:
-        """Take so many counters, or fewer where their text would not fit into a batch."""
+        """Take at most ``most`` counters, and no more than fit into a batch."""
         waiting = self.counts
         # Four bytes a character at most, so this saves encoding each name.
         if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
@@ -57,7 +57,7 @@ class DayCounts:
         return taken
 
     def take_visitors(self, most: int, salt: bytes) -> tuple[tuple[str, ...], str]:
-        """Take so many visitors, or fewer where their text would not fit into a batch.
+        """Take the visits of at most ``most`` visitors, and no more than fit into a batch.
 
         Returns:
             The hashed visitors, and their visits as JSON.
@@ -82,7 +82,7 @@ class DayCounts:
         return tuple(ids), visits
 
     def _some_touches(self, most: int) -> Iterator[tuple[str, Touch]]:
-        """Yield touches of so many visitors, or fewer where their text would not fit into a batch; one at least."""
+        """Yield the touches of at most ``most`` visitors, no more than fit into a batch, but at least one."""
         size = 0
         for visitor in islice(self.touches, most):
             for touch in self.touches[visitor]:

@@ -110,7 +110,7 @@ def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]
 
 
 def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
-    """Yield the counter fields of an answer with an error: its status and path, and who linked there."""
+    """Yield the counter fields of an answer with an error: its status and path, and the page that linked there."""
     path = normalise(hit.path, hit.secrets)
     # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
     error = f"{hit.name} {path if hit.route else hide_tokens(path)}"

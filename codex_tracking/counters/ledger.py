@@ -10,7 +10,9 @@ from typing import Literal
 
 from codex_tracking.hits.hit import Kind
 
-Name = Literal["drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"]
+LedgerName = Literal[
+    "drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"
+]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
 Loss = Literal["damaged", "day", "joined", "page", "shutdown", "sketch", "visitor"]
 """What a bound or a fault took: damaged counters, views too far from today, retained batches, pages of visits, views at
@@ -43,7 +45,7 @@ class Ledger:
     """When Redis stopped answering; 0 while it answers."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, name: Name | Kind, n: int = 1) -> None:
+    def add(self, name: LedgerName | Kind, n: int = 1) -> None:
         """Add to one counter."""
         with self._lock:
             self.counts[name] += n

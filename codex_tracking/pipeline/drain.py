@@ -79,7 +79,7 @@ async def drain_at_exit(pusher: Pusher, database: DatabaseThread) -> None:
 
 
 def log_lost(pusher: Pusher, seconds: float) -> None:
-    """Log how many views a process that stops has not brought to the database, and which of them a Redis has."""
+    """Log the number of views that a stopping process leaves unwritten, and of those among them that Redis has."""
     lost, sent = pusher.unsent_views, pusher.retained_views
     if get_tracking_settings().embedded:
         lost, sent = lost + sent, 0

@@ -36,7 +36,7 @@ Run = Callable[..., Awaitable[Any]]
 
 
 class Sessions:
-    """Finds out who sent the hits that wait in a buffer.
+    """Reads the users of the hits that wait in a buffer.
 
     Args:
         buffer: where hits wait, and where the found members are kept for a short time.

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from codex_tracking.settings import EMBEDDED
+from codex_tracking.setting_rules import EMBEDDED
 from codex_tracking.store.sketch import REGISTERS
 
 CONNECT_SECONDS = 0.5

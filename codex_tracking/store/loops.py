@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import async_to_sync
 
 from codex_tracking.isolation import isolated
-from codex_tracking.settings import EMBEDDED, TrackingSettings, get_tracking_settings
+from codex_tracking.setting_rules import EMBEDDED
+from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.store.client import connect
 from codex_tracking.store.protocol import Store
 

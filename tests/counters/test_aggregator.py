@@ -28,7 +28,8 @@ from codex_tracking.counters.days import Clock, accepted_days
 from codex_tracking.counters.fields import Counts, counter, first, total
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit, Secrets
-from codex_tracking.settings import EMBEDDED, TrackingSettings
+from codex_tracking.setting_rules import EMBEDDED
+from codex_tracking.settings import TrackingSettings
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, request_for, view
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()

@@ -21,7 +21,7 @@ from django.template import engines
 from django.test import AsyncClient, AsyncRequestFactory
 from pytest_django import Settings
 
-from codex_tracking import checks, redis_checks
+from codex_tracking import checks, redis_checks, traffic_checks
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.metrics import COUNTERS, GAUGES, PREFIX
 from codex_tracking.web.api.endpoints import ENDPOINTS
@@ -188,7 +188,7 @@ async def test_the_image_of_the_public_counter_is_served(async_client: AsyncClie
 
 def test_each_check_is_listed_once() -> None:
     listed = re.findall(r"^\| `(codex_tracking\.[EW]\d+)`", (DOCS / "operations.md").read_text(), re.MULTILINE)
-    texts = (inspect.getsource(module) for module in (checks, redis_checks))
+    texts = (inspect.getsource(module) for module in (checks, redis_checks, traffic_checks))
     assert listed == sorted({name for text in texts for name in re.findall(r'"(codex_tracking\.[EW]\d+)"', text)})
 
 

@@ -50,7 +50,7 @@ def findings() -> list[CheckMessage]:
     return [
         message
         for check in registry.get_checks(include_deployment_checks=True)
-        if check.__module__ in ("codex_tracking.checks", "codex_tracking.redis_checks")
+        if check.__module__.startswith("codex_tracking.")
         for message in check(app_configs=None, databases=[database()])
         if not message.is_silenced()
     ]
