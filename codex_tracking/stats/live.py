@@ -80,8 +80,6 @@ class Live:
         self.sockets: Counter[str] = Counter()
         """User -> open websockets."""
         self.viewers = 0
-        self.looks = 0
-        """Number of reads so far."""
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
@@ -100,7 +98,6 @@ class Live:
             # A timer may fire slightly early; its read must not be skipped for that.
             if last is not None and time.monotonic() - self._looked_at < 0.9 * EVERY_SECONDS:
                 return last
-            self.looks += 1
             found = await look()
             self._looked_at = time.monotonic()
             self._last = found

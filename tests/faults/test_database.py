@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conftest import Sites
-from tests.kit.faults import LONG, OFTEN, PUSH_ONLY, assert_all_counted, figure, held
+from tests.kit.faults import LONG, OFTEN, PUSH_ONLY, assert_all_counted, figure, hanging_database, held
 from tests.kit.flushers import Flushers
 from tests.kit.load import Load, new_pages, pages
 from tests.servers import PostgresServer, RedisServer, Site, wait_until
@@ -113,11 +113,8 @@ def test_hanging_database_keeps_no_view_from_redis(
     app_server: Sites, redis_server: RedisServer, postgres: PostgresServer
 ) -> None:
     site = app_server(workers=2, database="postgres", redis=redis_server, tracking=OFTEN)
-    with Load(site.port, pages(200)) as load, postgres.connect(site.database["NAME"]) as session:
-        load.wait(100)
-        wait_until(site.views, 10, "a flush has written")
-        with session.transaction():
-            session.execute("SELECT date FROM codex_tracking_daytotals FOR UPDATE")
+    with Load(site.port, pages(200)) as load:
+        with hanging_database(site, postgres, load):
             load.wait(500)
             answered, written = load.outcome.total, sum(site.views().values())
             wait_until(lambda: held(redis_server) + written >= answered, 2, "the pushes go on")

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from tests.conftest import Sites
-from tests.kit.faults import OFTEN, difference, figure, flush, held
+from tests.kit.faults import OFTEN, difference, figure, flush, hanging_database, held
 from tests.kit.load import Load, Outcome, pages
-from tests.servers import PostgresServer, RedisServer, Site, wait_until
+from tests.servers import PostgresServer, RedisServer, Site
 
 pytestmark = pytest.mark.fault
 
@@ -52,14 +52,10 @@ def test_sigterm_while_the_database_hangs_leaves_everything_in_redis(
     app_server: Sites, redis_server: RedisServer, postgres: PostgresServer
 ) -> None:
     site = app_server(workers=2, database="postgres", redis=redis_server, tracking=OFTEN)
-    with Load(site.port, pages(200)) as load, postgres.connect(site.database["NAME"]) as session:
-        load.wait(100)
-        wait_until(site.views, 10, "a flush has written")
-        with session.transaction():
-            session.execute("SELECT date FROM codex_tracking_daytotals FOR UPDATE")
-            load.wait(300)
-            terminate(site)
-            outcome = load.stop()
+    with Load(site.port, pages(200)) as load, hanging_database(site, postgres, load):
+        load.wait(300)
+        terminate(site)
+        outcome = load.stop()
     flush(site)
     assert_all_in_database(site, outcome)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.kit.load import Outcome
-from tests.servers import RedisServer, Site, wait_until
+from tests.kit.load import Load, Outcome
+from tests.servers import PostgresServer, RedisServer, Site, wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,16 @@ def assert_all_counted(site: Site, outcome: Outcome) -> None:
 def flush(site: Site) -> None:
     """Run the flush command until it succeeds: on a busy machine Redis may answer later than within its second."""
     wait_until(lambda: site.manage("flush_page_views", check=False).returncode == 0, 30, "a flush succeeds")
+
+
+@contextmanager
+def hanging_database(site: Site, postgres: PostgresServer, load: Load) -> Iterator[None]:
+    """Make the transactions of all flushes wait until the end of ``with``; the site has written before."""
+    load.wait(100)
+    wait_until(site.views, 10, "a flush has written")
+    with postgres.connect(site.database["NAME"]) as session, session.transaction():
+        session.execute("SELECT date FROM codex_tracking_daytotals FOR UPDATE")
+        yield
 
 
 def difference(site: Site, outcome: Outcome) -> dict[str, int]:

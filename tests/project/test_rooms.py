@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import codex_tracking
-from tests.servers.app import ROOT
+from tests.kit.programs import loaded_by, run_program
 
 PACKAGE = Path(codex_tracking.__file__).parent
 
@@ -155,21 +153,6 @@ def test_counters_know_neither_loops_nor_databases(module: str) -> None:
     assert not [name for name in imported(module) if name.startswith("django.db")]
 
 
-def loaded_by(statements: str) -> set[str]:
-    """Return the modules that a fresh process has after these statements, with Django set up."""
-    program = f"import django, sys; django.setup(); {statements}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={"DJANGO_SETTINGS_MODULE": "tests.site.settings", "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
-
-
 def test_the_middleware_does_not_load_redis() -> None:
     found = loaded_by("import codex_tracking.middleware")
     assert {"codex_tracking.middleware", "codex_tracking.hits.capture", "codex_tracking.counters.buffer"} <= found
@@ -184,6 +167,4 @@ def test_setting_django_up_does_not_load_redis() -> None:
 
 
 def test_the_lifespan_can_be_imported_before_django_is_set_up() -> None:
-    program = "import codex_tracking.lifespan, sys; print('redis' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.stdout.strip(), done.stderr) == ("False", "")
+    assert run_program("import codex_tracking.lifespan, sys; print('redis' in sys.modules)") == "False\n"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-from tests.servers.app import ROOT
+from tests.kit.programs import run_program
 
 PROGRAM = """
 import os, sys
@@ -24,12 +21,4 @@ call_command("check")
 
 
 def test_every_module_is_imported_without_names_that_unix_alone_has() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=ROOT,
-        env={"DJANGO_SETTINGS_MODULE": "tests.site.settings", "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(PROGRAM, seconds=120)
