@@ -1,0 +1,119 @@
+"""Visits: the hits of one day, put together by the definition that the counters have.
+
+A visit begins with a view and goes on with views and events while gaps are 30 minutes at most; it has the client and
+the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
+them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from codex_tracking.counters.batch import VISIT_GAP
+from codex_tracking.counters.hit_log import EVENT, MEMBER, ClientTraits, OriginTraits, Row
+
+Act: TypeAlias = tuple[str, str, str, str]
+"""Path, route, event and value of a hit; the event of a view is empty."""
+
+JUST_BEFORE = 1
+"""Seconds. A view records an event while it runs, so the event that belongs to a visit's first view comes before it;
+one push counts both, and then the counters begin the visit with the event."""
+UNNAMED = "(invalid)"
+"""Stands for an event's name that nothing is left of."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """A visit, or a hit that belongs to none."""
+
+    visitor: int | None
+    """The visitor's number within the day; None when it is no visit."""
+    client: ClientTraits
+    origin: OriginTraits
+    member: bool
+    start: int
+    """Seconds since the epoch."""
+    last: int
+    entry: str
+    hits: list[tuple[int, Act]]
+    """Seconds since the epoch, in the order in which they were counted."""
+
+    def in_time(self) -> list[tuple[int, Act]]:
+        """Return the hits in the order of their seconds."""
+        return sorted(self.hits, key=_second)
+
+
+def _second(hit: tuple[int, Act]) -> int:
+    return hit[0]
+
+
+class DayVisits:
+    """The visits of one day, while hits are added.
+
+    Args:
+        first_visitor: the number of the first visitor, above those of the day's other files.
+    """
+
+    def __init__(self, first_visitor: int = 0) -> None:
+        self._first = first_visitor
+        self._visits: list[Visit] = []
+        self._current: dict[bytes, Visit] = {}
+        self._early: dict[bytes, Visit] = {}
+        """A visitor's last event outside a visit."""
+        self._numbers: dict[bytes, int] = {}
+        self._acts: dict[Act, Act] = {}
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter(self._visits)
+
+    @property
+    def visitors(self) -> int:
+        """The number of distinct visitors."""
+        return len(self._numbers)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add hits that were counted after all hits so far."""
+        current, known = self._current.get, self._acts.setdefault
+        for second, kind, visitor, client, origin, path, route, event, value in rows:
+            act = (path, route, event, value)
+            # One object for each distinct text, whichever blob it came in.
+            act = known(act, act)
+            visit = current(visitor)
+            if visit is not None and second - visit.last <= VISIT_GAP:
+                if second > visit.last:
+                    visit.last = second
+                visit.hits.append((second, act))
+            elif kind & EVENT or not visitor:
+                self._add_alone(second, kind, visitor, client, origin, act)
+            else:
+                self._begin(second, kind, visitor, client, origin, act)
+
+    def _add_alone(
+        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
+    ) -> None:
+        """Add a hit that belongs to no visit: of a visitor without identity, or an event outside of visits."""
+        if kind & EVENT and not act[2]:
+            act = (act[0], act[1], UNNAMED, act[3])
+        entry = "" if kind & EVENT else act[0]
+        alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [(second, act)])
+        self._visits.append(alone)
+        if visitor:
+            self._early[visitor] = alone
+
+    def _begin(
+        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
+    ) -> None:
+        number = self._first + self._numbers.setdefault(visitor, len(self._numbers))
+        visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [(second, act)])
+        early = self._early.pop(visitor, None) if self._early else None
+        if early is not None and 0 <= second - early.start <= JUST_BEFORE:
+            # In its place, and with its time.
+            early.visitor, early.client, early.origin, early.member = number, client, origin, visit.member
+            early.last, early.entry = second, act[0]
+            early.hits += visit.hits
+            visit = early
+        else:
+            self._visits.append(visit)
+        self._current[visitor] = visit
