@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codex_tracking.stats import breakdown, days, minutes, overview, pages, series, summary
+from codex_tracking.stats import breakdown, days, funnels, journeys, minutes, overview, pages, series, summary
 from codex_tracking.widgets import TrackingAnalyticsContext
 
 
@@ -30,6 +30,8 @@ class TrackingSelector:
     page_views = staticmethod(pages.page_views)
     last_minutes = staticmethod(minutes.last_minutes)
     visitors_now = staticmethod(minutes.visitors_now)
+    funnel = staticmethod(funnels.funnel)
+    journey = staticmethod(journeys.journey)
 
 
 __all__ = ["TrackingAnalyticsContext", "TrackingSelector"]

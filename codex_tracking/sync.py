@@ -9,11 +9,13 @@ from typing import Any
 from codex_tracking import flush
 from codex_tracking.pipeline import status
 from codex_tracking.selector import TrackingSelector as Reads
+from codex_tracking.stats.funnels import Funnel
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
 from codex_tracking.store.loops import blocking
+from codex_tracking.visits.answers import Answer, Journey
 from codex_tracking.widgets import TrackingAnalyticsContext
 
 flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
@@ -48,6 +50,8 @@ class TrackingSelector:
     popular_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.popular_pages))
     last_minutes: Callable[..., list[tuple[datetime, int]]] = staticmethod(blocking(Reads.last_minutes))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
+    funnel: Callable[..., Answer[Funnel]] = staticmethod(blocking(Reads.funnel))
+    journey: Callable[..., Answer[Journey]] = staticmethod(blocking(Reads.journey))
 
 
 __all__ = ["TrackingSelector", "flush_page_views", "flush_pending", "tracking_status"]

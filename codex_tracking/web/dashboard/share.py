@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from codex_tracking.models import ShareLink
-from codex_tracking.web.access import headers, links
+from codex_tracking.web.access import headers, links, saved
 from codex_tracking.web.access.viewer import COOKIE, Viewer, viewer_of
 from codex_tracking.web.dashboard import layout, refusals
 from codex_tracking.web.dashboard.guard import dashboard_page, refused
@@ -90,7 +90,7 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
         "error": error,
         "days": links.DAYS,
         "longest_days": links.LONGEST_DAYS,
-        "longest_name": links.LONGEST_NAME,
+        "longest_name": saved.LONGEST_NAME,
     }
     return layout.render_page(request, viewer, "codex_tracking/share_links.html", context, status)
 
