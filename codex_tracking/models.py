@@ -134,6 +134,44 @@ class Generation(models.Model):
         return f"{self.date} {self.token}"
 
 
+class LogPart(models.Model):
+    """What the hits of one seal, or of one settlement, told: a part of the visit log that is not packed yet."""
+
+    date = models.DateField(db_index=True)
+    seal = models.CharField(max_length=64)
+    """What it was written for, so that none is written twice: a seal, or a stream and its last batch."""
+    data = models.BinaryField()
+    """Blobs of ``counters.hit_log``, one after the other; at most some megabytes."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["date", "seal"], name="codex_tracking_logpart_uniq")]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.seal}"
+
+
+class VisitFile(models.Model):
+    """One file of a day's packed visits."""
+
+    date = models.DateField()
+    part = models.SmallIntegerField()
+    """Number of the file within its day."""
+    rows = models.PositiveIntegerField()
+    """Visits in it, and single views without a visit."""
+    views = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    """SHA-256 of the file."""
+    name = models.CharField(max_length=200, default="")
+    """Of the file in ``visit_storage``; empty when ``data`` is the file."""
+    data = models.BinaryField(null=True, default=None)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["date", "part"], name="codex_tracking_visitfile_uniq")]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.part}"
+
+
 class ImportedLog(models.Model):
     """An access log that was imported, and the place in it at which the next import begins to read."""
 

@@ -72,6 +72,12 @@ class TrackingSettings:
     """Count views with ``DNT: 1`` without visitor identity."""
     retention_days: int = 0
     """Days of detail that ``prune_tracking`` keeps; 0 keeps all."""
+    visit_log_days: int = 0
+    """Days of the visit log, which filters, funnels and journeys read; 0 writes none. Needs the extra ``visits``."""
+    visit_storage: str = ""
+    """Alias in ``STORAGES`` of the storage for the visit log's files; when empty, they are rows of the database."""
+    visit_engine: str = ""
+    """URL of a ClickHouse that answers instead of DuckDB: ``clickhouse://host:port/database``."""
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""
     bot_allow: tuple[str, ...] = ()

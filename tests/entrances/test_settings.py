@@ -35,6 +35,9 @@ NEW_KEYS: dict[str, Any] = {
     "respect_gpc": True,
     "respect_dnt": False,
     "retention_days": 0,
+    "visit_log_days": 0,
+    "visit_storage": "",
+    "visit_engine": "",
 }
 
 
@@ -65,7 +68,9 @@ def test_every_key_can_be_changed(settings: Settings, key: str) -> None:
     default = (ANCESTORS_KEYS | NEW_KEYS)[key]
     changed: Any = {bool: not default, int: 7, float: 7.5, tuple: ["/x/"]}.get(type(default))
     if isinstance(default, str):
-        changed = {"redis_url": "redis://elsewhere:1/2"}.get(key, "/else/")
+        changed = {"redis_url": "redis://elsewhere:1/2", "visit_engine": "clickhouse://elsewhere:8123/visits"}.get(
+            key, "/else/"
+        )
     settings.CODEX_TRACKING = {key: changed}
     found = getattr(get_tracking_settings(), key)
     assert found == (tuple(changed) if isinstance(changed, list) else changed)
@@ -213,6 +218,7 @@ def test_a_projects_name_that_makes_no_key_is_made_to_fit(settings: Settings) ->
         ("trusted_proxies", 101),
         ("analytics_days", 36_501),
         ("retention_days", 1_000_000),
+        ("visit_log_days", 36_501),
     ],
 )
 def test_values_have_upper_bounds(settings: Settings, key: str, value: int) -> None:
