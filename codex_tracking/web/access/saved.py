@@ -81,6 +81,13 @@ def saved(model: type[SavedT]) -> list[SavedT]:
     return list(model._default_manager.using(database()).order_by("name"))
 
 
+def find(model: type[SavedT], primary_key: str) -> SavedT | None:
+    """Return the segment or funnel with a primary key, as a form sends it; None for none."""
+    if not (primary_key.isascii() and primary_key.isdigit() and len(primary_key) < 19):
+        return None
+    return model._default_manager.using(database()).filter(pk=int(primary_key)).first()
+
+
 def delete(model: type[Saved], primary_key: int) -> bool:
     """Delete a segment or a funnel, and say whether there was one; links to a segment are revoked with it."""
     with transaction.atomic(using=database(write=True)):

@@ -51,6 +51,8 @@ class Place:
     """Path of the websocket; empty for none."""
     shared_until: datetime | None = None
     """End of the share link that opened the page; None for users."""
+    segment: str = ""
+    """The segment that this link is restricted to; empty for none."""
 
 
 def place_of(viewer: Viewer) -> Place:
@@ -58,9 +60,8 @@ def place_of(viewer: Viewer) -> Place:
     guest = viewer.user is None
     # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
-    return Place(
-        reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket, viewer.expires_at
-    )
+    root, poll = reverse("codex_tracking:analytics"), reverse("codex_tracking:api-live")
+    return Place(root, guest, poll, socket, viewer.expires_at, viewer.segment)
 
 
 async def respond(

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from codex_tracking.models import ShareLink
+from codex_tracking.models import Segment, ShareLink
 from codex_tracking.web.access import headers, links, saved
 from codex_tracking.web.access.viewer import COOKIE, Viewer, viewer_of
 from codex_tracking.web.dashboard import layout, refusals
@@ -72,10 +72,25 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     try:
         if not (days.isascii() and days.isdigit() and len(days) < 5):
             raise ValueError(f"days must be 1 to {links.LONGEST_DAYS}, not {days[:20]!r}")
-        links.create(request.POST.get("name", ""), int(days), str(viewer.user))
+        links.create(request.POST.get("name", ""), int(days), str(viewer.user), _segment(request))
     except ValueError as error:
         return _page(request, viewer, error=str(error), status=400)
     return redirect("codex_tracking:share-links")
+
+
+def _segment(request: HttpRequest) -> Segment | None:
+    """Return the segment that a form asks for; None for all visits.
+
+    Raises:
+        ValueError: it does not exist, or was deleted meanwhile.
+    """
+    primary_key = request.POST.get("segment", "")
+    if not primary_key:
+        return None
+    segment = saved.find(Segment, primary_key)
+    if segment is None:
+        raise ValueError(f"segment must be one of the saved segments, not {primary_key[:20]!r}")
+    return segment
 
 
 def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 200) -> HttpResponse:
@@ -86,6 +101,7 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
             {"link": link, "state": state, "url": address_of(request, link) if state == "open" else ""}
             for link, state in found
         ],
+        "segments": saved.saved(Segment),
         "viewer": viewer,
         "error": error,
         "days": links.DAYS,

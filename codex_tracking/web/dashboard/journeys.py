@@ -1,0 +1,167 @@
+"""The page of journeys: the most frequent next steps after a start, or previous steps before an end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+from codex_tracking.stats.reading import in_database
+from codex_tracking.visits import questions
+from codex_tracking.visits.answers import Journey
+from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.questions import LogOffError
+from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.addresses import Link
+from codex_tracking.web.dashboard.guard import for_viewers
+from codex_tracking.web.dashboard.layout import respond, wrong
+from codex_tracking.web.dashboard.visit_log import (
+    Pairs,
+    address_of,
+    filters_in,
+    log_is_on,
+    menu_with,
+    notes_on,
+    pairs_of,
+    visits_query,
+)
+from codex_tracking.web.query import Query, QueryError
+
+By = Literal["page", "route"]
+BY: dict[By, Promise] = {"page": gettext_lazy("Pages"), "route": gettext_lazy("Routes")}
+"""What steps are -> its name."""
+DIRECTIONS: dict[str, Promise] = {"false": gettext_lazy("From a start"), "true": gettext_lazy("Towards an end")}
+"""Value of the parameter ``towards`` -> its name."""
+DEEPEST = 10
+"""Steps of one journey."""
+ROWS = 10
+"""Next steps that are shown."""
+LONGEST_STEP = 700
+"""Characters; a stored path or route has fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The journey that an address asks for."""
+
+    steps: tuple[str, ...]
+    by: By
+    towards: bool
+
+    def pairs(self, *steps: str) -> list[tuple[str, str]]:
+        """Return the address's parameters for a journey of other steps in the same direction."""
+        chosen = [("by", self.by)] * (self.by != "page") + [("towards", "true")] * self.towards
+        return [*chosen, *(("step", step) for step in steps)]
+
+
+@dataclass(frozen=True, slots=True)
+class NextRow:
+    """One next step, formatted."""
+
+    label: str
+    visits: str
+    share: str
+    """Of the visits that made the steps before."""
+    bar: int
+    """Percent of the largest row."""
+    url: str
+    """Goes on from here; empty for what is no step, and at the end of the last one."""
+
+
+@for_viewers
+async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Answer the page; 400 for a parameter that is wrong, or without a visit log."""
+    try:
+        query, filters = await visits_query(request, viewer), filters_in(request, viewer)
+        asked = asked_in(request)
+    except QueryError as error:
+        return await wrong(request, viewer, error)
+    kept: Pairs = [("f", str(each)) for each in filters if each not in viewer.filters]
+
+    def address(*steps: str) -> str:
+        return address_of(query, [*kept, *asked.pairs(*steps)])
+
+    context: dict[str, Any] = {
+        "query": query,
+        "menu": menu_with(query, [*kept, *asked.pairs(*asked.steps)]),
+        "asked": asked,
+        "by": BY.items(),
+        "directions": DIRECTIONS.items(),
+        "hidden": pairs_of(address_of(query, kept)),
+        "trail": trail_of(asked, address),
+        "begin": address(),
+    }
+    answered, status = await _answered(query, asked, filters, address)
+    return await respond(request, viewer, "codex_tracking/journeys.html", context | answered, status)
+
+
+async def _answered(query: Query, asked: Asked, filters: Sequence[Filter], address: Any) -> tuple[dict[str, Any], int]:
+    """Return the template's context for the answer, and the status."""
+    if not log_is_on() and not asked.steps and not filters:
+        return {"off": True}, 200
+    try:
+        answer = await in_database(
+            questions.journey, query.period.days, asked.steps, filters, asked.by, asked.towards, ROWS
+        )
+    except LogOffError:
+        return {"off": True}, 400
+    found = answer.value
+    return {"found": found, "visits": numbers.whole(found.visits), "notes": notes_on(answer)} | {
+        "rows": rows_of(asked, found, address),
+        "others": _row("", found.others, found) if found.others else None,
+        "ended": _row("", found.ended, found) if found.ended else None,
+    }, 200
+
+
+def asked_in(request: HttpRequest) -> Asked:
+    """Return the journey of an address.
+
+    Raises:
+        QueryError: a parameter is wrong.
+    """
+    steps = tuple(step.strip() for step in request.GET.getlist("step") if step.strip())
+    by, towards = request.GET.get("by") or "page", request.GET.get("towards") or "false"
+    if by not in BY:
+        raise QueryError("by", f"one of {', '.join(BY)}", by)
+    if towards not in DIRECTIONS:
+        raise QueryError("towards", f"one of {', '.join(DIRECTIONS)}", towards)
+    if len(steps) > DEEPEST:
+        raise QueryError("step", f"given {DEEPEST} times at most", " ".join(steps))
+    for step in steps:
+        if len(step) > LONGEST_STEP or "\0" in step:
+            raise QueryError("step", f"a page or route of {LONGEST_STEP} characters at most", step)
+    return Asked(steps, cast(By, by), towards == "true")
+
+
+def trail_of(asked: Asked, address: Any) -> tuple[Link, ...]:
+    """Return the chosen steps in the order of a visit, each with the address of the journey up to it."""
+    links = [
+        Link(step, address(*asked.steps[:number]), number == len(asked.steps), f"step-{number}")
+        for number, step in enumerate(asked.steps, 1)
+    ]
+    return tuple(reversed(links)) if asked.towards else tuple(links)
+
+
+def rows_of(asked: Asked, found: Journey, address: Any) -> tuple[NextRow, ...]:
+    """Return the next steps, formatted."""
+    deeper = len(asked.steps) < DEEPEST
+    return tuple(
+        _row(step.value, step.visits, found, address(*asked.steps, step.value) if deeper else "")
+        for step in found.steps
+    )
+
+
+def _row(value: str, visits: int, found: Journey, url: str = "") -> NextRow:
+    largest = max((step.visits for step in found.steps), default=0) or 1
+    return NextRow(
+        label=labels.name_of("path", value),
+        visits=numbers.whole(visits),
+        share=numbers.percent(visits / found.visits, 1) if found.visits else "",
+        bar=max(1, visits * 100 // largest) if visits and value else 0,
+        url=url,
+    )

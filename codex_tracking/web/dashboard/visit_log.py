@@ -1,0 +1,168 @@
+"""Query, menu and notes of the pages about the visit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from codex_tracking.models import Saved
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits.answers import Answer
+from codex_tracking.visits.filters import Filter, parse_all
+from codex_tracking.web.access import saved
+from codex_tracking.web.access.saved import SavedT
+from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.dashboard import numbers
+from codex_tracking.web.dashboard.addresses import query_string
+from codex_tracking.web.dashboard.loader import query_of
+from codex_tracking.web.dashboard.menu import Menu, menu_of
+from codex_tracking.web.dashboard.plot import full_day
+from codex_tracking.web.query import Query, QueryError
+
+Pairs = Sequence[tuple[str, str]]
+"""Parameters of an address, some of them repeated."""
+
+NAMED_DAYS = 10
+"""Days that a note names; of more it tells the number."""
+
+
+def log_is_on() -> bool:
+    """Say whether the settings ask for a visit log."""
+    return get_tracking_settings().visit_log_days > 0
+
+
+async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
+    """Return the query of a page about visits, whose steps are those of visits and not of a graph.
+
+    Raises:
+        QueryError: a parameter is wrong.
+    """
+    params = request.GET.copy()
+    params.pop("step", None)
+    return replace(await query_of(params.dict(), viewer), compare="")
+
+
+def filters_in(request: HttpRequest, viewer: Viewer) -> tuple[Filter, ...]:
+    """Return the filters of an address, after those of the viewer's segment.
+
+    Raises:
+        QueryError: one is wrong.
+    """
+    texts = request.GET.getlist("f")
+    try:
+        return tuple(dict.fromkeys((*viewer.filters, *parse_all(texts))))
+    except ValueError as error:
+        raise QueryError("f", "<dimension>:<operator>:<value>[|<value>...]", " ".join(texts), str(error)) from error
+
+
+def with_pairs(address: str, pairs: Pairs) -> str:
+    """Return an address with further parameters; an empty address stays empty."""
+    if not address or not pairs:
+        return address
+    return f"{address}{'' if address.endswith('?') else '&'}{urlencode(pairs)}"
+
+
+def address_of(query: Query, pairs: Pairs = (), root: str = "") -> str:
+    """Return a query as an address that begins with ``root``, followed by further parameters."""
+    return root + with_pairs(query_string(query), pairs)
+
+
+def pairs_of(address: str) -> Pairs:
+    """Return the parameters of an address, for the hidden fields of a form."""
+    return parse_qsl(address.partition("?")[2], keep_blank_values=True)
+
+
+def menu_with(query: Query, pairs: Pairs) -> Menu:
+    """Return the menu of periods, whose links and form keep further parameters."""
+    menu = menu_of(query, None)
+    return replace(
+        menu,
+        periods=tuple(replace(link, url=with_pairs(link.url, pairs)) for link in menu.periods),
+        earlier=with_pairs(menu.earlier, pairs),
+        later=with_pairs(menu.later, pairs),
+        hidden=(*menu.hidden, *pairs),
+    )
+
+
+def notes_on(answer: Answer[Any]) -> tuple[str, ...]:
+    """Return which of the days that were asked for an answer is without, and why, as sentences."""
+    notes = []
+    if answer.unlogged:
+        begin = full_day(date.fromisoformat(answer.unlogged[-1]) + timedelta(days=1))
+        text = ngettext(
+            "The visit log begins on %(day)s; %(count)s day before it is left out.",
+            "The visit log begins on %(day)s; %(count)s days before it are left out.",
+            len(answer.unlogged),
+        )
+        notes.append(text % {"day": begin, "count": numbers.whole(len(answer.unlogged))})
+    if answer.damaged:
+        notes.append(
+            _("Left out, because their part of the visit log is missing or damaged: %(days)s.")
+            % {"days": _named(answer.damaged)}
+        )
+    if answer.left:
+        notes.append(
+            _("Left out, because reading took too long: %(days)s. Choose a shorter period.")
+            % {"days": _named(answer.left)}
+        )
+    return tuple(notes)
+
+
+def _named(days: Sequence[str]) -> str:
+    shown = ", ".join(full_day(date.fromisoformat(day)) for day in days[:NAMED_DAYS])
+    rest = len(days) - NAMED_DAYS
+    if rest <= 0:
+        return shown
+    more = ngettext("%(count)s more day", "%(count)s more days", rest) % {"count": numbers.whole(rest)}
+    return f"{shown}, {more}"
+
+
+# --- what staff saved ---
+
+
+def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callable[[str, str], object]) -> str | None:
+    """Save or delete what a form asks for; blocking.
+
+    Args:
+        save: takes the name and the user's name, and raises ``ValueError``.
+
+    Returns:
+        Why it could not be saved; empty when all was done; None for a request without a form.
+
+    Raises:
+        PermissionDenied: they may not.
+        Http404: there is no such row.
+    """
+    if request.method != "POST":
+        return None
+    if "delete" in request.POST:
+        row = saved.find(model, request.POST["delete"])
+        if row is None:
+            raise Http404
+        if not viewer.may_delete(row):
+            raise PermissionDenied
+        saved.delete(model, row.pk)
+        return ""
+    if not viewer.may_save:
+        raise PermissionDenied
+    try:
+        save(request.POST.get("name", ""), str(viewer.user))
+    except saved.TakenError:
+        return _("This name is taken. Delete the other one first, or use another name.")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def saved_rows(viewer: Viewer, model: type[SavedT], address: Callable[[SavedT], str]) -> dict[str, Any]:
+    """Return the template's context for all rows of a table: each with its address; blocking."""
+    rows = [(row, address(row), viewer.may_delete(row)) for row in saved.saved(model)]
+    return {"saved": rows, "may_save": viewer.may_save}
