@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from codex_tracking.stats import breakdown, days, funnels, journeys, minutes, overview, pages, series, summary
+from codex_tracking.stats import funnels, journeys, minutes, selections
+from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.steps import Condition, Step
 from codex_tracking.widgets import TrackingAnalyticsContext
 
 
@@ -12,26 +14,27 @@ class TrackingSelector:
     While Redis is away they answer from the database, which trails by up to ``flush_interval``.
     """
 
-    daily_counts = staticmethod(days.daily_counts)
-    top_pages = staticmethod(days.top_pages)
-    unique_visitors = staticmethod(days.unique_visitors)
-    total_views = staticmethod(days.total_views)
-    multi_day_totals = staticmethod(days.multi_day_totals)
-    get_analytics_context = staticmethod(days.get_analytics_context)
-    popular_pages = staticmethod(breakdown.popular_pages)
-    breakdown = staticmethod(breakdown.breakdown)
-    previous_summary = staticmethod(summary.previous_summary)
-    summary = staticmethod(summary.summary)
-    series = staticmethod(series.series)
-    overview = staticmethod(overview.overview)
-    page = staticmethod(pages.page)
-    previous_page = staticmethod(pages.previous_page)
-    with_views = staticmethod(pages.with_views)
-    page_views = staticmethod(pages.page_views)
+    daily_counts = staticmethod(selections.daily_counts)
+    top_pages = staticmethod(selections.top_pages)
+    unique_visitors = staticmethod(selections.unique_visitors)
+    total_views = staticmethod(selections.total_views)
+    multi_day_totals = staticmethod(selections.multi_day_totals)
+    get_analytics_context = staticmethod(selections.get_analytics_context)
+    popular_pages = staticmethod(selections.popular_pages)
+    breakdown = staticmethod(selections.breakdown)
+    previous_summary = staticmethod(selections.previous_summary)
+    summary = staticmethod(selections.summary)
+    series = staticmethod(selections.series)
+    overview = staticmethod(selections.overview)
+    page = staticmethod(selections.page)
+    previous_page = staticmethod(selections.previous_page)
+    with_views = staticmethod(selections.with_views)
+    page_views = staticmethod(selections.page_views)
+    coverage = staticmethod(selections.coverage)
     last_minutes = staticmethod(minutes.last_minutes)
     visitors_now = staticmethod(minutes.visitors_now)
     funnel = staticmethod(funnels.funnel)
     journey = staticmethod(journeys.journey)
 
 
-__all__ = ["TrackingAnalyticsContext", "TrackingSelector"]
+__all__ = ["Condition", "Filter", "Step", "TrackingAnalyticsContext", "TrackingSelector"]

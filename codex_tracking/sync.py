@@ -9,6 +9,7 @@ from typing import Any
 from codex_tracking import flush
 from codex_tracking.pipeline import status
 from codex_tracking.selector import TrackingSelector as Reads
+from codex_tracking.stats.filtered import Coverage
 from codex_tracking.stats.funnels import Funnel
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
@@ -48,6 +49,7 @@ class TrackingSelector:
     with_views: Callable[..., list[Any]] = staticmethod(blocking(Reads.with_views))
     page_views: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.page_views))
     popular_pages: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.popular_pages))
+    coverage: Callable[..., Coverage] = staticmethod(blocking(Reads.coverage))
     last_minutes: Callable[..., list[tuple[datetime, int]]] = staticmethod(blocking(Reads.last_minutes))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
     funnel: Callable[..., Answer[Funnel]] = staticmethod(blocking(Reads.funnel))

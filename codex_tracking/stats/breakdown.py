@@ -17,7 +17,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import shown
 from codex_tracking.stats.periods import Period, last_period, period_between
-from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed, orders_of, rising
+from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, most_changed, orders_of, rising
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.values import Matching, figure_of
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
@@ -52,16 +52,25 @@ async def breakdown(
     Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
     """
     known = dimension_of(dimension)
-    if limit < 1 or offset < 0:
-        raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
-    if order not in orders_of(known):
-        raise ValueError(f"order must be one of {', '.join(orders_of(known))}, not {order!r}")
+    check_rows(known, limit, offset, order)
     period = period_between(start, end, site_today())
     found = await read(
         period.days,
         lambda deltas, _: breakdown_of(known, period, deltas, limit, search, offset=offset, order=order),
     )
     return found.value
+
+
+def check_rows(dimension: AnyDimension, limit: int, offset: int, order: Order) -> None:
+    """Refuse rows that cannot be.
+
+    Raises:
+        ValueError: a bad limit, offset or order.
+    """
+    if limit < 1 or offset < 0:
+        raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+    if order not in orders_of(dimension):
+        raise ValueError(f"order must be one of {', '.join(orders_of(dimension))}, not {order!r}")
 
 
 async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import reduce
@@ -19,15 +19,15 @@ from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
 from codex_tracking.stats.filters import begins
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, rising
+from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
 from codex_tracking.stats.summary import Summary
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
 """Dimensions without a card: they are pairs, or shown elsewhere on the page."""
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
-PARTIAL: frozenset[Dimension] = frozenset(
+PARTIAL: frozenset[AnyDimension] = frozenset(
     name for name in DIMENSIONS if name not in {*NOT_CARDS, "path", "entry", "event", "error", "excluded", "bot"}
-) | {"view"}
+) | {"view", "host", "region", "city"}
 """Dimensions whose value a view or visit may lack, such as a source or a country."""
 SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer": "error"}
 """Dimensions of pairs -> the dimension whose total their shares refer to."""
@@ -37,7 +37,7 @@ SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer
 class Card:
     """The largest values of one dimension."""
 
-    dimension: Dimension
+    dimension: AnyDimension
     rows: list[Figure]
     total: int
     """Views of all its values (visits, where it counts only those): 100 percent of the shares."""
@@ -45,6 +45,8 @@ class Card:
     """Whether there are more values than rows."""
     whole: int = 0
     """The period's views or visits, of which ``total`` have a known value; 0 where the values count something else."""
+    reached: Mapping[str, int] | None = None
+    """Value -> visits with it that the filters by an event do not narrow, for conversion rates; None without such."""
 
 
 def cards_of(
@@ -90,7 +92,7 @@ def _plus(row: Figure, pair: Sequence[int]) -> Figure:
     return Figure(row.value, row.views + pair[0], row.secondary + pair[1])
 
 
-def order_of(dimension: Dimension) -> Order:
+def order_of(dimension: AnyDimension) -> Order:
     """Return the order of a dimension's card: entries and sources by visits, all others by views."""
     return "visits" if dimension in BY_VISITS else "views"
 
@@ -112,7 +114,7 @@ LARGEST = """
 """
 ORDER_BY = {"views": "n DESC, m DESC", "visits": "m DESC, n DESC"}
 
-BY_VISITS: tuple[Dimension, ...] = ("entry", "source", "channel", "referrer")
+BY_VISITS: tuple[AnyDimension, ...] = ("entry", "exit", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
 
@@ -165,7 +167,7 @@ def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str =
     return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))
 
 
-def whole_of(dimension: Dimension, summary: Summary) -> int:
+def whole_of(dimension: AnyDimension, summary: Summary) -> int:
     """Return ``Card.whole`` of a period."""
     if dimension not in PARTIAL:
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import datetime
@@ -23,7 +23,7 @@ from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
 from codex_tracking.stats.periods import hours_of as hours_of_clock
-from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.ranking import AnyDimension, Figure
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
@@ -37,6 +37,7 @@ from codex_tracking.stats.summary import (
     elapsed,
     without_rest,
 )
+from codex_tracking.visits.answers import Answer
 
 
 async def overview(
@@ -63,6 +64,25 @@ async def overview(
     Raises:
         ValueError: a bad date, metric, step, comparison, limit or dimension.
     """
+    shape = shape_of(start, end, metric, step, compare, limit, dimensions)
+    found = await read(shape.days, lambda deltas, uniques: overview_of(shape, deltas, uniques))
+    return dataclasses.replace(found.value, live=found.live)
+
+
+def shape_of(
+    start: str | None,
+    end: str | None,
+    metric: Metric,
+    step: Step | None,
+    compare: str,
+    limit: int,
+    dimensions: Iterable[str] | None,
+) -> Shape:
+    """Return the question of ``overview``, checked.
+
+    Raises:
+        ValueError: as ``overview``.
+    """
     shown: tuple[Dimension, ...] = ("path", *CARDS)
     if dimensions is not None:
         shown = tuple(map(dimension_of, dimensions))
@@ -75,9 +95,7 @@ async def overview(
     now = site_now()
     period = period_between(start, end, now.date())
     before = None if not compare else period.year_ago(now.date()) if compare == "year" else period.previous(now.date())
-    shape = Shape(period, before, metric, step or default_step(period), limit, now, shown, minutes.newest(now))
-    found = await read(shape.days, lambda deltas, uniques: overview_of(shape, deltas, uniques))
-    return dataclasses.replace(found.value, live=found.live)
+    return Shape(period, before, metric, step or default_step(period), limit, now, shown, minutes.newest(now))
 
 
 class Shape(NamedTuple):
@@ -117,7 +135,7 @@ class Overview:
     """Bucket -> metric, oldest first; see ``TrackingSelector.series``."""
     previous_series: dict[str, float]
     """The same of ``before``; its buckets are other dates, in the same order."""
-    cards: dict[Dimension, Card]
+    cards: Mapping[AnyDimension, Card]
     heat: list[list[int]]
     """Views: seven weekdays from Monday, 24 hours each."""
     flushed_at: datetime | None
@@ -131,6 +149,8 @@ class Overview:
     """Today's part of ``summary``; None when the period is over."""
     first: Date | None = None
     """The first day with figures, before which nothing is compared; None when no comparison was asked for."""
+    coverage: Answer[None] | None = None
+    """The days that the visit log answered for; None when nothing was read from it."""
 
 
 def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
@@ -154,11 +174,11 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         period=period,
         before=before,
         summary=summary,
-        previous=_elapsed(shape, days, hours) if before else None,
+        previous=elapsed_of(shape, days, hours) if before else None,
         metric=shape.metric,
         step=shape.step,
-        series=_series(shape, period, None, days, hours),
-        previous_series=_series(shape, before, period, days, hours) if before else {},
+        series=series_of_step(shape, period, None, days, hours),
+        previous_series=series_of_step(shape, before, period, days, hours) if before else {},
         cards=cards_of(
             period,
             shape.limit,
@@ -239,7 +259,7 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
     return heat
 
 
-def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
+def elapsed_of(shape: Shape, days: Days, hours: Hours) -> Summary:
     """Return the period before, up to the same moment of its last day while the period is unfinished."""
     assert shape.before is not None
     part, fraction = elapsed(shape.period, shape.before, shape.now)
@@ -253,7 +273,8 @@ def _elapsed(shape: Shape, days: Days, hours: Hours) -> Summary:
     return without_rest(whole, days.figures[end], by_hour, fraction)
 
 
-def _series(shape: Shape, period: Period, compared: Period | None, days: Days, hours: Hours) -> dict[str, float]:
+def series_of_step(shape: Shape, period: Period, compared: Period | None, days: Days, hours: Hours) -> dict[str, float]:
+    """Return the graph's metric of a period, by the graph's step; see ``series.bucket_of``."""
     if shape.step == "hour":
         return _hourly_series(shape.metric, period, hours)
     buckets: dict[str, Summary] = {}

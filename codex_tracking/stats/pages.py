@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -76,14 +76,24 @@ async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
     period = last_period(days)
 
     def look(deltas: Deltas, _: Visitors) -> list[T]:
-        found = list(objects)
-        urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
-        views = pages_views(urls, period, deltas)
-        for item, url in zip(found, urls, strict=True):
-            item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
-        return found
+        return with_views_of(objects, lambda urls: pages_views(urls, period, deltas))
 
     return (await read(period.days, look)).value
+
+
+def with_views_of(objects: Iterable[T], views_of: Callable[[list[str]], dict[str, int]]) -> list[T]:
+    """Return model instances with ``page_views``; blocking.
+
+    Args:
+        objects: see ``with_views``.
+        views_of: returns the views of paths, without those that have none.
+    """
+    found = list(objects)
+    urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
+    views = views_of(urls)
+    for item, url in zip(found, urls, strict=True):
+        item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
+    return found
 
 
 async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:

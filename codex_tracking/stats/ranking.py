@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest, nsmallest
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from codex_tracking.counters.fields import Dimension
+
+LogDimension = Literal["exit", "host", "region", "city"]
+"""Dimensions that the visit log alone has, with filters or without."""
+LOG_DIMENSIONS: tuple[LogDimension, ...] = get_args(LogDimension)
+AnyDimension = Dimension | LogDimension
 
 SPARE = 100
 """Number of candidates beyond those that are asked for."""
@@ -41,12 +46,12 @@ ORDERS: dict[Order, Ordering] = {
 }
 
 
-def secondary_of(dimension: Dimension) -> Literal["visits", "visitors"]:
+def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors"]:
     """Return the name of a dimension's secondary figure."""
     return "visitors" if dimension == "path" else "visits"
 
 
-def orders_of(dimension: Dimension) -> tuple[Order, ...]:
+def orders_of(dimension: AnyDimension) -> tuple[Order, ...]:
     """Return the orders that a dimension's values can have."""
     return ("views", secondary_of(dimension), "value")
 

@@ -42,6 +42,18 @@ async def series(
     Raises:
         ValueError: an unknown metric or step, or a bad date.
     """
+    check_series(metric, step, path)
+    period = period_between(start, end, site_today())
+    found = await read(period.days, lambda deltas, uniques: series_of(metric, period, step, deltas, uniques, path))
+    return found.value
+
+
+def check_series(metric: str, step: str, path: str) -> None:
+    """Refuse what is not kept.
+
+    Raises:
+        ValueError: an unknown metric or step, or one that is not kept by the hour or of a page.
+    """
     for name, value, known in (("metric", metric, get_args(Count)), ("step", step, get_args(Step))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -49,9 +61,6 @@ async def series(
         raise ValueError("only views and visits of the whole site are kept by the hour")
     if path and metric == "visits":
         raise ValueError("a page has views and visitors; the visits that began on it are the dimension 'entry'")
-    period = period_between(start, end, site_today())
-    found = await read(period.days, lambda deltas, uniques: series_of(metric, period, step, deltas, uniques, path))
-    return found.value
 
 
 def series_of(

@@ -70,6 +70,25 @@ class Table:
     values: tuple[Value, ...] = ()
     total: int = 0
     """Number of distinct values, those included that were cut off."""
+    views: int = 0
+    """Sum of the views of all these values."""
+    visits: int = 0
+    """Sum of their visits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigures:
+    """One page's figures on one day."""
+
+    views: int = 0
+    visitors: int = 0
+    """Distinct visitors whose visits viewed it."""
+    entries: int = 0
+    """Visits that began on it."""
+
+    def __add__(self, other: PageFigures) -> PageFigures:
+        """Return the figures of both."""
+        return PageFigures(self.views + other.views, self.visitors + other.visitors, self.entries + other.entries)
 
 
 @dataclass(frozen=True, slots=True)

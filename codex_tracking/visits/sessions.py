@@ -37,16 +37,17 @@ class Visit:
     """Seconds since the epoch."""
     last: int
     entry: str
-    hits: list[tuple[int, Act]]
-    """Seconds since the epoch, in the order in which they were counted."""
+    # Two lists rather than one of pairs, which the garbage collector would visit one by one.
+    seconds: list[int]
+    """Of its hits, since the epoch, in the order in which they were counted."""
+    acts: list[Act]
 
-    def in_time(self) -> list[tuple[int, Act]]:
-        """Return the hits in the order of their seconds."""
-        return sorted(self.hits, key=_second)
-
-
-def _second(hit: tuple[int, Act]) -> int:
-    return hit[0]
+    def put_in_time(self) -> None:
+        """Bring the hits into the order of their seconds."""
+        if self.seconds != sorted(self.seconds):
+            order = sorted(range(len(self.seconds)), key=self.seconds.__getitem__)
+            self.seconds = [self.seconds[i] for i in order]
+            self.acts = [self.acts[i] for i in order]
 
 
 class DayVisits:
@@ -77,6 +78,8 @@ class DayVisits:
         """Add hits that were counted after all hits so far."""
         current, known = self._current.get, self._acts.setdefault
         for second, kind, visitor, client, origin, path, route, event, value in rows:
+            if kind & EVENT and not event:
+                event = UNNAMED
             act = (path, route, event, value)
             # One object for each distinct text, whichever blob it came in.
             act = known(act, act)
@@ -84,7 +87,8 @@ class DayVisits:
             if visit is not None and second - visit.last <= VISIT_GAP:
                 if second > visit.last:
                     visit.last = second
-                visit.hits.append((second, act))
+                visit.seconds.append(second)
+                visit.acts.append(act)
             elif kind & EVENT or not visitor:
                 self._add_alone(second, kind, visitor, client, origin, act)
             else:
@@ -94,10 +98,8 @@ class DayVisits:
         self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
     ) -> None:
         """Add a hit that belongs to no visit: of a visitor without identity, or an event outside of visits."""
-        if kind & EVENT and not act[2]:
-            act = (act[0], act[1], UNNAMED, act[3])
         entry = "" if kind & EVENT else act[0]
-        alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [(second, act)])
+        alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [second], [act])
         self._visits.append(alone)
         if visitor:
             self._early[visitor] = alone
@@ -106,13 +108,14 @@ class DayVisits:
         self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
     ) -> None:
         number = self._first + self._numbers.setdefault(visitor, len(self._numbers))
-        visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [(second, act)])
+        visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
         early = self._early.pop(visitor, None) if self._early else None
         if early is not None and 0 <= second - early.start <= JUST_BEFORE:
             # In its place, and with its time.
             early.visitor, early.client, early.origin, early.member = number, client, origin, visit.member
             early.last, early.entry = second, act[0]
-            early.hits += visit.hits
+            early.seconds.append(second)
+            early.acts.append(act)
             visit = early
         else:
             self._visits.append(visit)

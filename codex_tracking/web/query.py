@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, cast
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.counters.fields import Dimension
+from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
+from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, parse, parse_all
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
@@ -22,10 +25,10 @@ MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last
 
 CAMPAIGNS: tuple[Dimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
-TABS: dict[str, tuple[Dimension, ...]] = {
-    "pages": ("path", "route", "entry"),
+TABS: dict[str, tuple[AnyDimension, ...]] = {
+    "pages": ("path", "route", "entry", "exit", "host"),
     "sources": ("channel", "source", "referrer", *CAMPAIGNS),
-    "locations": ("country",),
+    "locations": ("country", "region", "city"),
     "devices": ("browser", "os", "device"),
     "languages": ("language",),
     "events": ("event", "event_value"),
@@ -36,6 +39,12 @@ TABS: dict[str, tuple[Dimension, ...]] = {
 
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
+
+FILTER = (
+    f"<dimension>:<operator>:<value>[|<value>...], such as source:is:Google; dimensions: {', '.join(FILTER_DIMENSIONS)}; "
+    f"operators: {', '.join(OPERATORS)}"
+)
+"""What the parameter ``f`` must be."""
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
@@ -71,10 +80,12 @@ class Query:
     wanted_step: Step | None = None
     """The address's step; ``step`` is it only where the period can be drawn by it."""
     compare: Compare = "previous"
-    tabs: Mapping[str, Dimension] = field(default_factory=dict)
+    tabs: Mapping[str, AnyDimension] = field(default_factory=dict)
     """Card -> chosen dimension."""
     single: bool = False
     """Whether it is about one page; a page's views are not stored by the hour."""
+    filters: tuple[Filter, ...] = ()
+    """Conditions that select visits; figures are then those of these visits."""
 
     @property
     def rolling(self) -> bool:
@@ -106,6 +117,10 @@ class Query:
         """Whether the period is still going on."""
         return self.period.contains(self.today)
 
+    def filtered(self, *filters: Filter) -> Query:
+        """Return the question with these filters alone."""
+        return replace(self, filters=filters)
+
     @property
     def compared(self) -> Compare:
         """The comparison; none for all time, which has nothing before it."""
@@ -126,12 +141,14 @@ class Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
         return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
 
-    def tab(self, card: str) -> Dimension:
+    def tab(self, card: str) -> AnyDimension:
         """Return the dimension that a card shows."""
         return self.tabs.get(card, TABS[card][0])
 
 
-def read_query(params: Mapping[str, str], today: date, days: int = 30, first: date | None = None) -> Query:
+def read_query(
+    params: Mapping[str, str], today: date, days: int = 30, first: date | None = None, filters: Sequence[str] = ()
+) -> Query:
     """Read the question from an address's parameters; unknown parameters are ignored.
 
     Args:
@@ -139,6 +156,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
         today: in the site's time zone.
         days: the length of the default period, which ends today.
         first: the first day with figures, on which ``all`` begins.
+        filters: the values of ``f``; see ``visits.filters.parse``.
 
     Raises:
         QueryError: a parameter has a value that it cannot have.
@@ -152,7 +170,7 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
     _require("metric", metric, METRICS)
     if step is not None:
         _require("step", step, STEPS)
-    tabs = {card: cast(Dimension, params[card]) for card in TABS if params.get(card)}
+    tabs = {card: cast(AnyDimension, params[card]) for card in TABS if params.get(card)}
     for card, tab in tabs.items():
         _require(card, tab, TABS[card])
     return Query(
@@ -164,7 +182,27 @@ def read_query(params: Mapping[str, str], today: date, days: int = 30, first: da
         wanted_step=cast("Step | None", step),
         compare=cast(Compare, "" if compare == "off" else compare),
         tabs=tabs,
+        filters=read_filters(filters),
     )
+
+
+def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Read the values of ``f``.
+
+    Raises:
+        QueryError: one is no filter, or there is no visit log.
+    """
+    if not texts:
+        return ()
+    if refusal := log_refusal():
+        raise QueryError("f", f"left out: {refusal}", texts[0], refusal)
+    text = texts[0]
+    try:
+        for text in texts:
+            parse(text)
+        return parse_all(texts)
+    except ValueError as error:
+        raise QueryError("f", FILTER, text, str(error)) from None
 
 
 def named_period(name: str, today: date, first: date | None = None) -> Period:

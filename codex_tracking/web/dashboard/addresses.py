@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import cast
 from urllib.parse import quote, urlencode
 
-from codex_tracking.counters.fields import Dimension
+from codex_tracking.stats.filtered import filter_of
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import AnyDimension
+from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator
 from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
 
 
@@ -38,9 +41,15 @@ def parameters_of(query: Query) -> dict[str, str]:
     return found | {card: tab for card, tab in query.tabs.items() if tab != TABS[card][0]}
 
 
+def fields_of(query: Query, **extra: str) -> tuple[tuple[str, str], ...]:
+    """Return the address's parameters and further ones as pairs: ``f`` comes once for each filter."""
+    return (*parameters_of(query).items(), *extra.items(), *(("f", str(each)) for each in query.filters))
+
+
 def query_string(query: Query, **extra: str) -> str:
     """Return a query as ``?...``, followed by further parameters; ``?`` alone for the default view."""
-    return "?" + urlencode(parameters_of(query) | extra)
+    filters = [f"f={quote(str(each), safe=':/')}" for each in query.filters]
+    return "?" + "&".join(filter(None, (urlencode(parameters_of(query) | extra), *filters)))
 
 
 def page_url(path: str, query: Query, root: str) -> str:
@@ -48,7 +57,7 @@ def page_url(path: str, query: Query, root: str) -> str:
     return f"{root}page/{query_string(query, path=path)}"
 
 
-def details_url(dimension: Dimension, query: Query, root: str) -> str:
+def details_url(dimension: AnyDimension, query: Query, root: str) -> str:
     """Return the address of a dimension's whole table."""
     return f"{root}details/{quote(dimension)}/{query_string(query)}"
 
@@ -68,9 +77,47 @@ def with_days(query: Query, period: Period) -> Query:
     return replace(query, name="custom", period=period)
 
 
-def with_tab(query: Query, card: str, tab: Dimension) -> Query:
+def with_tab(query: Query, card: str, tab: AnyDimension) -> Query:
     """Return the query with another tab of one card."""
     return replace(query, tabs={**query.tabs, card: tab})
+
+
+def with_value(query: Query, dimension: str, value: str) -> Query | None:
+    """Return the query with a filter by a value; None when there can be none.
+
+    A visit has one value of an attribute, so that value replaces others; it may have several pages and events.
+    """
+    wanted = filter_of(dimension, value)
+    if wanted is None or wanted in query.filters:
+        return None
+    others = [
+        each
+        for each in query.filters
+        if each.dimension != wanted.dimension or each.operator != "is" or each.dimension not in ATTRIBUTES
+    ]
+    return query.filtered(*others, wanted) if len(others) < MOST_FILTERS else None
+
+
+def without(query: Query, filter_: Filter) -> Query:
+    """Return the query without one of its filters."""
+    return query.filtered(*(each for each in query.filters if each != filter_))
+
+
+def turned(query: Query, filter_: Filter) -> Query:
+    """Return the query with one of its filters turned to its opposite, such as ``is`` to ``is_not``."""
+    operator = filter_.operator.removesuffix("_not") if filter_.negated else f"{filter_.operator}_not"
+    opposite = Filter(filter_.dimension, cast(Operator, operator), filter_.values)
+    return query.filtered(*(opposite if each == filter_ else each for each in query.filters))
+
+
+def joined(query: Query, added: Filter) -> Query:
+    """Return the query with a filter; its values join those of one with the same dimension and operator."""
+    for each in query.filters:
+        if (each.dimension, each.operator) == (added.dimension, added.operator):
+            values = tuple(dict.fromkeys((*each.values, *added.values)))
+            both = Filter(each.dimension, each.operator, values)
+            return query.filtered(*(both if one == each else one for one in query.filters))
+    return query.filtered(*query.filters, added)
 
 
 def earlier(query: Query) -> Query | None:

@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from codex_tracking.models import Funnel
+from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits.answers import Answer
@@ -31,7 +32,6 @@ from codex_tracking.web.dashboard.visit_log import (
     address_of,
     filters_in,
     keep,
-    log_is_on,
     menu_with,
     notes_on,
     pairs_of,
@@ -116,7 +116,7 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 async def _answered(query: Query, steps: Sequence[Step], filters: Sequence[Filter]) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
     if len(steps) < FEWEST_STEPS:
-        return {"off": not log_is_on()}, 400 if steps else 200
+        return {"off": bool(log_refusal())}, 400 if steps else 200
     try:
         answer = await in_database(funnel_of, query.period.days, steps, filters)
     except LogOffError:

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Journey
@@ -24,7 +25,6 @@ from codex_tracking.web.dashboard.visit_log import (
     Pairs,
     address_of,
     filters_in,
-    log_is_on,
     menu_with,
     notes_on,
     pairs_of,
@@ -102,7 +102,7 @@ async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 async def _answered(query: Query, asked: Asked, filters: Sequence[Filter], address: Any) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
-    if not log_is_on() and not asked.steps and not filters:
+    if log_refusal() and not asked.steps and not filters:
         return {"off": True}, 200
     try:
         answer = await in_database(

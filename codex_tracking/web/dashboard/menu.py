@@ -8,7 +8,7 @@ from typing import get_args
 
 from codex_tracking.stats.periods import Period
 from codex_tracking.web.dashboard import addresses, labels
-from codex_tracking.web.dashboard.addresses import Link, parameters_of, query_string, with_period
+from codex_tracking.web.dashboard.addresses import Link, fields_of, query_string, with_period
 from codex_tracking.web.dashboard.plot import full_day, short_day
 from codex_tracking.web.query import MENU, Compare, Query
 
@@ -44,9 +44,7 @@ def menu_of(query: Query, before: Period | None, first: date | None = None, path
         path: the shown page's; empty for the whole site.
     """
     extra = {"path": path} if path else {}
-    hidden = {
-        key: value for key, value in parameters_of(query).items() if key not in ("period", "start", "end")
-    } | extra
+    hidden = [pair for pair in fields_of(query, **extra) if pair[0] not in ("period", "start", "end")]
     earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(
         period=days_text(query.period) if query.name == "custom" else labels.period_name(query.name),
@@ -66,7 +64,7 @@ def menu_of(query: Query, before: Period | None, first: date | None = None, path
         start=query.period.start.isoformat(),
         end=query.period.end.isoformat(),
         today=query.today.isoformat(),
-        hidden=tuple(hidden.items()),
+        hidden=tuple(hidden),
     )
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from codex_tracking.models import Segment
+from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.guard import with_form
@@ -20,7 +21,6 @@ from codex_tracking.web.dashboard.visit_log import (
     address_of,
     filters_in,
     keep,
-    log_is_on,
     saved_rows,
     visits_query,
 )
@@ -49,7 +49,7 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "filters": filters,
         "back": address_of(query, kept),
         "error": refusal,
-        "off": not log_is_on(),
+        "off": bool(log_refusal()),
         "longest_name": saved.LONGEST_NAME,
     }
     context |= await sync_to_async(saved_rows)(viewer, Segment, lambda row: _address(query, row))

@@ -17,7 +17,7 @@ from codex_tracking.stats.reading import read
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.addresses import Link, details_url, parameters_of, query_string
+from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
 from codex_tracking.web.query import TABS, Query, QueryError
 
@@ -119,7 +119,7 @@ async def read_table(
         shares=bool(total),
         order=order,
         coverage=coverage(total, whole, dimension),
-        hidden=tuple((parameters_of(query) | ({"order": order} if order != default else {})).items()),
+        hidden=fields_of(query, **({"order": order} if order != default else {})),
     )
 
 

@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from codex_tracking.models import Saved
-from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.filters import Filter, parse_all
 from codex_tracking.web.access import saved
@@ -32,11 +31,6 @@ Pairs = Sequence[tuple[str, str]]
 
 NAMED_DAYS = 10
 """Days that a note names; of more it tells the number."""
-
-
-def log_is_on() -> bool:
-    """Say whether the settings ask for a visit log."""
-    return get_tracking_settings().visit_log_days > 0
 
 
 async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:

@@ -1,0 +1,264 @@
+"""Figures of the visits that filters select, from the visit log, as the types that unfiltered figures have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date as Date
+from datetime import datetime
+from itertools import islice
+from typing import TypeVar, cast
+
+from django.utils import timezone
+
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.periods import Period, Step, hours_of
+from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order
+from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.series import bucket_of
+from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
+from codex_tracking.visits import engine, pages, questions
+from codex_tracking.visits.answers import Answer, Board, PageFigures, Table
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
+
+T = TypeVar("T")
+Coverage = Answer[None]
+"""The days that figures are about, and those that the log lacks."""
+
+LOGGED: dict[AnyDimension, str] = {
+    "path": "page",
+    "event_value": "event_value",
+    **{name: name for name in FILTER_DIMENSIONS if name not in ("page", "member")},  # type: ignore[dict-item]
+}
+"""Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
+MOST = 10_000
+"""Values of one answer of the log."""
+
+
+def log_refusal() -> str:
+    """Return why there is no visit log; empty when there is one."""
+    if not get_tracking_settings().visit_log_days:
+        return "filters need the visit log: set CODEX_TRACKING['visit_log_days'], such as 90"
+    return "" if engine.installed() else "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
+
+
+def logged_dimension(name: str) -> AnyDimension:
+    """Return the dimension of this name.
+
+    Raises:
+        ValueError: visits have none of this name.
+    """
+    if name not in LOGGED:
+        raise ValueError(f"with filters, dimension must be one of {', '.join(LOGGED)}, not {name!r}")
+    return cast(AnyDimension, name)
+
+
+def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
+    """Return the filter by a value as figures name it; None when visits cannot be selected by it."""
+    if dimension == "event_value":
+        return Filter("event", "is", (value.replace("\t", "=", 1),))
+    if dimension == "page_source":
+        return Filter("source", "is", (value.rpartition("\t")[2],))
+    # What a cap of the counters refused is one value there, and many in the log.
+    if dimension not in LOGGED or not value or value == "(other)":
+        return None
+    return Filter(LOGGED[dimension], "is", (value,))  # type: ignore[arg-type, index]
+
+
+# --- the selection ---
+
+
+class Selection:
+    """The visits that all of some filters select; blocking.
+
+    It remembers the days of which the log has nothing, and shares one time budget among its questions.
+    """
+
+    def __init__(self, filters: Sequence[Filter] = (), seconds: float = questions.BUDGET_SECONDS) -> None:
+        self.filters = tuple(filters)
+        self._until = time.monotonic() + seconds
+        self._asked: list[Answer[object]] = []
+
+    @property
+    def coverage(self) -> Coverage:
+        """The days of all answers so far; what one of them lacks is lacking."""
+        unlogged, damaged, left = (
+            {day for answer in self._asked for day in getattr(answer, name)} for name in ("unlogged", "damaged", "left")
+        )
+        days = {day for answer in self._asked for day in answer.days} - unlogged - damaged - left
+        return Answer(None, *(tuple(sorted(some)) for some in (days, unlogged, damaged, left)))
+
+    def other(self, filters: Sequence[Filter]) -> Selection:
+        """Return another selection with the rest of the time budget, whose days are its own."""
+        return Selection(filters, self._seconds())
+
+    def narrowed(self, *filters: Filter) -> Selection:
+        """Return the visits that further filters select; their days count as days of this selection."""
+        found = self.other((*self.filters, *filters))
+        found._asked = self._asked
+        return found
+
+    def board(self, days: Sequence[str], dimensions: Sequence[str] = (), limit: int = 10, hours: bool = False) -> Board:
+        """Return figures, days, hours and largest values; see ``questions.board``."""
+        return self._noted(questions.board(days, self.filters, dimensions, limit, hours, self._seconds()))
+
+    def table(
+        self, days: Sequence[str], dimension: str, search: str = "", order: Order = "views", limit: int = MOST,
+        offset: int = 0,
+    ) -> Table:  # fmt: skip
+        """Return values of one dimension; see ``questions.table``."""
+        wanted: questions.Order = "value" if order == "value" else "views" if order == "views" else "visits"
+        return self._noted(
+            questions.table(days, dimension, self.filters, search, wanted, limit, offset, self._seconds())
+        )
+
+    def page(self, days: Sequence[str], path: str) -> dict[str, PageFigures]:
+        """Return one page's figures of each day; see ``visits.pages.page``."""
+        return self._noted(pages.page(days, path, self.filters, self._seconds()))
+
+    def _noted(self, answer: Answer[T]) -> T:
+        self._asked.append(answer)
+        return answer.value
+
+    def _seconds(self) -> float:
+        # Nothing asks for less than a moment, in which the newest day may be answered.
+        return max(self._until - time.monotonic(), 0.1)
+
+
+async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> Answer[T]:
+    """Return the result of ``look`` over the visits that filters select, in one thread hop.
+
+    Raises:
+        ValueError: there is no visit log; the message names ``visit_log_days``.
+    """
+    if refusal := log_refusal():
+        raise questions.LogOffError(refusal)
+
+    def answer() -> Answer[T]:
+        selection = Selection(filters)
+        value = look(selection)
+        found = selection.coverage
+        return Answer(value, found.days, found.unlogged, found.damaged, found.left)
+
+    return await in_database(answer)
+
+
+# --- figures ---
+
+
+def summary_in(selection: Selection, period: Period) -> Summary:
+    """Return a period's figures."""
+    return summary_from(selection.board(period.days))
+
+
+def summary_from(board: Board, day: str = "") -> Summary:
+    """Return the figures of a board, or of one of its days; zeros for a day that the log lacks."""
+    found = board.by_day.get(day) if day else board.figures
+    return (
+        Summary() if found is None else Summary(found.views, found.visitors, found.visits, found.engaged, found.seconds)
+    )
+
+
+def previous_summary_in(selection: Selection, period: Period, before: Period, now: datetime) -> Summary:
+    """Return the figures that a period is compared with; see ``summary.previous_summary_of``."""
+    part, fraction = elapsed(period, before, now)
+    if part is None:
+        return Summary()
+    board = selection.board(part.days, hours=fraction != 1)
+    if fraction == 1:
+        return summary_from(board)
+    last = part.end.isoformat()
+    by_hour = [board.by_hour.get((last, hour), (0, 0)) for hour in range(24)]
+    return without_rest(summary_from(board), summary_from(board, last), by_hour, fraction)
+
+
+def series_in(
+    selection: Selection, metric: Count, period: Period, step: Step, compared: Period | None = None
+) -> dict[str, int]:
+    """Return a metric over time; see ``series.series_of``."""
+    board = selection.board(period.days, hours=step == "hour")
+    if step == "hour":
+        return hours_from(board, metric, period)
+    buckets: dict[str, int] = {}
+    for day in period.days:
+        name = bucket_of(Date.fromisoformat(day), step, period, compared)
+        buckets[name] = buckets.get(name, 0) + int(getattr(summary_from(board, day), metric))
+    return buckets
+
+
+def hours_from(board: Board, metric: Count, period: Period) -> dict[str, int]:
+    """Return the views or visits of each hour; visitors are not kept by the hour, so there are none."""
+    zone = timezone.get_default_timezone()
+    column = {"views": 0, "visits": 1}.get(metric)
+    clock = [(day, hour) for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)]
+    return {
+        f"{day}T{hour:02}": 0 if column is None else board.by_hour.get((day, hour), (0, 0))[column]
+        for day, hour in clock
+    }
+
+
+def breakdown_in(
+    selection: Selection,
+    dimension: AnyDimension,
+    period: Period,
+    limit: int,
+    search: str = "",
+    within: str = "",
+    offset: int = 0,
+    order: Order = "views",
+) -> list[Figure]:
+    """Return the largest values of a dimension; see ``breakdown.breakdown_of``.
+
+    The secondary figure is visits, also of pages.
+    """
+    if dimension == "hour" or within:
+        return list(islice(figures_in(selection, dimension, period, order, search, within), offset, offset + limit))
+    table = selection.table(period.days, LOGGED[dimension], search, order, limit, offset)
+    return figures_from(dimension, table)
+
+
+def figures_from(dimension: AnyDimension, table: Table) -> list[Figure]:
+    """Return a table's values as figures; an event and its value are a pair with a tab between."""
+    pairs = dimension == "event_value"
+    return [
+        Figure(row.value.replace("=", "\t", 1) if pairs else row.value, row.views, row.visits) for row in table.values
+    ]
+
+
+def figures_in(
+    selection: Selection,
+    dimension: AnyDimension,
+    period: Period,
+    order: Order = "views",
+    search: str = "",
+    within: str = "",
+) -> Iterator[Figure]:
+    """Yield all values of a dimension in order; see ``breakdown.figures_of``."""
+    if dimension == "hour":
+        yield from sorted(_hours_of_day(selection, period, search), key=ORDERS[order].key)
+        return
+    if dimension == "page_source":
+        yield from _sources_of_page(selection, period, order, search, within)
+        return
+    name, offset, total = LOGGED[dimension], 0, 1
+    while offset < total:
+        table = selection.table(period.days, name, search or within, order, MOST, offset)
+        yield from (each for each in figures_from(dimension, table) if each.value.startswith(within))
+        offset, total = offset + MOST, table.total
+
+
+def _hours_of_day(selection: Selection, period: Period, search: str) -> Iterator[Figure]:
+    by_hour = selection.board(period.days, hours=True).by_hour
+    for hour in range(24):
+        pairs = [pair for (_, at), pair in by_hour.items() if at == hour]
+        if pairs and search in f"{hour:02}":
+            yield Figure(f"{hour:02}", sum(views for views, _ in pairs), sum(visits for _, visits in pairs))
+
+
+def _sources_of_page(selection: Selection, period: Period, order: Order, search: str, within: str) -> Iterator[Figure]:
+    page = within.partition("\t")[0]
+    if not page:
+        raise ValueError("with filters, the dimension page_source needs a page")
+    visits = selection.narrowed(Filter("page", "is", (page,)))
+    for source in figures_in(visits, "source", period, order, search):
+        yield source._replace(value=f"{page}\t{source.value}")

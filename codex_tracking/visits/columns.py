@@ -1,0 +1,134 @@
+"""Columns of the visit log's files, and how visits are written into them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from codex_tracking.visits.engine import connect
+from codex_tracking.visits.sessions import Act, Visit
+
+logger = logging.getLogger(__name__)
+
+CLIENT = ("host", "country", "region", "city", "language", "browser", "os", "device")
+ORIGIN = (
+    *("channel", "source", "referrer"),
+    *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+)
+"""Columns of a visit's client and of its source, in the order of the logged traits."""
+
+STAGED = {
+    "visit": "BOOLEAN",
+    "visitor": "INTEGER",
+    "start": "INTEGER",
+    "seconds": "INTEGER",
+    "member": "BOOLEAN",
+    "views": "INTEGER",
+    "events": "INTEGER",
+    **dict.fromkeys((*CLIENT, *ORIGIN, "entry", "exit"), "VARCHAR"),
+    "hit_offsets": "INTEGER[]",
+    **dict.fromkeys(("hit_paths", "hit_routes", "hit_events", "hit_values"), "VARCHAR"),
+}
+"""Columns of the text that visits are handed to DuckDB in, in order. A file has the same, ``date`` in front, and the
+last four as lists of texts.
+
+``visit`` is false for a hit that belongs to no visit, ``visitor`` a number within the day, ``start`` is in seconds since
+the epoch, ``hit_offsets`` are seconds since ``start``; ``hit_events`` is empty for a view.
+"""
+LISTS = ("hit_paths", "hit_routes", "hit_events", "hit_values")
+
+SEPARATOR = "\x1f"
+"""Between the texts of a list. Stored texts have no control characters, and what has is cleaned here once more."""
+MOST_CACHED = 50_000
+"""Texts, and hits, that a cache keeps while a file is written."""
+CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def write_file(path: Path, day: str, lines: Path) -> tuple[int, int]:
+    """Write a Parquet file of staged lines.
+
+    Args:
+        path: of the file, in a folder that may be written to.
+        day: ISO date.
+        lines: made by ``stage``.
+
+    Returns:
+        Its rows, and the views in them.
+    """
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in STAGED.items())
+    lists = ", ".join(f"string_split({name}, chr({ord(SEPARATOR)})) AS {name}" for name in LISTS)
+    # In order of time, because starts and numbers of visitors rise then: a fifth smaller than sorted by any attribute.
+    query = (
+        f"SELECT CAST('{day}' AS DATE) AS date, * REPLACE ({lists}) FROM read_csv('{_quoted(lines)}', header = false, "
+        f"auto_detect = false, quote = '\"', escape = '\"', columns = {{{columns}}}) ORDER BY start, visitor"
+    )
+    with connect(path.parent, lines.parent) as connection:
+        connection.execute(
+            f"COPY ({query}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
+        )
+        found = connection.execute(
+            f"SELECT count(*), coalesce(sum(views), 0) FROM read_parquet('{_quoted(path)}')"
+        ).fetchone()
+    assert found is not None
+    return int(found[0]), int(found[1])
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def stage(visits: Iterable[Visit], out: TextIO) -> None:
+    """Write visits as lines that DuckDB reads quickly: a hundred times as fast as parameters of a statement."""
+    cell, act_of = _Cells(), _Acts()
+    for visit in visits:
+        visit.put_in_time()
+        paths, routes, events, values = zip(*map(act_of.__getitem__, visit.acts), strict=True)
+        views = events.count("")
+        start = visit.start
+        offsets = [second - start for second in visit.seconds]
+        head = f"false,,{start}" if visit.visitor is None else f"true,{visit.visitor},{start}"
+        traits = '","'.join(map(cell.__getitem__, (*visit.client, *visit.origin, visit.entry, _exit(paths, events))))
+        hits = '","'.join(map(SEPARATOR.join, (paths, routes, events, values)))
+        out.write(
+            f"{head},{visit.last - start},{visit.member},{views},{len(events) - views},"
+            f'"{traits}","{offsets}","{hits}"\n'
+        )
+
+
+def _exit(paths: tuple[str, ...], events: tuple[str, ...]) -> str:
+    """Return the path of the last view."""
+    if not events[-1]:
+        return paths[-1]
+    return next((path for path, event in zip(reversed(paths), reversed(events), strict=True) if not event), "")
+
+
+class _Cells(dict[str, str]):
+    """Texts as they stand between quotes; each is worked out once."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= MOST_CACHED:
+            self.clear()
+        cell = self[text] = CONTROLS.sub("", text).replace('"', '""')
+        return cell
+
+
+class _Acts(dict[Act, Act]):
+    """The same for the four texts of a hit."""
+
+    def __missing__(self, act: Act) -> Act:
+        if len(self) >= MOST_CACHED:
+            self.clear()
+        path, route, event, value = (CONTROLS.sub("", text).replace('"', '""') for text in act)
+        cells = self[act] = (path, route, event, value)
+        return cells
+
+
+def new_stage(folder: Path) -> tuple[TextIO, Path]:
+    """Open a new file for lines; whoever asks for it deletes it."""
+    number, name = tempfile.mkstemp(".csv", dir=folder)
+    return os.fdopen(number, "w", encoding="utf-8", newline=""), Path(name)
