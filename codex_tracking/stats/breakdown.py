@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from datetime import date as Date
 from heapq import nsmallest
+from itertools import islice
 from typing import Any
 
 from django.db import connections
@@ -17,7 +18,18 @@ from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import shown
 from codex_tracking.stats.periods import Period, last_period, period_between
-from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, most_changed, orders_of, rising
+from codex_tracking.stats.ranking import (
+    ORDERS,
+    SPARE,
+    AnyDimension,
+    Figure,
+    Order,
+    collation,
+    in_code_points,
+    most_changed,
+    orders_of,
+    rising,
+)
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.values import Matching, figure_of
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
@@ -41,7 +53,8 @@ async def breakdown(
         limit: how many, at least 1.
         search: only values that contain this text, whatever its case.
         offset: how many to leave out first, for paging.
-        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name.
+        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name; or the opposite,
+            such as ``views_ascending`` and ``value_descending``.
 
     Returns:
         ``[Figure(value, views, secondary), ...]``; the secondary figure is visits, for pages visitors.
@@ -134,7 +147,7 @@ def best_pages(wanted: Matching, count: int, order: Order, unlisted: list[Date])
     else:
         # Day by day, so that each query has its index.
         by_day = (matching(flushed.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
-        parts += [day.order_by("-n", "value")[:PAGES_PER_DAY] for day in by_day]
+        parts += [day.order_by("-n", in_code_points("value"))[:PAGES_PER_DAY] for day in by_day]
     # Hand-made rows are in no list, and their days may have no totals that would name them as unlisted.
     parts.append(matching(hand_made.values(value=F("path")).annotate(n=Sum(column))))
     return _largest_of(parts, alias, count + SPARE)
@@ -151,7 +164,7 @@ def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list
     with connections[alias].cursor() as cursor:
         cursor.execute(
             f"SELECT {names('value')} FROM ({together}) AS parts GROUP BY {names('value')} "
-            f"ORDER BY SUM({names('n')}) DESC, {names('value')} LIMIT {count:d}",
+            f"ORDER BY SUM({names('n')}) DESC, {names('value')}{collation()} LIMIT {count:d}",
             [param for _, params in queries for param in params],
         )
         return [value for (value,) in cursor.fetchall()]
@@ -181,8 +194,11 @@ def breakdown_of(
         order: one of ``orders_of(dimension)``.
         unlisted: see ``unlisted_days``, which is asked when they are omitted.
     """
-    wanted = Matching(dimension, period, deltas, search, within)
     most = offset + limit
+    if ORDERS[order].backward:
+        # The lists of the most viewed pages, and the rule for values that rise among them, are about the largest.
+        return list(islice(figures_of(dimension, period, deltas, order, search, within, most), offset, most))
+    wanted = Matching(dimension, period, deltas, search, within)
     rows, last = _candidates(wanted, most, order, unlisted)
     found = {row["value"]: wanted.figure(row) for row in rows}
     others = {value: pair for value, pair in wanted.changed.items() if value not in found}
@@ -200,7 +216,7 @@ def _candidates(
     Returns:
         rows of ``values_in``, and the figure behind which all other stored figures are; None when there are no others.
     """
-    in_order = wanted.stored().order_by(*ORDERS[order].columns)
+    in_order = ORDERS[order].applied(wanted.stored())
     best: list[str] = []
     # A day's list has PAGES_PER_DAY pages; further down only the rows themselves have the order.
     if wanted.dimension == "path" and order != "value" and wanted.period.length > 1 and most <= PAGES_PER_DAY:
@@ -225,6 +241,7 @@ def figures_of(
     order: Order = "views",
     search: str = "",
     within: str = "",
+    most: int | None = None,
 ) -> Iterator[Figure]:
     """Yield all values of a dimension in order, loading at once only those with deltas; blocking.
 
@@ -235,13 +252,14 @@ def figures_of(
         order: one of ``orders_of(dimension)``.
         search: only values that contain this, whatever its case.
         within: only values that begin with this.
+        most: how many are needed; all when omitted.
     """
-    columns, rank = ORDERS[order]
+    ranking = ORDERS[order]
     wanted = Matching(dimension, period, deltas, search, within)
-    changed = sorted(wanted.merged(wanted.changed).values(), key=rank)
-    unchanged = (
-        figure_of(row)
-        for row in wanted.stored().order_by(*columns).iterator(chunk_size=CHUNK_ROWS)
-        if row["value"] not in wanted.changed
-    )
-    yield from heapq.merge(changed, unchanged, key=rank)
+    changed = ranking.arranged(wanted.merged(wanted.changed).values())
+    stored = ranking.applied(wanted.stored())
+    if most is not None:
+        # Rows with deltas are among the changed, and may all be the first of the stored.
+        stored = stored[: most + len(changed)]
+    unchanged = (figure_of(row) for row in stored.iterator(chunk_size=CHUNK_ROWS) if row["value"] not in wanted.changed)
+    yield from heapq.merge(changed, unchanged, key=ranking.key, reverse=ranking.backward)

@@ -19,7 +19,7 @@ from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
 from codex_tracking.stats.filters import begins
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
+from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, collation, rising
 from codex_tracking.stats.summary import Summary
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
@@ -109,7 +109,7 @@ LARGEST = """
         SELECT %s AS dimension, value, SUM(views) AS n, SUM(visits) AS m,
             SUM(SUM(views)) OVER () AS all_n, SUM(SUM(visits)) OVER () AS all_m
         FROM codex_tracking_breakdown WHERE dimension = %s AND date BETWEEN %s AND %s
-        GROUP BY value ORDER BY {order}, value LIMIT %s
+        GROUP BY value ORDER BY {order}, value{collation} LIMIT %s
     ) AS largest{number}
 """
 ORDER_BY = {"views": "n DESC, m DESC", "visits": "m DESC, n DESC"}
@@ -126,7 +126,10 @@ def _largest(
     totals = dict.fromkeys(names, (0, 0))
     if not names:
         return found, totals
-    parts = [LARGEST.format(order=ORDER_BY[order_of(name)], number=number) for number, name in enumerate(names)]
+    parts = [
+        LARGEST.format(order=ORDER_BY[order_of(name)], number=number, collation=collation())
+        for number, name in enumerate(names)
+    ]
     params = [param for name in names for param in (name, name, period.start, period.end, count)]
     with connections[database()].cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), params)

@@ -1,21 +1,16 @@
-"""Conditions that leave rows out: skipped paths, prefixes, searches."""
+"""Conditions that leave rows out: skipped paths and prefixes."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
-from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
 
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
-
-Rows = TypeVar("Rows", bound=QuerySet[Any, Any])
 
 
 def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
@@ -49,23 +44,3 @@ def slices(names: list[str], size: int) -> Iterable[list[str]]:
     """Yield a list in pieces that fit a statement's parameters."""
     for start in range(0, len(names), size):
         yield names[start : start + size]
-
-
-def contains(rows: Rows, search: str) -> Rows:
-    """Leave out rows whose ``value`` does not contain a text, whatever the case of its letters."""
-    if connections[database()].vendor == "sqlite":
-        # Its LIKE and LOWER fold A to Z alone. Its REGEXP is Python's, which folds every letter.
-        return rows.filter(value__iregex=re.escape(search))
-    # PostgreSQL with the locale C leaves all letters but A to Z as they were written.
-    spellings = {_ascii_lower(text) for text in (search.lower(), search.upper(), search.capitalize())}
-    anyhow = reduce(or_, (Q(folded__contains=text) for text in sorted(spellings)))
-    return rows.annotate(folded=Lower("value")).filter(anyhow)
-
-
-def _ascii_lower(text: str) -> str:
-    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
-
-
-def containing(search: str) -> Callable[[str], object]:
-    """Return the condition of ``contains`` for a value in memory; truthy when it matches."""
-    return re.compile(re.escape(search), re.IGNORECASE).search

@@ -19,7 +19,6 @@ from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
-from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
 from codex_tracking.stats.periods import hours_of as hours_of_clock
@@ -161,9 +160,8 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         deltas: of ``shape.days`` at least.
         uniques: ISO date -> visitors as Redis knows them.
     """
-    first = first_day() if shape.before else None
-    if shape.before and not comparable(shape.before, first):
-        shape = shape._replace(before=None)
+    comparison, first = comparable(shape.before)
+    shape = shape._replace(before=comparison)
     period, before, all_deltas = shape.period, shape.before, deltas
     deltas = {day: deltas[day] for day in days_in(period, before)}
     uniques = {day: found for day, found in uniques.items() if day in deltas}
@@ -254,8 +252,9 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
     for weekday, hour, views in by_weekday:
         heat[weekday - 1][int(hour)] += views
     for day in period.days:
-        for hour, (views, _) in changed_values("hour", [day], deltas).items():
-            heat[Date.fromisoformat(day).weekday()][int(hour)] += views
+        changed = changed_values("hour", [day], deltas)
+        for hour in range(24):
+            heat[Date.fromisoformat(day).weekday()][hour] += changed.get(f"{hour:02}", (0, 0))[0]
     return heat
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest, nsmallest
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+from django.db import connections
+from django.db.models import QuerySet
+from django.db.models.functions import Collate
 
 from codex_tracking.counters.fields import Dimension
+from codex_tracking.models import database
 
 LogDimension = Literal["exit", "host", "region", "city"]
 """Dimensions that the visit log alone has, with filters or without."""
@@ -17,8 +22,18 @@ SPARE = 100
 """Number of candidates beyond those that are asked for."""
 CHANGED = 20
 """Number of most changed values that are added to the candidates, which saves small sites a query."""
-Order = Literal["views", "visits", "visitors", "value"]
-"""Largest first by views or by the secondary figure, which is visitors for pages and visits else; or by value."""
+Order = Literal[
+    "views",
+    "visits",
+    "visitors",
+    "value",
+    "views_ascending",
+    "visits_ascending",
+    "visitors_ascending",
+    "value_descending",
+]
+"""Largest first by views or by the secondary figure, which is visitors for pages and visits else, or by value; and the
+opposite of each."""
 
 
 class Figure(NamedTuple):
@@ -35,14 +50,52 @@ class Ordering(NamedTuple):
 
     columns: tuple[str, ...]
     key: Callable[[Figure], tuple[Any, ...]]
+    backward: bool = False
+    """Whether the largest key comes first."""
+
+    def opposite(self) -> Ordering:
+        """Return the order from the last to the first."""
+        columns = (name.removeprefix("-") if name.startswith("-") else f"-{name}" for name in self.columns)
+        return Ordering(tuple(columns), self.key, not self.backward)
+
+    def arranged(self, figures: Iterable[Figure]) -> list[Figure]:
+        """Return figures in this order."""
+        return sorted(figures, key=self.key, reverse=self.backward)
+
+    def applied(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+        """Return rows of ``values.values_in`` in this order."""
+        return rows.order_by(*map(in_code_points, self.columns))
 
 
+# Python compares code points, and so do our columns in MariaDB and SQLite. PostgreSQL sorts by the database's locale,
+# in which pages of a table that both sort would repeat some rows and skip others.
+
+
+def in_code_points(column: str) -> Any:
+    """Return a column to order by, ``value`` by its code points."""
+    if column.removeprefix("-") != "value" or not collation():
+        return column
+    value = Collate("value", "C")
+    return value.desc() if column.startswith("-") else value
+
+
+def collation() -> str:
+    """Return the SQL that follows ``value`` where it is compared by code points."""
+    return ' COLLATE "C"' if connections[database()].vendor == "postgresql" else ""
+
+
+BY_VIEWS = Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.secondary, figure.value))
 BY_SECONDARY = Ordering(("-m", "-n", "value"), lambda figure: (-figure.secondary, -figure.views, figure.value))
+BY_VALUE = Ordering(("value",), lambda figure: (figure.value,))
 ORDERS: dict[Order, Ordering] = {
-    "views": Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.secondary, figure.value)),
+    "views": BY_VIEWS,
     "visits": BY_SECONDARY,
     "visitors": BY_SECONDARY,
-    "value": Ordering(("value",), lambda figure: (figure.value,)),
+    "value": BY_VALUE,
+    "views_ascending": BY_VIEWS.opposite(),
+    "visits_ascending": BY_SECONDARY.opposite(),
+    "visitors_ascending": BY_SECONDARY.opposite(),
+    "value_descending": BY_VALUE.opposite(),
 }
 
 
@@ -52,8 +105,18 @@ def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors"]:
 
 
 def orders_of(dimension: AnyDimension) -> tuple[Order, ...]:
-    """Return the orders that a dimension's values can have."""
-    return ("views", secondary_of(dimension), "value")
+    """Return the orders that a dimension's values can have: three, and their opposites."""
+    other = secondary_of(dimension)
+    forward: tuple[Order, ...] = ("views", other, "value")
+    return (*forward, *map(opposite_of, forward))
+
+
+def opposite_of(order: Order) -> Order:
+    """Return the order from the last to the first."""
+    name, _, backward = order.partition("_")
+    if not backward:
+        name += "_descending" if order == "value" else "_ascending"
+    return cast(Order, name)
 
 
 def rising(
@@ -66,7 +129,7 @@ def rising(
         known: figures with their deltas.
         last: the database's figure behind which all others are; None when there are no others.
         most: how many are wanted.
-        order: in which.
+        order: in which; none that is backward.
     """
     if last is None or len(known) < most or not most:
         return list(changed)

@@ -14,7 +14,7 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import Total
 from codex_tracking.counters.fields import total as total_field
 from codex_tracking.models import DayTotals, database
-from codex_tracking.stats.days import daily_views, totals_of, visitors_of, visitors_with
+from codex_tracking.stats.days import daily_views, first_day, totals_of, visitors_of, visitors_with
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import Period, compared_periods, period_between
 from codex_tracking.stats.reading import read
@@ -171,14 +171,15 @@ def elapsed(period: Period, before: Period, now: datetime) -> tuple[Period | Non
     return part, 1.0 if over else fraction_of_day(now)
 
 
-def comparable(before: Period | None, first: Date | None) -> bool:
-    """Say whether there are figures of all days compared with.
+def comparable(before: Period | None) -> tuple[Period | None, Date | None]:
+    """Return the days compared with where there are figures of all of them, and the first day with figures; blocking.
 
     Args:
-        before: None without comparison.
-        first: see ``days.first_day``.
+        before: None without comparison; then both are None.
     """
-    return before is not None and first is not None and before.start >= first
+    first = first_day() if before else None
+    # Days from before the first view would count as empty, and any figure beside them as a rise.
+    return (before if before and first and before.start >= first else None), first
 
 
 def hours_on(day: Period, deltas: Deltas) -> list[tuple[int, int]]:

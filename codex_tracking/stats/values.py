@@ -13,9 +13,10 @@ from codex_tracking.counters.fields import Dimension, counter
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.deltas import Deltas, changed_values
-from codex_tracking.stats.filters import begins, containing, contains, shown, slices
+from codex_tracking.stats.filters import begins, shown, slices
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.searching import containing, contains
 
 
 def values_in(dimension: Dimension, period: Period, changed_on: Sequence[str] = ()) -> QuerySet[Any, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal, cast
 
+from django.utils.translation import gettext, gettext_noop
+
 from codex_tracking.counters.days import date_of
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.filtered import log_refusal
@@ -41,12 +43,15 @@ EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
 
 FILTER = (
-    f"<dimension>:<operator>:<value>[|<value>...], such as source:is:Google; dimensions: {', '.join(FILTER_DIMENSIONS)}; "
-    f"operators: {', '.join(OPERATORS)}"
+    f"<dimension>:<operator>:<value>[|<value>...], such as source:is:Google; "
+    f"dimensions: {', '.join(FILTER_DIMENSIONS)}; operators: {', '.join(OPERATORS)}"
 )
 """What the parameter ``f`` must be."""
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
+
+
+ONE_OF = gettext_noop("one of %(choices)s")
 
 
 class QueryError(ValueError):
@@ -54,16 +59,23 @@ class QueryError(ValueError):
 
     Args:
         parameter: its name, as in the address.
-        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``.
+        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``; with the names of ``values``.
         got: the value; the first 100 characters are repeated.
         message: the whole text, where "must be" does not fit.
+        values: of ``expected``.
     """
 
-    def __init__(self, parameter: str, expected: str, got: str, message: str = "") -> None:
-        super().__init__(message or f"{parameter} must be {expected}, not {got[:100]!r}")
+    def __init__(self, parameter: str, expected: str, got: str, message: str = "", **values: object) -> None:
+        self.expected = expected % values if values else expected
+        super().__init__(message or f"{parameter} must be {self.expected}, not {got[:100]!r}")
         self.parameter = parameter
-        self.expected = expected
         self.got = got[:100]
+        self._pattern, self._values = expected, values
+
+    @property
+    def wanted(self) -> str:
+        """``expected`` in the reader's language, for pages; the API answers in English."""
+        return gettext(self._pattern) % self._values if self._values else gettext(self._pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,8 @@ class Query:
     """Whether it is about one page; a page's views are not stored by the hour."""
     filters: tuple[Filter, ...] = ()
     """Conditions that select visits; figures are then those of these visits."""
+    bound: tuple[Filter, ...] = ()
+    """Those of ``filters`` that no address changes: the segment of the viewer's share link."""
 
     @property
     def rolling(self) -> bool:
@@ -101,7 +115,7 @@ class Query:
 
     @property
     def step(self) -> Step:
-        """The step of the chart: the wanted one where it fits, else the period's default."""
+        """The chart's step, which is the period's default where the wanted one does not fit."""
         if self.wanted_step is not None and self.wanted_step in self.steps:
             return self.wanted_step
         step = default_step(self.period)
@@ -109,7 +123,9 @@ class Query:
 
     @property
     def graphed(self) -> Metric:
-        """The metric on the chart; views where the wanted one is not stored by the hour."""
+        """The chart's metric, which is views where the wanted one is not kept: by the hour, or of one page."""
+        if self.single:
+            return "visitors" if self.metric == "visitors" else "views"
         return "views" if self.step == "hour" and self.metric not in BY_HOUR else self.metric
 
     @property
@@ -117,9 +133,24 @@ class Query:
         """Whether the period is still going on."""
         return self.period.contains(self.today)
 
+    @property
+    def chosen(self) -> tuple[Filter, ...]:
+        """The filters of the address, which its links carry on."""
+        return tuple(each for each in self.filters if each not in self.bound)
+
     def filtered(self, *filters: Filter) -> Query:
-        """Return the question with these filters alone."""
-        return replace(self, filters=filters)
+        """Return the question with these filters alone, and those that are bound."""
+        return replace(self, filters=tuple(dict.fromkeys((*self.bound, *filters))))
+
+    def within(self, bound: Sequence[Filter]) -> Query:
+        """Return the question restricted to the visits of a segment.
+
+        Raises:
+            QueryError: there is no visit log.
+        """
+        if bound and (refusal := log_refusal()):
+            raise QueryError("f", f"left out: {refusal}", str(bound[0]), refusal)
+        return replace(self, bound=tuple(bound), filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property
     def compared(self) -> Compare:
@@ -139,7 +170,7 @@ class Query:
 
     def of_page(self) -> Query:
         """Return the question for one page: views or visitors, by the day, week or month."""
-        return replace(self, metric="visitors" if self.metric == "visitors" else "views", single=True)
+        return replace(self, single=True)
 
     def tab(self, card: str) -> AnyDimension:
         """Return the dimension that a card shows."""
@@ -223,16 +254,16 @@ def _named(name: str, today: date, first: date | None) -> Period:
     try:
         return named_period(name, today, first)
     except KeyError:
-        raise QueryError("period", f"one of {', '.join(MENU)}, custom", name) from None
+        raise QueryError("period", ONE_OF, name, choices=", ".join((*MENU, "custom"))) from None
 
 
 def _custom(params: Mapping[str, str], today: date) -> Period:
     start = _day("start", params.get("start") or params.get("end") or today.isoformat())
     end = min(_day("end", params.get("end") or today.isoformat()), today)
     if start > end:
-        raise QueryError("start", f"a day up to {end.isoformat()}", start.isoformat())
+        raise QueryError("start", gettext_noop("a day up to %(day)s"), start.isoformat(), day=end.isoformat())
     if start < EARLIEST:
-        raise QueryError("start", f"a day from {EARLIEST.isoformat()}", start.isoformat())
+        raise QueryError("start", gettext_noop("a day from %(day)s"), start.isoformat(), day=EARLIEST.isoformat())
     return dated(start, end, today)
 
 
@@ -240,9 +271,9 @@ def _day(parameter: str, text: str) -> date:
     try:
         return date_of(text)
     except ValueError:
-        raise QueryError(parameter, "an ISO date such as 2026-01-31", text) from None
+        raise QueryError(parameter, gettext_noop("an ISO date such as 2026-01-31"), text) from None
 
 
 def _require(parameter: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise QueryError(parameter, f"one of {', '.join(choices)}", value)
+        raise QueryError(parameter, ONE_OF, value, choices=", ".join(choices))

@@ -17,12 +17,16 @@ from django.test.utils import CaptureQueriesContext
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS, Dimension
 from codex_tracking.hits.hit import Hit
-from codex_tracking.models import DayTotals, PageView
+from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats import breakdown, cards, summary
 from codex_tracking.stats import pages as pages_module
-from codex_tracking.stats import summary
+from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.cards import cards_of
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import Order
+from codex_tracking.stats.summary import Summary
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.day_rows import DayRows
 from tests.kit.pipeline import GOOGLEBOT, Process, counters, view
@@ -159,17 +163,53 @@ async def test_search_ignores_case_and_takes_signs_literally(
     assert len(figures) == found
 
 
+SPELLINGS = (
+    ("äÖü", "ÄÖÜ", "äöü", "a\u0308o\u0308u\u0308"),
+    ("straße", "STRASSE", "STRAẞE", "\u017ftrasse"),
+    ("istanbul", "ISTANBUL", "İSTANBUL", "\u0131stanbul", "i\u0307stanbul"),
+    ("kelvin", "\u212aelvin", "KELVIN"),
+    ("σίσυφος", "ΣΊΣΥΦΟΣ"),
+    ("oﬃce", "OFFICE"),
+    ("ангара", "АНГАРА"),
+)
+"""Spellings that are one text, in upper and lower case, composed and decomposed."""
+
+
 @pytest.mark.parametrize("stage", ["live", "flushed"])
-@pytest.mark.parametrize("search", ["äÖü", "ÄÖÜ", "äöü", "ÄöÜ"])
-@pytest.mark.parametrize("database", ["default", "mariadb"], indirect=True)
-async def test_search_finds_letters_of_any_case_in_mixed_case(
-    database: str, process: Process, stage: str, search: str
-) -> None:
-    await process.push(view("/äÖü/"), view("/a.u/"))
+async def test_search_finds_all_spellings_on_every_database(database: str, process: Process, stage: str) -> None:
+    await process.push(*(view(f"/{text}/") for texts in SPELLINGS for text in texts), view("/a.u/"))
     if stage == "flushed":
         await process.flusher.flush_pending()
-    for text in (search, search[:2]):
-        assert [figure.value for figure in await TrackingSelector.breakdown("path", search=text)] == ["/äÖü/"]
+    for texts in SPELLINGS:
+        for search in texts:
+            figures = await TrackingSelector.breakdown("path", search=search)
+            assert sorted(figure.value for figure in figures) == sorted(f"/{text}/" for text in texts), search
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("order", ["value", "value_descending", "views"])
+def test_pages_of_a_table_are_in_one_order_whatever_the_locale(
+    database: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (breakdown, cards):
+        monkeypatch.setattr(module, "SPARE", 0)
+    today, names = site_today(), ["a", "B", "_c", "Z", "Ä", "é", "10", "9", "-d"]
+    with transaction.atomic(database), connections[database].cursor() as cursor:
+        cursor.execute('ALTER TABLE codex_tracking_breakdown ALTER COLUMN value TYPE varchar(700) COLLATE "en-x-icu"')
+        for name in names:
+            Breakdown.objects.using(database).create(date=today, dimension="event", value=name, views=1, visits=1)
+        period = Period(today, today)
+        found = [breakdown_of("event", period, {}, 1, offset=at, order=order) for at in range(len(names))]
+        card = cards_of(period, 3, ["event"], {}, [], Summary())["event"]
+        transaction.set_rollback(True, using=database)
+    assert [figure.value for page in found for figure in page] == sorted(names, reverse=order == "value_descending")
+    assert [figure.value for figure in card.rows] == sorted(names)[:3]
+
+
+async def test_a_long_search_is_answered_on_every_database(database: str, process: Process) -> None:
+    await process.push(view("/" + "is" * 100 + "/"))
+    await process.flusher.flush_pending()
+    assert len(await TrackingSelector.breakdown("path", search="IS" * 100)) == 1
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -19,6 +19,7 @@ from codex_tracking.stats.summary import Summary
 from codex_tracking.web.api.endpoints import rates_added
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.board import board_of
+from codex_tracking.web.dashboard.cards import share_text
 from codex_tracking.web.dashboard.chart import chart_of
 from codex_tracking.web.dashboard.heatmap import heatmap_of
 from codex_tracking.web.dashboard.kpis import change_of, kpis_of
@@ -162,7 +163,12 @@ def test_the_last_hours_are_compared_with_those_before() -> None:
     found = last_hours(overview(shown), shown, [{"views": hours, "visits": hours}] * 2, NOW)
     assert (found.summary.views, found.summary.visits) == (28, 28)
     assert found.previous is not None
-    assert found.previous.views == 24
+    # Of the hour that has begun at ten, as much as has passed today.
+    assert NOW.minute * 60 + NOW.second == 1_800
+    hours["2026-11-22T10"] = 9.0
+    found = last_hours(overview(shown), shown, [{"views": hours, "visits": hours}] * 2, NOW)
+    assert found.previous is not None
+    assert (found.previous.views, found.previous.visits) == (23 + 5, 23 + 5)
     assert next(iter(found.series)) == "2026-11-22T11"
     assert next(iter(found.previous_series)) == "2026-11-21T11"
 
@@ -268,7 +274,7 @@ def test_values_have_names_in_the_readers_language(language: str, dimension: str
         (lambda: numbers.percent(0.57), "57%"),
         (lambda: numbers.percent(0.0615, 1), "6.2%"),
         (lambda: numbers.percent(0.025), "3%"),
-        (lambda: numbers.percent(0.9951), "100%"),
+        (lambda: numbers.percent(0.9949), "99%"),
         (lambda: numbers.ratio(1.005), "1.01"),
         (lambda: numbers.ratio(2.999), "3.00"),
         (lambda: numbers.whole(2.5), "3"),
@@ -280,6 +286,32 @@ def test_values_have_names_in_the_readers_language(language: str, dimension: str
 )
 def test_numbers_are_rounded_half_up(text: Callable[[], str], expected: str) -> None:
     assert text() == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "expected"),
+    [
+        (0, 10_000, "0.0%"),
+        (1, 10_000, "< 0.1%"),
+        (4, 10_000, "< 0.1%"),
+        (5, 10_000, "0.1%"),
+        (994, 10_000, "9.9%"),
+        (995, 10_000, "10%"),
+        (9_949, 10_000, "99%"),
+        (9_950, 10_000, "99.5%"),
+        (9_997, 10_000, "> 99.9%"),
+        (9_999_999, 10_000_000, "> 99.9%"),
+        (10_000, 10_000, "100%"),
+        (1, 0, ""),
+    ],
+)
+def test_a_share_is_nothing_or_everything_only_when_it_is(count: int, total: int, expected: str) -> None:
+    assert share_text(count, total) == expected
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.0, "0%"), (0.001, "< 1%"), (0.9997, "> 99%"), (1.0, "100%")])
+def test_a_rate_is_none_or_all_only_when_it_is(rate: float, expected: str) -> None:
+    assert numbers.written("bounce_rate", rate) == expected
 
 
 @pytest.mark.parametrize("points", range(-99, 200))

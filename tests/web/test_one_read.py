@@ -144,7 +144,7 @@ def asked(period: str) -> Query:
 async def test_parts_of_a_page_agree(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.push(*views("/a/", 3))
     calls = interrupted(monkeypatch, loader, "page_of")
-    found, _, series, *_ = await loader.load_page("/a/", asked("7d").of_page(), site_now())
+    found, _, series, *_ = (await loader.load_page("/a/", asked("7d").of_page(), site_now())).value
     assert [page.views for page in calls] == [3, 5]
     assert found.views == sum(series.values()) == 5
 

@@ -6,18 +6,20 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest
 from django.template import engines
 from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
+from django.utils.formats import time_format
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from codex_tracking.counters.days import site_now
+from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.ledger import DayNote
 from codex_tracking.dashboard import DashboardProviders
 from codex_tracking.models import Breakdown, PageView
 from codex_tracking.registry import DashboardWidget, SidebarItem, TopbarEntry, declare, withdraw
@@ -266,6 +268,100 @@ async def test_an_address_that_cannot_be_read_is_answered_with_what_was_expected
 
 
 @pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("?compare=them", "eines von previous, year, off"),
+        ("?start=2026-02-30", "ein ISO-Datum wie 2026-01-31"),
+        ("?start=1999-12-31", "ein Tag ab 2000-01-01"),
+        ("details/path/?page=0", "eine Zahl von 1 bis 2000"),
+        ("details/path/?order=luck", "eines von views, visitors, value"),
+        (f"details/path/?search={'a' * 201}", "höchstens 200 Zeichen"),
+        ("page/", "der Pfad einer Seite wie /articles/"),
+        (f"page/?path=/{'a' * 500}", "der Pfad einer Seite wie /articles/"),
+    ],
+)
+async def test_what_was_expected_is_in_the_readers_language(
+    async_client: AsyncClient, settings: Settings, address: str, expected: str
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    await staff(async_client)
+    answer = await async_client.get(URL + address)
+    assert answer.status_code == 400
+    assert expected in html.unescape(answer.content.decode())
+
+
+async def test_the_counting_status_names_its_counters_in_the_readers_language(
+    async_client: AsyncClient, settings: Settings
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    await staff(async_client)
+    for name in (*get_args(DayNote), "dropped_new"):
+        await Breakdown.objects.acreate(date=site_today(), dimension="ledger", value=name, views=3)
+    text = (await async_client.get(f"{URL}health/")).content.decode()
+    assert "Verloren: Besucher über der Grenze" in text
+    assert [name for name in get_args(DayNote) if f">{name}<" in text] == []
+    assert "dropped_new" in text
+
+
+async def test_order_and_search_of_a_table_survive_another_period(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    await seen("/a/")
+    text = (await async_client.get(f"{URL}details/path/?order=value&search=a&devices=os")).content.decode()
+    menu = text[text.index("ct-controls") : text.index("ct-whole")]
+    links = [html.unescape(url) for url in re.findall(r'href="([^"]*)"', menu)]
+    assert len(links) > 10
+    assert [url for url in links if not all(part in url for part in ("order=value", "search=a", "devices=os"))] == []
+    assert {("order", "value"), ("search", "a")} <= set(re.findall(r'name="(\w+)" value="(\w+)"', menu))
+
+
+async def test_the_metric_survives_a_look_at_one_page(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    await seen("/a/")
+    text = (await async_client.get(f"{URL}page/?path=/a/&metric=duration&period=7d")).content.decode()
+    back = re.search(r'ct-back"><a href="([^"]*)"', text)
+    assert back is not None
+    assert "metric=duration" in back[1]
+    assert 'aria-current="true">Views</a>' in text
+
+
+async def test_every_page_says_that_redis_is_away_and_what_24_hours_cover(
+    async_client: AsyncClient, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(redis_url="redis://127.0.0.1:1/0")
+    await staff(async_client)
+    await seen("/a/")
+    for address in ("", "page/?path=/a/&period=24h", "details/path/?period=24h"):
+        text = (await async_client.get(URL + address)).content.decode()
+        assert "Redis is not available." in text, address
+        assert ("they are not kept by the hour" in text) == bool(address), address
+
+
+async def test_times_are_the_sites_whatever_zone_is_activated(async_client: AsyncClient, settings: Settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.web.test_views.in_another_zone"]
+    await staff(async_client)
+    await seen()
+    text = (await async_client.get(URL)).content.decode()
+    said = re.search(r"As of (.*?) \(Europe/Berlin\)", text)
+    assert said is not None
+    here = {time_format(site_now() - timedelta(minutes=back), "TIME_FORMAT") for back in (0, 1)}
+    assert said[1] in here
+
+
+def in_another_zone(get_response: Any) -> Any:
+    """Activate another time zone, as a project does for its readers."""
+
+    async def middleware(request: HttpRequest) -> Any:
+        with timezone.override("Pacific/Kiritimati"):
+            return await get_response(request)
+
+    return markcoroutinefunction(middleware)
+
+
+in_another_zone.async_capable, in_another_zone.sync_capable = True, False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     "query",
     [
         *(f"period={name}" for name in MENU),
@@ -446,6 +542,33 @@ async def test_a_table_is_sorted_searched_and_paged(async_client: AsyncClient) -
     assert answer.status_code == 404
 
 
+async def test_a_second_click_sorts_a_table_the_other_way_round(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    for number in range(60):
+        await seen(f"/page/{number:03}/", 1000 - number)
+
+    async def shown(address: str) -> tuple[list[str], dict[str, str], list[str]]:
+        text = (await async_client.get(html.unescape(address))).content.decode()
+        heads = re.findall(r'<a href="([^"]*)" data-ct-key="sort-(\w+)"', text)
+        return (
+            re.findall(r"<bdi>(/page/\d+/)</bdi>", text),
+            {k: v for v, k in heads},
+            re.findall('aria-sort="(.*?)"', text),
+        )
+
+    rows, heads, sorts = await shown(f"{URL}details/path/")
+    assert (rows[0], sorts) == ("/page/000/", ["descending"])
+    rows, heads, sorts = await shown(heads["views"])
+    assert (rows[0], rows[-1], sorts) == ("/page/059/", "/page/010/", ["ascending"])
+    assert "order=" not in heads["views"]
+    rows, heads, sorts = await shown(heads["value"])
+    assert (rows[0], sorts) == ("/page/000/", ["ascending"])
+    rows, heads, sorts = await shown(heads["value"])
+    assert (rows[0], sorts) == ("/page/059/", ["descending"])
+    rows, heads, sorts = await shown(f"{URL}details/path/?order=views_ascending&page=2")
+    assert (rows[0], len(rows)) == ("/page/009/", 10)
+
+
 async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: AsyncClient, settings: Settings) -> None:
     settings.LANGUAGE_CODE = "de"
     await staff(async_client)
@@ -454,6 +577,10 @@ async def test_a_table_of_names_is_searched_by_the_readers_names(async_client: A
     assert text.index("Österreich") < text.index("Frankreich")
     assert "Deutschland" not in text
     text = (await async_client.get(f"{URL}details/country/?order=value")).content.decode()
+    assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
+    text = (await async_client.get(f"{URL}details/country/?order=value_descending")).content.decode()
+    assert text.index("Österreich") < text.index("Frankreich") < text.index("Deutschland")
+    text = (await async_client.get(f"{URL}details/country/?order=views_ascending")).content.decode()
     assert text.index("Deutschland") < text.index("Frankreich") < text.index("Österreich")
 
 

@@ -24,9 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("name", nargs="?", help="A name for the link, such as its recipient's.")
         parser.add_argument("--days", type=int, default=links.DAYS, help="Days until it expires (default %(default)s).")
         parser.add_argument("--site", default="", metavar="https://example.com", help="Start of the printed address.")
-        parser.add_argument(
-            "--segment", default="", metavar="NAME", help="Show the visits of this saved segment alone."
-        )
+        parser.add_argument("--segment", default="", metavar="NAME", help="Show the visits of this segment alone.")
         parser.add_argument("--revoke", type=int, metavar="NUMBER", help="Revoke the link with this number.")
 
     def handle(self, *args: Any, **options: Any) -> None:

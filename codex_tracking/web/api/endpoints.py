@@ -15,7 +15,6 @@ from django.http.response import HttpResponseBase
 from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
@@ -35,10 +34,8 @@ async def answer_summary(call: Call) -> dict[str, Any]:
     period, before = call.period, call.query.before
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
-        own = summary_of(period, deltas, uniques)
-        if before is None or not comparable(before, first_day()):
-            return own, None
-        return own, previous_summary_of(period, before, deltas, uniques, call.now)
+        own, (compared, _) = summary_of(period, deltas, uniques), comparable(before)
+        return own, previous_summary_of(period, compared, deltas, uniques, call.now) if compared else None
 
     found = await read(days_in(period, before), look)
     own, other = found.value
@@ -69,10 +66,8 @@ async def answer_series(call: Call) -> dict[str, Any]:
     before = query.before
 
     def look(deltas: Deltas, uniques: Visitors) -> list[list[dict[str, Any]]]:
-        own = _points(call, query.period, deltas, uniques)
-        if before is None or not comparable(before, first_day()):
-            return [own]
-        return [own, _points(call, before, deltas, uniques)]
+        shown = (query.period, comparable(before)[0])
+        return [_points(call, period, deltas, uniques) for period in shown if period is not None]
 
     found = await read(days_in(query.period, before), look)
     points, *other = found.value

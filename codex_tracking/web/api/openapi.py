@@ -54,6 +54,7 @@ ABOUT = {
     },
     "period": object_schema({"name": TEXT, **SPAN}),
 }
+COMPARED = "Left out without `compare`, and where the site's figures begin after the first day compared with."
 POINT = object_schema({"from": {**TEXT, "description": "First day, or hour such as 2026-01-31T09."}, "value": NUMBER})
 
 SCHEMAS: dict[str, Schema] = {
@@ -74,7 +75,9 @@ SCHEMAS: dict[str, Schema] = {
         {
             **ABOUT,
             "summary": ref("Figures"),
-            "comparison": object_schema({"period": object_schema(SPAN), "summary": ref("Figures")}),
+            "comparison": object_schema(
+                {"period": object_schema(SPAN), "summary": ref("Figures")}, description=COMPARED
+            ),
         },
         optional=["comparison"],
     ),
@@ -84,7 +87,9 @@ SCHEMAS: dict[str, Schema] = {
             "metric": TEXT,
             "step": TEXT,
             "points": array_schema(POINT),
-            "comparison": object_schema({"period": object_schema(SPAN), "points": array_schema(POINT)}),
+            "comparison": object_schema(
+                {"period": object_schema(SPAN), "points": array_schema(POINT)}, description=COMPARED
+            ),
         },
         optional=["comparison"],
     ),

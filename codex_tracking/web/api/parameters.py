@@ -129,7 +129,10 @@ SEARCH = Parameter(
     {"type": "string", "maxLength": LONGEST_SEARCH, "pattern": f"^{_FIT}*$"},
 )
 ORDER = Parameter(
-    "order", "Largest first by views, by visits (for pages: by visitors), or by value.", _one_of(ORDERS, "views")
+    "order",
+    "Largest first by views, by visits (for pages: by visitors), or by value; with `_ascending` or `_descending` the "
+    "other way round.",
+    _one_of(ORDERS, "views"),
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)
 PAGE_FILTER = Parameter("path", "For the table `page_source`: only this page's sources.", _PATH)

@@ -43,12 +43,12 @@ def parameters_of(query: Query) -> dict[str, str]:
 
 def fields_of(query: Query, **extra: str) -> tuple[tuple[str, str], ...]:
     """Return the address's parameters and further ones as pairs: ``f`` comes once for each filter."""
-    return (*parameters_of(query).items(), *extra.items(), *(("f", str(each)) for each in query.filters))
+    return (*parameters_of(query).items(), *extra.items(), *(("f", str(each)) for each in query.chosen))
 
 
 def query_string(query: Query, **extra: str) -> str:
     """Return a query as ``?...``, followed by further parameters; ``?`` alone for the default view."""
-    filters = [f"f={quote(str(each), safe=':/')}" for each in query.filters]
+    filters = [f"f={quote(str(each), safe=':/')}" for each in query.chosen]
     return "?" + "&".join(filter(None, (urlencode(parameters_of(query) | extra), *filters)))
 
 
@@ -112,12 +112,12 @@ def turned(query: Query, filter_: Filter) -> Query:
 
 def joined(query: Query, added: Filter) -> Query:
     """Return the query with a filter; its values join those of one with the same dimension and operator."""
-    for each in query.filters:
+    for each in query.chosen:
         if (each.dimension, each.operator) == (added.dimension, added.operator):
             values = tuple(dict.fromkeys((*each.values, *added.values)))
             both = Filter(each.dimension, each.operator, values)
-            return query.filtered(*(both if one == each else one for one in query.filters))
-    return query.filtered(*query.filters, added)
+            return query.filtered(*(both if one == each else one for one in query.chosen))
+    return query.filtered(*query.chosen, added)
 
 
 def earlier(query: Query) -> Query | None:

@@ -71,9 +71,11 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
 
 
 def _remark(query: Query) -> str:
+    if query.rolling and query.single:
+        return _("These figures cover all of yesterday and today; they are not kept by the hour.")
     if query.rolling:
         return _("The cards below cover all of yesterday and today; visitors cannot be counted by the hour.")
-    if query.graphed != query.metric:
+    if query.graphed != query.metric and not query.single:
         return _("Only views and visits are available by the hour; the chart shows views.")
     return ""
 
@@ -84,9 +86,10 @@ def page_board_of(
     earlier: Page | None,
     series: Mapping[str, float],
     previous: Mapping[str, float],
+    first: date | None,
     root: str,
     now: datetime,
-    first: date | None,
+    live: bool,
 ) -> Board:
     """Return the board of one page's dashboard.
 
@@ -96,20 +99,21 @@ def page_board_of(
         earlier: those of the period compared with, cut to the same elapsed part; None without comparison.
         series: bucket -> figure.
         previous: the same of the period compared with.
+        first: the first day with figures of the site.
         root: where the dashboard is.
         now: in the site's time zone.
-        first: the first day with figures of the site.
+        live: whether Redis answered.
     """
     return Board(
-        menu=menu_of(query, query.before if earlier else None, first, found.path),
+        menu=menu_of(query, query.before if earlier else None, first, path=found.path),
         kpis=tuple(page_kpi(metric, query, found, earlier, root) for metric in ("visitors", "views", "entries")),
         chart=chart_of(query, series, previous, now),
         steps=steps_of(query, f"{root}page/", path=found.path),
-        remark="",
+        remark=_remark(query),
         cards=(sources_of_page(found, query, root),),
         heat=heatmap_of([[0] * 24] * 7),
         empty=not found.views,
-        live=True,
+        live=live,
     )
 
 

@@ -91,12 +91,15 @@ def measured(dimension: Dimension, figure: Figure) -> int:
 
 
 def share_text(count: int, total: int) -> str:
-    """Return a share, with a decimal below ten percent; empty without a total."""
-    return numbers.percent(count / total, 1 if count / total < 0.0995 else 0) if total else ""
+    """Return a share, with a decimal below ten percent and above 99.5 percent; empty without a total."""
+    if not total:
+        return ""
+    share = count / total
+    return numbers.percent(share, 1 if share < 0.0995 or 0.995 <= share < 1 else 0)
 
 
 def coverage(total: int, whole: int, dimension: Dimension) -> str:
-    """Say of how many views or visits a card's value is known; empty when of all of them."""
+    """Return the number of views or visits with a known value, in words; empty when all have one."""
     if total >= whole:
         return ""
     known = {"known": numbers.whole(total), "all": numbers.whole(whole)}

@@ -12,14 +12,14 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from codex_tracking.models import Funnel
 from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits.answers import Answer
-from codex_tracking.visits.filters import Filter, join
+from codex_tracking.visits.filters import join
 from codex_tracking.visits.questions import LogOffError
 from codex_tracking.visits.steps import FEWEST_STEPS, MOST_STEPS, Step, checked_steps, parse_step
 from codex_tracking.web.access import saved
@@ -30,7 +30,6 @@ from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
     Pairs,
     address_of,
-    filters_in,
     keep,
     menu_with,
     notes_on,
@@ -82,50 +81,49 @@ class StepRow:
 async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the page; 400 for steps that cannot be, or without a visit log. POST saves or deletes a funnel."""
     try:
-        query, filters = await visits_query(request, viewer), filters_in(request, viewer)
-        kept: Pairs = [("f", str(each)) for each in filters if each not in viewer.filters]
+        query = await visits_query(request, viewer)
         typed = typed_steps(request.GET)
         if typed is not None:
             # The address of the form has a field for each condition; this one can be read and shared.
-            return redirect(address_of(query, [*kept, *(("step", text) for text in typed)], request.path))
+            return redirect(address_of(query, [("step", text) for text in typed], request.path))
         steps = steps_in(request.GET.getlist("step"), viewer)
     except QueryError as wrong_value:
         return await wrong(request, viewer, wrong_value)
     error = await sync_to_async(keep)(request, viewer, Funnel, lambda name, by: saved.save_funnel(name, steps, by))
     if error == "":
         return redirect(request.get_full_path())
-    pairs: Pairs = [*kept, *(("step", str(step)) for step in steps)]
+    pairs: Pairs = [("step", str(step)) for step in steps]
     context: dict[str, Any] = {
         "query": query,
         "menu": menu_with(query, pairs),
         "kinds": KINDS.items(),
         "form": form_of(steps),
-        "hidden": pairs_of(address_of(query, kept)),
+        "hidden": pairs_of(address_of(query)),
         "error": error,
         "too_few": len(steps) == 1,
         "longest_name": saved.LONGEST_NAME,
     }
-    answered, status = await _answered(query, steps, filters)
+    answered, status = await _answered(query, steps)
     context |= answered
     if not viewer.is_guest:
         # Staff name funnels for staff, and their steps may hold values of events.
-        context |= await sync_to_async(saved_rows)(viewer, Funnel, lambda row: _address(query, kept, row))
+        context |= await sync_to_async(saved_rows)(viewer, Funnel, lambda row: _address(query, row))
     return await respond(request, viewer, "codex_tracking/funnels.html", context, 400 if error else status)
 
 
-async def _answered(query: Query, steps: Sequence[Step], filters: Sequence[Filter]) -> tuple[dict[str, Any], int]:
+async def _answered(query: Query, steps: Sequence[Step]) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
     if len(steps) < FEWEST_STEPS:
         return {"off": bool(log_refusal())}, 400 if steps else 200
     try:
-        answer = await in_database(funnel_of, query.period.days, steps, filters)
+        answer = await in_database(funnel_of, query.period.days, steps, query.filters)
     except LogOffError:
         return {"off": True}, 400
     return {"rows": rows_of(answer), "notes": notes_on(answer)}, 200
 
 
-def _address(query: Query, kept: Pairs, row: Funnel) -> str:
-    return address_of(query, [*kept, *(("step", str(text)) for text in row.steps)])
+def _address(query: Query, row: Funnel) -> str:
+    return address_of(query, [("step", str(text)) for text in row.steps])
 
 
 def typed_steps(params: QueryDict) -> list[str] | None:
@@ -156,7 +154,7 @@ def steps_in(texts: Sequence[str], viewer: Viewer) -> tuple[Step, ...]:
     if "event_value" not in viewer.dimensions and any(
         each.kind == "event" and "=" in each.value for step in steps for each in step.conditions
     ):
-        raise QueryError("step", "an event without a value, as you may not see values", got)
+        raise QueryError("step", gettext_noop("an event without its value, which you may not see"), got)
     return steps
 
 

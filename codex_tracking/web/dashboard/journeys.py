@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Journey
-from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.questions import LogOffError
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
@@ -22,15 +20,13 @@ from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
-    Pairs,
     address_of,
-    filters_in,
     menu_with,
     notes_on,
     pairs_of,
     visits_query,
 )
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.query import ONE_OF, Query, QueryError
 
 By = Literal["page", "route"]
 BY: dict[By, Promise] = {"page": gettext_lazy("Pages"), "route": gettext_lazy("Routes")}
@@ -77,36 +73,35 @@ class NextRow:
 async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the page; 400 for a parameter that is wrong, or without a visit log."""
     try:
-        query, filters = await visits_query(request, viewer), filters_in(request, viewer)
+        query = await visits_query(request, viewer)
         asked = asked_in(request)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    kept: Pairs = [("f", str(each)) for each in filters if each not in viewer.filters]
 
     def address(*steps: str) -> str:
-        return address_of(query, [*kept, *asked.pairs(*steps)])
+        return address_of(query, asked.pairs(*steps))
 
     context: dict[str, Any] = {
         "query": query,
-        "menu": menu_with(query, [*kept, *asked.pairs(*asked.steps)]),
+        "menu": menu_with(query, asked.pairs(*asked.steps)),
         "asked": asked,
         "by": BY.items(),
         "directions": DIRECTIONS.items(),
-        "hidden": pairs_of(address_of(query, kept)),
+        "hidden": pairs_of(address_of(query)),
         "trail": trail_of(asked, address),
         "begin": address(),
     }
-    answered, status = await _answered(query, asked, filters, address)
+    answered, status = await _answered(query, asked, address)
     return await respond(request, viewer, "codex_tracking/journeys.html", context | answered, status)
 
 
-async def _answered(query: Query, asked: Asked, filters: Sequence[Filter], address: Any) -> tuple[dict[str, Any], int]:
+async def _answered(query: Query, asked: Asked, address: Any) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
-    if log_refusal() and not asked.steps and not filters:
+    if log_refusal() and not asked.steps:
         return {"off": True}, 200
     try:
         answer = await in_database(
-            questions.journey, query.period.days, asked.steps, filters, asked.by, asked.towards, ROWS
+            questions.journey, query.period.days, asked.steps, query.filters, asked.by, asked.towards, ROWS
         )
     except LogOffError:
         return {"off": True}, 400
@@ -127,14 +122,15 @@ def asked_in(request: HttpRequest) -> Asked:
     steps = tuple(step.strip() for step in request.GET.getlist("step") if step.strip())
     by, towards = request.GET.get("by") or "page", request.GET.get("towards") or "false"
     if by not in BY:
-        raise QueryError("by", f"one of {', '.join(BY)}", by)
+        raise QueryError("by", ONE_OF, by, choices=", ".join(BY))
     if towards not in DIRECTIONS:
-        raise QueryError("towards", f"one of {', '.join(DIRECTIONS)}", towards)
+        raise QueryError("towards", ONE_OF, towards, choices=", ".join(DIRECTIONS))
     if len(steps) > DEEPEST:
-        raise QueryError("step", f"given {DEEPEST} times at most", " ".join(steps))
+        raise QueryError("step", gettext_noop("given %(times)s times at most"), " ".join(steps), times=DEEPEST)
     for step in steps:
         if len(step) > LONGEST_STEP or "\0" in step:
-            raise QueryError("step", f"a page or route of {LONGEST_STEP} characters at most", step)
+            expected = gettext_noop("a page or route of %(limit)s characters at most")
+            raise QueryError("step", expected, step, limit=LONGEST_STEP)
     return Asked(steps, cast(By, by), towards == "true")
 
 

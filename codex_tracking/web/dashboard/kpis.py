@@ -102,6 +102,6 @@ def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root:
         arrow=arrow,
         good=_good(metric, arrow),
         url="" if metric == "entries" else page_url(found.path, graphed, root),
-        here=metric == query.metric,
+        here=metric == query.graphed,
         key=f"kpi-{metric}",
     )

@@ -139,6 +139,36 @@ VALUES: dict[str, dict[str, Text]] = {
 }
 """Dimension -> value -> name, for dimensions with few values."""
 
+LEDGER: dict[str, Text] = {
+    "view": gettext_lazy("Page views recorded"),
+    "event": gettext_lazy("Events recorded"),
+    "error": gettext_lazy("Errors recorded"),
+    "excluded": gettext_lazy("Requests not counted"),
+    "pushed": gettext_lazy("Views sent to Redis"),
+    "flushed": gettext_lazy("Views saved in the database"),
+    "rebases": gettext_lazy("Restarts after Redis lost data"),
+    "push_failures": gettext_lazy("Failed pushes"),
+    "flush_failures": gettext_lazy("Failed flushes"),
+    "drain_failures": gettext_lazy("Failed attempts at a stop"),
+    "record_failures": gettext_lazy("Failed records"),
+    "failing_seconds": gettext_lazy("Seconds since pushes fail"),
+    "dropped_damaged": gettext_lazy("Lost: damaged counters"),
+    "dropped_day": gettext_lazy("Lost: views too far from today"),
+    "dropped_joined": gettext_lazy("Lost: views in merged batches"),
+    "dropped_page": gettext_lazy("Lost: pages of visits"),
+    "dropped_shutdown": gettext_lazy("Lost: views at a stop"),
+    "dropped_sketch": gettext_lazy("Lost: damaged visitor sketches"),
+    "dropped_visitor": gettext_lazy("Lost: visitors above the limit"),
+    "imported": gettext_lazy("Views from access logs"),
+    "no_address": gettext_lazy("Views without a client address"),
+    "no_lifespan": gettext_lazy("Views under a server without lifespan"),
+    "one_address": gettext_lazy("Views of many browsers with one address"),
+    "suspect": gettext_lazy("Views with contradictory headers"),
+    "unknown_member": gettext_lazy("Views whose user could not be read"),
+    "unread_forwarded": gettext_lazy("Views with an unread X-Forwarded-For"),
+}
+"""Counter of the ledger -> name on the status page."""
+
 ANYWHERE: dict[str, Text] = {
     "(other)": gettext_lazy("(all others)"),
     "(invalid)": gettext_lazy("(unreadable)"),

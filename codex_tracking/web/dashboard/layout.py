@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
+from django.utils.timezone import get_default_timezone
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.dashboard import PROVIDER, DashboardProviders
@@ -61,7 +62,8 @@ def place_of(viewer: Viewer) -> Place:
     # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
     root, poll = reverse("codex_tracking:analytics"), reverse("codex_tracking:api-live")
-    return Place(root, guest, poll, socket, viewer.expires_at, viewer.segment)
+    until = viewer.expires_at and viewer.expires_at.astimezone(get_default_timezone())
+    return Place(root, guest, poll, socket, until, viewer.segment)
 
 
 async def respond(

@@ -9,6 +9,8 @@ from datetime import date as Date
 from datetime import datetime
 from typing import Literal
 
+from django.utils.translation import gettext_noop
+
 from codex_tracking.counters.days import site_now
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
@@ -17,8 +19,9 @@ from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.overview import Overview, Shape, overview_of
 from codex_tracking.stats.pages import Page, page_of, previous_page_of
 from codex_tracking.stats.periods import days_in
-from codex_tracking.stats.reading import in_database, read
-from codex_tracking.stats.series import rolling_hours, series_of
+from codex_tracking.stats.reading import Reading, in_database, read
+from codex_tracking.stats.rounding import rounded
+from codex_tracking.stats.series import rolling_hours, same_hour, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
@@ -46,7 +49,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
     query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first)
     for card, tab in query.tabs.items():
         if tab not in viewer.dimensions:
-            raise QueryError(card, "a table that you may see", tab)
+            raise QueryError(card, gettext_noop("a table that you may see"), tab)
     return query
 
 
@@ -91,21 +94,31 @@ def last_hours(figures: Overview, query: Query, hours: Sequence[Hours], now: dat
     return replace(
         figures,
         summary=_summary(newest),
-        previous=_summary(older[0]) if older else None,
+        previous=_until_now(older[0], query, now) if older else None,
         series=dict(newest[query.graphed]),
         previous_series=dict(older[0][query.graphed]) if older else {},
     )
 
 
+def _until_now(hours: Hours, query: Query, now: datetime) -> Summary:
+    """Return the sums of the hours compared with, of the last one only the part that has passed in the current one."""
+    assert query.before is not None
+    last = same_hour(now.strftime("%Y-%m-%dT%H"), query.period, query.before)
+    # An hour that the clock shows twice has its first part behind it.
+    part = 1.0 if now.fold else (now.minute * 60 + now.second) / 3600
+    cut = {name: {hour: n * part if hour == last else n for hour, n in each.items()} for name, each in hours.items()}
+    return _summary(cut)
+
+
 def _summary(hours: Hours) -> Summary:
-    return Summary(views=round(sum(hours["views"].values())), visits=round(sum(hours["visits"].values())))
+    return Summary(**{name: int(rounded(sum(by_hour.values()))) for name, by_hour in hours.items()})
 
 
 PageFigures = tuple[Page, Page | None, dict[str, int], dict[str, int], Date | None]
 """A page's figures, those of the period compared with, bucket -> figure of both periods' charts, the first day."""
 
 
-async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
+async def load_page(path: str, query: Query, now: datetime) -> Reading[PageFigures]:
     """Return the figures of one page of the site, all of one moment."""
     period, before = query.period, query.before
     metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
@@ -113,11 +126,11 @@ async def load_page(path: str, query: Query, now: datetime) -> PageFigures:
     def look(deltas: Deltas, uniques: Visitors) -> PageFigures:
         found = page_of(path, period, deltas, ROWS)
         series = series_of(metric, period, query.step, deltas, uniques, path)
-        first = first_day() if before else None
-        if before is None or not comparable(before, first):
+        compared, first = comparable(before)
+        if compared is None:
             return found, None, series, {}, first
-        earlier = previous_page_of(path, period, before, deltas, now)
-        older = series_of(metric, before, query.step, deltas, uniques, path, period)
+        earlier = previous_page_of(path, period, compared, deltas, now)
+        older = series_of(metric, compared, query.step, deltas, uniques, path, period)
         return found, earlier, series, older, first
 
-    return (await read(days_in(period, before), look)).value
+    return await read(days_in(period, before), look)

@@ -35,15 +35,14 @@ class Menu:
     """The form's hidden fields, which keep the rest of the query."""
 
 
-def menu_of(query: Query, before: Period | None, first: date | None = None, path: str = "") -> Menu:
+def menu_of(query: Query, before: Period | None, first: date | None = None, **extra: str) -> Menu:
     """Return the menus of period and comparison.
 
     Args:
         before: the days compared with; None without comparison.
         first: the first day with figures, for the reason why nothing is compared.
-        path: the shown page's; empty for the whole site.
+        extra: further parameters that the links keep, such as a page's ``path``.
     """
-    extra = {"path": path} if path else {}
     hidden = [pair for pair in fields_of(query, **extra) if pair[0] not in ("period", "start", "end")]
     earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(

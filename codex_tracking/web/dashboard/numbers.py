@@ -32,12 +32,21 @@ def ratio(value: float | None) -> str:
 
 
 def percent(value: float | Decimal | None, decimals: int = 0) -> str:
-    """Return a share, 0 to 1, as a percentage; a dash for None."""
+    """Return a share, 0 to 1, as a percentage; a dash for None.
+
+    A share of something is never 0 %, and one of less than everything never 100 %: then it is ``< 1%`` or ``> 99%``.
+    """
     if value is None:
         return "–"
     points = rounded(rounded(value, 12) * 100, decimals)
+    least, sign = Decimal(1).scaleb(-decimals), ""
+    if value > 0 and not points:
+        points, sign = least, "< "
+    elif value < 1 and points == 100:
+        points, sign = 100 - least, "> "
+    number = sign + number_format(points, decimals, use_l10n=True)
     # Translators: a percentage; many languages put a no-break space before the sign.
-    return pgettext("percentage", "%(number)s%%") % {"number": number_format(points, decimals, use_l10n=True)}
+    return pgettext("percentage", "%(number)s%%") % {"number": number}
 
 
 def duration(value: float | None) -> str:

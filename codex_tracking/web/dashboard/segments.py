@@ -17,9 +17,7 @@ from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.guard import with_form
 from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
-    Pairs,
     address_of,
-    filters_in,
     keep,
     saved_rows,
     visits_query,
@@ -36,18 +34,17 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     if viewer.is_guest:
         raise PermissionDenied
     try:
-        query, filters = await visits_query(request, viewer), filters_in(request, viewer)
+        query = await visits_query(request, viewer)
     except QueryError as error:
         return await wrong(request, viewer, error)
     refusal = await sync_to_async(keep)(
-        request, viewer, Segment, lambda name, by: saved.save_segment(name, filters, by)
+        request, viewer, Segment, lambda name, by: saved.save_segment(name, query.filters, by)
     )
     if refusal == "":
         return redirect(request.get_full_path())
-    kept: Pairs = [("f", str(each)) for each in filters]
     context: dict[str, Any] = {
-        "filters": filters,
-        "back": address_of(query, kept),
+        "filters": query.filters,
+        "back": address_of(query),
         "error": refusal,
         "off": bool(log_refusal()),
         "longest_name": saved.LONGEST_NAME,
@@ -58,4 +55,4 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 def _address(query: Query, row: Segment) -> str:
     """Return the dashboard's address with a segment's filters."""
-    return address_of(query, [("f", str(text)) for text in row.filters], reverse("codex_tracking:analytics"))
+    return address_of(query.filtered(), [("f", str(text)) for text in row.filters], reverse("codex_tracking:analytics"))

@@ -11,6 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import get_default_timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -68,29 +71,19 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         return _page(request, viewer)
     if not viewer.may_share:
         raise PermissionDenied
-    days = request.POST.get("days", "")
+    days, wanted = request.POST.get("days", ""), request.POST.get("segment", "")
+    segment = saved.find(Segment, wanted) if wanted else None
+    if wanted and segment is None:
+        return _page(request, viewer, error=_("This segment no longer exists."), status=400)
     try:
         if not (days.isascii() and days.isdigit() and len(days) < 5):
             raise ValueError(f"days must be 1 to {links.LONGEST_DAYS}, not {days[:20]!r}")
-        links.create(request.POST.get("name", ""), int(days), str(viewer.user), _segment(request))
-    except ValueError as error:
-        return _page(request, viewer, error=str(error), status=400)
+        links.create(request.POST.get("name", ""), int(days), str(viewer.user), segment)
+    except ValueError:
+        limits = {"name": saved.LONGEST_NAME, "days": links.LONGEST_DAYS}
+        error = _("A name has 1 to %(name)s characters without controls, and a link is valid for 1 to %(days)s days.")
+        return _page(request, viewer, error=error % limits, status=400)
     return redirect("codex_tracking:share-links")
-
-
-def _segment(request: HttpRequest) -> Segment | None:
-    """Return the segment that a form asks for; None for all visits.
-
-    Raises:
-        ValueError: it does not exist, or was deleted meanwhile.
-    """
-    primary_key = request.POST.get("segment", "")
-    if not primary_key:
-        return None
-    segment = saved.find(Segment, primary_key)
-    if segment is None:
-        raise ValueError(f"segment must be one of the saved segments, not {primary_key[:20]!r}")
-    return segment
 
 
 def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 200) -> HttpResponse:
@@ -98,7 +91,12 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
     found = [(link, links.state_of(link, now)) for link in links.links()]
     context: dict[str, Any] = {
         "links": [
-            {"link": link, "state": state, "url": address_of(request, link) if state == "open" else ""}
+            {
+                "link": link,
+                "state": state,
+                "url": address_of(request, link) if state == "open" else "",
+                "expires": date_format(link.expires_at.astimezone(get_default_timezone()), "DATETIME_FORMAT"),
+            }
             for link, state in found
         ],
         "segments": saved.saved(Segment),

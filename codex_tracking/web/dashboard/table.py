@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import quote
 
+from django.utils.translation import gettext_noop
+
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.periods import DAYS_BY_DAY
-from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
+from codex_tracking.stats.periods import DAYS_BY_DAY, Period
+from codex_tracking.stats.ranking import ORDERS, Figure, Order, opposite_of, orders_of
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.searching import containing
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
-from codex_tracking.web.query import TABS, Query, QueryError
+from codex_tracking.web.query import ONE_OF, TABS, Query, QueryError
 
 SIZE = 50
 """Rows of a page."""
@@ -36,7 +39,7 @@ class Column:
 
     label: str
     url: str
-    """Sorts by it."""
+    """Sorts by it, or the other way round when the table is sorted by it."""
     sorted: str
     """``ascending``, ``descending`` or empty: the value of ``aria-sort``."""
     key: str
@@ -71,6 +74,10 @@ class Table:
     """Whether the search compares names instead of stored values."""
     hidden: tuple[tuple[str, str], ...]
     """The search form's hidden fields."""
+    state: tuple[tuple[str, str], ...]
+    """Parameters of order and search, where they are not the default."""
+    live: bool
+    """False while Redis was away."""
 
 
 async def read_table(
@@ -87,19 +94,14 @@ async def read_table(
         QueryError: one of them has a wrong value.
     """
     default = order_of(dimension)
-    order = cast(Order, params.get("order") or default)
-    if order not in orders_of(dimension):
-        raise QueryError("order", f"one of {', '.join(orders_of(dimension))}", order)
-    search = params.get("search", "").strip()
-    if len(search) > LONGEST_SEARCH or "\0" in search:
-        raise QueryError("search", f"at most {LONGEST_SEARCH} characters", search)
-    number = _number(params.get("page") or "1")
-    figures, total, whole, found = await _figures(dimension, query, order, search, number)
-    here = f"{root}details/{quote(dimension)}/"
+    order, search, number = _asked(dimension, params)
+    found = await read(query.period.days, _reader(dimension, query.period, order, search, number))
+    figures, total, whole, count = found.value
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
     def address(**changes: str) -> str:
-        return here + query_string(query, **{key: value for key, value in (state | changes).items() if value})
+        kept = {key: value for key, value in (state | changes).items() if value}
+        return f"{root}details/{quote(dimension)}/{query_string(query, **kept)}"
 
     start = (number - 1) * SIZE
     return Table(
@@ -111,7 +113,7 @@ async def read_table(
         number=number,
         first=numbers.whole(start + 1),
         last=numbers.whole(start + len(figures[:SIZE])),
-        found=numbers.whole(found) if found else "",
+        found=numbers.whole(count) if count else "",
         earlier=address(page=str(number - 1) if number > 2 else "") if number > 1 else "",
         later=address(page=str(number + 1)) if len(figures) > SIZE and number < MOST_PAGES else "",
         tabs=_tabs(dimension, query, root, dimensions),
@@ -119,8 +121,21 @@ async def read_table(
         shares=bool(total),
         order=order,
         coverage=coverage(total, whole, dimension),
-        hidden=fields_of(query, **({"order": order} if order != default else {})),
+        hidden=fields_of(query, **{key: state[key] for key in state if key != "search"}),
+        state=tuple(state.items()),
+        live=found.live,
     )
+
+
+def _asked(dimension: Dimension, params: Mapping[str, str]) -> tuple[Order, str, int]:
+    """Return order, search and page number of an address."""
+    order = params.get("order") or order_of(dimension)
+    if order not in orders_of(dimension):
+        raise QueryError("order", ONE_OF, order, choices=", ".join(orders_of(dimension)))
+    search = params.get("search", "").strip()
+    if len(search) > LONGEST_SEARCH or "\0" in search:
+        raise QueryError("search", gettext_noop("at most %(count)s characters"), search, count=LONGEST_SEARCH)
+    return cast(Order, order), search, _number(params.get("page") or "1")
 
 
 def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]) -> tuple[Link, ...]:
@@ -136,20 +151,23 @@ def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Di
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MOST_PAGES):
-        raise QueryError("page", f"a number from 1 to {MOST_PAGES}", text)
+        raise QueryError("page", gettext_noop("a number from 1 to %(count)s"), text, count=MOST_PAGES)
     return int(text)
 
 
-async def _figures(
-    dimension: Dimension, query: Query, order: Order, search: str, number: int
-) -> tuple[list[Figure], int, int, int]:
-    """Return a page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the rows' number.
+Page = tuple[list[Figure], int, int, int]
+"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the number of all rows.
 
-    The number is 0 where counting would add up a long period page by page.
-    """
-    period, offset = query.period, (number - 1) * SIZE
+The number is 0 where counting would add up a long period page by page."""
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[list[Figure], int, int, int]:
+
+def _reader(
+    dimension: Dimension, period: Period, order: Order, search: str, number: int
+) -> Callable[[Deltas, Visitors], Page]:
+    """Return the reader of one page."""
+    offset = (number - 1) * SIZE
+
+    def look(deltas: Deltas, uniques: Visitors) -> Page:
         total = total_of(dimension, period, deltas)
         whole = whole_of(dimension, summary_of(period, deltas, uniques))
         if dimension in NAMED:
@@ -160,32 +178,35 @@ async def _figures(
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
         return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0
 
-    return (await read(period.days, look)).value
+    return look
 
 
 def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
-    wanted = search.casefold()
-    found = [figure for figure in figures if wanted in labels.name_of(dimension, figure.value).casefold()]
+    wanted = containing(search)
+    found = [figure for figure in figures if wanted(labels.name_of(dimension, figure.value))]
 
     def by_name(figure: Figure) -> tuple[str, str]:
         return labels.name_of(dimension, figure.value).casefold(), figure.value
 
-    return sorted(found, key=by_name if order == "value" else ORDERS[order].key)
+    ranking = ORDERS[order]
+    if order in ("value", "value_descending"):
+        ranking = ranking._replace(key=by_name)
+    return ranking.arranged(found)
 
 
 def _columns(dimension: Dimension, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
     count, secondary = units(dimension)
-    columns = [
-        _column("value", str(labels.DIMENSIONS[dimension]), order, address(order="value")),
-        _column(default, count, order, address(order="")),
-    ]
+    headings: list[tuple[Order, str]] = [("value", str(labels.DIMENSIONS[dimension])), (default, count)]
     if secondary:
-        columns.append(_column(other, secondary, order, address(order=other)))
-    return tuple(columns)
+        headings.append((other, secondary))
+    return tuple(_column(name, label, order, default, address) for name, label in headings)
 
 
-def _column(name: Order, label: str, order: Order, url: str) -> Column:
-    direction = "ascending" if name == "value" else "descending"
-    return Column(label, url, direction if name == order else "", f"sort-{name}")
+def _column(name: Order, label: str, order: Order, default: Order, address: Callable[..., str]) -> Column:
+    """Return a heading, which sorts by its column, and in the other direction where the table is sorted by it."""
+    here = order in (name, opposite_of(name))
+    wanted = opposite_of(name) if order == name else name
+    direction = "ascending" if order == "value" or order.endswith("_ascending") else "descending"
+    return Column(label, address(order="" if wanted == default else wanted), direction if here else "", f"sort-{name}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.counters.fields import dimension_of
+from codex_tracking.hits.text import PATH_LIMIT
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
@@ -80,7 +83,8 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         table = await read_table(dimension_of(dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    context = {"table": table, "menu": menu_of(query, None), "exports": _exports(query, table)}
+    menu = menu_of(query, None, **dict(table.state))
+    context = {"table": table, "menu": menu, "exports": _exports(query, table), "query": query}
     context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
 
@@ -91,18 +95,18 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     path = request.GET.get("path", "")
     try:
         query = (await query_of(request.GET.dict(), viewer)).of_page()
-        if not path or "\0" in path:
-            raise QueryError("path", "a page's path such as /articles/", path)
+        if not path or "\0" in path or len(path) > PATH_LIMIT:
+            raise QueryError("path", gettext_noop("a page's path such as /articles/"), path)
     except QueryError as error:
         return await wrong(request, viewer, error)
     now = site_now()
-    found, earlier, series, previous, first = await load_page(path, query, now)
+    reading = await load_page(path, query, now)
     context = {
         "path": path,
         "open_url": _site_url(path),
         "pages_url": details_url("path", query, place_of(viewer).root),
         "query": query,
-        "board": page_board_of(query, found, earlier, series, previous, place_of(viewer).root, now, first),
+        "board": page_board_of(query, *reading.value, place_of(viewer).root, now, reading.live),
     }
     return await respond(request, viewer, "codex_tracking/page.html", context)
 
@@ -110,7 +114,13 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 @for_viewers
 async def health_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the counting status; 403 for share links."""
-    return await respond(request, viewer, "codex_tracking/health.html", {"status": await _status(viewer)})
+    status = await _status(viewer)
+    context = {"status": status, "noticed": _named(status.left_out), "process": _named(status.process)}
+    return await respond(request, viewer, "codex_tracking/health.html", context)
+
+
+def _named(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [(str(labels.LEDGER.get(name, name)), count) for name, count in counts.items()]
 
 
 async def _status(viewer: Viewer) -> Status:

@@ -15,7 +15,6 @@ from django.utils.translation import ngettext
 
 from codex_tracking.models import Saved
 from codex_tracking.visits.answers import Answer
-from codex_tracking.visits.filters import Filter, parse_all
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.saved import SavedT
 from codex_tracking.web.access.viewer import Viewer
@@ -24,7 +23,7 @@ from codex_tracking.web.dashboard.addresses import query_string
 from codex_tracking.web.dashboard.loader import query_of
 from codex_tracking.web.dashboard.menu import Menu, menu_of
 from codex_tracking.web.dashboard.plot import full_day
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.query import Query, read_filters
 
 Pairs = Sequence[tuple[str, str]]
 """Parameters of an address, some of them repeated."""
@@ -41,20 +40,8 @@ async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
     """
     params = request.GET.copy()
     params.pop("step", None)
-    return replace(await query_of(params.dict(), viewer), compare="")
-
-
-def filters_in(request: HttpRequest, viewer: Viewer) -> tuple[Filter, ...]:
-    """Return the filters of an address, after those of the viewer's segment.
-
-    Raises:
-        QueryError: one is wrong.
-    """
-    texts = request.GET.getlist("f")
-    try:
-        return tuple(dict.fromkeys((*viewer.filters, *parse_all(texts))))
-    except ValueError as error:
-        raise QueryError("f", "<dimension>:<operator>:<value>[|<value>...]", " ".join(texts), str(error)) from error
+    query = await query_of(params.dict(), viewer)
+    return query.filtered(*read_filters(request.GET.getlist("f"))).within(viewer.filters)
 
 
 def with_pairs(address: str, pairs: Pairs) -> str:
@@ -151,8 +138,8 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
         save(request.POST.get("name", ""), str(viewer.user))
     except saved.TakenError:
         return _("This name is taken. Delete the other one first, or use another name.")
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return _("A name has 1 to %(name)s characters without controls.") % {"name": saved.LONGEST_NAME}
     return ""
 
 
