@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from codex_tracking.hits.text import UNFIT
 from codex_tracking.models import Funnel, Saved, Segment, database
 from codex_tracking.visits.filters import Filter, parse_all
-from codex_tracking.visits.steps import Step, checked_steps, parse_step
+from codex_tracking.visits.steps import FEWEST_STEPS, Step, checked_steps, parse_step
 
 LONGEST_NAME = 100
 
@@ -19,6 +19,10 @@ SavedT = TypeVar("SavedT", bound=Saved)
 
 class TakenError(ValueError):
     """The name is another one's already."""
+
+
+class EmptyError(ValueError):
+    """There is nothing to save."""
 
 
 def save_segment(name: str, filters: Sequence[Filter], created_by: str = "") -> Segment:
@@ -31,10 +35,11 @@ def save_segment(name: str, filters: Sequence[Filter], created_by: str = "") -> 
 
     Raises:
         TakenError: another segment has the name.
-        ValueError: a bad name, or no filters.
+        EmptyError: no filters.
+        ValueError: a bad name.
     """
     if not filters:
-        raise ValueError("a segment must have a filter")
+        raise EmptyError("a segment must have a filter")
     return _create(Segment(name=checked_name(name), filters=[str(each) for each in filters]), created_by)
 
 
@@ -48,8 +53,11 @@ def save_funnel(name: str, steps: Sequence[Step], created_by: str = "") -> Funne
 
     Raises:
         TakenError: another funnel has the name.
-        ValueError: a bad name, or too few or too many steps.
+        EmptyError: fewer than two steps.
+        ValueError: a bad name, or too many steps.
     """
+    if len(steps) < FEWEST_STEPS:
+        raise EmptyError(f"a funnel must have {FEWEST_STEPS} steps at least")
     return _create(Funnel(name=checked_name(name), steps=[str(step) for step in checked_steps(steps)]), created_by)
 
 

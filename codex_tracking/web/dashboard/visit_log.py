@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
-from codex_tracking.models import Saved
+from codex_tracking.models import Funnel, Saved, Segment
 from codex_tracking.visits.answers import Answer
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.saved import SavedT
@@ -28,6 +29,11 @@ from codex_tracking.web.query import Query, read_filters
 Pairs = Sequence[tuple[str, str]]
 """Parameters of an address, some of them repeated."""
 
+EMPTY: dict[type[Saved], Promise] = {
+    Segment: gettext_lazy("A segment needs one filter at least."),
+    Funnel: gettext_lazy("A funnel needs two steps at least."),
+}
+"""What is saved -> what it must have."""
 NAMED_DAYS = 10
 """Days that a note names; of more it tells the number."""
 
@@ -138,6 +144,8 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
         save(request.POST.get("name", ""), str(viewer.user))
     except saved.TakenError:
         return _("This name is taken. Delete the other one first, or use another name.")
+    except saved.EmptyError:
+        return str(EMPTY[model])
     except ValueError:
         return _("A name has 1 to %(name)s characters without controls.") % {"name": saved.LONGEST_NAME}
     return ""
