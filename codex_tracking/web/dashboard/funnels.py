@@ -20,7 +20,6 @@ from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.filters import join
-from codex_tracking.visits.questions import LogOffError
 from codex_tracking.visits.steps import FEWEST_STEPS, MOST_STEPS, Step, checked_steps, parse_step
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
@@ -113,12 +112,11 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 async def _answered(query: Query, steps: Sequence[Step]) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
+    if log_refusal():
+        return {"off": True}, 400 if steps else 200
     if len(steps) < FEWEST_STEPS:
-        return {"off": bool(log_refusal())}, 400 if steps else 200
-    try:
-        answer = await in_database(funnel_of, query.period.days, steps, query.filters)
-    except LogOffError:
-        return {"off": True}, 400
+        return {}, 400 if steps else 200
+    answer = await in_database(funnel_of, query.period.days, steps, query.filters)
     return {"rows": rows_of(answer), "notes": notes_on(answer)}, 200
 
 

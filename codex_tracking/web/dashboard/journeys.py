@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -13,7 +14,6 @@ from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Journey
-from codex_tracking.visits.questions import LogOffError
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link
@@ -95,16 +95,13 @@ async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     return await respond(request, viewer, "codex_tracking/journeys.html", context | answered, status)
 
 
-async def _answered(query: Query, asked: Asked, address: Any) -> tuple[dict[str, Any], int]:
+async def _answered(query: Query, asked: Asked, address: Callable[..., str]) -> tuple[dict[str, Any], int]:
     """Return the template's context for the answer, and the status."""
-    if log_refusal() and not asked.steps:
-        return {"off": True}, 200
-    try:
-        answer = await in_database(
-            questions.journey, query.period.days, asked.steps, query.filters, asked.by, asked.towards, ROWS
-        )
-    except LogOffError:
-        return {"off": True}, 400
+    if log_refusal():
+        return {"off": True}, 400 if asked.steps else 200
+    answer = await in_database(
+        questions.journey, query.period.days, asked.steps, query.filters, asked.by, asked.towards, ROWS
+    )
     found = answer.value
     return {"found": found, "visits": numbers.whole(found.visits), "notes": notes_on(answer)} | {
         "rows": rows_of(asked, found, address),
@@ -134,7 +131,7 @@ def asked_in(request: HttpRequest) -> Asked:
     return Asked(steps, cast(By, by), towards == "true")
 
 
-def trail_of(asked: Asked, address: Any) -> tuple[Link, ...]:
+def trail_of(asked: Asked, address: Callable[..., str]) -> tuple[Link, ...]:
     """Return the chosen steps in the order of a visit, each with the address of the journey up to it."""
     links = [
         Link(step, address(*asked.steps[:number]), number == len(asked.steps), f"step-{number}")
@@ -143,7 +140,7 @@ def trail_of(asked: Asked, address: Any) -> tuple[Link, ...]:
     return tuple(reversed(links)) if asked.towards else tuple(links)
 
 
-def rows_of(asked: Asked, found: Journey, address: Any) -> tuple[NextRow, ...]:
+def rows_of(asked: Asked, found: Journey, address: Callable[..., str]) -> tuple[NextRow, ...]:
     """Return the next steps, formatted."""
     deeper = len(asked.steps) < DEEPEST
     return tuple(
