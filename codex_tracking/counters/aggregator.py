@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.batch import (
@@ -28,8 +29,10 @@ from codex_tracking.counters.day_counts import (
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place
 from codex_tracking.counters.fields import Counter, counter, first, other, pair, views_of
+from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, VIEW
 from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.counters.profiles import Profiles
+from codex_tracking.counters.waiting_log import WaitingLog
 from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
@@ -41,6 +44,7 @@ EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
 DROPPED_PAGE = counter("ledger", "dropped_page")
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
+LOG_DROPPED = counter("ledger", "log_dropped")
 
 
 class Aggregator:
@@ -98,14 +102,14 @@ class Aggregator:
 
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile) -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
-        _, traits, visitor, notes, _ = profile
+        _, traits, visitor, notes, _, logged = profile
         second = int(at)
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
-        source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, source)
+        facts, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
+        path, counted = page(path, secrets, facts[1])
         self._count(day, counted)
         if notes:
             self._count(day, notes)
@@ -127,6 +131,8 @@ class Aggregator:
                 self._weigh(day, weight_of(path), touch)
             if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
                 self._add_page(day, touch, path)
+        if logged is not None:
+            self._log(day, second, MEMBER if client.user else VIEW, visitor, logged, facts, path, route, "", "")
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
         if hit.kind == "event":
@@ -150,12 +156,26 @@ class Aggregator:
         self._count(day, (counter("event", name),))
         if hit.value:
             self._count(day, (pair("event_value", name, hit.value),))
-        visitor = self._profiles[hit.client].identity
+        profile = self._profiles[hit.client]
+        visitor = profile.identity
         if visitor:
             touch = self._touch_of(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events.append(name)
                 self._weigh(day, weight_of(name), touch)
+        if profile.logged is not None:
+            kind = EVENT | (MEMBER if hit.client.user else 0)
+            # An event from a task has no page.
+            path = page(hit.path, hit.secrets, "")[0] if hit.path else ""
+            self._log(day, int(hit.at), kind, visitor, profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
+
+    def _log(self, day: DayCounts, *hit: Any) -> None:
+        """Keep a hit for the visit log; see ``WaitingLog.put``."""
+        if day.log is None:
+            day.log = WaitingLog()
+        if not day.log.put(*hit):
+            self._count(day, (LOG_DROPPED,))
+            ledger.dropped("log")
 
     def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
         touches = day.touches.get(visitor)
@@ -271,16 +291,16 @@ class Aggregator:
         if day is None:
             return None
         self._add_sets(day)
-        if not (day.counts or ((day.touches or day.ids) and salt)):
+        if not (day.counts or ((day.touches or day.ids or day.log) and salt)):
             return None
         waiting = len(day.counts), len(day.touches), day.weight
-        counts = day.take_counts(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS)
+        counts, log = day.take(EMBEDDED_FIELDS if self.settings.embedded else BATCH_FIELDS, salt)
         most = EMBEDDED_VISITORS if self.settings.embedded else BATCH_VISITORS
         ids, visits = day.take_visitors(most, salt) if salt else ((), "[]")
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
         self.weight -= waiting[2] - day.weight
-        batch = Batch(date, stream, seq, day.oldest, counts, ids, visits)
+        batch = Batch(date, stream, seq, day.oldest, counts, ids, visits, log=log)
         if not day:
             del self.days[date]
             self._profiles.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from zlib import crc32
@@ -44,6 +44,10 @@ class Batch:
     """Touches as JSON, in the form that the script reads."""
     span: int = 1
     """How many batches of the stream it stands for, the last of them being ``seq``."""
+    log: Sequence[bytes] = ()
+    """Blobs of ``hit_log``: one of a batch, several of joined ones; none where no visit log is kept."""
+    unlogged: int = 0
+    """Hits whose blobs were dropped when batches were joined."""
 
 
 MOST_FIELDS = 50_000

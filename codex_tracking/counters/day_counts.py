@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from codex_tracking.counters.batch import Touch, as_json, compact, weight_of
-from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.counters.fields import Counter, Counts, other
+from codex_tracking.counters.waiting_log import WaitingLog, is_page
 from codex_tracking.hits.visitors import visitor_id
 
 MOST_SETS = 1_000
@@ -22,7 +23,7 @@ BATCH_BYTES = 90_000
 class DayCounts:
     """One day's counters, visits and visitors that no batch has taken yet."""
 
-    __slots__ = ("counts", "ids", "oldest", "sets", "touches", "weight")
+    __slots__ = ("counts", "ids", "log", "oldest", "sets", "touches", "weight")
 
     def __init__(self) -> None:
         self.counts: Counts = {}
@@ -31,18 +32,26 @@ class DayCounts:
         self.touches: dict[str, list[Touch]] = {}
         self.ids: set[str] = set()
         """Hashed visitors of batches that Redis lost; their visits were counted."""
+        self.log: WaitingLog | None = None
+        """Made with the first hit that is logged."""
         self.oldest = 0
         self.weight = 0
         """Bytes of its counters and touches, about."""
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self.sets or self.touches or self.ids)
+        return bool(self.counts or self.sets or self.touches or self.ids or self.log)
+
+    def take(self, most: int, salt: bytes) -> tuple[Counts, tuple[bytes, ...]]:
+        """Take at most ``most`` counters, and a blob of as many hits where a visit log is kept."""
+        if not (self.log and salt):
+            return self.take_counts(most), ()
+        taken = self.log.take(most, salt)
+        return self._take_counts_of(taken.pages, most), (taken.blob,)
 
     def take_counts(self, most: int) -> Counts:
         """Take at most ``most`` counters, and no more than fit into a batch."""
         waiting = self.counts
-        # Four bytes a character at most, so this saves encoding each name.
-        if len(waiting) <= most and 4 * sum(map(len, waiting)) <= BATCH_BYTES:
+        if self._fits(most):
             self.counts = {}
             self.weight -= sum(map(weight_of, waiting))
             return waiting
@@ -53,6 +62,42 @@ class DayCounts:
             if size > BATCH_BYTES:
                 break
             taken[field] = waiting.pop(field)
+            self.weight -= weight_of(field)
+        return taken
+
+    def _fits(self, most: int) -> bool:
+        # Four bytes a character at most, so this saves encoding each name.
+        return len(self.counts) <= most and 4 * sum(map(len, self.counts)) <= BATCH_BYTES
+
+    def _take_counts_of(self, pages: Counts, most: int) -> Counts:
+        """Take the counters of a batch's logged views, and others up to ``most``.
+
+        Those of other pages only when nothing waits to be logged: until then their own batches need them.
+        """
+        waiting, all_logged = self.counts, not self.log
+        if all_logged and self._fits(most):
+            return self.take_counts(most)
+        taken: Counts = {}
+        size = 0
+        for name, views in pages.items():
+            # A full memory has counted it under ``(other)``.
+            field = name if name in waiting else other(name)
+            n = min(views, waiting.get(field, 0))
+            if n:
+                size += len(field.encode())
+                taken[field] = taken.get(field, 0) + n
+                waiting[field] -= n
+                if not waiting[field]:
+                    del waiting[field]
+                    self.weight -= weight_of(field)
+        # A look at some more than are taken: those of pages come first, and may be thousands.
+        for field in list(islice(waiting, 4 * most)):
+            if not all_logged and is_page(field):
+                continue
+            size += len(field.encode())
+            if len(taken) >= most or size > BATCH_BYTES:
+                break
+            taken[field] = taken.get(field, 0) + waiting.pop(field)
             self.weight -= weight_of(field)
         return taken
 

@@ -15,13 +15,15 @@ from codex_tracking.counters.fields import (
     counter,
     first,
     pair,
+    split,
 )
+from codex_tracking.counters.hit_log import ClientTraits, OriginTraits
 from codex_tracking.hits.bots import bot
-from codex_tracking.hits.countries import country_of
+from codex_tracking.hits.countries import country_of, region_of
 from codex_tracking.hits.devices import device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
-from codex_tracking.hits.sites import OwnSites
+from codex_tracking.hits.sites import OwnSites, bare
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
 from codex_tracking.hits.text import clean, hide_tokens, normalise
@@ -49,13 +51,14 @@ class Profile(NamedTuple):
     """Counter fields of the ledger that each of its views adds to."""
     address: int
     """A number that stands for the address, in this process alone."""
+    logged: ClientTraits | None = None
+    """The visit log's view of the client; None when there is no log."""
 
 
 class Origin(NamedTuple):
     """The facts that all views from one source share."""
 
-    source: str
-    referrer: str
+    facts: OriginTraits
     counters: tuple[Counter, ...]
     """Counter fields of a view; none for a direct one."""
     fields: tuple[Counter, ...]
@@ -68,12 +71,16 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     address = client_address(client.address, client.forwarded, proxies, header)
     located = bool(client.country or (address and settings.geoip_path))
     country = country_of(client.country, address, settings.geoip_path) if located else ""
+    fields = technology(client.agent, client.hints, client.language, country)
     return Profile(
         bot(client.agent, settings, client.hints[0], client.signer),
-        technology(client.agent, client.hints, client.language, country),
+        fields,
         identity(client, proxies, header),
         tuple(_notes(client, address, settings)),
         hash(address),
+        logged_client(client.host, fields, region_of(country, address, settings.geoip_path))
+        if settings.visit_log_days
+        else None,
     )
 
 
@@ -115,7 +122,7 @@ def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
     # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
     error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
     yield counter("error", error)
-    referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).referrer
+    referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).facts[2]
     if referrer:
         yield pair("error_referrer", error, referrer)
 
@@ -147,6 +154,20 @@ def technology(agent: str, hints: tuple[str, str, str], language: str, country: 
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
 
 
+@lru_cache(maxsize=4096)
+def logged_client(host: str, fields: tuple[Counter, ...], region: tuple[str, str]) -> ClientTraits:
+    """Return the visit log's view of a client.
+
+    Args:
+        host: raw, as the client sent it.
+        fields: from ``technology``.
+        region: from ``region_of``.
+    """
+    known = {name: value for name, _, value in map(split, fields)}
+    traits = (known.get(name, "") for name in ("language", "browser", "os", "device"))
+    return clean(bare(host), VALUE_LIMIT), known.get("country", ""), *region, *traits  # type: ignore[return-value]
+
+
 def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_hosts: tuple[str, ...]) -> Origin:
     """Return the origin of a view; see ``sources.source_of``."""
     if len(referrer) + len(campaign) > 2 * CACHED_LENGTH:
@@ -159,7 +180,8 @@ def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_ho
     known = tuple(
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )
-    return Origin(source.source, source.referrer, () if source.channel == DIRECT else known, known)
+    facts = (source.channel, source.source, *source[2:])
+    return Origin(facts, () if source.channel == DIRECT else known, known)
 
 
 _known_origin = lru_cache(maxsize=4096)(_origin)

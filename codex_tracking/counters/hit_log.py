@@ -31,6 +31,8 @@ ClientTraits = tuple[str, str, str, str, str, str, str, str]
 """Host, country, region, city, language, browser, operating system, device."""
 OriginTraits = tuple[str, str, str, str, str, str, str, str]
 """Channel, source, referrer, and the five campaign parameters."""
+NO_ORIGIN: OriginTraits = ("",) * 8
+"""Of an event, which no source brings."""
 Row = tuple[int, int, bytes, ClientTraits, OriginTraits, str, str, str, str]
 """Second, kind (and ``MEMBER``), visitor, client, origin, path, route, event, value: a hit as it is packed. The tuples
 within are shared by many hits, so that packing looks each of them up once."""

@@ -14,7 +14,7 @@ LedgerName = Literal[
     "drain_failures", "flush_failures", "flushed", "push_failures", "pushed", "rebases", "record_failures"
 ]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
-Loss = Literal["damaged", "day", "joined", "page", "shutdown", "sketch", "visitor"]
+Loss = Literal["damaged", "day", "joined", "log", "page", "shutdown", "sketch", "visitor"]
 """What a bound or a fault took: damaged counters, views too far from today, retained batches, pages of visits, views at
 a stop, visitor sketches, visitors."""
 DayNote = Literal[
@@ -23,6 +23,8 @@ DayNote = Literal[
     "dropped_page",
     "dropped_visitor",
     "imported",
+    "log_dropped",
+    "log_lost",
     "no_address",
     "no_lifespan",
     "one_address",

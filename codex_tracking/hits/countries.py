@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from codex_tracking.hits.text import clean
 
 if TYPE_CHECKING:
     from maxminddb import Reader
 
 logger = logging.getLogger(__name__)
 
+NAME_LIMIT = 80
+"""Characters of the name of a region or city."""
 NOWHERE = frozenset({"XX", "T1", "ZZ", "A1", "A2", "AP", "EU", "O1"})
 """What CDNs and databases send for unknown, Tor, proxies, satellites and whole continents."""
 
@@ -28,6 +32,17 @@ def country_of(header_value: str, address: str, geoip_path: str) -> str:
         if code in NOWHERE or _is_code(code):
             return _known(code)
     return _look_up(address, geoip_path) if geoip_path and address else ""
+
+
+def region_of(country: str, address: str, geoip_path: str) -> tuple[str, str]:
+    """Return the English names of a visitor's region and city; empty strings where the database has none.
+
+    Args:
+        country: from ``country_of``; a region of another country is none, as where a CDN knows the visitor better.
+        address: the client's.
+        geoip_path: a MaxMind city database; one of countries has no regions.
+    """
+    return _region(country, address, geoip_path) if country and address and geoip_path else ("", "")
 
 
 def _is_code(code: str) -> bool:
@@ -54,18 +69,38 @@ def _reader(path: str) -> Reader | None:
 
 @lru_cache(maxsize=8192)
 def _look_up(address: str, path: str) -> str:
-    reader = _reader(path)
-    if reader is None:
-        return ""
-    try:
-        record = reader.get(address)
-    except Exception:  # not an address, IPv6 in an IPv4 database, a corrupt page: none of it is the visitor's fault
-        return ""
-    if not isinstance(record, dict):
-        return ""
+    record = _record(address, path)
     for name in ("country", "registered_country"):
         country = record.get(name)
         code = _known(country.get("iso_code") if isinstance(country, dict) else country)
         if code:
             return code
     return ""
+
+
+@lru_cache(maxsize=8192)
+def _region(country: str, address: str, path: str) -> tuple[str, str]:
+    if _look_up(address, path) != country:
+        return "", ""
+    record = _record(address, path)
+    subdivisions = record.get("subdivisions")
+    # The first one is the largest: England, and then Oxfordshire.
+    region = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
+    return _english(region), _english(record.get("city"))
+
+
+def _english(place: Any) -> str:
+    names = place.get("names") if isinstance(place, dict) else None
+    name = names.get("en") if isinstance(names, dict) else None
+    return clean(name, NAME_LIMIT) if isinstance(name, str) else ""
+
+
+def _record(address: str, path: str) -> dict[str, Any]:
+    reader = _reader(path)
+    if reader is None:
+        return {}
+    try:
+        record = reader.get(address)
+    except Exception:  # not an address, IPv6 in an IPv4 database, a corrupt page: none of it is the visitor's fault
+        return {}
+    return record if isinstance(record, dict) else {}

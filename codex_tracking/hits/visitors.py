@@ -136,7 +136,11 @@ def visitor_id(identity: str, salt: bytes) -> str:
         identity: from ``identity``; an empty one stays empty.
         salt: the day's random salt, up to 64 bytes.
     """
+    return urlsafe_b64encode(visitor_digest(identity, salt))[:22].decode("ascii") if identity else ""
+
+
+def visitor_digest(identity: str, salt: bytes) -> bytes:
+    """Return the 16 bytes behind ``visitor_id``; none for an empty identity."""
     if not identity:
-        return ""
-    digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=salt[:64], digest_size=ID_BYTES).digest()
-    return urlsafe_b64encode(digest)[:22].decode("ascii")
+        return b""
+    return blake2b(identity.encode("utf-8", "surrogatepass"), key=salt[:64], digest_size=ID_BYTES).digest()

@@ -8,13 +8,23 @@ from typing import Any
 
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.partitions import Partitions
 from codex_tracking.store.answers import Seal, number
 from codex_tracking.store.client import AWAY
 from codex_tracking.store.protocol import Store
 from codex_tracking.tables.retention import DailyPruning
-from codex_tracking.tables.seals import Outcome, Sealed, forget_generations, last_seal, settle, try_to_write, write_seal
+from codex_tracking.tables.seals import (
+    Outcome,
+    Sealed,
+    SealedLog,
+    forget_generations,
+    last_seal,
+    settle,
+    try_to_write,
+    write_seal,
+)
 from codex_tracking.tables.toplists import list_finished_days
 
 logger = logging.getLogger(__name__)
@@ -120,11 +130,28 @@ class Flusher:
             # Nobody knows which batches it has; their processes write them once it is gone.
             await self.store.drop(day, seal.generation)
             return None
+        told = number(partitions.header.get(b"#b"))
+        log = await self._read_log(day, seal, told) if told and self.store.settings.visit_log_days else SealedLog()
+        if log is None:
+            return None
         acked = {name.decode("utf-8", "replace"): last for name, last in last_batches.items()}
         if partitions.damaged:
             logger.warning("%s damaged counters of %s are left out", len(partitions.damaged), day)
             ledger.dropped("damaged", len(partitions.damaged))
-        return Sealed(acked, partitions.counters, uniques)
+        return Sealed(acked, partitions.counters, uniques, log)
+
+    async def _read_log(self, day: str, seal: Seal, told: int) -> SealedLog | None:
+        """Return a seal's part of the visit log, which should tell ``told`` hits; None when the seal is gone."""
+        blobs = await self.store.log(day, seal.id)
+        if blobs is None:
+            return None
+        sound = [blob for blob in blobs if hits_in(blob)]
+        lost = max(0, told - sum(map(hits_in, sound)))
+        if lost:
+            # The list may be evicted alone; the counters are whole, and count.
+            logger.warning("Redis lost %s hits of the visit log of %s", lost, day)
+            ledger.dropped("log", lost)
+        return SealedLog(tuple(sound), lost)
 
     async def reach_database(self) -> None:
         """Return when the database takes writes.

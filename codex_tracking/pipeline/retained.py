@@ -7,10 +7,13 @@ from sys import getsizeof
 
 from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch
 from codex_tracking.counters.fields import add_to
+from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.ledger import ledger
 
 MOST_BYTES = 16_000_000
 """Memory of the names of one joined batch's counters; what is new beyond it is added to ``(other)``."""
+MOST_LOG_BYTES = 16_000_000
+"""Bytes of one joined batch's part of the visit log; some million hits. What is beyond it is lost if Redis is."""
 MOST_BATCHES = 128
 """Batches of a day that are kept apart; about a minute's. Each push looks at all of them."""
 
@@ -47,4 +50,19 @@ def joined(before: Batch, batch: Batch) -> Batch:
     size = sum(map(getsizeof, before.counts)) + sum(map(getsizeof, batch.counts))
     # Long names fill the memory before there are many of them.
     most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(before.counts))
-    return replace(batch, counts=add_to(before.counts, batch.counts, most), ids=ids, span=before.span + batch.span)
+    log = before.log if isinstance(before.log, list) else list(before.log)
+    room = MOST_LOG_BYTES - sum(map(len, log))
+    fits = sum(map(len, batch.log)) <= room
+    unlogged = before.unlogged + batch.unlogged
+    if fits:
+        log += batch.log
+    else:
+        unlogged += sum(map(hits_in, batch.log))
+    return replace(
+        batch,
+        counts=add_to(before.counts, batch.counts, most),
+        ids=ids,
+        span=before.span + batch.span,
+        log=log,
+        unlogged=unlogged,
+    )

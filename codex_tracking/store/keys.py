@@ -20,12 +20,16 @@ class DayKeys(NamedTuple):
     """Sorted set: visitor -> the second of the last view, five minutes back."""
     salt: str
     """String: the salt of the day's visitor hashes."""
+    log: str
+    """List: the visit log's blobs that came with the counters of ``live``."""
+    sealed_log: str
+    """List: those that came with the counters of ``sealed``; immutable."""
 
 
 def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     tag = f"{{{prefix}:{day}}}"
-    return DayKeys(f"{tag}:live", f"{tag}:sealed", f"{tag}:u", f"{tag}:v", f"{tag}:now", f"{tag}:salt")
+    return DayKeys(*(f"{tag}:{name}" for name in ("live", "sealed", "u", "v", "now", "salt", "log", "slog")))
 
 
 def site_key(prefix: str) -> str:

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
+from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
@@ -23,6 +24,13 @@ from codex_tracking.store.sketch import add, sketch_of
 
 CHUNK_FIELDS = 1_000
 """Fields that one read of a seal asks for; about 1 ms of the event loop."""
+CHUNK_BLOBS = 64
+"""Blobs of the visit log that one read asks for; 4 MB at most."""
+MOST_LOG_BYTES = 64_000_000
+"""Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
+counted as such."""
+LOG_AT = 15
+"""Place of the visit log's arguments among those of a batch."""
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 NAMES_PER_VISITOR = 64
@@ -85,9 +93,11 @@ class Store:
             json.dumps(batch.counts, ensure_ascii=False),
             *batch.ids,
         ]
-        status, token, seal, durable, *derived = await self._run(
-            "apply", [keys.live, keys.uniques, keys.visits, keys.now], args
-        )
+        names = [keys.live, keys.uniques, keys.visits, keys.now]
+        for blob in batch.log:
+            names.append(keys.log)
+            args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
+        status, token, seal, durable, *derived = await self._run("apply", names, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
         pairs = zip(derived[::2], derived[1::2], strict=True)
@@ -115,7 +125,8 @@ class Store:
             redis.ResponseError: it does not: its memory is full, it is read only, or an ACL forbids a command or key.
         """
         if not self.settings.embedded:
-            await self._run("probe", list(day_keys(self.settings.key_prefix, "probe")[:5]), [])
+            keys = day_keys(self.settings.key_prefix, "probe")
+            await self._run("probe", [*keys[:5], *([keys.log] if self.settings.visit_log_days else [])], [])
 
     async def site(self, proposed: str) -> str:
         """Return the site that uses the prefix: the first that any process proposed in the last week."""
@@ -141,7 +152,8 @@ class Store:
     async def seal(self, day: str) -> Seal:
         """Freeze the day's live counters, or return the seal that is waiting already."""
         keys = day_keys(self.settings.key_prefix, day)
-        answer = await self._run("seal", [keys.live, keys.sealed], [secrets.token_hex(8)])
+        names = [keys.live, keys.sealed, keys.log, keys.sealed_log]
+        answer = await self._run("seal", names, [secrets.token_hex(8)])
         return Seal(*(part.decode("utf-8", "replace") for part in answer))
 
     async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
@@ -160,6 +172,18 @@ class Store:
             if int(cursor) == 0:
                 return
 
+    async def log(self, day: str, seal: str) -> list[bytes] | None:
+        """Return the visit log's blobs that came with a seal; None when the seal is gone."""
+        keys, blobs = day_keys(self.settings.key_prefix, day), list[bytes]()
+        while True:
+            first = len(blobs)
+            piece = await self._run("log", [keys.sealed, keys.sealed_log], [seal, first, first + CHUNK_BLOBS - 1])
+            if not isinstance(piece, list):
+                return None
+            blobs += piece
+            if len(piece) < CHUNK_BLOBS:
+                return blobs
+
     async def standing(self, day: str, seal: Seal) -> bool:
         """Say whether Redis still has ``seal``."""
         keys = day_keys(self.settings.key_prefix, day)
@@ -170,17 +194,18 @@ class Store:
     async def done(self, day: str, seal: str) -> None:
         """Forget a seal that the database has."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self._run("done", [keys.live, keys.sealed], [seal])
+        await self._run("done", [keys.live, keys.sealed, keys.sealed_log], [seal])
 
     async def drop(self, day: str, generation: str) -> None:
         """Forget a closed or broken generation."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self._run("drop", [keys.live, keys.sealed], [generation])
+        await self._run("drop", [keys.live, keys.sealed, keys.log, keys.sealed_log], [generation])
 
     async def retire(self, day: str) -> bool:
         """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
-        gone = bool(await self._run("retire", [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now], []))
+        names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now, keys.log, keys.sealed_log]
+        gone = bool(await self._run("retire", names, []))
         if gone and self.settings.embedded:
             forget_embedded_visitors(keys.uniques)
         return gone

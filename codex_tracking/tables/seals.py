@@ -18,8 +18,18 @@ from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Seal, Uniques
 from codex_tracking.tables.conflicts import repeated
 from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.tables.log_parts import write_parts
 
 Verdict = Literal["done", "drop", "changed"]
+
+
+class SealedLog(NamedTuple):
+    """The visit log of one seal."""
+
+    blobs: tuple[bytes, ...] = ()
+    """What its hits told; see ``counters.hit_log``."""
+    lost: int = 0
+    """Hits that were counted, and that Redis has lost from the list."""
 
 
 class Sealed(NamedTuple):
@@ -30,6 +40,7 @@ class Sealed(NamedTuple):
     pieces: Iterable[bytes | bytearray]
     """Counters as ``field NUL increment NUL ...``: a tenth of the memory that a dictionary takes."""
     uniques: Uniques
+    log: SealedLog = SealedLog()
 
 
 class Outcome(NamedTuple):
@@ -64,7 +75,10 @@ def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSe
         for piece in sealed.pieces:
             rows.add(unpack(piece))
         rows.add_visitors(sealed.uniques)
+        if sealed.log.lost:
+            rows.add({counter("ledger", "log_lost"): sealed.log.lost})
         rows.save()
+        write_parts(alias, totals.date, f"{seal.generation}/{seal.id}", sealed.log.blobs)
         generation.last, generation.acked = seal.id, generation.acked | sealed.acked
         generation.save(using=alias)
     ledger.flushed(rows.views)
@@ -111,8 +125,14 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
         for batch in fresh:
             rows.add(batch.counts)
             rows.add(local_visits(batch.visits))
+        unlogged = sum(batch.unlogged for batch in fresh)
+        if unlogged:
+            rows.add({counter("ledger", "log_dropped"): unlogged})
         rows.save()
         if fresh:
+            # A stream belongs to one generation, and no number of it is settled twice.
+            name = f"{stream}/{max(batch.seq for batch in fresh)}"
+            write_parts(alias, totals.date, name, [blob for batch in fresh for blob in batch.log])
             generation.acked[stream] = max(batch.seq for batch in fresh)
         generation.closed = True
         generation.save(using=alias)

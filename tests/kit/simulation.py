@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
@@ -27,8 +27,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
+from codex_tracking.counters.hit_log import VIEW, decode_part, join
 from codex_tracking.hits.hit import Client, Hit
-from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
+from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, PageView
 from codex_tracking.pipeline.drain import drain_once
 from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
@@ -43,7 +44,7 @@ NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""
 TODAY = "2026-03-10"
 
-SCRIPTS = ("apply", "chunk", "done", "drop", "read", "retire", "salt", "seal")
+SCRIPTS = ("apply", "chunk", "done", "drop", "log", "read", "retire", "salt", "seal")
 
 OTHER_FIGURES = ("ledger", "top_page", "minute")
 """Dimensions that are no sums of batches, or not for good."""
@@ -224,7 +225,7 @@ class Worker:
         """Run a transaction."""
         if function.__name__ == "settle":
             for batch in args[3]:
-                self.world.keep(self, batch.day, batch.stream, batch.seq, batch.counts)
+                self.world.keep(self, batch.day, batch.stream, batch.seq, batch.counts, batch.log)
         return await self.world.run(function, *args)
 
     async def drain(self) -> None:
@@ -242,7 +243,7 @@ class World:
 
     def __init__(self, url: str, **tracking: Any) -> None:
         self.url = url
-        self.tracking = {"redis_url": url, **tracking}
+        self.tracking = {"redis_url": url, "visit_log_days": 90, **tracking}
         self.now = NOON
         self.down = False
         """Whether Redis is away."""
@@ -251,6 +252,8 @@ class World:
         self.truth: Counts = Counter()
         self.batches: dict[tuple[str, str, int], Counts] = {}
         """What each batch ever cut counts, by day, stream and number."""
+        self.logs: dict[tuple[str, str, int], Counts] = {}
+        """The views that each batch ever cut tells the visit log."""
         self.owners: dict[str, Worker | None] = {}
         """Stream -> who sends it."""
         self.delivered: set[tuple[str, str, int]] = set()
@@ -300,12 +303,13 @@ class World:
         """Begin anew: nothing in Redis, nothing in the database, nothing counted."""
         self._activities = [activity for activity in self._activities if not activity.done]
         self.raw.flushdb()
-        for model in (PageView, Breakdown, DayTotals, Generation):
+        for model in (PageView, Breakdown, DayTotals, Generation, LogPart):
             model.objects.all().delete()
         self.now, self.down, self.twins = NOON, False, False
         for record in (
             self.truth,
             self.batches,
+            self.logs,
             self.owners,
             self.letters,
             self.seen,
@@ -361,10 +365,13 @@ class World:
         """Keep a copy of a batch on its way to Redis."""
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
-        self.keep(owner, day, args[0], args[1], json.loads(args[14]))
+        log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
+        self.keep(owner, day, args[0], args[1], json.loads(args[14]), log)
 
-    def keep(self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int]) -> None:
-        """Remember the counters of a batch."""
+    def keep(
+        self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
+    ) -> None:
+        """Remember the counters of a batch, and what it tells the visit log."""
         views: Counts = Counter()
         for counter, n in counts.items():
             dimension, _, value = counter.partition(":")
@@ -372,6 +379,7 @@ class World:
                 views[day, dimension, value] += n
         # A batch that was answered has grown by what its visits caused; the first copy is what was cut.
         self.batches.setdefault((day, stream, seq), views)
+        self.logs.setdefault((day, stream, seq), paths_of(day, join(log)))
         self.owners[stream] = owner
 
     async def deliver(self, index: int = -1) -> Any:
@@ -465,6 +473,7 @@ class World:
             # A number may be left out on purpose.
             expected.update(self.batches.get(batch, {}))
         assert rows == expected, f"rows are not the acked batches: {difference(rows, expected)}"
+        self.check_log(rows)
         paths = only_paths(rows)
         assert paths <= self.truth, f"more than the truth: {difference(paths, self.truth)}"
         assert self.seen <= rows, f"rows fell: {difference(rows, self.seen)}"
@@ -474,6 +483,24 @@ class World:
         for (day, _, _), views in paths.items():
             sums[day] += views
         assert +totals == sums, "a day's total is not the sum of its paths"
+
+    def logged(self) -> Counts:
+        """Return the views of the visit log."""
+        logged: Counts = Counter()
+        for date, data in LogPart.objects.values_list("date", "data"):
+            logged.update(paths_of(date.isoformat(), bytes(data)))
+        return logged
+
+    def check_log(self, rows: Counts) -> None:
+        """Assert that the visit log tells the acked batches, less what the ledger says is missing, and no others."""
+        logged, expected = self.logged(), Counter[tuple[str, str, str]]()
+        for batch in self.acked():
+            expected.update(self.logs.get(batch, {}))
+        assert logged <= expected, f"the log has more than the acked batches: {difference(logged, expected)}"
+        assert expected == only_paths(rows), f"batches tell and count other views: {difference(expected, rows)}"
+        fields = {"dimension": "ledger", "value__in": ["log_lost", "log_dropped"]}
+        missing = sum(Breakdown.objects.filter(**fields).values_list("views", flat=True))
+        assert logged.total() + missing == expected.total(), f"the log lacks {difference(logged, expected)}"
 
     def check_complete(self) -> None:
         """Assert that the database has all and Redis nothing more."""
@@ -485,10 +512,15 @@ class World:
     def check_empty(self) -> None:
         """Assert that Redis holds nothing that no flush has written."""
         for key in self.raw.keys():  # noqa: SIM118
-            assert not key.endswith(b":sealed"), "a seal is left"
+            assert not key.endswith((b":sealed", b"log")), f"{key!r} is left"
             if key.endswith(b":live"):
                 counters = [name for name in self.raw.hkeys(key) if not name.startswith(b"#")]
                 assert not counters, f"unflushed: {counters}"
+
+
+def paths_of(day: str, part: bytes) -> Counts:
+    """Return the views of a part of the visit log."""
+    return Counter((day, "p", hit.path) for hit in decode_part(part) if hit.kind == VIEW)
 
 
 def only_paths(counts: Counts) -> Counts:

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from codex_tracking.counters import aggregator
+from codex_tracking.counters.hit_log import VIEW, LoggedHit, encode
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
@@ -26,6 +27,9 @@ from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_d
 from tests.servers import RedisServer
 
 BOUNDS = {
+    "batch": [(aggregator, "BATCH_FIELDS")],
+    "joined_log": [(retained, "MOST_LOG_BYTES")],
+    "log": [(protocol, "MOST_LOG_BYTES")],
     "memory": [(aggregator, "MOST_FIELDS")],
     "retained": [(pusher, "MOST_FIELDS"), (retained, "MOST_FIELDS")],
     "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
@@ -181,6 +185,16 @@ class Steps:
         """Let an old batch, by its place among all that were sent, arrive once more."""
         assert await self.world.deliver(int(batch)) == status
 
+    async def stale(self, key: str) -> None:
+        """Put a blob of counters that Redis has lost into one of the visit log's lists, ``log`` or ``sealed_log``."""
+        client, origin = ("example.org", *[""] * 7), ("direct", *[""] * 7)
+        hit = LoggedHit(b"", 1, VIEW, *client, *origin, False, "/stale", "", "", "")
+        self.world.raw.rpush(getattr(self.world.keys(), key), encode([hit]))
+
+    async def damage(self, key: str) -> None:
+        """Put something else in the place of one of the visit log's lists."""
+        self.world.raw.set(getattr(self.world.keys(), key), "damaged")
+
     async def row(self, path: str, views: str) -> None:
         """Make a row by hand."""
         await PageView.objects.acreate(date=TODAY, path=path, views=int(views))
@@ -189,7 +203,8 @@ class Steps:
         self.world.now = self.world.now.replace(day=self.world.now.day + 1)
 
     async def bound(self, what: str, most: str) -> None:
-        """Bound ``paths`` per day, ``values`` per dimension, or fields in ``memory`` and in ``retained`` batches."""
+        """Bound ``paths`` per day, ``values`` per dimension, fields in a ``batch``, in ``memory`` and in ``retained``
+        batches, or bytes of the visit ``log`` in Redis and in a ``joined_log``."""
         if what == "paths":
             settings = replace(self.world.settings, max_paths_per_day=int(most))
             self.world.settings = self.world.flusher.store.settings = settings
@@ -247,6 +262,10 @@ class Steps:
         """The number of batches that each retained one stands for."""
         [stream] = self._worker.pusher.streams.values()
         assert [str(batch.span) for _, batch in stream.retained] == list(spans)
+
+    async def logged(self, **views: str) -> None:
+        """The views per path that the visit log tells."""
+        assert {path: n for (_, _, path), n in self.world.logged().items()} == numbers(views)
 
     async def totals(self, **figures: str) -> None:
         """Columns of the day's totals."""

@@ -385,6 +385,115 @@ MUTANTS = [
         {"if not stream.retained:\n                continue": "if not stream.generation:\n                continue"},
         "a worker that could not stop goes on without traffic",
     ),
+    # --- the visit log ---
+    Mutant(
+        "what is left of a lost log is not told",
+        "store/lua/apply.lua",
+        {"if not bytes then c('UNLINK', LOG) end": ""},
+        "a log whose counters are evicted is told once",
+    ),
+    Mutant(
+        "the blob of a batch that was applied is not appended",
+        "store/lua/apply.lua",
+        {
+            "if seq <= last then": "if seq <= last then if LOG then "
+            "c('HINCRBY', L, '#b', ARGV[17]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[16]) end"
+        },
+        "a batch that arrives again later is told once",
+    ),
+    Mutant(
+        "a damaged log ends the script half-way",
+        "store/lua/apply.lua",
+        {"if LOG and type(redis.pcall('LLEN', LOG)) == 'table' then c('UNLINK', LOG) end": ""},
+        "a log that is damaged takes the next batch",
+    ),
+    Mutant(
+        "the log in Redis is bounded",
+        "store/lua/apply.lua",
+        {"if (bytes or 0) + #blob > most then": "if false then"},
+        "a log in Redis above its bound is counted",
+    ),
+    Mutant(
+        "what the log lacks is counted",
+        "store/lua/apply.lua",
+        {"return increase('ledger:log_dropped', hits) end": "return end"},
+        "a log in Redis above its bound is counted",
+    ),
+    Mutant(
+        "the log of a waiting seal is not replaced",
+        "store/lua/seal.lua",
+        {
+            "if c('EXISTS', S) == 1 then": "if c('EXISTS', KEYS[3]) == 1 then c('RENAME', KEYS[3], KEYS[4]) end\n"
+            "if c('EXISTS', S) == 1 then"
+        },
+        "the log of a waiting seal is not replaced",
+    ),
+    Mutant(
+        "a seal has its own log",
+        "store/lua/seal.lua",
+        {"c('RENAME', KEYS[3], KEYS[4])": "c('COPY', KEYS[3], KEYS[4], 'REPLACE')"},
+        "the log of a waiting seal is not replaced",
+    ),
+    Mutant(
+        "a log without its counters is forgotten",
+        "store/lua/seal.lua",
+        {"if not h[1] or h[5] == '0' then c('UNLINK', KEYS[3], KEYS[4]) end": ""},
+        "any key may be evicted (live)",
+    ),
+    Mutant(
+        "a log is never that of another seal",
+        "store/lua/log.lua",
+        {"~= ARGV[1] then return false": "== '' then return false"},
+        "a log is never that of another seal",
+    ),
+    Mutant(
+        "a log that the database has is deleted",
+        "store/lua/done.lua",
+        {"c('UNLINK', S, KEYS[3])": "c('UNLINK', S)"},
+        "the log tells the views that reach the database",
+    ),
+    Mutant(
+        "a log of a dropped generation is deleted",
+        "store/lua/drop.lua",
+        {"redis.call('UNLINK', KEYS[i], KEYS[i + 2])": "redis.call('UNLINK', KEYS[i])"},
+        "a rollback is noticed by the next batch",
+    ),
+    Mutant(
+        "a log that is evicted alone is told",
+        "pipeline/flusher.py",
+        {"lost = max(0, told - sum(map(hits_in, sound)))": "lost = 0"},
+        "a log that is evicted alone costs no counter and is told (log)",
+    ),
+    Mutant(
+        "a flush writes the log with its counters",
+        "tables/seals.py",
+        {'write_parts(alias, totals.date, f"{seal.generation}/{seal.id}", sealed.log.blobs)': "pass"},
+        "the log tells the views that reach the database",
+    ),
+    Mutant(
+        "the log of what a flush brought is not settled again",
+        "tables/seals.py",
+        {"[blob for batch in fresh for blob in batch.log]": "[blob for batch in batches for blob in batch.log]"},
+        "batches that a flush brought are not told again when they are settled",
+    ),
+    Mutant(
+        "the log of joined batches is settled",
+        "pipeline/retained.py",
+        {"log += batch.log": "pass"},
+        "joined batches are told whole",
+    ),
+    Mutant(
+        "the log of joined batches is bounded",
+        "pipeline/retained.py",
+        {"fits = sum(map(len, batch.log)) <= room": "fits = True"},
+        "joined batches whose log would be too large are counted",
+    ),
+    Mutant(
+        "a batch tells the views that it counts",
+        "counters/day_counts.py",
+        {"if not all_logged and is_page(field):": "if False:"},
+        "a batch tells the views that it counts",
+    ),
     # --- reads ---
     Mutant(
         "a flush comes between the marks and the rows",

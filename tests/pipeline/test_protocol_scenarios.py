@@ -135,6 +135,44 @@ a chain that heals while a flush doubts it is not dropped:
     hit /a, push, slow flush until=write_seal, evict sealed, dead hit /b, dead push, dead kill,
     doubting flush until=last_seal, slow step, doubting finish, slow finish
 
+# --- the visit log; wherever rows are exact, it tells just the views of the acknowledged batches ---
+the log tells the views that reach the database:
+    hit /a 3, two hit /a visitor=, two hit /b 2 visitor=bob, push, two push, flush, hit /c, push
+    => logged /a=4 /b=2 /c=1
+the log of a waiting seal is not replaced:
+    hit /a, push, flush until=write_seal, crash, hit /b, push, flush => logged /a=1 /b=1, ledger
+a log that is evicted alone costs no counter and is told ([log|sealed_log]):
+    hit /a 2, push, flush until=log, crash, hit /b 2, push, evict [log|sealed_log] => ledger log_lost=2
+a log that is evicted between two batches keeps the second:
+    hit /a, push, evict log, hit /b, push => logged /b=1, ledger log_lost=1
+a log that is damaged costs no counter and is told ([log|sealed_log]):
+    hit /a 2, push, flush until=log, crash, hit /b 2, push, damage [log|sealed_log] => ledger log_lost=2
+a log that is damaged takes the next batch:
+    hit /a, push, damage log, hit /b, push => logged /b=1, ledger log_lost=1
+what is left of a log whose counters are lost is not told ([log|sealed_log]):
+    stale [log|sealed_log], hit /a, push, evict visits => logged /a=1, ledger
+a log whose counters are evicted is told once:
+    hit /a, push, evict live, hit /b, push => logged /a=1 /b=1, closed 1
+a log is never that of another seal:
+    hit /a, push, slow flush until=log, evict sealed, hit /b, push, flush until=write_seal, crash, slow finish
+    => logged /a=1 /b=1, closed 1
+a batch that arrives again later is told once:
+    hit /a, push, hit /b, push, deliver 0 DUP, deliver 1 DUP => logged /a=1 /b=1, ledger
+batches that a flush brought are not told again when they are settled:
+    hit /a, push, flush, hit /b, push, wipe, check => logged /a=1 /b=1, closed 1
+a batch tells the views that it counts:
+    bound batch 4, slow hit_each 12, slow push until=apply, slow step, flush, slow step, flush, slow step, flush,
+    slow finish
+joined batches are told whole:
+    bound retained 18, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
+joined batches whose log would be too large are counted:
+    bound retained 18, bound joined_log 100, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe
+    => logged /a=1 /c=1, ledger log_dropped=1, closed 1
+a log in Redis above its bound is counted:
+    bound log 300, hit /a, push, hit /b, push, hit_each 4 9, push => logged /a=1 /b=1, ledger log_dropped=36
+a log in Redis above its bound is whole when the counters are settled:
+    bound log 0, hit /a, push, wipe => logged /a=1, ledger, closed 1
+
 # --- days ---
 a past day that is flushed leaves nothing in Redis but its salt:
     hit /a, rest, tomorrow, hit /b, hit /late back=1, rest, flush_pending, flush_pending, complete,

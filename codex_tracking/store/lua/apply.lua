@@ -1,10 +1,11 @@
 -- Adds one batch to a day, once.
--- KEYS live uniques visits now
+-- KEYS live uniques visits now [log]
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
---      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON, visitor ...
+--      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON,
+--      [16 blob of the visit log, 17 its hits, 18 most bytes of the log,] visitor ...
 -- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
 -- GAP (Redis was rolled back) or GEN (another generation); after OK the counters that visits made grow.
-local L, U, V, NOW, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
+local L, U, V, NOW, LOG, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], redis.call
 local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
 local NOW_STEP = 1000
 -- A space and eight hexadecimal digits for each name.
@@ -17,6 +18,7 @@ local touches, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
 for key, command in pairs({[L] = 'HLEN', [V] = 'HLEN', [NOW] = 'ZCARD'}) do
   if type(redis.pcall(command, key)) == 'table' then c('UNLINK', key) end
 end
+if LOG and type(redis.pcall('LLEN', LOG)) == 'table' then c('UNLINK', LOG) end
 
 local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
 local g = h[1]
@@ -144,14 +146,27 @@ c('HSET', L, '#k', held)
 if views_added > 0 then increase('#v', views_added) end
 for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
 
+-- Where the counters are, in the header, stands how many hits the list should tell: it may be evicted alone.
+local function log(blob, hits, most)
+  local bytes = tonumber(c('HGET', L, '#bytes') or '')
+  -- What is left there came with counters that Redis has lost.
+  if not bytes then c('UNLINK', LOG) end
+  if (bytes or 0) + #blob > most then return increase('ledger:log_dropped', hits) end
+  c('RPUSH', LOG, blob)
+  increase('#b', hits)
+  c('HSET', L, '#bytes', (bytes or 0) + #blob)
+end
+if LOG then log(ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])) end
+
+local ids_at = LOG and 19 or 16
 local function add_visitors()
   -- A dense sketch can be merged with the one in the database register by register.
   if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
-  return redis.pcall('PFADD', U, unpack(ARGV, 16))
+  return redis.pcall('PFADD', U, unpack(ARGV, ids_at))
 end
 
 -- A corrupt sketch must not end the script half-way; what earlier flushes read of it is in the database.
-if #ARGV > 15 and type(add_visitors()) == 'table' then
+if #ARGV >= ids_at and type(add_visitors()) == 'table' then
   c('UNLINK', U)
   add_visitors()
 end

@@ -1,6 +1,6 @@
 -- Deletes a closed or broken generation.
--- KEYS live sealed   ARGV generation
+-- KEYS live sealed log sealed-log   ARGV generation
 for i = 1, 2 do
-  if redis.call('HGET', KEYS[i], '#g') == ARGV[1] then redis.call('UNLINK', KEYS[i]) end
+  if redis.call('HGET', KEYS[i], '#g') == ARGV[1] then redis.call('UNLINK', KEYS[i], KEYS[i + 2]) end
 end
 return 1

@@ -1,18 +1,24 @@
 -- Tries the commands that the other scripts use, on keys that hold nothing else, and leaves nothing.
--- KEYS hash, renamed, sketch, sorted set, string
+-- KEYS hash, renamed, sketch, sorted set, string [list]
 -- Answers the first error, such as OOM or NOPERM.
 local H, R, U, Z, S = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local failure
 -- In this order: Redis checks its memory only until a script's first write, and a deletion is one.
-for _, command in ipairs({
+local commands = {
   {'SET', S, '1', 'NX', 'EX', '10'}, {'GET', S},
   {'HSET', H, '#g', 'probe'}, {'HSETNX', H, '#o', '1'}, {'HINCRBY', H, 'p:/', '1'}, {'HMGET', H, '#g', '#o'},
   {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HRANDFIELD', H, '1'}, {'HGETALL', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
   {'EXISTS', R}, {'HSCAN', R, '0', 'COUNT', '10'},
   {'PFADD', U, 'a'}, {'PFCOUNT', U}, {'EXPIRE', U, '10'},
   {'ZADD', Z, '1', 'a'}, {'ZCARD', Z}, {'ZCOUNT', Z, '-inf', '+inf'}, {'ZREMRANGEBYRANK', Z, '0', '0'},
-  {'UNLINK', H, R, U, Z, S},
-}) do
+}
+for _, command in ipairs(KEYS[6] and {
+  {'RPUSH', KEYS[6], 'a'}, {'LLEN', KEYS[6]}, {'LRANGE', KEYS[6], '0', '0'}, {'UNLINK', KEYS[6]},
+} or {}) do
+  commands[#commands + 1] = command
+end
+commands[#commands + 1] = {'UNLINK', H, R, U, Z, S}
+for _, command in ipairs(commands) do
   local answer = redis.pcall(unpack(command))
   if type(answer) == 'table' and answer.err and not failure then failure = answer end
 end

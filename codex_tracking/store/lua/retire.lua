@@ -1,7 +1,8 @@
 -- Deletes a day that holds nothing unflushed.
--- KEYS live sealed uniques visits now
+-- KEYS live sealed uniques visits now log sealed-log
 local held = redis.call('HGET', KEYS[1], '#k')
 if redis.call('EXISTS', KEYS[2]) == 0 and (held == '0' or not held) then
-  return redis.call('UNLINK', KEYS[1], KEYS[3], KEYS[4], KEYS[5])
+  local gone = redis.call('UNLINK', KEYS[1], KEYS[3], KEYS[4], KEYS[5])
+  return gone + redis.call('UNLINK', KEYS[6], KEYS[7])
 end
 return 0

@@ -1,5 +1,5 @@
 -- Freezes a day's counters since the last seal, and begins a new part.
--- KEYS live sealed   ARGV new-id
+-- KEYS live sealed log sealed-log   ARGV new-id
 -- Answers {status, generation, id, previous id}: NEW, OLD (a seal is waiting), IDLE (nothing new, the last seal is not
 -- known to be in the database) or NONE.
 local L, S, c = KEYS[1], KEYS[2], redis.call
@@ -13,6 +13,8 @@ if c('EXISTS', S) == 1 then
   c('UNLINK', S)
 end
 local h = c('HMGET', L, '#g', '#n', '#p', '#f', '#k', '#s')
+-- Without counters, what the log still tells came with some that Redis has lost.
+if not h[1] or h[5] == '0' then c('UNLINK', KEYS[3], KEYS[4]) end
 if not h[1] then return {'NONE'} end
 local sound = string.match(h[1], '^%x+$') and tonumber(h[2]) and h[3] and tonumber(h[4]) and tonumber(h[5])
 for stream in string.gmatch(h[6] or '', '%S+') do
@@ -26,6 +28,12 @@ if h[5] == '0' then
   return {(tonumber(h[4]) == h[2] - 1) and 'NONE' or 'IDLE', h[1], h[3], ''}
 end
 c('RENAME', L, S)
+-- The visit log of the same batches; a list whose counters Redis lost is left out.
+if c('HEXISTS', S, '#b') == 1 and c('EXISTS', KEYS[3]) == 1 then
+  c('RENAME', KEYS[3], KEYS[4])
+else
+  c('UNLINK', KEYS[4])
+end
 c('HSET', S, '#id', ARGV[1])
 c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
 for stream in string.gmatch(h[6] or '', '%S+') do
