@@ -48,7 +48,7 @@ KINDS: dict[str, Promise] = {
 
 FIELD = re.compile(r"value-([1-8])-(\d{1,3})", re.ASCII)
 """Name of a form's field: number of the step, and of the condition within it."""
-EXPECTED = "<kind>:<value>[|<kind>:<value>...], such as page:/pricing/; kinds: page, prefix, route, event"
+EXPECTED = gettext_noop("two to eight steps such as page:/pricing/|event:signup; kinds: %(kinds)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,8 @@ def steps_in(texts: Sequence[str], viewer: Viewer) -> tuple[Step, ...]:
         steps = tuple(map(parse_step, texts))
         steps = checked_steps(steps) if len(steps) > MOST_STEPS else steps
     except ValueError as error:
-        raise QueryError("step", EXPECTED, got, str(error)) from error
-    if "event_value" not in viewer.dimensions and any(
-        each.kind == "event" and "=" in each.value for step in steps for each in step.conditions
-    ):
+        raise QueryError("step", EXPECTED, got, str(error), kinds=", ".join(KINDS)) from error
+    if "event_value" not in viewer.dimensions and any(step.asks_for_value for step in steps):
         raise QueryError("step", gettext_noop("an event without its value, which you may not see"), got)
     return steps
 
