@@ -159,6 +159,8 @@ class VisitFile(models.Model):
     rows = models.PositiveIntegerField()
     """Visits in it, and single views without a visit."""
     views = models.PositiveIntegerField()
+    through = models.BigIntegerField()
+    """Primary key of the last ``LogPart`` that the day's files were packed from when this one was written."""
     digest = models.CharField(max_length=64)
     """SHA-256 of the file."""
     name = models.CharField(max_length=200, default="")

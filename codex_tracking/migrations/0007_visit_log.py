@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ("part", models.SmallIntegerField()),
                 ("rows", models.PositiveIntegerField()),
                 ("views", models.PositiveIntegerField()),
+                ("through", models.BigIntegerField()),
                 ("digest", models.CharField(max_length=64)),
                 ("name", models.CharField(default="", max_length=200)),
                 ("data", models.BinaryField(default=None, null=True)),

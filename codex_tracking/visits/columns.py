@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from codex_tracking.visits.engine import connect
+from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.sessions import Act, Visit
-
-logger = logging.getLogger(__name__)
 
 CLIENT = ("host", "country", "region", "city", "language", "browser", "os", "device")
 ORIGIN = (
@@ -37,25 +32,28 @@ STAGED = {
 """Columns of the text that visits are handed to DuckDB in, in order. A file has the same, ``date`` in front, and the
 last four as lists of texts.
 
-``visit`` is false for a hit that belongs to no visit, ``visitor`` a number within the day, ``start`` is in seconds since
-the epoch, ``hit_offsets`` are seconds since ``start``; ``hit_events`` is empty for a view.
+``visit`` is false for a hit that belongs to no visit, ``visitor`` a number within the day, ``start`` is in seconds
+since the epoch, ``hit_offsets`` are seconds since ``start``; ``hit_events`` is empty for a view.
 """
 LISTS = ("hit_paths", "hit_routes", "hit_events", "hit_values")
 
 SEPARATOR = "\x1f"
 """Between the texts of a list. Stored texts have no control characters, and what has is cleaned here once more."""
+LEVEL = 9
+"""Of Zstandard: a tenth smaller than its default, and still a small part of the time that writing takes."""
 MOST_CACHED = 50_000
 """Texts, and hits, that a cache keeps while a file is written."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def write_file(path: Path, day: str, lines: Path) -> tuple[int, int]:
+def write_file(path: Path, day: str, lines: Path, folder: Path) -> tuple[int, int]:
     """Write a Parquet file of staged lines.
 
     Args:
-        path: of the file, in a folder that may be written to.
+        path: of the file.
         day: ISO date.
         lines: made by ``stage``.
+        folder: has both.
 
     Returns:
         Its rows, and the views in them.
@@ -64,22 +62,18 @@ def write_file(path: Path, day: str, lines: Path) -> tuple[int, int]:
     lists = ", ".join(f"string_split({name}, chr({ord(SEPARATOR)})) AS {name}" for name in LISTS)
     # In order of time, because starts and numbers of visitors rise then: a fifth smaller than sorted by any attribute.
     query = (
-        f"SELECT CAST('{day}' AS DATE) AS date, * REPLACE ({lists}) FROM read_csv('{_quoted(lines)}', header = false, "
+        f"SELECT CAST('{day}' AS DATE) AS date, * REPLACE ({lists}) FROM read_csv('{quoted(lines)}', header = false, "
         f"auto_detect = false, quote = '\"', escape = '\"', columns = {{{columns}}}) ORDER BY start, visitor"
     )
-    with connect(path.parent, lines.parent) as connection:
+    with connect(folder) as connection:
         connection.execute(
-            f"COPY ({query}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
+            f"COPY ({query}) TO '{quoted(path)}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2)"
         )
         found = connection.execute(
-            f"SELECT count(*), coalesce(sum(views), 0) FROM read_parquet('{_quoted(path)}')"
+            f"SELECT count(*), coalesce(sum(views), 0) FROM read_parquet('{quoted(path)}')"
         ).fetchone()
     assert found is not None
     return int(found[0]), int(found[1])
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def stage(visits: Iterable[Visit], out: TextIO) -> None:
@@ -126,9 +120,3 @@ class _Acts(dict[Act, Act]):
         path, route, event, value = (CONTROLS.sub("", text).replace('"', '""') for text in act)
         cells = self[act] = (path, route, event, value)
         return cells
-
-
-def new_stage(folder: Path) -> tuple[TextIO, Path]:
-    """Open a new file for lines; whoever asks for it deletes it."""
-    number, name = tempfile.mkstemp(".csv", dir=folder)
-    return os.fdopen(number, "w", encoding="utf-8", newline=""), Path(name)

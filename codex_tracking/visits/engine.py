@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "256MB"
-"""Of one question or one file; DuckDB writes what does not fit to its folder for temporary files."""
+"""Of all questions of a process together; DuckDB writes what does not fit to its folder for temporary files."""
 MOST_THREADS = 4
+_lock = threading.Lock()
+_databases: dict[Path, duckdb.DuckDBPyConnection] = {}
 
 
 def installed() -> bool:
@@ -24,12 +26,26 @@ def installed() -> bool:
 
 
 @contextmanager
-def connect(*folders: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database in memory that reads and writes files in these folders, and nothing else.
+def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection that reads and writes files in one folder, and nothing else.
+
+    All of them share one database in memory, and what it remembers of the files; tables are temporary ones, which
+    each connection has for itself.
 
     Raises:
         ImportError: DuckDB is not installed.
     """
+    with _lock:
+        if folder not in _databases:
+            _databases[folder] = _open(folder)
+        connection = _databases[folder].cursor()
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _open(folder: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(
@@ -37,33 +53,48 @@ def connect(*folders: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         config={
             "memory_limit": MEMORY,
             "threads": min(MOST_THREADS, os.cpu_count() or 1),
-            "temp_directory": str(folders[0] / "spill"),
+            "temp_directory": str(folder / "spill"),
+            # Extensions would come from the network.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            # A name in a query would else be looked up among the variables of Python.
             "python_enable_replacements": False,
         },
     )
-    try:
-        connection.execute(f"SET allowed_directories = {[str(folder) for folder in folders]!r}")
-        connection.execute("SET parquet_metadata_cache = true")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        yield connection
-    finally:
-        connection.close()
+    connection.execute(f"SET allowed_directories = ['{quoted(folder)}']")
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def quoted(path: Path) -> str:
+    """Return a path as it stands between single quotes in SQL."""
+    return str(path).replace("'", "''")
 
 
 @contextmanager
 def time_limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Interrupt what the connection does after some seconds.
-
-    Raises:
-        duckdb.InterruptException: the time is over.
-    """
-    timer = threading.Timer(max(0.0, seconds), connection.interrupt)
+    """Interrupt what the connection does after some seconds; it raises ``duckdb.InterruptException``."""
+    timer = threading.Timer(max(0.001, seconds), connection.interrupt)
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def forget() -> None:
+    """Drop the databases: their threads do not live in a forked child."""
+    global _lock
+    _lock = threading.Lock()
+    # Not closed, which would wait for those threads.
+    _inherited.append(dict(_databases))
+    _databases.clear()
+
+
+_inherited: list[dict[Path, duckdb.DuckDBPyConnection]] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)

@@ -13,19 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from codex_tracking.visits import boards, paths
 from codex_tracking.visits.answers import Answer, Board, Journey, Table
-from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS, Filter
-from codex_tracking.visits.steps import Step
+from codex_tracking.visits.asking import BUDGET_SECONDS, LogOffError, ask
+from codex_tracking.visits.boards import BOARD_DIMENSIONS, TABLE_DIMENSIONS, Order
+from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.steps import Step, checked_steps
 
-BUDGET_SECONDS = 10.0
-Order = Literal["views", "visits", "value"]
-TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value")
-"""Filters' dimensions, and ``event_value``: values as ``name=value``."""
-BOARD_DIMENSIONS: tuple[str, ...] = ("page", "route", "event", *ATTRIBUTES)
-
-
-class LogOffError(ValueError):
-    """There is no visit log: ``visit_log_days`` is 0, or DuckDB is not installed; the message says which."""
+MOST_VALUES = 10_000
+MOST_NEXT = 100
+LONGEST_JOURNEY = 10
 
 
 def board(
@@ -46,7 +43,10 @@ def board(
         hours: whether ``by_hour`` is asked for.
         seconds: time budget; newest days are answered first.
     """
-    raise NotImplementedError
+    _require_known("dimensions", dimensions, TABLE_DIMENSIONS)
+    _require_between("limit", limit, 1, MOST_VALUES)
+    asked = boards.BoardQuestion(tuple(dict.fromkeys(dimensions)), limit, hours)
+    return ask(days, filters, asked, seconds)
 
 
 def table(
@@ -71,7 +71,11 @@ def table(
         offset: values to leave out first.
         seconds: time budget.
     """
-    raise NotImplementedError
+    _require_known("dimension", [dimension], TABLE_DIMENSIONS)
+    _require_known("order", [order], boards.ORDERS)
+    _require_between("limit", limit, 1, MOST_VALUES)
+    _require_between("offset", offset, 0, 2**31)
+    return ask(days, filters, boards.TableQuestion(dimension, search, order, limit, offset), seconds)
 
 
 def funnel(
@@ -90,7 +94,7 @@ def funnel(
         filters: all of them must select a visit.
         seconds: time budget.
     """
-    raise NotImplementedError
+    return ask(days, filters, paths.FunnelQuestion(checked_steps(steps)), seconds)
 
 
 def journey(
@@ -117,4 +121,30 @@ def journey(
         limit: next steps, 1 to 100.
         seconds: time budget.
     """
-    raise NotImplementedError
+    _require_known("by", [by], ("page", "route"))
+    _require_between("limit", limit, 1, MOST_NEXT)
+    _require_between("the number of steps", len(steps), 0, LONGEST_JOURNEY)
+    return ask(days, filters, paths.JourneyQuestion(tuple(steps), by, towards, limit), seconds)
+
+
+def _require_known(name: str, values: Sequence[str], known: Sequence[str]) -> None:
+    for value in values:
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
+def _require_between(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
+
+
+__all__ = [
+    "BOARD_DIMENSIONS",
+    "BUDGET_SECONDS",
+    "TABLE_DIMENSIONS",
+    "LogOffError",
+    "board",
+    "funnel",
+    "journey",
+    "table",
+]

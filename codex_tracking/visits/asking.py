@@ -1,0 +1,153 @@
+"""The way from a question to its answer: days, files, chunks, time budget, damage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import date as Date
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from codex_tracking.counters.days import date_of
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits.answers import Answer
+from codex_tracking.visits.conditions import Parameters, selects
+from codex_tracking.visits.engine import connect, installed, time_limit
+from codex_tracking.visits.files import cache_folder
+from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.sources import Source, Sources, chunks, first_day, listed, mend, sources_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+    Connection: TypeAlias = duckdb.DuckDBPyConnection
+else:
+    Connection = Any
+
+BUDGET_SECONDS = 10.0
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class LogOffError(ValueError):
+    """There is no visit log: ``visit_log_days`` is 0, or DuckDB is not installed; the message says which."""
+
+
+class Question(Protocol[T_co]):
+    """A question that is asked chunk by chunk."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it reads."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Make the temporary tables that take the chunks' figures."""
+
+    def add(self, connection: Connection) -> None:
+        """Add the figures of ``chosen``, the selected rows of one chunk."""
+
+    def value(self, connection: Connection, days: Sequence[str]) -> T_co:
+        """Return the value of all chunks, which have these days, oldest first."""
+
+
+def require_log() -> None:
+    """Check that there may be a log.
+
+    Raises:
+        LogOffError: there cannot be one.
+    """
+    if not get_tracking_settings().visit_log_days:
+        raise LogOffError("filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']")
+    if not installed():
+        raise LogOffError("the visit log needs DuckDB: pip install 'codex-tracking[visits]'")
+
+
+def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
+    """Return the answer to a question about the visits of some days.
+
+    Raises:
+        LogOffError: there is no log.
+        ValueError: one of ``days`` is no ISO date.
+    """
+    require_log()
+    import duckdb
+
+    deadline = time.monotonic() + seconds
+    dates = sorted({date_of(day) for day in days})
+    first = first_day()
+    logged = [day for day in dates if first is not None and day >= first]
+    sources: Sources | None = None
+    for attempt in (1, 2):
+        try:
+            sources = sources_of(logged)
+            value, left = _add_up(sources, filters, question, deadline, _without(logged, sources.damaged))
+            break
+        except duckdb.Error:
+            # Somebody changed or deleted a file in the cache; the second time it is new.
+            if attempt == 2:
+                raise
+            mend(sources if sources is not None else _all_of(logged))
+    assert sources is not None
+    answered = [day for day in _without(logged, sources.damaged) if day not in left]
+    return Answer(
+        value,
+        _texts(answered),
+        _texts(day for day in dates if first is None or day < first),
+        _texts(sources.damaged),
+        _texts(sorted(left)),
+    )
+
+
+def _all_of(logged: Sequence[Date]) -> Sources:
+    """Return what may have failed when files could not even be joined."""
+    from codex_tracking.visits.files import files_of
+
+    return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob("joined-*.parquet")))
+
+
+def _without(days: Sequence[Date], others: Sequence[Date]) -> list[Date]:
+    return [day for day in days if day not in others]
+
+
+def _texts(days: Any) -> tuple[str, ...]:
+    return tuple(day.isoformat() for day in days)
+
+
+def _add_up(
+    sources: Sources, filters: Sequence[Filter], question: Question[T], deadline: float, days: list[Date]
+) -> tuple[T, set[Date]]:
+    """Return the value of as many chunks as the time allows, and the days of the others."""
+    import duckdb
+
+    left: set[Date] = set()
+    with connect(cache_folder()) as connection:
+        question.prepare(connection)
+        for chunk in chunks(sources.sources):
+            wanted = set(chunk.days)
+            if left or time.monotonic() >= deadline:
+                left |= wanted
+                continue
+            try:
+                with time_limit(connection, deadline - time.monotonic()):
+                    connection.begin()
+                    _choose(connection, chunk, filters, question.columns)
+                    question.add(connection)
+                    connection.commit()
+            except duckdb.InterruptException:
+                connection.rollback()
+                left |= wanted
+        return question.value(connection, _texts(day for day in days if day not in left)), left
+
+
+def _choose(connection: Connection, chunk: Source, filters: Sequence[Filter], columns: Sequence[str]) -> None:
+    """Make ``chosen``: the rows of a chunk that filters select."""
+    days = ", ".join(f"DATE '{day.isoformat()}'" for day in chunk.days)
+    select = (
+        f"SELECT {', '.join(dict.fromkeys(columns))} FROM read_parquet({listed(chunk.paths)}) WHERE date IN ({days})"
+    )
+    if not filters:
+        # All rows: copying them would take longer than reading them twice.
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW chosen AS {select}")
+        return
+    parameters = Parameters()
+    condition = selects(filters, parameters)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {select} AND {condition}", parameters.values)

@@ -1,0 +1,194 @@
+"""Questions for figures, series and values of dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from django.utils import timezone
+
+from codex_tracking.visits.answers import Board, Figures, Table, Value
+from codex_tracking.visits.asking import Connection
+from codex_tracking.visits.conditions import ATTRIBUTE_TEXT
+from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
+
+Order = Literal["views", "visits", "value"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value")
+"""Filters' dimensions, and ``event_value``: values as ``name=value``."""
+BOARD_DIMENSIONS: tuple[str, ...] = ("page", "route", "event", *ATTRIBUTES)
+
+LISTED = {
+    "page": ("hit_paths", "t", "e = ''"),
+    "route": ("hit_routes", "t", "e = ''"),
+    "event": ("hit_events", "t", "e <> ''"),
+    "event_value": ("hit_values", "e || '=' || t", "e <> '' AND t <> ''"),
+}
+"""Dimension of hits -> its list, the value made of an element ``t`` and the event ``e``, and the hits that have one."""
+SORTED = {
+    "views": "views DESC, visits DESC, value",
+    "visits": "visits DESC, views DESC, value",
+    "value": "value",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BoardQuestion:
+    """Figures, series and the largest values; see ``questions.board``."""
+
+    dimensions: tuple[str, ...]
+    limit: int
+    hours: bool
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it reads."""
+        found = ["date", "visit", "visitor", "seconds", "views", "events", *_columns_of(self.dimensions)]
+        return [*found, "start", "hit_offsets", "hit_events"] if self.hours else found
+
+    def prepare(self, connection: Connection) -> None:
+        """Make the tables for days, hours and values."""
+        _prepare_values(connection)
+        connection.execute(
+            "CREATE TEMP TABLE figures (date DATE, views BIGINT, visitors BIGINT, visits BIGINT, engaged BIGINT, "
+            "seconds BIGINT)"
+        )
+        connection.execute("CREATE TEMP TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
+
+    def add(self, connection: Connection) -> None:
+        """Add one chunk's days, hours and values."""
+        connection.execute(
+            "INSERT INTO figures SELECT date, sum(views), count(DISTINCT visitor), count(*) FILTER (visit), "
+            "count(*) FILTER (visit AND views + events > 1), coalesce(sum(seconds) FILTER (visit), 0) "
+            "FROM chosen GROUP BY date"
+        )
+        if self.hours:
+            hour = _hour(connection)
+            connection.execute(
+                f"INSERT INTO hours SELECT date, {hour}, count(*), 0 FROM (SELECT date, start + unnest(hit_offsets) "
+                "AS second, unnest(hit_events) AS event FROM chosen) WHERE event = '' GROUP BY ALL"
+            )
+            connection.execute(
+                f"INSERT INTO hours SELECT date, {hour}, 0, count(*) FROM (SELECT date, start AS second FROM chosen "
+                "WHERE visit) GROUP BY ALL"
+            )
+        _add_values(connection, self.dimensions)
+
+    def value(self, connection: Connection, days: Sequence[str]) -> Board:
+        """Return the board."""
+        by_day = dict.fromkeys(days, Figures())
+        for day, *figures in connection.execute("FROM figures").fetchall():
+            by_day[day.isoformat()] = Figures(*map(int, figures))
+        hours = connection.execute("SELECT date, hour, sum(views), sum(visits) FROM hours GROUP BY ALL ORDER BY ALL")
+        return Board(
+            sum(by_day.values(), Figures()),
+            by_day,
+            {(day.isoformat(), hour): (int(views), int(visits)) for day, hour, views, visits in hours.fetchall()},
+            {name: _table(connection, name, "views", self.limit, 0) for name in self.dimensions},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TableQuestion:
+    """Some values of one dimension; see ``questions.table``."""
+
+    dimension: str
+    search: str
+    order: Order
+    limit: int
+    offset: int
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it reads."""
+        return ["visit", "views", *_columns_of([self.dimension])]
+
+    def prepare(self, connection: Connection) -> None:
+        """Make the table for values."""
+        _prepare_values(connection)
+
+    def add(self, connection: Connection) -> None:
+        """Add one chunk's values."""
+        _add_values(connection, [self.dimension], self.search)
+
+    def value(self, connection: Connection, days: Sequence[str]) -> Table:
+        """Return the page of the table."""
+        return _table(connection, self.dimension, self.order, self.limit, self.offset)
+
+
+def _columns_of(dimensions: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in dimensions:
+        found += [LISTED[name][0], "hit_events"] if name in LISTED else [name]
+    return found
+
+
+def _prepare_values(connection: Connection) -> None:
+    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, value VARCHAR, views BIGINT, visits BIGINT)")
+
+
+def _add_values(connection: Connection, dimensions: Sequence[str], search: str = "") -> None:
+    found = "AND contains(lower(value), lower($1))" if search else ""
+    parameters = [search] if search else []
+    for name in dimensions:
+        if name in LISTED:
+            lists, value, test = LISTED[name]
+            # First by visit: a visit counts once for a page, however often it saw it.
+            connection.execute(
+                f"INSERT INTO found SELECT '{name}', value, sum(n), count(*) FILTER (visit) FROM (SELECT row, visit, "
+                f"{value} AS value, count(*) AS n FROM (SELECT row_number() OVER () AS row, visit, unnest({lists}) AS t, "
+                f"unnest(hit_events) AS e FROM chosen) WHERE {test} GROUP BY ALL) WHERE value <> '' {found} "
+                "GROUP BY value",
+                parameters,
+            )
+    attributes = [name for name in dimensions if name not in LISTED]
+    if not attributes:
+        return
+    # All attributes in one pass; GROUPING says which of them a group is of.
+    named = ", ".join(f"{ATTRIBUTE_TEXT.get(name, name)} AS a{i}" for i, name in enumerate(attributes))
+    columns = [f"a{i}" for i in range(len(attributes))]
+    last = len(attributes) - 1
+    which = " ".join(
+        f"WHEN (g >> {last - i}) & 1 = 0 THEN struct_pack(dimension := '{name}', value := a{i})"
+        for i, name in enumerate(attributes)
+    )
+    connection.execute(
+        f"INSERT INTO found SELECT each.dimension, each.value, views, visits FROM (SELECT CASE {which} END AS each, "
+        f"views, visits FROM (SELECT grouping({', '.join(columns)}) AS g, {', '.join(columns)}, sum(views) AS views, "
+        f"count(*) FILTER (visit) AS visits FROM (SELECT visit, views, {named} FROM chosen) "
+        f"GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)}))) "
+        f"WHERE each.value <> '' AND views + visits > 0 {found.replace('value', 'each.value')}",
+        parameters,
+    )
+
+
+def _table(connection: Connection, dimension: str, order: str, limit: int, offset: int) -> Table:
+    rows = connection.execute(
+        "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER () AS total FROM found "
+        f"WHERE dimension = $1 GROUP BY value ORDER BY {SORTED[order]} LIMIT $2 OFFSET $3",
+        [dimension, limit, offset],
+    ).fetchall()
+    total = rows[0][3] if rows else 0
+    if offset and not rows:
+        [total] = connection.execute(
+            "SELECT count(DISTINCT value) FROM found WHERE dimension = $1", [dimension]
+        ).fetchone() or (0,)
+    return Table(tuple(Value(value, int(views), int(visits)) for value, views, visits, _ in rows), total)
+
+
+def _hour(connection: Connection) -> str:
+    """Return the expression of the hour of ``second`` on the site's clock."""
+    span = connection.execute("SELECT min(start), max(start) FROM chosen").fetchone()
+    begin, end = span if span is not None and span[0] is not None else (0, 0)
+    zone = timezone.get_default_timezone()
+    offsets: list[tuple[int, int]] = []
+    # Clocks are changed at a full quarter of an hour.
+    for second in range(begin // 900 * 900 - 86_400, end + 2 * 86_400, 900):
+        shift = datetime.fromtimestamp(second, zone).utcoffset()
+        seconds = int(shift.total_seconds()) if shift is not None else 0
+        if not offsets or offsets[-1][1] != seconds:
+            offsets.append((second, seconds))
+    cases = " ".join(f"WHEN second >= {since} THEN {shift}" for since, shift in reversed(offsets))
+    return f"CAST((second + CASE {cases} ELSE {offsets[0][1]} END) // 3600 % 24 AS INTEGER)"

@@ -1,0 +1,184 @@
+"""A day's files from its parts: in the cache for the days that are still counted, and for packing."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date as Date
+from pathlib import Path
+
+from django.db.models.functions import Length
+
+from codex_tracking.counters.hit_log import DamagedLog, Row, blobs_of, unpack
+from codex_tracking.models import LogPart, database
+from codex_tracking.visits.columns import stage, write_file
+from codex_tracking.visits.files import File, cache_folder, files_of, shrink
+from codex_tracking.visits.sessions import DayVisits
+
+logger = logging.getLogger(__name__)
+
+FILE_BYTES = 12_000_000
+"""Parts of which one file is made, about 400,000 views: 4 MB as a file, and 150 MB while they are put together."""
+REST = 10
+"""A day's parts are put together again after so many times the seconds that it took, so that a busy site's open
+dashboard does not do it after every flush."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The log of one day: packed files, and parts."""
+
+    date: Date
+    files: tuple[File, ...]
+    """Those whose parts are deleted; they stay as they are."""
+    stale: tuple[File, ...]
+    """Those that were packed from some of ``parts``."""
+    parts: tuple[int, ...]
+    """Primary keys of the parts, in the order in which they were counted."""
+    size: int
+    """Bytes of the parts."""
+    mark: str
+    """Changes with the parts."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there are parts that no file was packed from."""
+        return bool(self.parts) and self.through > max((file.through for file in self.stale), default=-1)
+
+    @property
+    def through(self) -> int:
+        """Primary key of the last part."""
+        return self.parts[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A file that was made of parts."""
+
+    path: Path
+    rows: int
+    views: int
+
+
+def days_of(dates: Collection[Date]) -> list[Day]:
+    """Return what the log has of these days, in order; two queries."""
+    files: dict[Date, list[File]] = {}
+    for file in files_of(dates):
+        files.setdefault(file.date, []).append(file)
+    parts: dict[Date, list[tuple[int, str, int]]] = {}
+    rows = LogPart.objects.using(database()).filter(date__in=dates).order_by("pk")
+    for day, *row in rows.values_list("date", "pk", "seal", Length("data")):
+        parts.setdefault(day, []).append((row[0], row[1], row[2]))
+    return [_day(day, files.get(day, []), parts.get(day, [])) for day in sorted(files.keys() | parts.keys())]
+
+
+def _day(day: Date, files: list[File], parts: list[tuple[int, str, int]]) -> Day:
+    first = parts[0][0] if parts else None
+    kept = tuple(file for file in files if first is None or file.through < first)
+    return Day(
+        day,
+        kept,
+        tuple(file for file in files if file not in kept),
+        tuple(part[0] for part in parts),
+        sum(part[2] for part in parts),
+        hashlib.sha256("".join(part[1] for part in parts).encode()).hexdigest()[:32] if parts else "",
+    )
+
+
+def build(day: Day, folder: Path) -> tuple[list[Built], int]:
+    """Write a day's parts as files with names of their own.
+
+    Args:
+        day: has parts.
+        folder: the files'; the caller moves or deletes them.
+
+    Returns:
+        The files, and the number of parts that are damaged; they have the hits before the damage.
+    """
+    built: list[Built] = []
+    number = 1 + day.size // FILE_BYTES
+    # Above all numbers of the files that stay: no file has more visitors than rows.
+    visitors = sum(file.rows for file in day.files)
+    damaged: set[int] = set()
+    for share in range(number):
+        visits = DayVisits(visitors)
+        for rows in _rows(day, damaged):
+            visits.add(rows if number == 1 else _of_share(rows, share, number))
+        visitors += visits.visitors
+        built.append(_write(day, visits, folder))
+    return built, len(damaged)
+
+
+def _rows(day: Day, damaged: set[int]) -> Iterator[Iterator[Row]]:
+    parts = LogPart.objects.using(database())
+    for pk in day.parts:
+        data = parts.filter(pk=pk).values_list("data", flat=True).first()
+        try:
+            for blob in blobs_of(bytes(data or b"")):
+                yield unpack(blob)
+        except DamagedLog as error:
+            if pk not in damaged:
+                logger.error("a part of the visit log of %s is damaged: %s", day.date, error)
+            damaged.add(pk)
+
+
+def _of_share(rows: Iterator[Row], share: int, number: int) -> Iterator[Row]:
+    """Yield the hits of a share of the visitors; those without identity are in the first."""
+    return (row for row in rows if (row[2][0] % number if row[2] else 0) == share)
+
+
+def _write(day: Day, visits: DayVisits, folder: Path) -> Built:
+    with tempfile.TemporaryDirectory(dir=folder) as inner:
+        lines, path = Path(inner) / "lines.csv", Path(inner) / "built.parquet"
+        with lines.open("w", encoding="utf-8", newline="") as out:
+            stage(visits, out)
+        rows, views = write_file(path, day.date.isoformat(), lines, folder)
+        kept = path.replace(folder / f"{secrets.token_hex(16)}.parquet")
+    return Built(kept, rows, views)
+
+
+# --- in the cache ---
+
+_locks: dict[tuple[str, Date], threading.Lock] = {}
+_waits: dict[tuple[str, Date], tuple[float, list[Path]]] = {}
+"""(Folder, day) -> until when its files are good enough, and these."""
+
+
+def built_in_cache(day: Day) -> tuple[list[Path], bool]:
+    """Return files in the cache with all parts of a day, and whether one of these is damaged; made when missing."""
+    folder = cache_folder()
+    key = str(folder), day.date
+    with _locks.setdefault(key, threading.Lock()):
+        until, before = _waits.get(key, (0.0, []))
+        if time.monotonic() < until and before and all(path.exists() for path in before):
+            return before, any(path.name.endswith("damaged.parquet") for path in before)
+        name = f"{day.date.isoformat()}-{day.mark}"
+        found = sorted(folder.glob(f"{name}-*.parquet"))
+        # The number of files is in their names, since another process may be just writing them.
+        if not found or f"-of-{len(found)}" not in found[0].name:
+            begin = time.monotonic()
+            found = _build_in_cache(day, folder, name)
+            _waits[key] = time.monotonic() + REST * (time.monotonic() - begin), found
+        return found, any(path.name.endswith("damaged.parquet") for path in found)
+
+
+def _build_in_cache(day: Day, folder: Path, name: str) -> list[Path]:
+    built, damaged = build(day, folder)
+    found = []
+    for number, file in enumerate(built):
+        end = "damaged" if damaged else "sound"
+        path = folder / f"{name}-{number}-of-{len(built)}-{end}.parquet"
+        file.path.replace(path)
+        found.append(path)
+    for path in folder.glob(f"{day.date.isoformat()}-*.parquet"):
+        # Made of fewer parts. A question that is reading one has it open.
+        if path not in found and time.time() - path.stat().st_mtime > 60:
+            path.unlink(missing_ok=True)
+    shrink(folder, set(found))
+    return found
