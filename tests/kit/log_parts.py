@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date as Date
 from datetime import datetime, time, timedelta
-from itertools import count
+from secrets import token_hex
 from typing import Any
 
 from django.utils import timezone
 
 from codex_tracking.counters.hit_log import EVENT, VIEW, LoggedHit, encode, join
 from codex_tracking.models import LogPart
-
-seals = count()
 
 PLAIN = LoggedHit(
     visitor=b"",
@@ -72,4 +70,4 @@ def visit(visitor: int, *steps: str, date: Date | None = None, **traits: Any) ->
 def write(*visits: Iterable[LoggedHit], date: Date | None = None) -> None:
     """Store visits of one day, yesterday when omitted, as a part of its log."""
     hits = [hit for each in visits for hit in each]
-    LogPart.objects.create(date=date or day(), seal=f"s{next(seals)}", data=join([encode(hits)]))
+    LogPart.objects.create(date=date or day(), seal=token_hex(8), data=join([encode(hits)]))

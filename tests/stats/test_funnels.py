@@ -21,12 +21,7 @@ Settings = Callable[..., None]
 YESTERDAY = day().isoformat()
 SIGN_UP = ("page:/", "page:/pricing/|prefix:/offers/", "event:signup")
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _log(tracking_settings: Settings) -> None:
-    tracking_settings(visit_log_days=90)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 
 def log() -> None:
@@ -83,7 +78,7 @@ async def test_two_equal_steps_need_two_hits() -> None:
 async def test_days_before_the_log_and_damaged_ones_are_named() -> None:
     await sync_to_async(log)()
     start, damaged = day(4).isoformat(), day(0)
-    await VisitFile.objects.acreate(date=damaged, part=0, rows=1, views=1, digest="0" * 64, data=b"no file")
+    await VisitFile.objects.acreate(date=damaged, part=0, rows=1, views=1, through=0, digest="0" * 64, data=b"no file")
     found = await TrackingSelector.funnel(SIGN_UP, start)
     assert found.unlogged == tuple(day(back).isoformat() for back in (4, 3, 2))
     assert found.damaged == (damaged.isoformat(),)

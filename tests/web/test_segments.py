@@ -24,12 +24,7 @@ ODD = Filter("page", "contains", ("a|b\\c",))
 
 Settings = Callable[..., None]
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _log(tracking_settings: Settings) -> None:
-    tracking_settings(visit_log_days=90)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 
 @pytest.fixture
