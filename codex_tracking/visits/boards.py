@@ -137,10 +137,10 @@ def _add_values(connection: Connection, dimensions: Sequence[str], search: str =
             lists, value, test = LISTED[name]
             # First by visit: a visit counts once for a page, however often it saw it.
             connection.execute(
-                f"INSERT INTO found SELECT '{name}', value, sum(n), count(*) FILTER (visit) FROM (SELECT row, visit, "
-                f"{value} AS value, count(*) AS n FROM (SELECT row_number() OVER () AS row, visit, unnest({lists}) AS t, "
-                f"unnest(hit_events) AS e FROM chosen) WHERE {test} GROUP BY ALL) WHERE value <> '' {found} "
-                "GROUP BY value",
+                f"INSERT INTO found SELECT '{name}', value, sum(n), count(*) FILTER (visit) FROM "
+                f"(SELECT row, visit, {value} AS value, count(*) AS n FROM (SELECT row_number() OVER () AS row, visit, "
+                f"unnest({lists}) AS t, unnest(hit_events) AS e FROM chosen) WHERE {test} GROUP BY ALL) "
+                f"WHERE value <> '' {found} GROUP BY value",
                 parameters,
             )
     attributes = [name for name in dimensions if name not in LISTED]

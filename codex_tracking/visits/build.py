@@ -182,3 +182,8 @@ def _build_in_cache(day: Day, folder: Path, name: str) -> list[Path]:
             path.unlink(missing_ok=True)
     shrink(folder, set(found))
     return found
+
+
+def forget() -> None:
+    """Forget which files in the cache are good enough. For tests."""
+    _waits.clear()

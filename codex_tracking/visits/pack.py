@@ -1,0 +1,142 @@
+"""Packing: the parts of days that are over become files, which take a quarter of the room and hold no identity.
+
+Parts keep the visitors' daily hashes as long as Redis keeps the salt that they were made with, for two days: what is
+counted late joins its visit, and its day is packed again. Then parts are deleted, and files have visitors' numbers
+alone. What comes later still becomes a file of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from contextlib import suppress
+from datetime import date as Date
+from datetime import timedelta
+
+from django.db import transaction
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.models import DayTotals, LogPart, VisitFile, database
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.tables.conflicts import repeated
+from codex_tracking.visits.build import Built, Day, build, days_of
+from codex_tracking.visits.engine import installed
+from codex_tracking.visits.files import cache_folder, delete_stored, delete_stored_before, save
+
+logger = logging.getLogger(__name__)
+
+LINKED_DAYS = 2
+"""Days for which a visitor's hash is kept: the day itself and the one after it, as salts are."""
+PAUSE_SECONDS = 60.0
+"""Least time between two looks for what is due."""
+_next_look = 0.0
+
+
+def pack_due() -> int:
+    """Pack the days that are over and have parts that no file has, and delete what is too old; blocking.
+
+    For the flusher, after each flush; it looks once a minute. Safe to repeat, and to run in several processes.
+
+    Returns:
+        Number of days that were packed.
+    """
+    # Not taken from the settings: what was logged before the log was switched off is packed and deleted all the same.
+    global _next_look
+    if time.monotonic() < _next_look or not installed():
+        return 0
+    _next_look = time.monotonic() + PAUSE_SECONDS
+    return pack_all(site_today())
+
+
+def pack_all(today: Date) -> int:
+    """Pack all days before ``today`` that have parts, delete parts after two days and days after ``visit_log_days``."""
+    kept = get_tracking_settings().visit_log_days
+    if kept:
+        prune_log(today - timedelta(days=kept - 1))
+    parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
+    packed = 0
+    for day in days_of(set(parts.values_list("date", flat=True).distinct())):
+        if day.fresh:
+            packed += pack(day)
+        elif day.parts and day.date <= today - timedelta(days=LINKED_DAYS):
+            LogPart.objects.using(database(write=True)).filter(pk__in=day.parts, pk__lte=day.through).delete()
+    return packed
+
+
+def pack(day: Day) -> bool:
+    """Write the files of a day's parts in place of those that have fewer of them.
+
+    Returns:
+        Whether they were written; False when another process was faster or more was counted meanwhile.
+    """
+    built, damaged = build(day, cache_folder())
+    if damaged:
+        logger.error("the files of %s lack what %s damaged parts of the visit log had", day.date, damaged)
+    try:
+        names, done = _store(day, built)
+    finally:
+        for file in built:
+            with suppress(OSError):
+                file.path.unlink()
+    # After the commit, so that no row names a file that is gone.
+    delete_stored([file.name for file in day.stale] if done else names)
+    return done
+
+
+def _store(day: Day, built: list[Built]) -> tuple[list[str], bool]:
+    datas = [file.path.read_bytes() for file in built]
+    digests = [hashlib.sha256(data).hexdigest() for data in datas]
+    # Before the transaction, which must not wait for a storage far away.
+    names = [save(day.date, digest, data) for digest, data in zip(digests, datas, strict=True)]
+    first = len(day.files)
+    rows = [
+        VisitFile(
+            date=day.date,
+            part=first + number,
+            rows=file.rows,
+            views=file.views,
+            through=day.through,
+            digest=digest,
+            name=name,
+            data=None if name else data,
+        )
+        for number, (file, digest, name, data) in enumerate(zip(built, digests, names, datas, strict=True))
+    ]
+    try:
+        return names, _replace(day, rows)
+    except BaseException:
+        delete_stored(names)
+        raise
+
+
+@repeated
+def _replace(day: Day, rows: list[VisitFile]) -> bool:
+    """Put the new files in place of the stale ones, unless the day has changed; one transaction."""
+    alias = database(write=True)
+    with transaction.atomic(using=alias, durable=True):
+        DayTotals.objects.lock([day.date], alias)
+        files = VisitFile.objects.using(alias).filter(date=day.date)
+        parts = LogPart.objects.using(alias).filter(date=day.date, pk__lte=day.through)
+        before = {(file.pk, file.digest) for file in (*day.files, *day.stale)}
+        if set(files.values_list("pk", "digest")) != before or parts.count() != len(day.parts):
+            return False
+        files.filter(pk__in=[file.pk for file in day.stale]).delete()
+        for row in rows:
+            row.pk = None
+            row._state.adding = True
+            row.save(using=alias)
+    return True
+
+
+def prune_log(first: Date) -> int:
+    """Delete all that the log has of days before ``first``, and return the number of these days."""
+    alias = database(write=True)
+    files = VisitFile.objects.using(alias).filter(date__lt=first).order_by()
+    parts = LogPart.objects.using(alias).filter(date__lt=first).order_by()
+    days = {*files.values_list("date", flat=True), *parts.values_list("date", flat=True)}
+    if days:
+        files.delete()
+        parts.delete()
+        delete_stored_before(first)
+    return len(days)

@@ -1,0 +1,1 @@
+"""Tests of the visit log's files and questions."""
