@@ -50,12 +50,12 @@ def joined(before: Batch, batch: Batch) -> Batch:
     size = sum(map(getsizeof, before.counts)) + sum(map(getsizeof, batch.counts))
     # Long names fill the memory before there are many of them.
     most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(before.counts))
-    log = before.log if isinstance(before.log, list) else list(before.log)
+    log: list[bytes] = before.log if isinstance(before.log, list) else list(before.log)
     room = MOST_LOG_BYTES - sum(map(len, log))
     fits = sum(map(len, batch.log)) <= room
     unlogged = before.unlogged + batch.unlogged
     if fits:
-        log += batch.log
+        log.extend(batch.log)
     else:
         unlogged += sum(map(hits_in, batch.log))
     return replace(

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from codex_tracking.counters import aggregator
-from codex_tracking.counters.hit_log import VIEW, LoggedHit, encode
+from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
@@ -187,9 +187,8 @@ class Steps:
 
     async def stale(self, key: str) -> None:
         """Put a blob of counters that Redis has lost into one of the visit log's lists, ``log`` or ``sealed_log``."""
-        client, origin = ("example.org", *[""] * 7), ("direct", *[""] * 7)
-        hit = LoggedHit(b"", 1, VIEW, *client, *origin, False, "/stale", "", "", "")
-        self.world.raw.rpush(getattr(self.world.keys(), key), encode([hit]))
+        row = (1, VIEW, b"", ("",) * 8, NO_ORIGIN, "/stale", "", "", "")
+        self.world.raw.rpush(getattr(self.world.keys(), key), pack([row]))
 
     async def damage(self, key: str) -> None:
         """Put something else in the place of one of the visit log's lists."""

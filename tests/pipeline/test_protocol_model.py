@@ -62,7 +62,7 @@ DETAILS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
     "roll_back": (numbers,),
     "deliver_again": (st.integers(0, 50),),
     "wipe": (),
-    "evict": (st.sampled_from(["live", "live", "sealed", "sealed", "uniques", "visits"]), days_back),
+    "evict": (st.sampled_from(["live", "sealed"] * 2 + ["log", "sealed_log", "uniques", "visits"]), days_back),
     "go_down": (),
     "come_back": (),
     "kill": (numbers,),
@@ -314,9 +314,9 @@ class Model(RuleBasedStateMachine):
         if not self.killed:
             world.check_complete()
         self.check_figures()
-        rows = world.rows()
+        rows, log = world.rows(), world.logged()
         assert self.run(self.flush_all()) == 0, "a second flush wrote something"
-        assert world.rows() == rows
+        assert (world.rows(), world.logged()) == (rows, log)
         self.count("rests")
 
     async def settle(self) -> None:

@@ -152,16 +152,16 @@ a log that is damaged takes the next batch:
 what is left of a log whose counters are lost is not told ([log|sealed_log]):
     stale [log|sealed_log], hit /a, push, evict visits => logged /a=1, ledger
 a log whose counters are evicted is told once:
-    hit /a, push, evict live, hit /b, push => logged /a=1 /b=1, closed 1
+    hit /a, push, evict live, two hit /b, two push, flush => logged /a=1 /b=1, closed 1
 a log is never that of another seal:
     hit /a, push, slow flush until=log, evict sealed, hit /b, push, flush until=write_seal, crash, slow finish
     => logged /a=1 /b=1, closed 1
 a batch that arrives again later is told once:
     hit /a, push, hit /b, push, deliver 0 DUP, deliver 1 DUP => logged /a=1 /b=1, ledger
 batches that a flush brought are not told again when they are settled:
-    hit /a, push, flush, hit /b, push, wipe, check => logged /a=1 /b=1, closed 1
+    hit /a, push, flush, hit /b, push until=apply, finish unheard, wipe => logged /a=1 /b=1, closed 1
 a batch tells the views that it counts:
-    bound batch 4, slow hit_each 12, slow push until=apply, slow step, flush, slow step, flush, slow step, flush,
+    bound batch 4, slow hit_each 3 4, slow push until=apply, slow step, flush, slow step, flush, slow step, flush,
     slow finish
 joined batches are told whole:
     bound retained 18, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
