@@ -240,6 +240,22 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.compatibility)
+def check_visit_log(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that the visit log's files can be made and stored."""
+    tracking = get_tracking_settings()
+    found: list[CheckMessage] = []
+    if tracking.visit_log_days and find_spec("duckdb") is None:
+        message = "CODEX_TRACKING['visit_log_days'] needs the package duckdb: the visit log is written, but not read."
+        hint = "pip install 'codex-tracking[visits]', or set visit_log_days to 0."
+        found.append(Error(message, hint=hint, id="codex_tracking.E009"))
+    if tracking.visit_storage and tracking.visit_storage not in settings.STORAGES:
+        message = f"CODEX_TRACKING['visit_storage'] must be an alias in STORAGES, not {tracking.visit_storage!r}."
+        hint = f"Known: {', '.join(settings.STORAGES)}. Leave it out to keep the visit log's files in the database."
+        found.append(Error(message, hint=hint, id="codex_tracking.E010"))
+    return found
+
+
+@register(Tags.compatibility)
 def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check SQLite's options, without which a flush makes concurrent writers fail."""
     alias = database(write=True)

@@ -63,7 +63,9 @@ def write_file(path: Path, day: str, lines: Path, folder: Path) -> tuple[int, in
     # In order of time, because starts and numbers of visitors rise then: a fifth smaller than sorted by any attribute.
     query = (
         f"SELECT CAST('{day}' AS DATE) AS date, * REPLACE ({lists}) FROM read_csv('{quoted(lines)}', header = false, "
-        f"auto_detect = false, quote = '\"', escape = '\"', allow_quoted_nulls = false, columns = {{{columns}}}) ORDER BY start, visitor"
+        # An empty cell between quotes is an empty text; without this it would be NULL, which no condition is true of.
+        "auto_detect = false, quote = '\"', escape = '\"', allow_quoted_nulls = false, "
+        f"columns = {{{columns}}}) ORDER BY start, visitor"
     )
     with connect(folder) as connection:
         connection.execute(

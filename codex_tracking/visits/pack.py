@@ -30,30 +30,36 @@ LINKED_DAYS = 2
 """Days for which a visitor's hash is kept: the day itself and the one after it, as salts are."""
 PAUSE_SECONDS = 60.0
 """Least time between two looks for what is due."""
+RETRY_SECONDS = 3_600.0
+"""The same after an error."""
 _next_look = 0.0
 
 
 def pack_due() -> int:
     """Pack the days that are over and have parts that no file has, and delete what is too old; blocking.
 
-    For the flusher, after each flush; it looks once a minute. Safe to repeat, and to run in several processes.
+    For the flusher, after each flush; it looks once a minute. Safe to repeat, and to run in several processes. An
+    error is logged, since the counters must not wait for the log; parts stay until they are packed.
 
     Returns:
         Number of days that were packed.
     """
-    # Not taken from the settings: what was logged before the log was switched off is packed and deleted all the same.
     global _next_look
     if time.monotonic() < _next_look or not installed():
         return 0
     _next_look = time.monotonic() + PAUSE_SECONDS
-    return pack_all(site_today())
+    try:
+        return pack_all(site_today())
+    except Exception:
+        _next_look = time.monotonic() + RETRY_SECONDS
+        logger.exception("the visit log could not be packed; it stays in its parts")
+        return 0
 
 
 def pack_all(today: Date) -> int:
     """Pack all days before ``today`` that have parts, delete parts after two days and days after ``visit_log_days``."""
-    kept = get_tracking_settings().visit_log_days
-    if kept:
-        prune_log(today - timedelta(days=kept - 1))
+    if get_tracking_settings().visit_log_days:
+        prune_log(first_logged())
     parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
     packed = 0
     for day in days_of(set(parts.values_list("date", flat=True).distinct())):
@@ -129,14 +135,26 @@ def _replace(day: Day, rows: list[VisitFile]) -> bool:
     return True
 
 
-def prune_log(first: Date) -> int:
-    """Delete all that the log has of days before ``first``, and return the number of these days."""
+def old_log_days(first: Date) -> set[Date]:
+    """Return the days before ``first`` of which the log has anything."""
     alias = database(write=True)
     files = VisitFile.objects.using(alias).filter(date__lt=first).order_by()
     parts = LogPart.objects.using(alias).filter(date__lt=first).order_by()
-    days = {*files.values_list("date", flat=True), *parts.values_list("date", flat=True)}
+    return {*files.values_list("date", flat=True).distinct(), *parts.values_list("date", flat=True).distinct()}
+
+
+def prune_log(first: Date) -> int:
+    """Delete all that the log has of days before ``first``, and return the number of these days."""
+    days = old_log_days(first)
     if days:
-        files.delete()
-        parts.delete()
+        alias = database(write=True)
+        VisitFile.objects.using(alias).filter(date__in=days).delete()
+        LogPart.objects.using(alias).filter(date__in=days).delete()
         delete_stored_before(first)
     return len(days)
+
+
+def first_logged() -> Date:
+    """Return the first day that ``visit_log_days`` keeps; the day after today when the log is off."""
+    kept = get_tracking_settings().visit_log_days
+    return site_today() - timedelta(days=kept - 1)

@@ -77,8 +77,9 @@ class JourneyQuestion:
         if not length:
             query = f"SELECT l[1] AS value FROM ({collapsed}) WHERE len(l) > 0"
         else:
-            found = f"SELECT l, list_position(l, $1) AS at FROM ({collapsed})"
-            query = f"SELECT l[at + {length}] AS value FROM ({found}) WHERE at > 0 AND l[at:at + {length - 1}] = $2"
+            found = f"SELECT l, list_position(l, $1) AS place FROM ({collapsed})"
+            made = f"place > 0 AND l[place:place + {length - 1}] = $2"
+            query = f"SELECT l[place + {length}] AS value FROM ({found}) WHERE {made}"
         connection.execute(
             f"INSERT INTO following SELECT value, count(*) FROM ({query}) GROUP BY value",
             [self.steps[0], list(self.steps)] if length else [],

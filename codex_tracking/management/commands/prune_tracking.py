@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import count_old, first_kept, forget_salts, prune
+from codex_tracking.visits.pack import first_logged, old_log_days, prune_log
 
 
 class Command(BaseCommand):
@@ -16,7 +17,8 @@ class Command(BaseCommand):
 
     help = (
         "Delete the detail of days that are older than CODEX_TRACKING['retention_days']. Each day keeps its totals, "
-        "and one row with the sum of its pages. The server does the same once a day when retention_days is set."
+        "and one row with the sum of its pages. The server does the same once a day when retention_days is set. "
+        "The visit log keeps CODEX_TRACKING['visit_log_days'], whatever --days says; all of it is deleted when it is off."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,10 +37,13 @@ class Command(BaseCommand):
         forget_salts()
         old = count_old(before)
         rows = f"{old.pages} pages and {old.values} values of {old.days} days before {before}"
+        logged = old_log_days(first_logged())
+        if logged:
+            rows += f", and {len(logged)} days of the visit log before {first_logged()}"
         if options["dry_run"]:
             self.stdout.write(f"[codex-tracking] would delete {rows}")
             return
-        if not any(old):
+        if not any(old) and not logged:
             self.stdout.write(f"[codex-tracking] nothing to delete before {before}")
             return
         if not options["no_input"]:
@@ -46,4 +51,5 @@ class Command(BaseCommand):
             if input("Type 'yes' to continue: ").strip().lower() != "yes":
                 raise CommandError("Nothing was deleted.")
         prune(before)
+        prune_log(first_logged())
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] deleted {rows}"))

@@ -1,0 +1,49 @@
+"""Export: a Parquet file a day, as any other program reads it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from datetime import date as Date
+from pathlib import Path
+
+from codex_tracking.visits.asking import require_log
+from codex_tracking.visits.engine import connect, quoted
+from codex_tracking.visits.files import cache_folder
+from codex_tracking.visits.sources import listed, sources_of
+
+
+class MissingDayError(Exception):
+    """A day's file is missing or damaged."""
+
+
+def export(day: Date, folder: Path) -> Path | None:
+    """Write one day's visits to ``<folder>/visits-<date>.parquet``, and return this path; None when it has none.
+
+    The columns are those of ``columns.STAGED``, with ``date`` in front; ``start`` is a timestamp in UTC.
+
+    Raises:
+        MissingDayError: a file is missing or damaged.
+        LogOffError: there is no log.
+        OSError: the folder cannot be written to.
+    """
+    require_log()
+    found = sources_of([day])
+    if found.damaged:
+        raise MissingDayError(day.isoformat())
+    paths = [path for source in found.sources for path in source.paths]
+    if not paths:
+        return None
+    # In the cache first: DuckDB may write nowhere else.
+    made = cache_folder() / f"{secrets.token_hex(16)}.parquet"
+    try:
+        with connect(made.parent) as connection:
+            connection.execute(
+                "COPY (SELECT * REPLACE (make_timestamp(start * 1000000::BIGINT) AS start) "
+                f"FROM read_parquet({listed(paths)})) TO '{quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"
+            )
+        target = folder / f"visits-{day.isoformat()}.parquet"
+        shutil.copyfile(made, target)
+    finally:
+        made.unlink(missing_ok=True)
+    return target
