@@ -41,6 +41,7 @@ class PageViewAdmin(PageViewModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: PageView, form: ModelForm[PageView], change: bool) -> None:
         """Save the row and recount the totals of its day, and of the day that it had before."""
+        # A row that moves to another day changes the totals of both.
         before = form.initial.get("date") if change else None
         super().save_model(request, obj, form, change)
         _recount({day for day in (before, obj.date) if day})

@@ -23,6 +23,7 @@ WIDGETS = (
 
 def analytics_url() -> str:
     """Return the dashboard's address: the setting if the project has it, else the address of the mounted URLs."""
+    # The default is the ancestor's address, which is wrong for most projects.
     if "analytics_url" not in raw_settings():
         try:
             return reverse("codex_tracking:analytics")
@@ -52,6 +53,7 @@ def _declaration(kind: Any, entry: Any, item: Any, templates: str) -> dict[str, 
 def _declare_in_codex_django() -> None:
     from codex_tracking.sync import TrackingSelector
 
+    # By name, since it is no dependency of this package and has no types.
     cabinet = import_module("codex_django.cabinet")
     selector = import_module("codex_django.cabinet.selector.dashboard").DashboardSelector
 

@@ -20,7 +20,8 @@ from django.utils.module_loading import import_string
 
 from codex_tracking.hits.freshness import STALE_AFTER, lists_date
 from codex_tracking.models import database
-from codex_tracking.settings import FIELDS, Rule, broken_rule, get_tracking_settings, project_url, raw_settings
+from codex_tracking.setting_rules import Rule
+from codex_tracking.settings import FIELDS, broken_rule, get_tracking_settings, project_url, raw_settings
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
 ANSWERS_ALONE = (
@@ -45,6 +46,7 @@ def check_settings(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         if not isinstance(value, dict):
             message = f"{name} must be a dictionary, not {value!r}."
             found.append(Error(message, hint="Leave it out to use the defaults.", id="codex_tracking.E001"))
+    # The legacy dictionary has the same keys, so its values are checked as well.
     for key, value in raw_settings().items():
         if key not in FIELDS:
             found.append(_unknown(str(key)))
@@ -86,6 +88,7 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         return []
     if not tracking.embedded:
         return _unusable(tracking.redis_url)
+    # The package lupa runs the scripts, and fakeredis alone has none.
     if find_spec("fakeredis") is None or find_spec("lupa") is None:
         return [
             Error(
@@ -103,6 +106,7 @@ def check_store(app_configs: Configs, **_: Any) -> list[CheckMessage]:
                 id="codex_tracking.W001",
             )
         )
+    # Gunicorn and uvicorn read it, and some platforms set it; their command line cannot be known here.
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "0", "1"):
         found.append(
             Caution(
@@ -143,6 +147,7 @@ def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         if name in ANSWERS_ALONE:
             message = f"{name} is before the tracking middleware in MIDDLEWARE, so cached pages are not counted."
             found.append(Caution(message, hint=f"Put {MIDDLEWARE!r} first.", id="codex_tracking.W004"))
+    # Under WSGI no request is moved.
     if getattr(settings, "ASGI_APPLICATION", None):
         found += [_sync_only(name) for name in _sync_middleware(installed)]
     return found
@@ -196,6 +201,7 @@ def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 
 def _has_dashboard() -> bool:
+    # A project of commands alone has no URLs.
     if not getattr(settings, "ROOT_URLCONF", ""):
         return False
     try:
@@ -217,6 +223,7 @@ def check_time_zone(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 def has_time_zone() -> bool:
     """Return whether ``TIME_ZONE`` names a time zone."""
     try:
+        # Django itself checks the name only on systems that have /usr/share/zoneinfo.
         timezone.get_default_timezone()
     except (KeyError, TypeError, ValueError):
         return False
@@ -262,6 +269,7 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     options = settings.DATABASES[alias].get("OPTIONS", {})
     if not settings.DATABASES[alias].get("ENGINE", "").endswith("sqlite3"):
         return []
+    # A transaction that reads before it writes cannot wait for another writer: 109 of 169 failed during a flush.
     immediate = str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE")
     if immediate and "wal" in str(options.get("init_command", "")).lower():
         return []

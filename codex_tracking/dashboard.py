@@ -77,6 +77,7 @@ async def _answer(name: str, provider: _Registered, request: HttpRequest) -> dic
     try:
         if not provider.cache_ttl:
             return await _ask(provider.ask, request)
+        # Labels in the payload are translated.
         key = f"codex_tracking:dashboard:{name}:{get_language()}"
         answer: dict[str, Any] | None = await cache.aget(key)
         if answer is None:

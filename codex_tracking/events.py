@@ -57,6 +57,7 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
             return
         hit = _hit(label, detail, request, settings)
         if get_buffer().put(hit) and not get_runner().running:
+            # A worker of a task queue, or a command, has neither a lifespan nor a request.
             start()
     except Exception:
         # Whatever a caller passes, its sign-up goes on.

@@ -24,6 +24,7 @@ async def flush_page_views(date_str: str | None = None) -> int:
         RuntimeError: called inside ``transaction.atomic()``, whose rollback would lose counters deleted from Redis.
     """
     day = parse_day(date_str)
+    # With the caller's connection, so that a ``TestCase`` sees the rows in its transaction.
     return await Flusher(get_store(), in_database).flush(day)
 
 

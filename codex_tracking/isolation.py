@@ -29,6 +29,7 @@ def isolated() -> bool:
     That is while Django's test environment is set up, as all test runners do, and while a test database takes the
     place of the project's own, as in the server of ``testserver``.
     """
+    # ``tracking_in_background`` ends the isolation within a test run.
     if _isolation is not None:
         return _isolation
     # Not imported: a server that has not loaded it is in no test environment.

@@ -60,6 +60,7 @@ class TrackingLifespan:
         if answer["type"] == "lifespan.startup.failed":
             await send(answer)
             return
+        # An application that is wrapped twice, or served twice by one process, has several lifespans.
         runner.lifespans += 1
         try:
             if runner.start():

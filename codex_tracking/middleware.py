@@ -39,6 +39,7 @@ class PageTrackingMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        # Django adapts a middleware that is sync or async only by a thread for each request.
         if self._is_async:
             return self._answer(request)
         response: HttpResponseBase = self.get_response(request)
@@ -60,9 +61,11 @@ def start_late() -> None:
 def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[], None]) -> None:
     """Count an answer, and start the background tasks unless a lifespan did; log failures instead of raising."""
     try:
+        # Only after the answer: its status and type decide what the request counts as.
         hit = answered(request, response, get_tracking_settings())
         if hit is not None and get_buffer().put(hit) and not get_runner().running:
             start()
+    # A visitor gets the page, whatever fails here.
     except Exception:
         ledger.add("record_failures")
         logger.exception("a view was not counted")

@@ -39,6 +39,7 @@ class Breakdown(models.Model):
 
     date = models.DateField(_("date"))
     dimension = models.CharField(_("dimension"), max_length=20)
+    # 700 four-byte characters would be too long for an index; ``counters.fields`` cuts pairs to their bytes.
     value = models.CharField(_("value"), max_length=700)
     views = models.PositiveBigIntegerField(_("views"), default=0)
     visits = models.PositiveBigIntegerField(_("visits"), default=0)
@@ -302,5 +303,4 @@ class ShareLink(models.Model):
 
 def database(write: bool = False) -> str:
     """Return the alias of the database that the tables are in."""
-    hints: dict[str, Any] = {}
-    return router.db_for_write(PageView, **hints) if write else router.db_for_read(PageView, **hints)
+    return router.db_for_write(PageView) if write else router.db_for_read(PageView)

@@ -19,4 +19,5 @@ class TrackingRecorder:
     @staticmethod
     def record(request: HttpRequest) -> None:
         """Count one page view of this request, whatever its answer; never waits."""
+        # No rule is asked: the caller has decided that this is a view.
         get_buffer().put(hit_of(request, peek_user(request), get_tracking_settings()))

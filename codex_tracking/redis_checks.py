@@ -27,6 +27,7 @@ def check_redis(app_configs: Configs, databases: Sequence[str] | None = None, **
     """
     if get_tracking_settings().embedded or database() not in (databases or ()):
         return []
+    # Not at the top: every command imports the checks, and few need Redis.
     from codex_tracking.store.client import STORE_ERRORS
     from codex_tracking.sync import eviction_policy, store_refusal, store_site, store_version
 
@@ -43,6 +44,7 @@ def own_site() -> str:
     """Return a digest of the site's database, by which its processes know each other."""
     entry = settings.DATABASES[database(write=True)]
     parts = [str(entry.get(name, "")) for name in ("ENGINE", "HOST", "PORT", "NAME")]
+    # A digest, since other sites that share the Redis need not read the names of host and database.
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -74,6 +76,7 @@ def _shared(site: str) -> list[CheckMessage]:
 
 
 def _evicting(policy: str) -> list[CheckMessage]:
+    # Our counters have no TTL, so that the volatile- policies leave them alone.
     if not policy.startswith("allkeys-"):
         return []
     return [

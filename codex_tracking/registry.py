@@ -79,6 +79,7 @@ class Declaration:
     dashboard_widgets: tuple[DashboardWidget, ...]
 
 
+# In the order of declaration, which decides between entries of the same order.
 _declarations: dict[tuple[str, str], Declaration] = {}
 
 

@@ -18,6 +18,7 @@ from django.urls import path
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.web.api.socket import LiveConsumer
 
+# Empty switches the websocket off; an empty pattern would match the site's root.
 PATH = get_tracking_settings().live_path.lstrip("/")
 
 websocket_urlpatterns: list[Any] = [path(PATH, LiveConsumer.as_asgi(), name="codex_tracking_live")] if PATH else []

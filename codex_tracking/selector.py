@@ -14,6 +14,7 @@ class TrackingSelector:
     While Redis is away they answer from the database, which trails by up to ``flush_interval``.
     """
 
+    # A table of names alone: each module of ``stats`` answers one question.
     daily_counts = staticmethod(selections.daily_counts)
     top_pages = staticmethod(selections.top_pages)
     unique_visitors = staticmethod(selections.unique_visitors)

@@ -30,6 +30,7 @@ class Rule:
     """Where the default is no remedy."""
 
 
+# ``True`` is an int in Python.
 def _is_count(value: Any, least: int, most: int = 2**31 - 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
@@ -51,6 +52,7 @@ def _are_texts(value: Any) -> bool:
 
 def _has_numeric_port(url: str) -> bool:
     try:
+        # A cluster has several hosts, and urlsplit looks at a port only when it is asked for.
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             _ = urlsplit(f"//{host}").port
     except ValueError:
@@ -114,6 +116,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "api_tokens": (
         TEXTS,
         Rule(
+            # 20 characters of token_urlsafe have 120 bits.
             "a list or tuple of secrets, each at least 20 ASCII characters",
             lambda value: all(len(token) >= 20 and token.isascii() for token in value),
             "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",

@@ -35,12 +35,14 @@ class TrackingSettings:
     """URL of the Redis with the live counters; ``memory://`` is the embedded store, for one process."""
     key_prefix: str = "tracking"
     """Start of every Redis key; sites that share a Redis need different ones."""
+    # Without their salt, hashes of visitors identify nobody.
     ttl_seconds: int = 172_800
     """Seconds that Redis keeps what is not a counter (visitor salts, visit state), at most; two days."""
     skip_prefixes: tuple[str, ...] = ("/static/", "/media/", "/favicon", "/__debug__", "/admin/jsi18n")
     """Paths with these prefixes are not counted."""
     track_anonymous: bool = True
     """Count visitors who are not logged in."""
+    # Redirects of logins and of old addresses lead to a page that counts itself.
     track_redirects: bool = False
     """Count responses with status 301 and 302 too."""
     track_staff: bool = False
@@ -51,21 +53,26 @@ class TrackingSettings:
     """URL of the navigation entry."""
     analytics_days: int = 30
     """Length of the dashboard's default period, in days."""
+    # Longer intervals lose more with a killed process; shorter ones wake each worker more often.
     push_interval: float = 0.5
     """Seconds between pushes to Redis; a killed process loses at most this much traffic."""
     flush_interval: float = 30.0
     """Seconds between flushes to the database."""
+    # Docker kills a container 10 seconds after it has asked it to stop, and the server itself takes some of them.
     shutdown_timeout: float = 5.0
     """Seconds that a stopping server may spend on the last push and flush."""
     gc_freeze: bool = True
     """Call ``gc.freeze()`` when a server has started, so that collections skip what was loaded until then."""
+    # Strangers choose paths: 50,000 take about 5 MB of Redis.
     max_paths_per_day: int = 50_000
     """Distinct paths kept per day; the rest is counted under ``(other)``."""
+    # Nobody by default: any client can send X-Forwarded-For.
     trusted_proxies: int = 0
     """Number of proxies in front that append to ``X-Forwarded-For`` (or ``Forwarded``)."""
     client_ip_header: str = ""
     """Request header with the client's address, where it is not ``X-Forwarded-For``: ``Forwarded``, ``X-Real-IP``,
     ``CF-Connecting-IP``. Name it only when a proxy overwrites what clients send."""
+    # Some laws make this header an objection: https://www.w3.org/TR/gpc/. Do Not Track was given up in 2019.
     respect_gpc: bool = True
     """Count views with ``Sec-GPC: 1`` without visitor identity."""
     respect_dnt: bool = False
@@ -78,6 +85,7 @@ class TrackingSettings:
     """Alias in ``STORAGES`` of the storage for the visit log's files; when empty, they are rows of the database."""
     visit_engine: str = ""
     """URL of a ClickHouse that answers instead of DuckDB: ``clickhouse://host:port/database``."""
+    # Links to reset a password have ``uidb64`` and ``token`` in Django's own URLs.
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""
     bot_allow: tuple[str, ...] = ()
@@ -146,14 +154,12 @@ def _meta_key(header: str) -> str:
 FIELDS = {field.name: field for field in dataclasses.fields(TrackingSettings)}
 
 
+# ``override_settings`` does not fit here: two fixtures may undo theirs in the wrong order.
 _forced: dict[str, Any] = {}
 
 
 def force(**values: Any) -> None:
-    """Override settings until the next call; without values, end all overrides. For tests.
-
-    ``override_settings`` does not fit here: two fixtures may undo theirs in the wrong order.
-    """
+    """Override settings until the next call; without values, end all overrides. For tests."""
     _forced.clear()
     _forced.update(values)
     get_tracking_settings.cache_clear()
@@ -177,10 +183,12 @@ def get_tracking_settings() -> TrackingSettings:
     """
     raw = raw_settings()
     values = {name: _tidy(raw[name]) for name in raw if name in FIELDS and broken_rule(name, raw[name]) is None}
+    # REDIS_URL is the project's own, and may have a form that other clients take.
     values.setdefault("redis_url", EMBEDDED if broken_rule("redis_url", project_url()) else project_url())
     values.setdefault("redis_enabled", getattr(settings, "CODEX_REDIS_ENABLED", True) is not False)
     if not values["redis_enabled"]:
         values["redis_url"] = EMBEDDED
+    # The braces of a key belong to its hash tag, and a rule refuses white space.
     project = re.sub(r"[{}\s\0]+", "-", str(getattr(settings, "PROJECT_NAME", "") or ""))[:80]
     values.setdefault("key_prefix", f"{project}:tracking" if project else "tracking")
     return TrackingSettings(**values)
@@ -204,6 +212,7 @@ def broken_rule(name: str, value: Any) -> Rule | None:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
+    # Each request asks for the settings, so they are read once; only tests change them.
     if setting in SETTING_NAMES:
         get_tracking_settings.cache_clear()
 

@@ -100,6 +100,7 @@ def reset_tracking() -> None:
     from codex_tracking.store.client import clear_embedded
 
     other_content.clear()
+    # The tasks end first, since they would push what the next lines drop.
     get_runner().abandon()
     reset_runner()
     reset_buffer()

@@ -16,6 +16,7 @@ from codex_tracking.checks import Configs, has_time_zone
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
 
+# Below, a single visitor decides the shares.
 ENOUGH_VIEWS = 100
 """Views of two days below which ``check_traffic`` draws no conclusion."""
 MANY = 0.1
@@ -40,6 +41,7 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:
+    # Yesterday too, or a check in the morning would see too few views.
     since = site_today() - timedelta(days=1)
     alias = database()
     views = DayTotals.objects.using(alias).filter(date__gte=since).aggregate(n=Sum("views"))["n"] or 0

@@ -30,6 +30,7 @@ urlpatterns = [
     path("segments/", segments_view, name="segments"),
     path("health/", health_view, name="health"),
     path("api/", include("codex_tracking.web.api.urls")),
+    # After the others, since it matches every address below its prefix; answers JSON instead of a page.
     below("api/", unknown_endpoint),
     path("share/", share_links, name="share-links"),
     path("share/<int:primary_key>/revoke/", revoke_link, name="share-revoke"),

@@ -152,6 +152,7 @@ def _top_pages(rows: list[dict[str, Any]]) -> ListWidgetData:
 
 
 def _total_views(totals: list[dict[str, Any]]) -> MetricWidgetData:
+    # A new site has no yesterday.
     today, yesterday = ([day["views"] for day in reversed(totals)] + [0, 0])[:2]
     trend_value: str | None = None
     trend_direction: Direction = "neutral"
@@ -181,6 +182,7 @@ def _views_chart(totals: list[dict[str, Any]]) -> dict[str, Any]:
         "kpi_value": str(sum(values)),
         "kpi_trend_label": _("total views"),
         "chart_labels": [day["date"][5:] for day in totals],
+        # Our own templates write these in the reader's locale.
         "dates": [day["date"] for day in totals],
         "datasets": [
             {

@@ -6,6 +6,7 @@ from codex_tracking.counters.fields import counter
 
 ONE_ADDRESS = counter("ledger", "one_address")
 """Counts views of a process that has seen many user agents and a single address; a system check looks at it."""
+# A household or a small office behind one router has a few; the visitors of a proxy have more.
 MANY_AGENTS = 10
 
 
@@ -20,6 +21,7 @@ class Addresses:
 
     def note(self, address: int, agent: str) -> None:
         """Add an anonymous visitor's address and user agent."""
+        # Two addresses settle the question for the life of the process, so nothing more is kept.
         if len(self._addresses) > 1:
             return
         self._addresses.add(address)

@@ -126,6 +126,7 @@ class Aggregator:
         touch = self._touch_of(day, visitor, second) if visitor else None
         if touch is not None:
             touch.views += 1
+            # The first view names the source of the visit, should the script find that one begins here.
             if not touch.fields:
                 touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
                 self._weigh(day, weight_of(path), touch)
@@ -139,6 +140,7 @@ class Aggregator:
             self._event(day, hit)
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
+        # Scanners ask for thousands of pages that never existed; those would fill the list of errors.
         elif self._profiles[hit.client].bot is not None:
             self._count(day, (EXCLUDED_STATUS,))
         else:
@@ -156,6 +158,7 @@ class Aggregator:
         self._count(day, (counter("event", name),))
         if hit.value:
             self._count(day, (pair("event_value", name, hit.value),))
+        # An event continues a visit and begins none, so its touch gets no fields.
         profile = self._profiles[hit.client]
         visitor = profile.identity
         if visitor:
@@ -261,6 +264,7 @@ class Aggregator:
     def requeue(self, date: str, ids: Iterable[str]) -> None:
         """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
         day = self.days.setdefault(date, DayCounts())
+        # Redis may lose the day many times before its visitors are sent.
         day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))
 
     def discard(self, date: str) -> int:
@@ -303,6 +307,7 @@ class Aggregator:
         batch = Batch(date, stream, seq, day.oldest, counts, ids, visits, log=log)
         if not day:
             del self.days[date]
+            # No hit waits, so none needs its client any more; addresses are not kept for longer.
             self._profiles.clear()
             forget_clients()
         return batch

@@ -72,6 +72,7 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def weight_of(text: str) -> int:
     """Return the bytes that a text takes as a key of a dictionary, about."""
+    # The header of the object, its place in a dictionary that has just grown, and the number.
     return 160 + (len(text) if text.isascii() else 4 * len(text))
 
 
@@ -83,12 +84,15 @@ def as_json(visitor: str, touch: Touch) -> list[object]:
 
 def with_digests(names: Iterable[str]) -> list[str]:
     """Return names, each followed by the short digest that a visit's state remembers it by."""
+    # Nine bytes in Redis instead of a path. Of one visitor's 64 pages two have the same digest once in two million
+    # visitors, which costs one of them a new visitor.
     return [text for name in names for text in (name, f"{crc32(name.encode()):08x}")]
 
 
 def local_visits(visits: str) -> Counts:
     """Return the counters of a batch's visits without Redis: each touch counts as a visit of its own."""
     counts: Counts = {}
+    # Nobody knows here how the visit began, so one that continues counts again; Redis is seldom lost.
     for _, begin, end, views, paths, fields, events in json.loads(visits):
         if not views:
             continue

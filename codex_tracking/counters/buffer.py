@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MOST_HITS = 5_000
 """Hits that may wait uncounted; beyond, the request that brings one more counts some, so that memory stays bounded."""
+MOST_CHARACTERS = 8_000_000
+"""Of paths, queries and referrers that may wait, as far as a look at one hit in sixteen tells; usual are 150 a hit."""
 LOOK_EVERY = 16
 """Hits between two looks whether anybody counts them."""
 SOME_HITS = 20
@@ -38,6 +40,8 @@ class Buffer:
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
         self._hits: deque[RawHit] = deque()
+        self._longest = 0
+        """Characters of the longest hit seen since none waited."""
         self._lock = threading.Lock()
 
     @property
@@ -57,10 +61,12 @@ class Buffer:
             Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
         """
         hits = self._hits
+        # An append to a deque is atomic and takes 30 ns; a lock would take 200, and could make a request wait.
         hits.append(hit)
         if len(hits) % LOOK_EVERY != 1:
             return False
-        if len(hits) > MOST_HITS:
+        self._longest = max(self._longest, len(hit[4]) + len(hit[8]) + len(hit[9]))
+        if len(hits) > MOST_HITS or len(hits) * self._longest > MOST_CHARACTERS:
             self.fold(SOME_HITS)
         return True
 
@@ -77,6 +83,7 @@ class Buffer:
             counted = 0
             for _ in range(min(most, len(self._hits))):
                 try:
+                    # Without the ledger's own lock: these counters are written here alone.
                     kinds[add(take())] += 1
                 except Exception:
                     # A project may have put anything into the request; the other views go on.
@@ -86,10 +93,13 @@ class Buffer:
                 # After each one, since what a stranger sends may take a hundred times as long as usual.
                 if perf_counter() > until:
                     break
+            if not self._hits:
+                self._longest = 0
         return counted
 
     def later(self) -> list[Later]:
         """Return the open questions about the hits that wait, for the background to answer."""
+        # A copy, since requests append meanwhile.
         return [hit[11] for hit in list(self._hits) if hit[11] is not None]
 
     def learn(self, members: Mapping[Key, Member]) -> None:
@@ -147,20 +157,28 @@ class Buffer:
 
 
 _buffer: Buffer | None = None
+_creation = threading.Lock()
 
 
 def get_buffer() -> Buffer:
     """Return this process's buffer."""
+    return _new_buffer() if _buffer is None else _buffer
+
+
+def _new_buffer() -> Buffer:
     global _buffer
-    if _buffer is None:
-        _buffer = Buffer(Aggregator(get_tracking_settings()))
-    return _buffer
+    # Two threads may bring the first hits at once; without a lock one of them would keep a buffer that nobody empties.
+    with _creation:
+        if _buffer is None:
+            _buffer = Buffer(Aggregator(get_tracking_settings()))
+        return _buffer
 
 
 def reset_buffer() -> None:
     """Drop the buffer: the parent of a forked child counts the hits that the child inherits."""
-    global _buffer
-    _buffer = None
+    global _buffer, _creation
+    # Another thread of the parent may have held the lock when it forked.
+    _buffer, _creation = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -119,9 +119,11 @@ class DayCounts:
         for visitor, _ in taken:
             touches = self.touches[visitor]
             self.weight -= touches.pop(0).weight
+            # The sketch needs each visitor once: with the last visit that is sent.
             if not touches:
                 ids.append(hashed[visitor])
                 del self.touches[visitor]
+        # These have no visits to send, so more of them fit.
         while self.ids and len(ids) < 2 * most:
             ids.append(self.ids.pop())
         return tuple(ids), visits

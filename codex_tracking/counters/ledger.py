@@ -50,6 +50,7 @@ class Ledger:
     def add(self, name: LedgerName | Kind, n: int = 1) -> None:
         """Add to one counter."""
         with self._lock:
+            # Another thread may run between the read and the write of an addition.
             self.counts[name] += n
 
     def flushed(self, views: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from codex_tracking.hits.memo import Memo
 from codex_tracking.hits.text import AGENT_LIMIT
 from codex_tracking.settings import TrackingSettings
 
@@ -22,8 +23,8 @@ BARE_AGENT = "(bare)"
 class Bots(NamedTuple):
     """The bot list, indexed for one pass over an agent's words."""
 
-    starting: dict[str, list[str]]
-    """The first three characters of a pattern -> patterns, the longest first."""
+    lengths: dict[str, list[int]]
+    """The first three characters of a pattern -> lengths of the patterns that begin so, the longest first."""
     names: dict[str, str]
     """Pattern -> name."""
     categories: dict[str, str]
@@ -32,6 +33,8 @@ class Bots(NamedTuple):
 
 KEY = 3
 """Characters that the index looks at; no pattern is shorter."""
+MOST_LOOK_UPS = 220
+"""Words and patterns that are looked up in one agent; of 4,700 agents in public lists none needs more than 176."""
 
 WORDS = re.compile(rf"(?<![a-z0-9])(?=([a-z0-9].{{{KEY - 1}}}))", re.DOTALL)
 """The places where a word begins; patterns are found only there, which makes one look-up per word enough."""
@@ -39,18 +42,45 @@ WORDS = re.compile(rf"(?<![a-z0-9])(?=([a-z0-9].{{{KEY - 1}}}))", re.DOTALL)
 PHONE = re.compile(r"(android [\d.]+; (?:[a-z]{2}[-_][a-z]{2}; )?)[a-z]{1,8} bot\b[\w+ ]{0,20}(?=\)|; wv| build/)")
 """Models of telephones and tablets: M BOT 551, ID bot 53+, POWER BOT, VR Bot."""
 
-# Cubot, XBot and M_bot are telephones and tablets, and so is Spider 8. CamScanner is an app with a web view.
-GENERIC = re.compile(
-    r"(?<!cu)(?<!\bx)(?<!m_)bots?(?:\b|_)|robot|crawl|cr(?:w|aw)lr|spider(?! \d)|scrap(?:er|ing|y)"
-    r"|fetch|archiver|headless|monitor|validator|checker|(?<!cam)scanner|\bscan(?:ning)?\b|contentscan|inspector"
-    r"|measurement|research|http-?client|http ?client|feed-?(?:reader|parser|burner)|preview|optimizer"
-    r"|(?<!user)(?<!user[- ])agent\b"
-    r"|survey|synthetic|thumb|screens?hot|screenie|webkit2|analy[sz]er|classifier|prospect|transcoder|search console"
-    r"|keyword|probe|\bprobing|http ?status|audit|backlink|uptime|render(?:er|ing|tree)|presence|\bwpm\b|harvest"
-    r"|sniff|fuzz|pentest|selenium|puppeteer|playwright|load ?test|whois|validation|\bgoogle-(?!tr-)|-google\b",
-    re.ASCII,
+PROGRAM_WORDS = (
+    *("robot", "crawl", "crwlr", "crawlr", "scraper", "scraping", "scrapy", "fetch", "archiver", "headless", "monitor"),
+    *("validator", "checker", "contentscan", "inspector", "measurement", "research", "httpclient", "http-client"),
+    *("http client", "feedreader", "feed-reader", "feedparser", "feed-parser", "feedburner", "feed-burner", "preview"),
+    *("optimizer", "survey", "synthetic", "thumb", "screenshot", "screenhot", "screenie", "webkit2", "analyzer"),
+    *("analyser", "classifier", "prospect", "transcoder", "search console", "keyword", "probe", "httpstatus"),
+    *("http status", "audit", "backlink", "uptime", "renderer", "rendering", "rendertree", "presence", "harvest"),
+    *(
+        "sniff",
+        "fuzz",
+        "pentest",
+        "selenium",
+        "puppeteer",
+        "playwright",
+        "loadtest",
+        "load test",
+        "whois",
+        "validation",
+    ),
 )
 """Words that programs have in their names and browsers do not."""
+
+# Each begins with plain text, which `re` looks for as fast as `str.find`; what may not stand before it comes second.
+GUARDED_WORDS = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        # Cubot, XBot and M_bot are telephones and tablets, and so is Spider 8. CamScanner is an app with a web view.
+        r"bot(?<!cubot)(?<!\bxbot)(?<!m_bot)s?(?:\b|_)",
+        r"spider(?! \d)",
+        r"scanner(?<!camscanner)",
+        r"scan(?<=\bscan)(?:ning)?\b",
+        r"agent(?<!useragent)(?<!user[- ]agent)\b",
+        r"probing(?<=\bprobing)",
+        r"wpm(?<=\bwpm)\b",
+        r"google-(?<=\bgoogle-)(?!tr-)",
+        r"-google\b",
+    )
+)
+"""Such words that browsers have too, under other circumstances."""
 
 CATEGORY_WORDS = tuple(
     (category, re.compile(words))
@@ -80,6 +110,8 @@ MAIL = re.compile(
 )
 """Crawlers give an address for complaints; browsers do not."""
 
+DOT = re.compile(r"\.[a-z]{2}")
+"""What every domain has and few browsers' agents; looked for first, as it takes a tenth of the time."""
 DOMAIN = re.compile(
     r"(?<![\w@./-])(?!com\.|org\.|net\.)(?:www\.)?((?:[a-z0-9-]{1,40}\.){1,3}(?:com|net|org|info|biz|io|ai|co|dev|app|ly"
     r"|gy|uk|ru|de|fr|nl|pl|cz|se|jp|cn|br|tech|cloud|xyz|online|site))(?![\w.-])",
@@ -136,11 +168,12 @@ def _bots() -> Bots:
     A pattern is plain lower-case text that begins at a word's start, or ``^`` and the text that the agent begins with.
     """
     rows: list[dict[str, str]] = json.loads((Path(__file__).parent / "data" / "bots.json").read_text("utf-8"))
-    starting: dict[str, list[str]] = {}
-    for row in sorted(rows, key=lambda row: -len(row["pattern"])):
-        starting.setdefault(row["pattern"].removeprefix("^")[:KEY], []).append(row["pattern"])
+    lengths: dict[str, set[int]] = {}
+    for row in rows:
+        text = row["pattern"].removeprefix("^")
+        lengths.setdefault(text[:KEY], set()).add(len(text))
     return Bots(
-        starting,
+        {key: sorted(found, reverse=True) for key, found in lengths.items()},
         names={row["pattern"]: row["name"] for row in rows},
         categories={row["name"]: row["category"] for row in reversed(rows)},
     )
@@ -164,7 +197,7 @@ def bot(agent: str, settings: TrackingSettings, brands: str = "", signer: str = 
     return _bot(agent, settings.bot_allow, settings.bot_deny, brands, signer)
 
 
-@lru_cache(maxsize=8192)
+@Memo
 def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str, signer: str) -> str | None:
     text = agent[:AGENT_LIMIT].strip().lower()
     for part in allow:
@@ -182,15 +215,22 @@ def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str,
 
 def _listed(text: str) -> str | None:
     """Return the name of a bot on the list: the first in the text, and of two at one place the longer."""
-    starting, names, _ = _bots()
+    lengths, names, _ = _bots()
+    if lengths.keys().isdisjoint(WORDS.findall(text)):
+        return None
+    left = MOST_LOOK_UPS
     for word in WORDS.finditer(text):
-        patterns = starting.get(word[1])
-        if patterns is None:
-            continue
+        known = lengths.get(word[1], ())
+        left -= 1 + len(known)
+        if left < 0:
+            return None
         at = word.start()
-        for pattern in patterns:
-            if text.startswith(pattern, at) or (at == 0 and pattern[0] == "^" and text.startswith(pattern[1:])):
-                return names[pattern]
+        # Slices and not the patterns themselves, of which fifty begin with "google".
+        for length in known:
+            pattern = text[at : at + length]
+            name = names.get(pattern) or (names.get("^" + pattern) if at == 0 else None)
+            if name is not None:
+                return name
     return None
 
 
@@ -198,8 +238,8 @@ def _unlisted(text: str) -> str | None:
     """Return the name of a bot that is not on the list, from its telling word; None for a browser."""
     if "bot" in text and "android" in text:
         text = PHONE.sub(r"\1", text)
-    word = GENERIC.search(text)
-    if word and not PAGE.search(name := _around(text, word)):
+    name = _told(text)
+    if name and not PAGE.search(name):
         return name
     telling = COMPATIBLE.search(text) or COMMENT.search(text) or LINK.search(text)
     if telling:
@@ -208,13 +248,13 @@ def _unlisted(text: str) -> str | None:
     address = MAIL.search(text)
     if address:
         return address[1].replace(" dot ", ".")
-    site = DOMAIN.search(text)
+    site = DOMAIN.search(text) if DOT.search(text) else None
     if site and not FOREIGN_DOMAIN.search(text):
         return site[1]
     prefix = PREFIX.match(text)
     if prefix:
         return prefix[1]
-    if word:
+    if name:
         return name
     if BARE.fullmatch(text):
         return BARE_AGENT
@@ -224,11 +264,16 @@ def _unlisted(text: str) -> str | None:
     return product[0] if product else BARE_AGENT
 
 
-def _around(text: str, word: re.Match[str]) -> str:
-    """Return the name that a word is part of: ``acmebot``, ``acme bot``; at most 80 characters."""
+def _told(text: str) -> str:
+    """Return the name that the first word of a program is part of: ``acmebot``, ``acme bot``; at most 80 characters."""
+    spans = [(at, at + len(word)) for word in PROGRAM_WORDS if (at := text.find(word)) >= 0]
+    spans += [found.span() for pattern in GUARDED_WORDS if (found := pattern.search(text))]
+    if not spans:
+        return ""
+    first, last = min(spans)
     # By hand and not in the pattern: a quantifier before the word would be tried at every place of the agent.
-    start, end = _widened(text, word.start(), word.end())
-    if end - start <= len(word[0]) + 3 and text[start - 1 : start] == " ":
+    start, end = _widened(text, first, last)
+    if end - start <= last - first + 3 and text[start - 1 : start] == " ":
         before = _widened(text, start - 1, start - 1)[0]
         start = before if text[before].isalpha() else start
     return text[start:end].strip(" .-")
@@ -248,11 +293,9 @@ def _said_elsewhere(brands: str, signer: str) -> str | None:
     """Name a bot that has a browser's agent by its other headers."""
     if "headlesschrome" in brands:
         return "Headless Chrome"
-    word = GENERIC.search(brands) if brands else None
-    if word:
-        return _around(brands, word)
-    if not signer:
-        return None
+    name = _told(brands) if brands else ""
+    if name or not signer:
+        return name or None
     host = re.search(r"(?:https?://)?(?:www\.)?([a-z0-9.-]{1,80})", signer.strip('"'))
     return (host and _listed(host[1])) or (host[1] if host else BARE_AGENT)
 

@@ -3,150 +3,173 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+
+class Sign(NamedTuple):
+    """A name, and what shows it in a user agent."""
+
+    name: str
+    texts: tuple[str, ...]
+    """At least one of them is in the agent. Plain text is found ten times faster than a pattern finds it."""
+    pattern: re.Pattern[str] | None
+    """What has to match as well, where the text alone does not tell; None where it does."""
+
+
+def _sign(name: str, texts: str, pattern: str = "") -> Sign:
+    return Sign(name, tuple(texts.split("|")), re.compile(pattern) if pattern else None)
+
 
 # --- browsers: the first that matches; in-app browsers and offshoots stand before what they imitate ---
 
-BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("Facebook", r"FBA[NV]/|FB_IAB|MetaIAB Facebook"),
-        ("Instagram", r"\bInstagram\b"),
-        ("Threads", r"\bBarcelona \d"),
-        ("TikTok", r"musical_ly|BytedanceWebview|\btrill_|TikTok"),
-        ("Snapchat", r"\bSnapchat/"),
-        ("Pinterest", r"\[?Pinterest/"),
-        ("LinkedIn", r"LinkedInApp"),
-        ("X", r"Twitter(?:Android| for )"),
-        ("WeChat", r"MicroMessenger/"),
-        ("LINE", r"\bLine/"),
-        ("KakaoTalk", r"KAKAOTALK"),
-        ("Naver", r"NAVER\(|\bNAVER/"),
-        ("Telegram", r"Telegram-Android/"),
-        ("Slack", r"Slack_SSB/"),
-        ("Discord", r"\bdiscord/\d"),
-        ("Microsoft Teams", r"\bTeams/\d"),
-        ("Google App", r"\bGSA/|\bGoogleApp/"),
-        ("Baidu", r"baiduboxapp|BaiduHD|baidubrowser|BIDUBrowser"),
-        ("Edge", r"\b(?:Edg|EdgA|EdgiOS|Edge)/"),
-        ("Yandex Browser", r"YaBrowser/|YaSearchBrowser|YaApp"),
-        ("Samsung Internet", r"SamsungBrowser/"),
-        ("Vivaldi", r"Vivaldi/"),
-        ("Brave", r"Brave(?: Chrome)?/"),
-        ("DuckDuckGo", r"(?:DuckDuckGo|Ddg)/"),
-        ("Opera Mini", r"Opera Mini/|OPiOS/"),
-        ("Opera GX", r"OPX/|OPRGX/"),
-        ("Opera", r"\b(?:OPR|Opera|OPT|OPRT|OMI)[/ ]"),
-        ("UC Browser", r"UC ?Browser|UCWEB|U3/"),
-        ("Quark", r"\bQuark(?:PC)?/"),
-        ("VIDAA", r"\bOdin/|\bVIDAA/"),
-        ("QQ Browser", r"M?QQBrowser/"),
-        ("MIUI Browser", r"MiuiBrowser/"),
-        ("Huawei Browser", r"HuaweiBrowser/|HBPC/"),
-        ("HeyTap Browser", r"HeyTapBrowser/"),
-        ("Vivo Browser", r"VivoBrowser/"),
-        ("Oppo Browser", r"OppoBrowser/"),
-        ("Realme Browser", r"RealmeBrowser/"),
-        ("Whale", r"Whale/"),
-        ("Coc Coc", r"coc_coc_browser/|CocCoc"),
-        ("Silk", r"\bSilk/|Silk-Accelerated"),
-        ("Puffin", r"Puffin/"),
-        ("Maxthon", r"Maxthon|MxBrowser|MXiOS"),
-        ("Sogou Explorer", r"MetaSr|SogouMobileBrowser|SogouMSE"),
-        ("360 Browser", r"360SE|360EE|QihooBrowser|QHBrowser"),
-        ("Sleipnir", r"Sleipnir/"),
-        ("Falkon", r"Falkon/|QupZilla/"),
-        ("Konqueror", r"Konqueror/"),
-        ("Epiphany", r"Epiphany/"),
-        ("Midori", r"Midori/"),
-        ("Otter", r"Otter/"),
-        ("qutebrowser", r"qutebrowser/"),
-        ("Ecosia", r"Ecosia(?:/| ios| android)|EcosiaBrowser"),
-        ("Avast Secure Browser", r"\bAvast/|AvastSecureBrowser/"),
-        ("AVG Secure Browser", r"\bAVG/"),
-        ("Iron", r"\bIron(?: Safari|/\d)"),
-        ("Electron", r"Electron/"),
-        ("KaiOS Browser", r"KAIOS/"),
-        ("Firefox Focus", r"\bFocus/|Klar/"),
-        ("SeaMonkey", r"SeaMonkey/|Iceape/"),
-        ("Pale Moon", r"PaleMoon/"),
-        ("Waterfox", r"Waterfox/"),
-        ("Basilisk", r"Basilisk/"),
-        ("K-Meleon", r"K-Meleon/"),
-        ("Camino", r"Camino/"),
-        ("LibreWolf", r"LibreWolf/"),
-        ("Thunderbird", r"Thunderbird/"),
-        ("Firefox", r"(?:Firefox|FxiOS|Fennec|Iceweasel|IceCat|Firebird|Minefield|Namoroka)\b"),
-        ("Internet Explorer", r"MSIE |Trident/"),
-        ("Lynx", r"^Lynx/"),
-        ("Links", r"^E?Links\b"),
-        ("w3m", r"w3m/"),
-        ("NetSurf", r"NetSurf/"),
-        ("Dillo", r"^Dillo/"),
-        ("BlackBerry", r"BlackBerry|BB10|PlayBook"),
-        ("Nokia Browser", r"NokiaBrowser/|BrowserNG/|S40OviBrowser|SymbianOS|SymbOS|Series60"),
-        ("PlayStation Browser", r"P(?:layStation|LAYSTATION)"),
-        ("Nintendo Browser", r"Nintendo"),
-        ("NetFront", r"NetFront/|\bNX/"),
-        ("webOS Browser", r"wOSBrowser/|webOSBrowser/|Web[0O]S|\bwebOS\b"),
-        ("Android WebView", r"; wv\)|Version/4\.0 Chrome/"),
-        ("Chrome", r"(?:Chrome|CriOS|CrMo|Chromium|HeadlessChrome)\b"),
-        ("Android Browser", r"(?<!like )Android"),
-        ("Safari", r"(?:Version/[\d.]+.*|\) )Safari/|Safari/\d+"),
-        ("iOS WebView", r"\b(?:iPhone|iPad|iPod)\b"),
-        ("WebKit", r"AppleWebKit/"),
-        ("Netscape", r"Netscape|^Mozilla/4\.\d+ \["),
-        ("Mozilla", r"Gecko/"),
-    )
+BROWSERS = (
+    _sign("Facebook", "FBAN/|FBAV/|FB_IAB|MetaIAB Facebook"),
+    _sign("Instagram", "Instagram"),
+    _sign("Threads", "Barcelona ", r"Barcelona \d"),
+    _sign("TikTok", "musical_ly|BytedanceWebview| trill_|TikTok"),
+    _sign("Snapchat", "Snapchat/"),
+    _sign("Pinterest", "Pinterest/"),
+    _sign("LinkedIn", "LinkedInApp"),
+    _sign("X", "TwitterAndroid|Twitter for "),
+    _sign("WeChat", "MicroMessenger/"),
+    _sign("LINE", " Line/"),
+    _sign("KakaoTalk", "KAKAOTALK"),
+    _sign("Naver", "NAVER(|NAVER/"),
+    _sign("Telegram", "Telegram-Android/"),
+    _sign("Slack", "Slack_SSB/"),
+    _sign("Discord", "discord/", r"discord/\d"),
+    _sign("Microsoft Teams", "Teams/", r"Teams/\d"),
+    _sign("Google App", "GSA/|GoogleApp/"),
+    _sign("Baidu", "baiduboxapp|BaiduHD|baidubrowser|BIDUBrowser"),
+    _sign("Edge", "Edg/|EdgA/|EdgiOS/|Edge/"),
+    _sign("Yandex Browser", "YaBrowser/|YaSearchBrowser|YaApp"),
+    _sign("Samsung Internet", "SamsungBrowser/"),
+    _sign("Vivaldi", "Vivaldi/"),
+    _sign("Brave", "Brave/|Brave Chrome/"),
+    _sign("DuckDuckGo", "DuckDuckGo/|Ddg/"),
+    _sign("Opera Mini", "Opera Mini/|OPiOS/"),
+    _sign("Opera GX", "OPX/|OPRGX/"),
+    _sign("Opera", "OPR/|OPR |Opera/|Opera |OPT/|OPRT/|OMI/"),
+    _sign("UC Browser", "UCBrowser|UC Browser|UCWEB|U3/"),
+    _sign("Quark", "Quark/|QuarkPC/"),
+    _sign("VIDAA", "Odin/|VIDAA/"),
+    _sign("QQ Browser", "QQBrowser/"),
+    _sign("MIUI Browser", "MiuiBrowser/"),
+    _sign("Huawei Browser", "HuaweiBrowser/|HBPC/"),
+    _sign("HeyTap Browser", "HeyTapBrowser/"),
+    _sign("Vivo Browser", "VivoBrowser/"),
+    _sign("Oppo Browser", "OppoBrowser/"),
+    _sign("Realme Browser", "RealmeBrowser/"),
+    _sign("Whale", "Whale/"),
+    _sign("Coc Coc", "coc_coc_browser/|CocCoc"),
+    _sign("Silk", "Silk/|Silk-Accelerated"),
+    _sign("Puffin", "Puffin/"),
+    _sign("Maxthon", "Maxthon|MxBrowser|MXiOS"),
+    _sign("Sogou Explorer", "MetaSr|SogouMobileBrowser|SogouMSE"),
+    _sign("360 Browser", "360SE|360EE|QihooBrowser|QHBrowser"),
+    _sign("Sleipnir", "Sleipnir/"),
+    _sign("Falkon", "Falkon/|QupZilla/"),
+    _sign("Konqueror", "Konqueror/"),
+    _sign("Epiphany", "Epiphany/"),
+    _sign("Midori", "Midori/"),
+    _sign("Otter", "Otter/"),
+    _sign("qutebrowser", "qutebrowser/"),
+    _sign("Ecosia", "Ecosia/|Ecosia ios|Ecosia android|EcosiaBrowser"),
+    _sign("Avast Secure Browser", "Avast/|AvastSecureBrowser/"),
+    _sign("AVG Secure Browser", " AVG/"),
+    _sign("Iron", "Iron", r"Iron(?: Safari|/\d)"),
+    _sign("Electron", "Electron/"),
+    _sign("KaiOS Browser", "KAIOS/"),
+    _sign("Firefox Focus", "Focus/|Klar/"),
+    _sign("SeaMonkey", "SeaMonkey/|Iceape/"),
+    _sign("Pale Moon", "PaleMoon/"),
+    _sign("Waterfox", "Waterfox/"),
+    _sign("Basilisk", "Basilisk/"),
+    _sign("K-Meleon", "K-Meleon/"),
+    _sign("Camino", "Camino/"),
+    _sign("LibreWolf", "LibreWolf/"),
+    _sign("Thunderbird", "Thunderbird/"),
+    _sign("Firefox", "Firefox|FxiOS|Fennec|Iceweasel|IceCat|Firebird|Minefield|Namoroka"),
+    _sign("Internet Explorer", "MSIE |Trident/"),
+    _sign("Lynx", "Lynx/", r"^Lynx/"),
+    _sign("Links", "Links", r"^E?Links\b"),
+    _sign("w3m", "w3m/"),
+    _sign("NetSurf", "NetSurf/"),
+    _sign("Dillo", "Dillo/", r"^Dillo/"),
+    _sign("BlackBerry", "BlackBerry|BB10|PlayBook"),
+    _sign("Nokia Browser", "NokiaBrowser/|BrowserNG/|S40OviBrowser|SymbianOS|SymbOS|Series60"),
+    _sign("PlayStation Browser", "PlayStation|PLAYSTATION"),
+    _sign("Nintendo Browser", "Nintendo"),
+    _sign("NetFront", "NetFront/| NX/"),
+    _sign("webOS Browser", "wOSBrowser/|webOSBrowser/|WebOS|Web0S|webOS"),
+    _sign("Android WebView", "; wv)|Version/4.0 Chrome/"),
+    _sign("Chrome", "Chrome/|Chrome |CriOS|CrMo/|Chromium"),
+    _sign("Android Browser", "Android", r"Android(?<!like Android)"),
+    _sign("Safari", "Safari/"),
+    _sign("iOS WebView", "iPhone|iPad|iPod"),
+    _sign("WebKit", "AppleWebKit/"),
+    _sign("Netscape", "Netscape|Mozilla/4.", r"Netscape|^Mozilla/4\.\d+ \["),
+    _sign("Mozilla", "Gecko/"),
 )
 
-SYSTEMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        # Consoles call themselves Windows, iPhone and SmartTV besides.
-        ("Xbox", r"X(?:box|BOX)(?![a-z])"),
-        ("PlayStation", r"P(?:layStation|LAYSTATION)"),
-        ("Nintendo", r"Nintendo"),
-        ("Windows Phone", r"Windows Phone|Windows Mobile|IEMobile|Windows CE"),
-        ("Windows", r"Windows|Win(?:NT|9[58]|32|64)\b"),
-        ("KaiOS", r"KAIOS"),
-        ("HarmonyOS", r"OpenHarmony|HarmonyOS"),
-        ("Tizen", r"Tizen"),
-        ("Android", r"(?<!like )Andr[o0]id|\bAdr "),
-        ("tvOS", r"Apple ?TV|tvOS"),
-        ("iOS", r"\b(?:iPhone|iPad|iPod)\b"),
-        ("ChromeOS", r"\bCrOS\b"),
-        ("macOS", r"Mac ?OS|Macintosh|Mac_PowerPC|Darwin"),
-        ("webOS", r"[Ww]eb[O0]S|hpwOS"),
-        ("BlackBerry", r"BlackBerry|BB10|PlayBook|RIM Tablet"),
-        ("Symbian", r"Symb(?:ian)?OS|Symbian|Series ?[46]0|S60"),
-        ("Roku", r"\bRoku\b"),
-        ("FreeBSD", r"FreeBSD"),
-        ("OpenBSD", r"OpenBSD"),
-        ("NetBSD", r"NetBSD"),
-        ("Solaris", r"SunOS|Solaris"),
-        ("Haiku", r"\bHaiku\b|BeOS"),
-        ("AmigaOS", r"Amiga|MorphOS|AROS"),
-        ("Linux", r"Linux|Ubuntu|\bX11\b"),
-    )
+SYSTEMS = (
+    # Consoles call themselves Windows, iPhone and SmartTV besides.
+    _sign("Xbox", "Xbox|XBOX", r"X(?:box|BOX)(?![a-z])"),
+    _sign("PlayStation", "PlayStation|PLAYSTATION"),
+    _sign("Nintendo", "Nintendo"),
+    _sign("Windows Phone", "Windows Phone|Windows Mobile|IEMobile|Windows CE"),
+    _sign("Windows", "Windows|WinNT|Win95|Win98|Win32|Win64"),
+    _sign("KaiOS", "KAIOS"),
+    _sign("HarmonyOS", "OpenHarmony|HarmonyOS"),
+    _sign("Tizen", "Tizen"),
+    _sign("Android", "Andr0id| Adr "),
+    _sign("Android", "Android", r"Android(?<!like Android)"),
+    _sign("tvOS", "AppleTV|Apple TV|tvOS"),
+    _sign("iOS", "iPhone|iPad|iPod"),
+    _sign("ChromeOS", "CrOS "),
+    _sign("macOS", "Mac OS|MacOS|Macintosh|Mac_PowerPC|Darwin"),
+    _sign("webOS", "WebOS|webOS|Web0S|web0S|hpwOS"),
+    _sign("BlackBerry", "BlackBerry|BB10|PlayBook|RIM Tablet"),
+    _sign("Symbian", "SymbOS|Symbian|Series40|Series60|Series 40|Series 60|S60"),
+    _sign("Roku", "Roku"),
+    _sign("FreeBSD", "FreeBSD"),
+    _sign("OpenBSD", "OpenBSD"),
+    _sign("NetBSD", "NetBSD"),
+    _sign("Solaris", "SunOS|Solaris"),
+    _sign("Haiku", "Haiku|BeOS"),
+    _sign("AmigaOS", "Amiga|MorphOS|AROS"),
+    _sign("Linux", "Linux|Ubuntu|X11"),
 )
 
-TV = re.compile(
-    r"\b(?:Smart-?TV|SMART-TV|TV Safari|HbbTV|Apple ?TV|AppleTV|GoogleTV|Google TV|Android TV|AndroidTV|BRAVIA|NetCast"
-    r"|Roku|AFT[A-Z0-9]+|Chromecast|CrKey|DTV|Opera TV|OMI/|MiTV|MIBOX|SHIELD Android TV|Viera|VIDAA|Web0S|Philips ?TV"
-    r"|NETTV|Vewd|TV Box|Smart TV)\b|webOS\.TV|Linux/SmartTV|Tizen.+ TV",
+KINDS = (
+    _sign("console", "PlayStation|PLAYSTATION|Nintendo|SteamDeck|Steam GameOverlay|OUYA|Valve Steam"),
+    _sign("console", "Xbox|XBOX", r"X(?:box|BOX)(?![a-z])"),
+    _sign("console", "PSP", r"\bPSP\b"),
+    _sign(
+        "tv",
+        "SmartTV|Smart-TV|Smart TV|SMART-TV|TV Safari|HbbTV|AppleTV|Apple TV|GoogleTV|Google TV|Android TV|AndroidTV"
+        "|BRAVIA|NetCast|Roku|Chromecast|CrKey|Opera TV|OMI/|MiTV|MIBOX|Viera|VIDAA|Web0S|PhilipsTV|Philips TV|NETTV"
+        "|Vewd|TV Box|webOS.TV|webOSTV",
+    ),
+    _sign("tv", "AFT", r"AFT(?<=\bAFT)[A-Z0-9]+\b"),
+    _sign("tv", "DTV", r"DTV(?<=\bDTV)\b"),
+    _sign("tv", "Tizen", r"Tizen.{1,150} TV"),
+    _sign("tablet", "iPad|PlayBook|RIM Tablet|hpwOS|TouchPad|Xoom|Kindle"),
+    _sign("tablet", "Tablet", r"Tablet(?! PC)"),
+    _sign("tablet", "Nexus ", r"Nexus (?:7|9|10)\b"),
+    _sign("tablet", "SM-", r"SM-[TX]\d"),
+    _sign("tablet", "GT-", r"GT-(?:P\d|N51|N80)"),
+    # Amazon's: KFTT, KFAPWI, ...
+    _sign("tablet", "KF", r"KF(?<=\bKF)[A-Z]{2,} "),
+    _sign(
+        "mobile",
+        "Mobi|iPhone|iPod|Windows CE|BlackBerry|BB10|Opera Mini|SymbOS|SymbianOS|Series40|Series60|Series 40|Series 60"
+        "|Nokia|MIDP|KAIOS|webOS/|Palm|DoCoMo|KDDI|SoftBank|J-PHONE|UCWEB|UP.Browser|NetFront|SonyEricsson|SAMSUNG-|LG-"
+        "|LGE-|MOT-|J2ME|Phone|Fennec|Maemo|Minimo|Obigo|Teleca|Dolfin|Bada",
+    ),
 )
-CONSOLE = re.compile(
-    r"P(?:layStation|LAYSTATION)|X(?:box|BOX)(?![a-z])|Nintendo|\bPSP\b|Steam(?:Deck| GameOverlay)|OUYA|Valve Steam"
-)
-TABLET = re.compile(
-    r"iPad|PlayBook|RIM Tablet|Tablet(?! PC)|\bKindle\b|\bKF[A-Z]{2,} |Nexus (?:7|9|10)\b|hpwOS|TouchPad|\bXoom\b"
-    r"|\bSM-[TX]\d|\bGT-P\d|\bGT-N(?:51|80)"
-)
-MOBILE = re.compile(
-    r"Mobi|iPhone|iPod|Windows (?:Phone|CE)|IEMobile|BlackBerry|BB10|Opera Mini|Symb(?:ian)?OS|Series ?[46]0|Nokia|MIDP"
-    r"|KAIOS|\bwebOS/|Palm|DoCoMo|KDDI|SoftBank|J-PHONE|UCWEB|UP\.Browser|NetFront|SonyEricsson|SAMSUNG-|LGE?-|MOT-|J2ME"
-    r"|Phone|Fennec|Maemo|Minimo|Obigo|Teleca|Dolfin|Bada"
-)
+"""Kinds of devices, the first that matches; consoles have a television's words, and tablets a telephone's."""
+
 HARMONY_PC = re.compile(r"\b(?:PC|2in1); ?OpenHarmony")
 DESKTOPS = frozenset(
     {"Windows", "macOS", "Linux", "ChromeOS", "FreeBSD", "OpenBSD", "NetBSD", "Solaris", "Haiku", "AmigaOS"}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from codex_tracking.hits.device_tables import (
     BRANDS,
     BROWSERS,
-    CONSOLE,
     DESKTOPS,
     HARMONY_PC,
-    MOBILE,
+    KINDS,
     PLATFORMS,
     SYSTEMS,
-    TABLET,
-    TV,
+    Sign,
 )
+from codex_tracking.hits.memo import Memo
 from codex_tracking.hits.text import AGENT_LIMIT, clean
 
 BRAND = re.compile(r'"([^"]{1,40})"\s*;\s*v=')
@@ -40,7 +39,6 @@ class Device(NamedTuple):
     """``desktop``, ``mobile``, ``tablet``, ``tv``, ``console`` or ``other``."""
 
 
-@lru_cache(maxsize=8192)
 def device_of(agent: str, hints: tuple[str, str, str]) -> Device:
     """Return the browser, system and kind of device of a user agent.
 
@@ -52,8 +50,11 @@ def device_of(agent: str, hints: tuple[str, str, str]) -> Device:
     ``devices``) for the rare ones that the tables do not know. The tables come first because they name in-app
     browsers, and because names must not change when the extra is installed.
     """
-    agent = agent[:AGENT_LIMIT]
-    brands, platform, mobile = hints
+    return _device(agent[:AGENT_LIMIT], *hints)
+
+
+@Memo
+def _device(agent: str, brands: str, platform: str, mobile: str) -> Device:
     browser = _brand(brands) or _first(BROWSERS, agent)
     system = PLATFORMS.get(platform.strip().strip('"')) or _first(SYSTEMS, agent)
     if not (browser and system) and agent:
@@ -63,8 +64,15 @@ def device_of(agent: str, hints: tuple[str, str, str]) -> Device:
     return Device(browser or OTHER, system or OTHER, _kind(agent, system, mobile.strip()))
 
 
-def _first(table: tuple[tuple[str, re.Pattern[str]], ...], agent: str) -> str:
-    return next((name for name, pattern in table if pattern.search(agent)), "")
+def _first(table: tuple[Sign, ...], agent: str) -> str:
+    # Plain loops: a generator for each of the hundred signs takes longer than the look-ups.
+    for name, texts, pattern in table:
+        for text in texts:
+            if text in agent:
+                if pattern is None or pattern.search(agent):
+                    return name
+                break
+    return ""
 
 
 def _brand(brands: str) -> str:
@@ -72,14 +80,9 @@ def _brand(brands: str) -> str:
 
 
 def _kind(agent: str, system: str, mobile: str) -> str:
-    if CONSOLE.search(agent):
-        return "console"
-    if TV.search(agent):
-        return "tv"
-    if TABLET.search(agent):
-        return "tablet"
-    if mobile == "?1" or MOBILE.search(agent):
-        return "mobile"
+    kind = _first(KINDS, agent) or ("mobile" if mobile == "?1" else "")
+    if kind:
+        return kind
     if system == "HarmonyOS" and HARMONY_PC.search(agent):
         return "desktop"
     if system in ("Android", "HarmonyOS"):

@@ -53,6 +53,7 @@ async def drain_once(pusher: Pusher, store: Store, flusher: Flusher) -> None:
             for day in list(pusher.streams):
                 await flusher.flush(day)
             await pusher.check(store, flusher)
+    # No reason to go around Redis, which keeps the views for the next flush of any process.
     except Error as error:
         if store.settings.embedded or pusher.unsent_views:
             raise
@@ -61,6 +62,7 @@ async def drain_once(pusher: Pusher, store: Store, flusher: Flusher) -> None:
         if not ledger.snapshot().get("drain_failures"):
             name = type(error).__name__
             logger.warning("Redis is away at shutdown (%s): views go straight to the database", name)
+        # The batches that Redis still holds are noted as written, so that no later flush adds them again.
         await pusher.settle_all(flusher)
 
 
@@ -81,6 +83,7 @@ async def drain_at_exit(pusher: Pusher, database: DatabaseThread) -> None:
 def log_lost(pusher: Pusher, seconds: float) -> None:
     """Log the number of views that a stopping process leaves unwritten, and of those among them that Redis has."""
     lost, sent = pusher.unsent_views, pusher.retained_views
+    # The embedded store ends with its process.
     if get_tracking_settings().embedded:
         lost, sent = lost + sent, 0
     if lost:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.partitions import Partitions
+from codex_tracking.pipeline.threads import Run
 from codex_tracking.store.answers import Seal, number
 from codex_tracking.store.client import AWAY
 from codex_tracking.store.protocol import Store
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Seals that one flush tries: one that a dead flush left, the new one, and more when other flushes run."""
-Run = Callable[..., Awaitable[Any]]
-"""Runs a blocking function with its arguments in a thread that may use the database."""
 daily = DailyPruning()
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.hits.hit import Kind
 
 if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
 PREFIX = "codex_tracking"
-KINDS = ("view", "error", "excluded", "event")
 DROPPED = "dropped_"
 
 
@@ -30,7 +30,7 @@ class Instrument(NamedTuple):
 
 def _hits() -> dict[str, float]:
     counts = ledger.snapshot()
-    return {kind: counts.get(kind, 0) for kind in KINDS}
+    return {kind: counts.get(kind, 0) for kind in get_args(Kind)}
 
 
 def _dropped() -> dict[str, float]:
@@ -78,6 +78,7 @@ def register_prometheus(registry: CollectorRegistry | None = None) -> None:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector
 
+    # Not the client's own counters: a hit would pay for their locks, and the ledger has the figures already.
     class LedgerCollector(Collector):
         def collect(self) -> Iterator[Any]:
             for family, instruments in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):

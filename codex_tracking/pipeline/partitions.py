@@ -43,6 +43,7 @@ class Partitions:
                 self.damaged.add(name)
                 continue
             dimension, _, rest = name.partition(b":")
+            # The hash of bytes differs from process to process, which does not matter within one flush.
             key = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
             partitions[key] += b"%b\0%b\0" % (name, value)
 

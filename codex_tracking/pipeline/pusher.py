@@ -17,7 +17,8 @@ from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.retained import shorten
-from codex_tracking.pipeline.sessions import Run, Sessions
+from codex_tracking.pipeline.sessions import Sessions
+from codex_tracking.pipeline.threads import Run
 
 if TYPE_CHECKING:
     # For types alone: a process makes its pusher before anything has loaded Redis.
@@ -136,11 +137,13 @@ class Pusher:
             self.streams[day] = DayStream(day, self._new_id())
         return self.streams[day]
 
+    # Never a number that was used before: Redis may be restored from a snapshot that knows it.
     def _new_id(self) -> str:
         return f"{self._boot}.{next(self._epochs)}"
 
     async def _push_day(self, stream: DayStream, store: Store, flusher: Flusher) -> None:
         while True:
+            # A batch is sent only into a generation that was named first, or a retry could enter a new one.
             if not stream.generation:
                 await self._join(stream, store)
             if stream.inflight is None:
@@ -179,6 +182,7 @@ class Pusher:
         for stream in list(self.streams.values()):
             if not stream.retained:
                 continue
+            # Without traffic no batch would show that Redis has lost the day.
             generation, durable, last = await store.watch(stream.day, stream.id)
             if generation != stream.generation or last < stream.seq:
                 await self._rebase(stream, store, flusher)

@@ -111,6 +111,7 @@ class Runner:
     def _at_exit(self) -> None:
         """Drain for servers that end without a lifespan: Daphne, runserver, WSGI."""
         run = self._run
+        # Nothing is left to write, or a lifespan has tried already.
         if isolated() or self._pusher.idle or (run is not None and run.drained):
             return
         try:

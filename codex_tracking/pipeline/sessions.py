@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from django.utils.crypto import constant_time_compare
 
 from codex_tracking.hits.hit import Later, Member
 from codex_tracking.hits.late import Key, member_key
+from codex_tracking.pipeline.threads import Run
 
 if TYPE_CHECKING:
     from codex_tracking.counters.buffer import Buffer
@@ -30,9 +31,6 @@ KEPT_SECONDS = 60.0
 """Seconds for which a session's user is remembered: a login, a logout or a new role shows after that time."""
 MOST_MEMBERS = 20_000
 BATCH_SESSIONS = 500
-
-Run = Callable[..., Awaitable[Any]]
-"""Runs a blocking function with its arguments in a thread that may use the database."""
 
 
 class Sessions:
@@ -65,6 +63,7 @@ class Sessions:
 
     def _unknown(self, now: float) -> list[Later]:
         """Return one ``Later`` for each member that is not known, and forget those known for too long."""
+        # All at once, since so many members within a minute are rare.
         if len(self._since) > MOST_MEMBERS:
             self._forget(list(self._since))
         self._forget([key for key, since in self._since.items() if now - since > KEPT_SECONDS])
@@ -104,6 +103,7 @@ def _member(session: dict[str, Any], users: dict[str, Any]) -> Member:
     if user is None or not getattr(user, "is_active", True):
         return Member("", False)
     signed = session.get("_auth_user_hash")
+    # Django ends sessions in this way when a password changes.
     if signed is not None and hasattr(user, "get_session_auth_hash"):
         hashes = [user.get_session_auth_hash(), *getattr(user, "get_session_auth_fallback_hash", lambda: ())()]
         if not any(constant_time_compare(signed, known) for known in hashes):

@@ -101,6 +101,7 @@ async def tracking_status() -> Status:
 
 def process_counts() -> dict[str, int]:
     """Return the ledger of this process, with the seconds for which its pushes have failed."""
+    # A second at least: 0 would read as no failure.
     counts = ledger.snapshot()
     if ledger.failing_since:
         counts["failing_seconds"] = max(1, round(time.time() - ledger.failing_since))
@@ -157,6 +158,7 @@ async def look_at_store() -> StoreStatus:
         latency = (time.perf_counter() - begin) * 1000
         waiting = await store.waiting(accepted_days(site_today().isoformat()))
         holder, version = await store.lease_holder(), await store.version()
+        # A Redis that answers may still refuse writes: with a full memory, as a replica, or by an ACL.
         refusal = await refusal_of(store)
     except (*STORE_ERRORS, ValueError) as error:
         return StoreStatus(False, kind, error=type(error).__name__)

@@ -67,6 +67,7 @@ class TaskRun:
         timeout = get_tracking_settings().shutdown_timeout
         _, pending = await asyncio.wait({self._task}, timeout=timeout)
         if pending:
+            # A server that is not done by then is killed, and then nothing says how much was lost.
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
             log_lost(self._pusher, timeout)
@@ -113,6 +114,7 @@ class TaskRun:
         delay, retry_at, check_at = FIRST_RETRY, 0.0, time.monotonic() + CHECK_SECONDS
         while not self._stopping.is_set():
             await self._pause(get_tracking_settings().push_interval)
+            # Also while Redis is away: a million views of the same pages are few counters, and would be a million hits.
             await self._pusher.fold(self._database.run)
             now = time.monotonic()
             if now < retry_at:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
@@ -16,9 +16,13 @@ from django.db import close_old_connections
 
 T = TypeVar("T")
 
+Run = Callable[..., Awaitable[Any]]
+"""Runs a blocking function with its arguments in a thread that may use the database."""
+
 
 def fresh_connections(function: Callable[..., T], *args: Any) -> T:
     """Run ``function`` on working connections, in a thread whose connections no request closes."""
+    # A connection that the server has closed fails at every use until it is closed here too.
     close_old_connections()
     try:
         return function(*args)
@@ -45,6 +49,7 @@ class DatabaseThread:
                     future.set_result(job())
                 except BaseException as error:
                     future.set_exception(error)
+            # Else this thread would keep the batches of its last job until the next one.
             del future, job
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -7,23 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date as Date
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar, cast
+from typing import cast
 
 from django.utils import timezone
 
-from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.periods import Period, Step, hours_of
-from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order
-from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order, opposite_of
+from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
-from codex_tracking.visits import engine, pages, questions
+from codex_tracking.visits import pages, questions
 from codex_tracking.visits.answers import Answer, Board, PageFigures, Table
+from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
-
-T = TypeVar("T")
-Coverage = Answer[None]
-"""The days that figures are about, and those that the log lacks."""
 
 LOGGED: dict[AnyDimension, str] = {
     "path": "page",
@@ -33,13 +29,6 @@ LOGGED: dict[AnyDimension, str] = {
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
 MOST = 10_000
 """Values of one answer of the log."""
-
-
-def log_refusal() -> str:
-    """Return why there is no visit log; empty when there is one."""
-    if not get_tracking_settings().visit_log_days:
-        return "filters need the visit log: set CODEX_TRACKING['visit_log_days'], such as 90"
-    return "" if engine.installed() else "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
 
 
 def logged_dimension(name: str) -> AnyDimension:
@@ -98,6 +87,12 @@ class Selection:
         found._asked = self._asked
         return found
 
+    def compared(self, look: Callable[[Selection], T]) -> T | None:
+        """Return the result of ``look`` over days compared with; None when the log lacks one of them."""
+        other = self.other(self.filters)
+        value = look(other)
+        return value if other.coverage.complete else None
+
     def board(self, days: Sequence[str], dimensions: Sequence[str] = (), limit: int = 10, hours: bool = False) -> Board:
         """Return figures, days, hours and largest values; see ``questions.board``."""
         return self._noted(questions.board(days, self.filters, dimensions, limit, hours, self._seconds()))
@@ -125,20 +120,18 @@ class Selection:
         return max(self._until - time.monotonic(), 0.1)
 
 
-async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> Answer[T]:
+async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> Reading[T]:
     """Return the result of ``look`` over the visits that filters select, in one thread hop.
 
     Raises:
         ValueError: there is no visit log; the message names ``visit_log_days``.
     """
-    if refusal := log_refusal():
-        raise questions.LogOffError(refusal)
+    require_log()
 
-    def answer() -> Answer[T]:
+    def answer() -> Reading[T]:
         selection = Selection(filters)
         value = look(selection)
-        found = selection.coverage
-        return Answer(value, found.days, found.unlogged, found.damaged, found.left)
+        return Reading(value, live=True, coverage=selection.coverage)
 
     return await in_database(answer)
 
@@ -186,6 +179,12 @@ def series_in(
     return buckets
 
 
+def daily_summaries_in(selection: Selection, period: Period) -> dict[str, Summary]:
+    """Return each day's figures, oldest first."""
+    board = selection.board(period.days)
+    return {day: summary_from(board, day) for day in period.days}
+
+
 def hours_from(board: Board, metric: Count, period: Period) -> dict[str, int]:
     """Return the views or visits of each hour; visitors are not kept by the hour, so there are none."""
     zone = timezone.get_default_timezone()
@@ -213,8 +212,16 @@ def breakdown_in(
     """
     if dimension == "hour" or within:
         return list(islice(figures_in(selection, dimension, period, order, search, within), offset, offset + limit))
-    table = selection.table(period.days, LOGGED[dimension], search, order, limit, offset)
-    return figures_from(dimension, table)
+    name = LOGGED[dimension]
+    if not ORDERS[order].backward:
+        return figures_from(dimension, selection.table(period.days, name, search, order, limit, offset))
+    # The log's orders lead forward, so the rows are counted from their end.
+    end = selection.table(period.days, name, search, limit=1).total - offset
+    begin = max(end - limit, 0)
+    if end <= begin:
+        return []
+    table = selection.table(period.days, name, search, opposite_of(order), end - begin, begin)
+    return figures_from(dimension, table)[::-1]
 
 
 def figures_from(dimension: AnyDimension, table: Table) -> list[Figure]:
@@ -234,6 +241,9 @@ def figures_in(
     within: str = "",
 ) -> Iterator[Figure]:
     """Yield all values of a dimension in order; see ``breakdown.figures_of``."""
+    if ORDERS[order].backward:
+        yield from reversed(list(figures_in(selection, dimension, period, opposite_of(order), search, within)))
+        return
     if dimension == "hour":
         yield from sorted(_hours_of_day(selection, period, search), key=ORDERS[order].key)
         return

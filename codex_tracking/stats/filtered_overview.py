@@ -12,6 +12,7 @@ from codex_tracking.stats.filtered import LOGGED, Selection, figures_from, filte
 from codex_tracking.stats.overview import Hours, Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure
+from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.summary import Days, elapsed
 from codex_tracking.visits.answers import Board, Table
 from codex_tracking.visits.filters import Filter
@@ -74,11 +75,14 @@ def _earlier(selection: Selection, shape: Shape) -> tuple[Board | None, Date | N
     part, fraction = elapsed(shape.period, shape.before, shape.now)
     compared = selection.other(selection.filters)
     board = compared.board(shape.before.days, hours=shape.step == "hour" or (part is not None and fraction != 1))
-    missing = compared.coverage
-    if missing.complete:
+    if compared.coverage.complete:
         return board, None
-    unlogged = (*missing.unlogged, *selection.coverage.unlogged)
-    return None, Date.fromisoformat(max(unlogged)) + timedelta(days=1) if unlogged else None
+    return None, log_begin(selection.coverage) or log_begin(compared.coverage)
+
+
+def log_begin(coverage: Coverage) -> Date | None:
+    """Return the log's first day; None when it has every day that was asked for."""
+    return Date.fromisoformat(coverage.unlogged[-1]) + timedelta(days=1) if coverage.unlogged else None
 
 
 def _hours(board: Board, period: Period) -> Hours:
@@ -144,6 +148,13 @@ def _total(board: Board, name: AnyDimension) -> int:
 def total_from(name: AnyDimension, table: Table) -> int:
     """Return the views (visits, where a dimension counts those) of all values; see ``Card.total``."""
     return table.visits if name in BY_VISITS else table.views
+
+
+def totals_in(selection: Selection, period: Period, name: AnyDimension) -> tuple[int, int]:
+    """Return ``Card.total`` and ``Card.whole`` of a dimension."""
+    shared = SHARES_OF.get(name, name)
+    board = selection.board(period.days, (LOGGED[shared],), limit=1)
+    return total_from(shared, board.tables[LOGGED[shared]]), whole_of(name, summary_from(board))
 
 
 # --- conversion rates ---

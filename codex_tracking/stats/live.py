@@ -67,10 +67,9 @@ async def look() -> Snapshot:
     def look_at(deltas: Deltas, uniques: Visitors) -> tuple[Summary, tuple[int, ...]]:
         return summary_of(Period(today, today), deltas, uniques), minutes.views_in(newest, moment, deltas)
 
-    found = await read(days, look_at)
+    found = await read(days, look_at, online=True)
     summary, views = found.value
-    now = await minutes.visitors_now()
-    return Snapshot(now, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
+    return Snapshot(found.online, summary.views, summary.visitors, summary.visits, newest[-1], views, found.live)
 
 
 class Live:

@@ -23,7 +23,7 @@ from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
 from codex_tracking.stats.periods import hours_of as hours_of_clock
 from codex_tracking.stats.ranking import AnyDimension, Figure
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
     BY_HOUR,
@@ -36,7 +36,6 @@ from codex_tracking.stats.summary import (
     elapsed,
     without_rest,
 )
-from codex_tracking.visits.answers import Answer
 
 
 async def overview(
@@ -142,13 +141,15 @@ class Overview:
     unflushed: int
     """Views among these that no flush has written yet."""
     live: bool = True
+    online: int | None = None
+    """Visitors of the last five minutes; None when they were not asked for, or Redis was away."""
     minutes: tuple[int, ...] = ()
     """Views of the newest minutes, whatever the period; see ``minutes``."""
     today: Summary | None = None
     """Today's part of ``summary``; None when the period is over."""
     first: Date | None = None
     """The first day with figures, before which nothing is compared; None when no comparison was asked for."""
-    coverage: Answer[None] | None = None
+    coverage: Coverage | None = None
     """The days that the visit log answered for; None when nothing was read from it."""
 
 

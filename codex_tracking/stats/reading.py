@@ -10,19 +10,23 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.batch import NOW_SECONDS
+from codex_tracking.counters.days import accepted_days, site_now, site_today
 from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.models import Generation, database
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
+from codex_tracking.visits.answers import Answer
 
 logger = logging.getLogger(__name__)
 
 READS = 3
 """Attempts while flushes move counters; after them the database alone answers."""
 T = TypeVar("T")
+Coverage = Answer[Any]
+"""The days that an answer of the visit log is about, and those that it lacks."""
 
 
 class Mark(NamedTuple):
@@ -42,6 +46,10 @@ class Reading(Generic[T]):
 
     value: T
     live: bool
+    online: int | None = None
+    """Visitors of the last five minutes; None when they were not asked for, or Redis was away."""
+    coverage: Coverage | None = None
+    """The days that the visit log answered for; None when it was not asked."""
 
 
 # --- both sources at one moment ---
@@ -52,7 +60,7 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def read(days: list[str], look: Callable[[Deltas, Visitors], T]) -> Reading[T]:
+async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: bool = False) -> Reading[T]:
     """Return the result of ``look`` over the database and the unflushed counters, all of one moment.
 
     Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in
@@ -62,26 +70,34 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], T]) -> Readin
         days: ISO dates.
         look: blocking; takes the deltas of all ``days``, and the visitors of those that are today or yesterday, which
             Redis may know better than the database.
+        online: whether to count the visitors of the last five minutes too; those days must be among ``days``.
     """
+    since = int(site_now().timestamp()) - NOW_SECONDS if online else None
+    now: int | None = None
     recent = {(site_today() - timedelta(days=back)).isoformat() for back in (0, 1)}.intersection(days)
     nothing: Deltas = {day: {} for day in days}
     for _ in range(READS):
         try:
-            held = await held_in_redis(days, recent)
+            held = await held_in_redis(days, recent, since)
         except STORE_ERRORS as error:
             logger.debug("read without Redis: %s", type(error).__name__)
             return Reading(await in_database(look, nothing, {}), live=False)
+        if online:
+            # Identities end with the day, so around midnight the two days cannot be added up.
+            now = max((day.online for day in held.values()), default=0)
         try:
-            return Reading(await in_database(look_between_marks, days, held, look), live=True)
+            return Reading(await in_database(look_between_marks, days, held, look), live=True, online=now)
         except MovedError:
             continue
-    return Reading(await in_database(look, nothing, {}), live=True)
+    return Reading(await in_database(look, nothing, {}), live=True, online=now)
 
 
-async def held_in_redis(days: Iterable[str], uniques_of: Collection[str]) -> dict[str, Held]:
+async def held_in_redis(
+    days: Iterable[str], uniques_of: Collection[str], online_since: int | None = None
+) -> dict[str, Held]:
     """Return the unflushed counters of those days that Redis may hold, in one round trip."""
     known = accepted_days(site_today().isoformat())
-    return await get_store().read([day for day in days if day in known], uniques_of)
+    return await get_store().read([day for day in days if day in known], uniques_of, online_since)
 
 
 async def live_uniques(day: str) -> Uniques:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from codex_tracking.counters.days import date_of, parse_day, site_now, site_today
@@ -14,7 +13,6 @@ from codex_tracking.stats import pages
 from codex_tracking.stats import series as courses
 from codex_tracking.stats import summary as summaries
 from codex_tracking.stats.filtered import (
-    Coverage,
     Selection,
     breakdown_in,
     figures_in,
@@ -30,7 +28,7 @@ from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, Figure, Order
-from codex_tracking.stats.reading import T
+from codex_tracking.stats.reading import Coverage, T
 from codex_tracking.stats.summary import Count, Metric, Summary
 from codex_tracking.visits.filters import Filter
 from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context
@@ -73,7 +71,8 @@ async def coverage(start: str | None = None, end: str | None = None, *, filters:
     """
     period = period_between(start, end, site_today())
     found = await select(filters, lambda selection: selection.board(period.days))
-    return replace(found, value=None)  # type: ignore[arg-type, return-value]
+    assert found.coverage is not None
+    return found.coverage
 
 
 @like(summaries.summary)

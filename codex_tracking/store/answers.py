@@ -74,6 +74,8 @@ class Held(NamedTuple):
     sealed: Part
     uniques: Uniques | None
     """None for a day whose visitors were not asked for."""
+    online: int = 0
+    """Visitors of the last minutes, where they were asked for."""
 
     @property
     def parts(self) -> tuple[Part, Part]:
@@ -104,6 +106,7 @@ async def part_of(flat: list[bytes]) -> Part:
         for name, value in zip(piece[::2], piece[1::2], strict=True):
             if name.startswith(b"#"):
                 header[name] = value
+            # A read leaves damaged fields out without a word; the next flush reports them.
             elif is_count(value):
                 counts[Counter(name.decode("utf-8", "replace"))] = int(value)
         await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from codex_tracking.setting_rules import EMBEDDED
 from codex_tracking.store.sketch import REGISTERS
 
+# By default the client fails after 4 seconds when Redis refuses connections, and after 25 when it hangs.
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
 """Longest time for one command. After a timeout nobody knows whether it was done, so all of ours may be repeated."""
@@ -24,7 +25,6 @@ CONNECTIONS = 1
 """Per event loop: commands take turns, as they would in Redis; small plans have few connections for many workers."""
 SENTINEL_CONNECTIONS = 4
 """The same for a sentinel's master, whose pool fails instead of waiting when no connection is free."""
-
 
 WAIT_SECONDS = 3.0
 """Longest wait for the loop's own connection, which other commands use; a busy machine may need more than one second.
@@ -54,6 +54,7 @@ class OneConnectionPool(redis_asyncio.BlockingConnectionPool):
         try:
             return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
         except RedisConnectionError as error:
+            # The pool raises the same class for a timeout of its own; only the text differs.
             if str(error) == "No connection available.":
                 raise StoreBusyError(str(error)) from error
             raise
@@ -93,7 +94,8 @@ def connect(url: str) -> Client:
 
 def _client(url: str) -> Client:
     limits: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
-    # A connection that died while idle fails the first command that uses it; that one attempt is safe.
+    # A connection that died while idle fails the first command that uses it; that one attempt is safe. By default the
+    # client repeats a command ten times, and an increment whose answers were cut counted eleven times.
     once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     if url.startswith("redis+cluster://"):
         return _cluster(url, limits, once)
@@ -179,6 +181,7 @@ def import_embedded() -> Any:
 
 def _embedded() -> Client:
     fakeredis = import_embedded()
+    # Two clients share data through one server object alone.
     server = _embedded_servers.setdefault(os.getpid(), fakeredis.FakeServer())
     return fakeredis.FakeAsyncRedis(server=server)
 

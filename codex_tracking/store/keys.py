@@ -28,6 +28,7 @@ class DayKeys(NamedTuple):
 
 def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
+    # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
     return DayKeys(*(f"{tag}:{name}" for name in ("live", "sealed", "u", "v", "now", "salt", "log", "slog")))
 

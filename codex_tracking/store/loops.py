@@ -17,6 +17,7 @@ from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.store.client import connect
 from codex_tracking.store.protocol import Store
 
+# The connections of a client belong to its loop; on a second one commands fail with "Event loop is closed".
 _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from codex_tracking.counters.batch import VISIT_GAP, Batch
+from codex_tracking.counters.batch import NOW_SECONDS, VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.settings import TrackingSettings
@@ -37,8 +37,6 @@ NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
 SITE_SECONDS = 7 * 86_400
 """How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
-NOW_SECONDS = 300
-"""How long after their last view visitors count as present."""
 
 
 @cache
@@ -78,6 +76,7 @@ class Store:
             batch.stream,
             batch.seq,
             generation,
+            # The name of a new generation, if Redis has lost the day: never one that it had before.
             secrets.token_hex(8),
             batch.oldest,
             settings.max_paths_per_day,
@@ -146,6 +145,7 @@ class Store:
     async def watch(self, day: str, stream: str) -> tuple[str, int, int]:
         """Return generation, durable seal number and the last batch of ``stream`` that the live hash knows."""
         key = day_keys(self.settings.key_prefix, day).live
+        # Without a script, since one command is atomic.
         token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
         return (token or b"").decode("utf-8", "replace"), number(durable), number(last)
 
@@ -210,12 +210,15 @@ class Store:
             forget_embedded_visitors(keys.uniques)
         return gone
 
-    async def read(self, days: Iterable[str], uniques_of: Collection[str] = ()) -> dict[str, Held]:
+    async def read(
+        self, days: Iterable[str], uniques_of: Collection[str] = (), online_since: int | None = None
+    ) -> dict[str, Held]:
         """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
 
         Args:
             days: ISO dates.
             uniques_of: the days whose visitors are wanted too.
+            online_since: second since the epoch from which on visitors of these days are online; not asked when None.
         """
         wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
         if not wanted:
@@ -224,24 +227,28 @@ class Store:
         pipe = self.client.pipeline(transaction=self.settings.embedded)
         for day, keys in wanted.items():
             names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
+            since = [] if online_since is None or day not in uniques_of else [online_since]
+            names += [keys.now] if since else []
             if self.settings.embedded:
                 # A script of the embedded store takes five times as long for a large answer.
                 pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
+                pipe.zcount(keys.now, online_since or "+inf", "+inf")
             else:
                 # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
-                pipe.eval(script("read"), len(names), *names)
+                pipe.eval(script("read"), len(names), *names, *since)
         answers = await pipe.execute()
         if self.settings.embedded:
             answers = [
-                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count)
-                for keys, live, sealed, count in zip(
-                    wanted.values(), answers[::3], answers[1::3], answers[2::3], strict=True
+                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count, online)
+                for keys, live, sealed, count, online in zip(
+                    wanted.values(), *(answers[at::4] for at in range(4)), strict=True
                 )
             ]
         held: dict[str, Held] = {}
         for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
             uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
-            held[day] = Held(await part_of(live), await part_of(sealed), uniques)
+            online = int(visitors[2]) if len(visitors) > 2 else 0
+            held[day] = Held(await part_of(live), await part_of(sealed), uniques, online)
         return held
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:

@@ -49,6 +49,7 @@ def merge(one: bytes, other: bytes) -> bytes:
         ValueError: one of them is not a dense sketch.
     """
     a, b = (int.from_bytes(check(sketch)[HEADER_BYTES:], "little") for sketch in (one, other))
+    # As four large numbers: one by one, 16,384 registers take nine times as long.
     merged = 0
     for shift in (0, 6, 12, 18):
         left, right = (a >> shift) & LANES, (b >> shift) & LANES
@@ -148,6 +149,7 @@ def count_with(
     sketch = merged(stored, live, day)
     if sketch is None:
         return None, 0 if live is not None else live_count
+    # The database adds nothing to the store's sketch, and the embedded store's own count of it is exact.
     alone = live is not None and live_count > 0 and sketch[HEADER_BYTES:] == live[HEADER_BYTES:]
     return sketch, live_count if alone else estimate(sketch)
 

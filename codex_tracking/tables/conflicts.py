@@ -40,6 +40,7 @@ def repeated(transaction: Callable[P, T]) -> Callable[P, T]:
             except DatabaseError as error:
                 if attempt == ATTEMPTS - 1 or not is_conflict(error):
                     raise
+                # At random, because two transactions that met once would meet again after equal pauses.
                 time.sleep(random.uniform(0, LONGEST_PAUSE))
         raise AssertionError("unreachable")
 

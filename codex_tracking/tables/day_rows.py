@@ -163,5 +163,6 @@ class DayRows:
     def save(self) -> None:
         """Write the day's totals."""
         self.totals.flushed_at = timezone.now()
+        # Its list of pages is made anew once the day is over; until then it would change with each flush.
         self.totals.listed = False
         self.totals.save(using=self.alias, force_update=True)

@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
 def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSettings) -> Outcome:
     """Add one seal to the rows, unless they have it already or it does not follow the last one."""
     alias = database(write=True)
+    # Durable: inside a caller's transaction a rollback would lose counters that Redis has deleted since.
     with transaction.atomic(using=alias, durable=True):
         [totals] = DayTotals.objects.lock([Date.fromisoformat(day)], alias)
         rows = DayRows(totals, alias, settings)
@@ -130,6 +131,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
             rows.add({counter("ledger", "log_dropped"): unlogged})
         rows.save()
         if fresh:
+            # Whether this commit succeeded may never be known; a repeated settlement finds its batches here.
             # A stream belongs to one generation, and no number of it is settled twice.
             name = f"{stream}/{max(batch.seq for batch in fresh)}"
             write_parts(alias, totals.date, name, [blob for batch in fresh for blob in batch.log])

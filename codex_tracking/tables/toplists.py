@@ -27,21 +27,18 @@ def list_finished_days(today: str) -> None:
 
 @repeated
 def _list_day(day: Date, alias: str) -> None:
+    # A transaction for each day: a longer one would keep days locked for flushes.
     with transaction.atomic(using=alias, durable=True):
-        _list_pages(day, alias)
-
-
-def _list_pages(day: Date, alias: str) -> None:
-    [totals] = DayTotals.objects.lock([day], alias)
-    listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
-    # Late batches and imports change finished days, so a list is always made anew.
-    listed.delete()
-    # Hand-made rows are read as they are, because no flush tells that they have changed.
-    pages = PageView.objects.using(alias).filter(date=day, views__gt=0, own__isnull=False)
-    best = pages.order_by("-views", "path")[:PAGES_PER_DAY]
-    Breakdown.objects.using(alias).bulk_create(
-        Breakdown(date=day, dimension=TOP_PAGES, value=page.path, views=page.views, visits=page.visitors)
-        for page in best
-    )
-    totals.listed = True
-    totals.save(using=alias, update_fields=["listed"])
+        [totals] = DayTotals.objects.lock([day], alias)
+        listed = Breakdown.objects.using(alias).filter(date=day, dimension=TOP_PAGES)
+        # Late batches and imports change finished days, so a list is always made anew.
+        listed.delete()
+        # Hand-made rows are read as they are, because no flush tells that they have changed.
+        pages = PageView.objects.using(alias).filter(date=day, views__gt=0, own__isnull=False)
+        best = pages.order_by("-views", "path")[:PAGES_PER_DAY]
+        Breakdown.objects.using(alias).bulk_create(
+            Breakdown(date=day, dimension=TOP_PAGES, value=page.path, views=page.views, visits=page.visitors)
+            for page in best
+        )
+        totals.listed = True
+        totals.save(using=alias, update_fields=["listed"])

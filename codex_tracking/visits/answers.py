@@ -71,9 +71,9 @@ class Table:
     total: int = 0
     """Number of distinct values, those included that were cut off."""
     views: int = 0
-    """Sum of the views of all these values."""
+    """Sum of the views of all these values; 0 behind the last row."""
     visits: int = 0
-    """Sum of their visits."""
+    """Sum of their visits; 0 behind the last row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,16 +49,22 @@ class Question(Protocol[T_co]):
         """Return the value of all chunks, which have these days, oldest first."""
 
 
+def log_refusal() -> str:
+    """Return why there can be no log; empty when there can."""
+    if not get_tracking_settings().visit_log_days:
+        return "filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']"
+    # Also the second reason names the setting, which is the other way out.
+    return "" if installed() else "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
+
+
 def require_log() -> None:
     """Check that there may be a log.
 
     Raises:
         LogOffError: there cannot be one.
     """
-    if not get_tracking_settings().visit_log_days:
-        raise LogOffError("filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']")
-    if not installed():
-        raise LogOffError("the visit log needs DuckDB: pip install 'codex-tracking[visits]'")
+    if refusal := log_refusal():
+        raise LogOffError(refusal)
 
 
 def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:

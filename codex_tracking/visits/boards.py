@@ -166,16 +166,18 @@ def _add_values(connection: Connection, dimensions: Sequence[str], search: str =
 
 def _table(connection: Connection, dimension: str, order: str, limit: int, offset: int) -> Table:
     rows = connection.execute(
-        "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER () AS total FROM found "
+        "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), sum(sum(views)) OVER (), "
+        "sum(sum(visits)) OVER () FROM found "
         f"WHERE dimension = $1 GROUP BY value ORDER BY {SORTED[order]} LIMIT $2 OFFSET $3",
         [dimension, limit, offset],
     ).fetchall()
-    total = rows[0][3] if rows else 0
+    total, all_views, all_visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
     if offset and not rows:
         [total] = connection.execute(
             "SELECT count(DISTINCT value) FROM found WHERE dimension = $1", [dimension]
         ).fetchone() or (0,)
-    return Table(tuple(Value(value, int(views), int(visits)) for value, views, visits, _ in rows), total)
+    values = tuple(Value(value, int(views), int(visits)) for value, views, visits, *_ in rows)
+    return Table(values, total, all_views, all_visits)
 
 
 def _hour(connection: Connection) -> str:

@@ -11,12 +11,11 @@ from typing import Literal, cast
 from django.utils.translation import gettext, gettext_noop
 
 from codex_tracking.counters.days import date_of
-from codex_tracking.counters.fields import Dimension
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
-from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, parse, parse_all
+from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
@@ -25,7 +24,7 @@ ROLLING = "24h"
 MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
 """Names of periods in the menu's order; ``custom``, which has ``start`` and ``end``, is not in it."""
 
-CAMPAIGNS: tuple[Dimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
+CAMPAIGNS: tuple[AnyDimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
 TABS: dict[str, tuple[AnyDimension, ...]] = {
     "pages": ("path", "route", "entry", "exit", "host"),
@@ -42,11 +41,11 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
 
-FILTER = (
-    f"<dimension>:<operator>:<value>[|<value>...], such as source:is:Google; "
-    f"dimensions: {', '.join(FILTER_DIMENSIONS)}; operators: {', '.join(OPERATORS)}"
+FILTER = gettext_noop(
+    "<dimension>:<operator>:<value>[|<value>...] such as source:is:Google; dimensions: %(dimensions)s; "
+    "operators: %(operators)s"
 )
-"""What the parameter ``f`` must be."""
+NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)")
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
@@ -149,7 +148,7 @@ class Query:
             QueryError: there is no visit log.
         """
         if bound and (refusal := log_refusal()):
-            raise QueryError("f", f"left out: {refusal}", str(bound[0]), refusal)
+            raise QueryError("f", NO_LOG, str(bound[0]), refusal)
         return replace(self, bound=tuple(bound), filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property
@@ -226,14 +225,24 @@ def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
     if not texts:
         return ()
     if refusal := log_refusal():
-        raise QueryError("f", f"left out: {refusal}", texts[0], refusal)
+        raise QueryError("f", NO_LOG, texts[0], refusal)
     text = texts[0]
     try:
         for text in texts:
             parse(text)
         return parse_all(texts)
     except ValueError as error:
-        raise QueryError("f", FILTER, text, str(error)) from None
+        known = {"dimensions": ", ".join(FILTER_DIMENSIONS), "operators": ", ".join(OPERATORS)}
+        raise QueryError("f", FILTER, text, str(error), **known) from None
+
+
+def filter_of_texts(dimension: str, operator: str, value: str) -> Filter:
+    """Return a filter by one value.
+
+    Raises:
+        QueryError: there is no such filter, or no visit log.
+    """
+    return read_filters([f"{dimension}:{operator}:{join([value])}"])[0]
 
 
 def named_period(name: str, today: date, first: date | None = None) -> Period:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +14,7 @@ from codex_tracking.counters import buffer as buffer_module
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import MOST_HITS, Buffer, get_buffer, reset_buffer
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.settings import get_tracking_settings
+from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from tests.kit.pipeline import today, view, views
 
 SALT = b"salt"
@@ -124,6 +125,20 @@ def _count_in_child(answers: multiprocessing.SimpleQueue[tuple[bool, dict[str, i
     before = get_buffer().empty
     get_buffer().put(view("/child/"))
     answers.put((before, taken(get_buffer()), ledger.snapshot()))
+
+
+def test_threads_that_bring_the_first_hits_at_once_share_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = get_tracking_settings()
+
+    def slow() -> TrackingSettings:
+        time.sleep(0.05)
+        return settings
+
+    reset_buffer()
+    monkeypatch.setattr(buffer_module, "get_tracking_settings", slow)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: get_buffer(), range(8)))
+    assert all(buffer is found[0] for buffer in found)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork() here")

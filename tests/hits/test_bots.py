@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Callable
 from importlib.resources import files
+from time import process_time
 from timeit import timeit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_tracking.hits import bots, devices
 from codex_tracking.hits.bots import bot, bot_category
 from codex_tracking.settings import TrackingSettings
 
@@ -66,3 +68,35 @@ def test_a_hostile_agent_costs_little(make: Maker) -> None:
 
 def test_of_a_crawlers_mail_address_only_the_domain_is_kept() -> None:
     assert bot("Mozilla/5.0 (compatible; Acme/1.0; jane.doe@crawl.example)", TrackingSettings()) == "crawl.example"
+
+
+HOSTILE = {
+    "one word": "a" * 512,
+    "short words": "a." * 256,
+    "names": "google webb clou " * 30,
+    "guarded words": "cubot m_bot spider 8 useragent " * 16,
+    "addresses": "a@b a at b " * 46,
+    "systems": "Win Mac P X TV SM- KF " * 23,
+    "versions": "Version/1) " * 46 + "Safari",
+    "spaces": "Mozilla/5.0 (" + " " * 499,
+}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the least CPU time of some runs."""
+    best = 1.0
+    for _ in range(40):
+        begin = process_time()
+        work()
+        best = min(best, process_time() - begin)
+    return best
+
+
+@pytest.mark.parametrize("agent", HOSTILE.values(), ids=list(HOSTILE))
+def test_agents_made_to_be_slow_are_not(agent: str) -> None:
+    def judge() -> None:
+        bots._bot._function(agent, (), (), "", "")
+        devices._device._function(agent, "", "", "")
+
+    # A yardstick for machines of any speed; a browser's agent takes a tenth of it.
+    assert seconds(judge) < seconds(lambda: [number * number for number in range(20_000)])

@@ -48,13 +48,13 @@ def test_ua_parser_names_what_the_tables_do_not_know() -> None:
 def test_without_the_extra_unknown_browsers_are_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ua_parser", None)
     devices._parser.cache_clear()
-    device_of.cache_clear()
+    devices._device.cache_clear()
     try:
         assert device_of("Mozilla/4.0 (compatible; Polaris 6.2; Brew 3.1.5; en)", NO_HINTS).browser == "Other"
         assert device_of(WINDOWS_CHROME, NO_HINTS).browser == "Chrome"
     finally:
         devices._parser.cache_clear()
-        device_of.cache_clear()
+        devices._device.cache_clear()
 
 
 def test_the_slow_engine_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:

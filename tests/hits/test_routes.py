@@ -147,3 +147,10 @@ def test_a_converter_that_fails_makes_a_path_without_a_route(monkeypatch: pytest
     routes._known.clear()
     assert route_of("/page/77/", None, SECRETS) is None
     routes._known.clear()
+
+
+def test_a_remembered_route_does_not_keep_the_patterns_that_were_tried() -> None:
+    routes._known.clear()
+    match = route_of("/page/5/", None, SECRETS)
+    assert match is not None
+    assert (match.view_name, match.tried) == ("page", None)

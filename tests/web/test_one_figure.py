@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +17,14 @@ from django.test import AsyncClient
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import live
 from codex_tracking.stats.cards import BY_VISITS, total_of
 from codex_tracking.stats.periods import Period
 from codex_tracking.web.dashboard.loader import load_overview
 from codex_tracking.web.query import MENU, ROLLING, read_query
+from tests.kit.pipeline import Process, view
+from tests.servers import RedisServer
 
 API = "/cabinet/tracking/api/"
 
@@ -140,4 +144,49 @@ async def test_one_figure_is_the_same_everywhere(
         today.summary.views,
         today.summary.visits,
         today.summary.visitors,
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_visitors_are_the_same_everywhere_while_a_part_is_live(
+    async_client: AsyncClient,
+    process: Process,
+    redis_server: RedisServer,
+    tracking_settings: Callable[..., None],
+    seed: int,
+) -> None:
+    tracking_settings(redis_url=redis_server.url, push_interval=3600.0, flush_interval=3600.0)
+    chance, now = random.Random(seed), site_now()
+    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+    for flushed in (True, False):
+        for back in (0, 1):
+            # Some visitors of the live part were there before the flush.
+            people = [chance.randrange(250) for _ in range(chance.randrange(60, 200))]
+            at = now.timestamp() - 86_400 * back
+            await process.push(*(view("/a/", at=at, address=f"192.0.2.{person}") for person in people))
+        if flushed:
+            await process.flusher.flush_pending()
+            # What Redis has from now on is a part of the day, as after a restart; the database has the other.
+            with redis_server.client() as client:
+                client.delete(*client.keys("*:u"))
+    snapshot, days = await live.look(), {}
+    for name in ("today", "yesterday", "7d", "month", "year"):
+        query = read_query({"period": name, "metric": "visitors", "step": "day"}, now.date())
+        found = (await load_overview(query, now)).summary.visitors
+        asked = f"period=custom&start={query.period.start}&end={query.period.end}"
+        days[name] = {row["day"]: int(row["visitors"]) for row in await exported(async_client, "days", asked)}
+        assert sum(days[name].values()) == found, name
+        assert (await answer(async_client, f"summary/?period={name}"))["summary"]["visitors"] == found, name
+        if name != "today" and name != "yesterday":
+            points = await answer(async_client, f"series/?period={name}&metric=visitors&step={query.step}")
+            assert sum(point["value"] for point in points["points"]) == found, name
+        start, end = query.period.start.isoformat(), query.period.end.isoformat()
+        assert sum((await TrackingSelector.series("visitors", start, end)).values()) == found, name
+        assert (await TrackingSelector.summary(start, end)).visitors == found, name
+        for day, visitors in days[name].items():
+            assert await TrackingSelector.unique_visitors(day) == visitors, day
+    assert days["today"] == {now.date().isoformat(): snapshot.visitors}
+    assert 60 < snapshot.visitors < 250
+    assert (await TrackingSelector.get_analytics_context(1)).as_dict()["tracking_unique_visitors"].value == str(
+        snapshot.visitors
     )

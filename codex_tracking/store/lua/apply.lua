@@ -32,10 +32,12 @@ if not g then
   g = ARGV[4]
   c('HSET', L, '#g', g, '#n', 1, '#f', 0, '#k', 0, '#p', '', '#s', '')
 end
+-- A batch that is repeated must not enter another generation: its process may have settled the earlier one.
 if g ~= ARGV[3] then return {'GEN', g, 0, 0} end
 local seq, last = tonumber(ARGV[2]), tonumber(h[5] or '0')
 -- With nothing live, what was applied is in an earlier seal.
 if seq <= last then return {'DUP', g, h[2] - (h[4] == '0' and 1 or 0), tonumber(h[3])} end
+-- A number that is missing was lost in a rollback, and only its process still has the batch.
 if seq ~= last + 1 then return {'GAP', g, 0, 0} end
 
 c('HSET', L, '#w:' .. ARGV[1], seq)
@@ -60,6 +62,7 @@ local function add(f, v)
   local n = distinct[dimension]
   if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') or 0 end
   if dimension == 'p' then views_added = views_added + v end
+  -- The new visitors of pages have as many values as the pages.
   local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
   if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
   if increase(f, v) == v then
@@ -81,6 +84,7 @@ end
 
 local function room(id, now)
   if c('HLEN', V) < tonumber(ARGV[8]) then return true end
+  -- A sample, because a look at every visit would hold up all other commands of Redis.
   local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
   for i = 1, #some, 2 do
     if tonumber(string.match(some[i + 1], '^%d+') or '0') < now - VISIT_GAP then c('HDEL', V, some[i]) end

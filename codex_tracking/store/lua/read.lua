@@ -1,5 +1,5 @@
 -- Reads one day at one moment: its unflushed counters, and its visitors if their key is given.
--- KEYS live sealed [uniques]
+-- KEYS live sealed [uniques [now]]  ARGV second, from which on visitors are online
 local function all(key)
     local fields = redis.pcall('HGETALL', key)
     -- Another type of value; the next push deletes it.
@@ -12,5 +12,9 @@ if KEYS[3] then
     -- A corrupt sketch has no count; the merge refuses it.
     answer[3] = type(sketch) == 'string' and sketch
     answer[4] = type(count) == 'number' and count or 0
+end
+if KEYS[4] then
+    local online = redis.pcall('ZCOUNT', KEYS[4], ARGV[1], '+inf')
+    answer[5] = type(online) == 'number' and online or 0
 end
 return answer

@@ -27,6 +27,7 @@ end
 if h[5] == '0' then
   return {(tonumber(h[4]) == h[2] - 1) and 'NONE' or 'IDLE', h[1], h[3], ''}
 end
+-- Takes the same time for ten counters and for a million, and no push comes in between.
 c('RENAME', L, S)
 -- The visit log of the same batches; a list whose counters Redis lost is left out.
 if c('HEXISTS', S, '#b') == 1 and c('EXISTS', KEYS[3]) == 1 then
@@ -37,6 +38,7 @@ end
 c('HSET', S, '#id', ARGV[1])
 c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
 for stream in string.gmatch(h[6] or '', '%S+') do
+  -- Without the last numbers of all streams every next batch would look like a gap.
   local last = c('HGET', S, '#w:' .. stream)
   if last then c('HSET', L, '#w:' .. stream, last) end
 end

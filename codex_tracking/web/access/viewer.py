@@ -24,12 +24,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
-from codex_tracking.counters.fields import DIMENSIONS, Dimension
+from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Saved
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access import links, saved
+from codex_tracking.web.query import Query, QueryError
 
 if TYPE_CHECKING:
     # Importing models of an app that is not installed fails.
@@ -93,10 +97,24 @@ class Viewer:
         """Whether they hold a share link: read only, without user data and ``INTERNAL``."""
         return self.kind == "link"
 
+    def restricted(self, query: Query) -> Query:
+        """Return a question as they may ask it: of the visits of their segment, and without values of events.
+
+        Raises:
+            QueryError: a guest's filter is by the values of events, or there is no visit log for the segment.
+        """
+        for each in query.filters if self.is_guest else ():
+            # The values may contain names, which a filter would tell by trial.
+            by_name = each.operator in ("is", "is_not") and not any("=" in value for value in each.values)
+            if each.dimension == "event" and not by_name:
+                raise QueryError("f", gettext_noop("a filter by the name of an event"), str(each))
+        return query.within(self.filters)
+
     @cached_property
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions that they may see, in the order of ``DIMENSIONS``."""
-        return tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
+    def dimensions(self) -> tuple[AnyDimension, ...]:
+        """The dimensions that they may see, in the order of ``DIMENSIONS``; behind them those of the visit log."""
+        counted = tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
+        return counted if log_refusal() else (*counted, *LOG_DIMENSIONS)
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:

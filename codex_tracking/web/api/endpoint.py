@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.reading import Reading
+from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.api.parameters import Parameter
 from codex_tracking.web.query import Query, QueryError
@@ -42,10 +44,19 @@ class Call:
         """The requested days."""
         return self.query.period
 
-    def about(self, live: bool) -> dict[str, Any]:
-        """Return the fields that every answer has: ``at``, ``live`` and ``period``."""
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """The filters, which select visits."""
+        return self.query.filters
+
+    def about(self, found: Reading[Any]) -> dict[str, Any]:
+        """Return the fields that answers have: ``at``, ``live``, ``period``, and ``coverage`` from the visit log."""
         period = {"name": self.query.name, "start": self.period.start.isoformat(), "end": self.period.end.isoformat()}
-        return {"at": self.now.isoformat(timespec="seconds"), "live": live, "period": period}
+        fields = {"at": self.now.isoformat(timespec="seconds"), "live": found.live, "period": period}
+        if found.coverage is None:
+            return fields
+        lacking = {name: list(getattr(found.coverage, name)) for name in ("unlogged", "damaged", "left")}
+        return fields | {"coverage": lacking}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +73,10 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     for_guests: bool = True
     """Whether share links may read it."""
+    figures: bool = True
+    """Whether it answers figures."""
+
+    @property
+    def for_segments(self) -> bool:
+        """Whether a share link that is restricted to a segment may read it: figures only when they can be filtered."""
+        return not self.figures or any(parameter.name == "f" for parameter in self.parameters)

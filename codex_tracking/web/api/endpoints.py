@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date as Date
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from django.http.response import HttpResponseBase
 
-from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.filtered import select
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
-from codex_tracking.stats.ranking import Figure, Order, orders_of, secondary_of
+from codex_tracking.stats.ranking import AnyDimension, Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
-from codex_tracking.web.api import files, openapi, parameters, tables
+from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.query import QueryError
 
@@ -37,9 +38,9 @@ async def answer_summary(call: Call) -> dict[str, Any]:
         own, (compared, _) = summary_of(period, deltas, uniques), comparable(before)
         return own, previous_summary_of(period, compared, deltas, uniques, call.now) if compared else None
 
-    found = await read(days_in(period, before), look)
+    found = await (filtered.read_summaries(call) if call.filters else read(days_in(period, before), look))
     own, other = found.value
-    answer = call.about(found.live) | {"summary": rates_added(own)}
+    answer = call.about(found) | {"summary": rates_added(own)}
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
     return answer
@@ -65,26 +66,31 @@ async def answer_series(call: Call) -> dict[str, Any]:
         raise QueryError("metric", f"{' or '.join(BY_HOUR)} by the hour", metric)
     before = query.before
 
-    def look(deltas: Deltas, uniques: Visitors) -> list[list[dict[str, Any]]]:
+    def look(deltas: Deltas, uniques: Visitors) -> list[tuple[Period, filtered.Course]]:
         shown = (query.period, comparable(before)[0])
-        return [_points(call, period, deltas, uniques) for period in shown if period is not None]
+        return [(period, _course(call, period, deltas, uniques)) for period in shown if period is not None]
 
-    found = await read(days_in(query.period, before), look)
-    points, *other = found.value
-    answer = call.about(found.live) | {"metric": metric, "step": query.step, "points": points}
+    found = await (filtered.read_courses(call) if call.filters else read(days_in(query.period, before), look))
+    points, *other = (_points(call, period, course) for period, course in found.value)
+    answer = call.about(found) | {"metric": metric, "step": query.step, "points": points}
     if before is not None and other:
         answer["comparison"] = _days(before) | {"points": other[0]}
     return answer
 
 
-def _points(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> list[dict[str, Any]]:
-    metric, step = call.values["metric"], call.query.step
+def _course(call: Call, period: Period, deltas: Deltas, uniques: Visitors) -> filtered.Course:
+    if call.query.step == "hour":
+        return series_of(call.values["metric"], period, "hour", deltas, uniques)
+    return daily_summaries(period, deltas, uniques).figures
+
+
+def _points(call: Call, period: Period, course: filtered.Course) -> list[dict[str, Any]]:
+    metric, step, query = call.values["metric"], call.query.step, call.query
     if step == "hour":
-        points = series_of(metric, period, step, deltas, uniques)
-        query = call.query
-        return _named(rolling_hours(points, query.period, period, call.now) if query.rolling else points)
+        hours = cast(Mapping[str, float], course)
+        return _named(rolling_hours(hours, query.period, period, call.now) if query.rolling else hours)
     buckets: dict[str, Summary] = {}
-    for day, summary in daily_summaries(period, deltas, uniques).figures.items():
+    for day, summary in cast(Mapping[str, Summary], course).items():
         compared = None if period is call.period else call.period
         bucket = bucket_of(Date.fromisoformat(day), step, period, compared)
         buckets[bucket] = buckets.get(bucket, Summary()) + summary
@@ -98,6 +104,7 @@ def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
 async def answer_breakdown(call: Call) -> dict[str, Any]:
     """Return a dimension's values."""
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
+    logged = filtered.from_log(call, dimension)
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
     _require_order(order, dimension)
@@ -107,34 +114,50 @@ async def answer_breakdown(call: Call) -> dict[str, Any]:
         # One row above the limit tells whether there are more.
         return breakdown_of(dimension, call.period, deltas, limit + 1, search, offset=offset, order=order)
 
-    found = await read(call.period.days, look)
-    rows = [_row(figure, dimension) for figure in found.value[:limit]]
-    return call.about(found.live) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
+    if logged:
+        found = await filtered.read_breakdown(call, dimension, limit + 1, search, offset, order)
+    else:
+        found = await read(call.period.days, look)
+    secondary = "visits" if call.filters else secondary_of(dimension)
+    rows = [_row(figure, secondary) for figure in found.value[:limit]]
+    return call.about(found) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
 
 
-def _require_order(order: Order, dimension: Dimension) -> None:
+def _require_order(order: Order, dimension: AnyDimension) -> None:
     known = orders_of(dimension)
     if order not in known:
         raise QueryError("order", f"one of {', '.join(known)}", order)
 
 
-def _row(figure: Figure, dimension: Dimension) -> dict[str, Any]:
-    return {"value": figure.value, "views": figure.views, secondary_of(dimension): figure.secondary}
+def _row(figure: Figure, secondary: str) -> dict[str, Any]:
+    return {"value": figure.value, "views": figure.views, secondary: figure.secondary}
 
 
 async def answer_page(call: Call) -> dict[str, Any]:
     """Return one page's own figures."""
     path, limit, period = call.values["path"], call.values["limit"], call.period
-    found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
+    if call.filters:
+        found = await filtered.read_page(call, path, limit)
+    else:
+        found = await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))
     own = found.value
-    return call.about(found.live) | {
+    return call.about(found) | {
         "path": path,
         "views": own.views,
         "visitors": own.visitors,
         "entries": own.entries,
         "points": _named(own.series),
-        "sources": [_row(figure, "page_source") for figure in own.sources],
+        "sources": [_row(figure, "visits") for figure in own.sources],
     }
+
+
+async def answer_values(call: Call) -> dict[str, Any]:
+    """Return values that a filter may have, the most viewed first."""
+    dimension, search = call.values["dimension"], call.values.get("search", "").strip()
+    filtered.require_log(dimension)
+    found = await filtered.read_values(call, dimension, search, call.values["limit"])
+    rows = [{"value": row.value, "views": row.views, "visits": row.visits} for row in found.value.values]
+    return call.about(found) | {"dimension": dimension, "rows": rows, "more": found.value.total > len(rows)}
 
 
 async def answer_live(call: Call) -> dict[str, Any]:
@@ -162,20 +185,29 @@ async def answer_openapi(call: Call) -> dict[str, Any]:
 async def answer_export(call: Call) -> HttpResponseBase:
     """Return a whole table as a file."""
     table, kind = call.values["table"], call.values["format"]
+    from_log = filtered.from_log(call, table)
     allowed = (*call.viewer.dimensions, "days", "hours")
     if table not in allowed:
         raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
     if table not in ("days", "hours"):
-        _require_order(call.values["order"], dimension_of(table))
+        _require_order(call.values["order"], table)
     options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
     if "path" in call.values:
         if table != "page_source":
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
-    look = tables.reader_of(table, call.period, **options)
     begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
-    file = await files.spooled(call.period.days, look, kind, begin)
-    return files.response_of(call.request, file, f"{table}_{call.period.start}_{call.period.end}", kind)
+    name = f"{table}_{call.period.start}_{call.period.end}"
+    if not from_log:
+        look = tables.reader_of(table, call.period, **options)
+        file = await files.spooled(call.period.days, look, kind, begin)
+        return files.response_of(call.request, file, name, kind)
+    selected = tables.log_reader_of(table, call.period, **options)
+    found = await files.spooled_by(partial(select, call.filters), selected, kind, begin)
+    name += "_filtered" if call.filters else ""
+    # A file has no place for a remark, so that its name tells that days are missing.
+    name += "" if found.coverage is None or found.coverage.complete else "_incomplete"
+    return files.response_of(call.request, found.value, name, kind)
 
 
 def _days(period: Period) -> dict[str, Any]:
@@ -184,14 +216,24 @@ def _days(period: Period) -> dict[str, Any]:
 
 ROWS = (parameters.LIMIT, parameters.OFFSET, parameters.SEARCH, parameters.ORDER)
 GRAPH = (parameters.PERIOD_OR_HOURS, parameters.START, parameters.END, parameters.COMPARE)
-FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER, parameters.BOM)
+FILE = (parameters.SEARCH, parameters.ORDER, parameters.PAGE_FILTER, parameters.BOM, parameters.FILTERS)
 
 ENDPOINTS = (
     Endpoint(
-        "summary/", "summary", "Figures of a period", answer_summary, "Summary", (*parameters.DAYS, parameters.COMPARE)
+        "summary/",
+        "summary",
+        "Figures of a period",
+        answer_summary,
+        "Summary",
+        (*parameters.DAYS, parameters.COMPARE, parameters.FILTERS),
     ),
     Endpoint(
-        "series/", "series", "A figure over time", answer_series, "Series", (*GRAPH, parameters.METRIC, parameters.STEP)
+        "series/",
+        "series",
+        "A figure over time",
+        answer_series,
+        "Series",
+        (*GRAPH, parameters.METRIC, parameters.STEP, parameters.FILTERS),
     ),
     Endpoint(
         "breakdown/{dimension}/",
@@ -199,7 +241,15 @@ ENDPOINTS = (
         "Values of a dimension",
         answer_breakdown,
         "Breakdown",
-        (parameters.DIMENSION, *parameters.DAYS, *ROWS),
+        (parameters.DIMENSION, *parameters.DAYS, *ROWS, parameters.FILTERS),
+    ),
+    Endpoint(
+        "values/{dimension}/",
+        "values",
+        "Values that a filter may have",
+        answer_values,
+        "Values",
+        (parameters.FILTER_DIMENSION, *parameters.DAYS, parameters.SEARCH, parameters.LIMIT, parameters.FILTERS),
     ),
     Endpoint(
         "page/",
@@ -207,10 +257,26 @@ ENDPOINTS = (
         "One page's own figures",
         answer_page,
         "Page",
-        (parameters.PAGE, *parameters.DAYS, parameters.LIMIT),
+        (parameters.PAGE, *parameters.DAYS, parameters.LIMIT, parameters.FILTERS),
     ),
     Endpoint("live/", "live", "Today's figures, at most a second old", answer_live, "Live"),
-    Endpoint("dimensions/", "dimensions", "Dimensions and tables", answer_dimensions, "Dimensions"),
+    Endpoint(
+        "funnel/",
+        "funnel",
+        "Visits, drop-off and conversion of steps",
+        visits.answer_funnel,
+        "Funnel",
+        (visits.STEPS, *parameters.DAYS, parameters.FILTERS),
+    ),
+    Endpoint(
+        "journey/",
+        "journey",
+        "The most frequent next or previous steps",
+        visits.answer_journey,
+        "Journey",
+        (visits.TRAIL, visits.BY, visits.TOWARDS, visits.NEXT, *parameters.DAYS, parameters.FILTERS),
+    ),
+    Endpoint("dimensions/", "dimensions", "Dimensions and tables", answer_dimensions, "Dimensions", figures=False),
     Endpoint("status/", "status", "State of the pipeline", answer_status, "Status", for_guests=False),
     Endpoint(
         "export/{table}.{format}",
@@ -220,5 +286,5 @@ ENDPOINTS = (
         "File",
         (parameters.TABLE, parameters.FORMAT, *parameters.DAYS, *FILE),
     ),
-    Endpoint("openapi.json", "openapi", "This document", answer_openapi, "Document"),
+    Endpoint("openapi.json", "openapi", "This document", answer_openapi, "Document", figures=False),
 )

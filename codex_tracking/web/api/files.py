@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from tempfile import SpooledTemporaryFile
 from threading import Lock
@@ -17,7 +18,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.reading import Reading, read
 from codex_tracking.web.api.tables import TableReader, TableRow
 
 CHUNK_BYTES = 65_536
@@ -87,12 +88,26 @@ async def spooled(days: list[str], look: TableReader, kind: str, begin: str = ""
     Args:
         begin: text before the table, such as ``BOM``.
     """
+    return (await spooled_by(partial(read, days), look, kind, begin)).value
+
+
+async def spooled_by(
+    reads: Callable[[Callable[..., IO[bytes]]], Awaitable[Reading[IO[bytes]]]],
+    look: Callable[..., tuple[tuple[str, ...], Iterable[TableRow]]],
+    kind: str,
+    begin: str = "",
+) -> Reading[IO[bytes]]:
+    """Return ``spooled`` of a table that is read in another way.
+
+    Args:
+        reads: takes a function that writes the file, and calls it in a thread with what ``look`` needs.
+    """
     spools, writer = Spools(), FORMATS[kind][1]
     file: IO[bytes] | None = None
     try:
-        found = await read(days, lambda *held: spools.save(chain([begin], writer(*look(*held)))))
+        found = await reads(lambda *held: spools.save(chain([begin], writer(*look(*held)))))
         file = found.value
-        return file
+        return found
     finally:
         # A read that a flush interrupted was repeated, and left a file each time.
         spools.end(keep=file)

@@ -53,6 +53,14 @@ ABOUT = {
         "description": "False while Redis is not available: the figures are from the database and lag behind.",
     },
     "period": object_schema({"name": TEXT, **SPAN}),
+    "coverage": object_schema(
+        {
+            "unlogged": {**array_schema(DAY), "description": "Days before the visit log began."},
+            "damaged": {**array_schema(DAY), "description": "Days whose file is missing or damaged."},
+            "left": {**array_schema(DAY), "description": "Days for which there was no time; the newest are answered."},
+        },
+        description="Only with filters, and of dimensions that the visit log alone has: the days that it lacks.",
+    ),
 }
 COMPARED = "Left out without `compare`, and where the site's figures begin after the first day compared with."
 POINT = object_schema({"from": {**TEXT, "description": "First day, or hour such as 2026-01-31T09."}, "value": NUMBER})
@@ -79,7 +87,7 @@ SCHEMAS: dict[str, Schema] = {
                 {"period": object_schema(SPAN), "summary": ref("Figures")}, description=COMPARED
             ),
         },
-        optional=["comparison"],
+        optional=["comparison", "coverage"],
     ),
     "Series": object_schema(
         {
@@ -91,12 +99,17 @@ SCHEMAS: dict[str, Schema] = {
                 {"period": object_schema(SPAN), "points": array_schema(POINT)}, description=COMPARED
             ),
         },
-        optional=["comparison"],
+        optional=["comparison", "coverage"],
     ),
     "Row": object_schema(
         {"value": TEXT, "views": WHOLE, "visits": WHOLE, "visitors": WHOLE}, optional=["visits", "visitors"]
     ),
-    "Breakdown": object_schema({**ABOUT, "dimension": TEXT, "rows": array_schema(ref("Row")), "more": FLAG}),
+    "Breakdown": object_schema(
+        {**ABOUT, "dimension": TEXT, "rows": array_schema(ref("Row")), "more": FLAG}, optional=["coverage"]
+    ),
+    "Values": object_schema(
+        {**ABOUT, "dimension": TEXT, "rows": array_schema(ref("Row")), "more": FLAG}, optional=["coverage"]
+    ),
     "Page": object_schema(
         {
             **ABOUT,
@@ -106,6 +119,32 @@ SCHEMAS: dict[str, Schema] = {
             "entries": {**WHOLE, "description": "Visits that began on this page."},
             "points": array_schema(POINT),
             "sources": array_schema(ref("Row")),
+        },
+        optional=["coverage"],
+    ),
+    "Funnel": object_schema(
+        {
+            **ABOUT,
+            "steps": array_schema(
+                object_schema(
+                    {
+                        "step": TEXT,
+                        "visits": {**WHOLE, "description": "Visits that made it after all steps before it."},
+                        "lost": {**WHOLE, "description": "Visits that made the step before and not this one."},
+                        "of_previous": {**NUMBER, "maximum": 1},
+                        "of_first": {**NUMBER, "maximum": 1},
+                    }
+                )
+            ),
+        }
+    ),
+    "Journey": object_schema(
+        {
+            **ABOUT,
+            "visits": {**WHOLE, "description": "Visits that made the given steps; the sum of the figures below."},
+            "steps": array_schema(object_schema({"value": TEXT, "visits": WHOLE})),
+            "others": {**WHOLE, "description": "Visits whose next step is none of these."},
+            "ended": {**WHOLE, "description": "Visits that ended there; with `towards`, that began there."},
         }
     ),
     "Live": object_schema(

@@ -12,8 +12,9 @@ from django.http import QueryDict
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.hits.text import PATH_LIMIT, UNFIT
 from codex_tracking.stats.periods import STEPS
-from codex_tracking.stats.ranking import ORDERS
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, ORDERS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, MOST_FILTERS, OPERATORS
 from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING, QueryError
 
 MOST_ROWS = 1_000
@@ -21,7 +22,7 @@ MOST_ROWS = 1_000
 MOST_OFFSET = 100_000
 """Rows that may be skipped; exports have all rows."""
 LONGEST_SEARCH = 200
-TABLES = (*DIMENSIONS, "days", "hours")
+TABLES = (*DIMENSIONS, *LOG_DIMENSIONS, "days", "hours")
 """Tables for export: each dimension's values, and the figures of each day or hour."""
 
 
@@ -32,7 +33,10 @@ class Parameter:
     name: str
     description: str
     schema: Mapping[str, Any]
-    """JSON Schema of a string or an integer; ``read`` checks type, enum, pattern and limits."""
+    """JSON Schema of a string or an integer, whose type, enum, pattern and limits ``read`` checks.
+
+    Or of an array of strings, which are given one by one by the parameter's name repeated; their reader checks them.
+    """
     required: bool = False
     place: str = "query"
 
@@ -136,12 +140,34 @@ ORDER = Parameter(
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)
 PAGE_FILTER = Parameter("path", "For the table `page_source`: only this page's sources.", _PATH)
-DIMENSION = Parameter("dimension", "The dimension.", _one_of(DIMENSIONS), required=True, place="path")
+DIMENSION = Parameter(
+    "dimension", "The dimension.", _one_of((*DIMENSIONS, *LOG_DIMENSIONS)), required=True, place="path"
+)
 TABLE = Parameter("table", "A dimension, `days` or `hours`.", _one_of(TABLES), required=True, place="path")
 BOM = Parameter(
     "bom", "Begin a CSV file with a byte order mark, which Excel needs.", _one_of(("true", "false"), "false")
 )
 FORMAT = Parameter("format", "The file's format.", _one_of(("csv", "json")), required=True, place="path")
+
+
+FILTER_DIMENSION = Parameter(
+    "dimension", "What the filter is by.", _one_of(FILTER_DIMENSIONS), required=True, place="path"
+)
+FILTERS = Parameter(
+    "f",
+    "Selects visits; all figures are then those of these visits. Repeat it for several filters, which must all be met. "
+    "`<dimension>:<operator>:<value>`, with alternatives behind `|`; in a value, `|` and `\\` have a `\\` in front. An "
+    "event's value is its name, or `name=value`. Needs the setting `visit_log_days`.",
+    {
+        "type": "array",
+        "maxItems": MOST_FILTERS,
+        "items": {
+            "type": "string",
+            "pattern": f"^({'|'.join(FILTER_DIMENSIONS)}):({'|'.join(OPERATORS)}):.+$",
+            "examples": ["source:is:Google|Bing"],
+        },
+    },
+)
 
 
 def read_parameters(known: Iterable[Parameter], given: QueryDict, in_path: Mapping[str, str]) -> dict[str, Any]:
@@ -157,10 +183,13 @@ def read_parameters(known: Iterable[Parameter], given: QueryDict, in_path: Mappi
             expected = f"one of {', '.join(query)}" if query else "no parameter"
             message = f"Unknown parameter {name[:100]!r}; known: {', '.join(query) or 'none'}"
             raise QueryError(name[:100], expected, name, message)
-        if len(values) > 1:
+        if len(values) > 1 and table[name].schema["type"] != "array":
             raise QueryError(name, "given once", ", ".join(values))
     found: dict[str, Any] = {}
     for name, parameter in table.items():
+        if parameter.schema["type"] == "array":
+            found[name] = tuple(given.getlist(name))
+            continue
         text = in_path.get(name) if parameter.place == "path" else given.get(name)
         if text is not None:
             found[name] = parameter.read(text)

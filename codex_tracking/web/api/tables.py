@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, fields
-from typing import Any
+from typing import Any, cast
 
 from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.filtered import Selection, daily_summaries_in, figures_in, hours_from
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import secondary_of
+from codex_tracking.stats.ranking import AnyDimension, secondary_of
 from codex_tracking.stats.series import series_of
 from codex_tracking.stats.summary import Summary, daily_summaries
 
@@ -36,6 +37,29 @@ def dimension_table(dimension: Dimension, period: Period, **options: Any) -> Tab
         )
 
     return look
+
+
+LogReader = Callable[[Selection], tuple[tuple[str, ...], Iterable[TableRow]]]
+
+
+def log_reader_of(table: str, period: Period, **options: Any) -> LogReader:
+    """Return the reader of a table of selected visits; as ``reader_of``. Days that the log lacks have no row."""
+
+    def days(selection: Selection) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        found, names = daily_summaries_in(selection, period), tuple(field.name for field in fields(Summary))
+        return ("day", *names), [(day, *astuple(found[day])) for day in selection.coverage.days]
+
+    def hours(selection: Selection) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        board = selection.board(period.days, hours=True)
+        views, visits = hours_from(board, "views", period), hours_from(board, "visits", period)
+        return ("hour", "views", "visits"), ((hour, n, visits[hour]) for hour, n in views.items())
+
+    def values(selection: Selection) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        names = PAIRS.get(table, (table,))
+        figures = figures_in(selection, cast(AnyDimension, table), period, **options)
+        return (*names, "views", "visits"), ((*_parts(figure.value, len(names)), *figure[1:]) for figure in figures)
+
+    return {"days": days, "hours": hours}.get(table, values)
 
 
 def _parts(value: str, count: int) -> tuple[str, ...]:

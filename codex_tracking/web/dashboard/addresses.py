@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import cast
 from urllib.parse import quote, urlencode
 
 from codex_tracking.stats.filtered import filter_of
@@ -12,6 +12,13 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator
 from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
+
+OPPOSITES: dict[Operator, Operator] = {
+    "is": "is_not",
+    "is_not": "is",
+    "contains": "contains_not",
+    "contains_not": "contains",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +112,18 @@ def without(query: Query, filter_: Filter) -> Query:
 
 def turned(query: Query, filter_: Filter) -> Query:
     """Return the query with one of its filters turned to its opposite, such as ``is`` to ``is_not``."""
-    operator = filter_.operator.removesuffix("_not") if filter_.negated else f"{filter_.operator}_not"
-    opposite = Filter(filter_.dimension, cast(Operator, operator), filter_.values)
+    opposite = Filter(filter_.dimension, OPPOSITES[filter_.operator], filter_.values)
     return query.filtered(*(opposite if each == filter_ else each for each in query.filters))
 
 
-def joined(query: Query, added: Filter) -> Query:
-    """Return the query with a filter; its values join those of one with the same dimension and operator."""
-    for each in query.chosen:
+def joined(filters: Sequence[Filter], added: Filter) -> tuple[Filter, ...]:
+    """Return filters with another; its values join those of the first one with the same dimension and operator."""
+    for each in filters:
         if (each.dimension, each.operator) == (added.dimension, added.operator):
             values = tuple(dict.fromkeys((*each.values, *added.values)))
             both = Filter(each.dimension, each.operator, values)
-            return query.filtered(*(both if one == each else one for one in query.chosen))
-    return query.filtered(*query.chosen, added)
+            return tuple(both if one == each else one for one in filters)
+    return (*filters, added)
 
 
 def earlier(query: Query) -> Query | None:

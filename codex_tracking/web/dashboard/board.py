@@ -10,12 +10,14 @@ from typing import Any
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
+from codex_tracking.stats.ranking import AnyDimension
+from codex_tracking.stats.reading import Coverage
 from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
+from codex_tracking.web.dashboard.chips import Chips, chips_of
 from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
 from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
@@ -38,11 +40,15 @@ class Board:
     heat: Heatmap
     empty: bool
     live: bool
+    online: int | None = None
+    """Visitors of the last five minutes; None while Redis is away, and on a page's own dashboard."""
     strip: Strip | None = None
     """The newest minutes; None on a page's own dashboard."""
+    chips: Chips | None = None
+    """The filters; None without a visit log."""
 
 
-def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[Dimension]) -> Board:
+def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensions: Sequence[AnyDimension]) -> Board:
     """Return the dashboard's board.
 
     Args:
@@ -61,12 +67,14 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         cards=tuple(
             card_view(name, figures.cards[query.tab(name)], query, root, dimensions)
             for name in TABS
-            if query.tab(name) in dimensions
+            if query.tab(name) in dimensions and query.tab(name) in figures.cards
         ),
         heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
-        strip=strip_of(figures.minutes),
+        online=figures.online,
+        strip=None if query.filters else strip_of(figures.minutes),
+        chips=chips_of(query, figures.coverage),
     )
 
 
@@ -90,6 +98,7 @@ def page_board_of(
     root: str,
     now: datetime,
     live: bool,
+    coverage: Coverage | None,
 ) -> Board:
     """Return the board of one page's dashboard.
 
@@ -103,6 +112,7 @@ def page_board_of(
         root: where the dashboard is.
         now: in the site's time zone.
         live: whether Redis answered.
+        coverage: the days that the visit log answered for.
     """
     return Board(
         menu=menu_of(query, query.before if earlier else None, first, path=found.path),
@@ -114,6 +124,7 @@ def page_board_of(
         heat=heatmap_of([[0] * 24] * 7),
         empty=not found.views,
         live=live,
+        chips=chips_of(query, coverage, path=found.path),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -11,22 +11,24 @@ from codex_tracking.counters.fields import Dimension
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
-from codex_tracking.stats.ranking import Figure
+from codex_tracking.stats.ranking import AnyDimension, Figure
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.dashboard import labels, numbers
-from codex_tracking.web.dashboard.addresses import Link, details_url, page_url, query_string, with_tab
+from codex_tracking.web.dashboard.addresses import Link, details_url, page_url, query_string, with_tab, with_value
 from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 
 ROWS = 10
 """Rows of a card."""
 
-NAMED: frozenset[Dimension] = frozenset({"country", "language", "channel", "device", "excluded"})
+NAMED: frozenset[AnyDimension] = frozenset({"country", "language", "channel", "device", "excluded"})
 """Dimensions whose few values have translated names, by which they are searched and sorted."""
 
-UNITS: dict[Dimension, tuple[str, str]] = {
+UNITS: dict[AnyDimension, tuple[str, str]] = {
     "path": ("views", "visitors"),
     "route": ("views", ""),
     "view": ("views", ""),
     "entry": ("entries", ""),
+    "exit": ("exits", ""),
     "channel": ("visits", ""),
     "source": ("visits", "views"),
     "referrer": ("visits", "views"),
@@ -39,7 +41,7 @@ UNITS: dict[Dimension, tuple[str, str]] = {
 }
 """Dimension -> names of its measured and its secondary count; views and visits by default."""
 
-PAGES: frozenset[Dimension] = frozenset({"path", "entry"})
+PAGES: frozenset[AnyDimension] = frozenset({"path", "entry", "exit"})
 """Dimensions whose values are pages with a dashboard of their own."""
 
 
@@ -56,6 +58,11 @@ class ValueRow:
     bar: int
     """Percent of the largest row."""
     url: str
+    """Shows the visits with this value, or without a visit log the page's own dashboard; empty for no link."""
+    page: str = ""
+    """Address of the page's own dashboard, where ``url`` is another one."""
+    rate: str = ""
+    """The conversion rate, where visits are filtered by an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class CardView:
 
     name: str
     title: str
-    dimension: Dimension
+    dimension: AnyDimension
     heading: str
     unit: str
     rows: tuple[ValueRow, ...]
@@ -77,15 +84,19 @@ class CardView:
     """Whether the settings say where the country of a visit is found."""
     coverage: str = ""
     """Of how many views or visits the value is known, in words; empty when of all of them."""
+    rated: bool = False
+    """Whether the rows have conversion rates."""
 
 
-def units(dimension: Dimension) -> tuple[str, str]:
+def units(dimension: AnyDimension, filtered: bool = False) -> tuple[str, str]:
     """Return the names of the measured and the secondary count; the second is empty when there is none."""
     first, second = UNITS.get(dimension, ("views", "visits"))
+    # The visit log knows the visits of a page, the aggregates its visitors.
+    second = "visits" if filtered and second == "visitors" else second
     return str(labels.METRICS[first]), str(labels.METRICS[second]) if second else ""
 
 
-def measured(dimension: Dimension, figure: Figure) -> int:
+def measured(dimension: AnyDimension, figure: Figure) -> int:
     """Return the measured count of a value: visits for dimensions in ``BY_VISITS``, views for others."""
     return figure.secondary if dimension in BY_VISITS else figure.views
 
@@ -98,7 +109,7 @@ def share_text(count: int, total: int) -> str:
     return numbers.percent(share, 1 if share < 0.0995 or 0.995 <= share < 1 else 0)
 
 
-def coverage(total: int, whole: int, dimension: Dimension) -> str:
+def coverage(total: int, whole: int, dimension: AnyDimension) -> str:
     """Return the number of views or visits with a known value, in words; empty when all have one."""
     if total >= whole:
         return ""
@@ -109,7 +120,13 @@ def coverage(total: int, whole: int, dimension: Dimension) -> str:
 
 
 def rows_of(
-    dimension: Dimension, figures: Sequence[Figure], total: int, query: Query, root: str
+    dimension: AnyDimension,
+    figures: Sequence[Figure],
+    total: int,
+    query: Query,
+    root: str,
+    reached: Mapping[str, int] | None = None,
+    path: str = "",
 ) -> tuple[ValueRow, ...]:
     """Return figures as rows.
 
@@ -117,7 +134,10 @@ def rows_of(
         figures: in the order of the rows.
         total: 100 percent of the shares; 0 for no shares.
         root: where the dashboard is.
+        reached: see ``Card.reached``.
+        path: of the page whose dashboard shows them; empty for the whole site.
     """
+    logged = not log_refusal()
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(
@@ -128,13 +148,23 @@ def rows_of(
             share=share_text(count, total),
             secondary=numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary) if second else "",
             bar=max(1, count * 100 // largest) if count else 0,
-            url=page_url(figure.value, query, root) if dimension in PAGES and figure.value.startswith("/") else "",
+            **_links(dimension, figure.value, query, root, path, logged),
+            rate=share_text(figure.secondary, reached.get(figure.value, 0)) if reached else "",
         )
         for figure, count in ((figure, measured(dimension, figure)) for figure in figures)
     )
 
 
-def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[Dimension]) -> CardView:
+def _links(dimension: AnyDimension, value: str, query: Query, root: str, path: str, logged: bool) -> dict[str, str]:
+    """Return the addresses that a row links to."""
+    page = page_url(value, query, root) if dimension in PAGES and value.startswith("/") else ""
+    narrowed = with_value(query, dimension, value) if logged else None
+    if narrowed is None:
+        return {"url": page}
+    return {"url": page_url(path, narrowed, root) if path else root + query_string(narrowed), "page": page}
+
+
+def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Sequence[AnyDimension]) -> CardView:
     """Return a card with the tab that the query chooses.
 
     Args:
@@ -150,35 +180,37 @@ def card_view(name: str, figures: Card, query: Query, root: str, dimensions: Seq
         dimension=dimension,
         heading=str(labels.DIMENSIONS[dimension]),
         unit=units(dimension)[0],
-        rows=rows_of(dimension, figures.rows[:ROWS], figures.total, query, root),
+        rows=rows_of(dimension, figures.rows[:ROWS], figures.total, query, root, figures.reached),
         tabs=_tabs(name, dimension, query, root, dimensions),
         subtabs=_subtabs(name, dimension, query, root),
         details=details_url(dimension, query, root),
         more=figures.more,
         located=bool(settings.country_header or settings.geoip_path),
         coverage=coverage(figures.total, figures.whole, dimension),
+        rated=bool(figures.reached),
     )
 
 
 def sources_of_page(found: Page, query: Query, root: str) -> CardView:
-    """Return the card with the sources of one page's visits."""
+    """Return the card with the sources of one page's views; with filters, of the visits with the page."""
+    dimension: Dimension = "source" if query.filters else "page_source"
     return CardView(
         name="page-sources",
         title=str(labels.DIMENSIONS["source"]),
-        dimension="page_source",
+        dimension=dimension,
         heading=str(labels.DIMENSIONS["source"]),
-        unit=units("page_source")[0],
-        rows=rows_of("page_source", found.sources[:ROWS], found.arrivals, query, root),
+        unit=units(dimension)[0],
+        rows=rows_of(dimension, found.sources[:ROWS], found.arrivals, query, root, path=found.path),
         tabs=(),
         subtabs=(),
         details="",
         more=False,
-        coverage=coverage(found.arrivals, found.views, "page_source"),
+        coverage="" if query.filters else coverage(found.arrivals, found.views, "page_source"),
     )
 
 
 def _tabs(
-    name: str, dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]
+    name: str, dimension: AnyDimension, query: Query, root: str, dimensions: Sequence[AnyDimension]
 ) -> tuple[Link, ...]:
     offered = [each for each in TABS[name] if each in dimensions and each not in CAMPAIGNS[1:]]
     if len(offered) < 2:
@@ -194,7 +226,7 @@ def _tabs(
     )
 
 
-def _subtabs(name: str, dimension: Dimension, query: Query, root: str) -> tuple[Link, ...]:
+def _subtabs(name: str, dimension: AnyDimension, query: Query, root: str) -> tuple[Link, ...]:
     if dimension not in CAMPAIGNS:
         return ()
     return tuple(

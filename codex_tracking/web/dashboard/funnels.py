@@ -15,10 +15,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from codex_tracking.models import Funnel
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits.answers import Answer
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import join
 from codex_tracking.visits.steps import FEWEST_STEPS, MOST_STEPS, Step, checked_steps, parse_step
 from codex_tracking.web.access import saved

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from codex_tracking.stats.filtered import log_refusal
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Journey
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link

@@ -20,6 +20,8 @@ DIMENSIONS: dict[str, Text] = {
     "route": gettext_lazy("Routes"),
     "view": gettext_lazy("Django views"),
     "entry": gettext_lazy("Entry pages"),
+    "exit": gettext_lazy("Exit pages"),
+    "host": gettext_lazy("Hosts"),
     "channel": gettext_lazy("Channels"),
     "source": gettext_lazy("Sources"),
     "referrer": gettext_lazy("Referrers"),
@@ -29,6 +31,8 @@ DIMENSIONS: dict[str, Text] = {
     "utm_term": gettext_lazy("UTM term"),
     "utm_content": gettext_lazy("UTM content"),
     "country": gettext_lazy("Countries"),
+    "region": gettext_lazy("Regions"),
+    "city": gettext_lazy("Cities"),
     "browser": gettext_lazy("Browsers"),
     "os": gettext_lazy("Operating systems"),
     "device": gettext_lazy("Devices"),
@@ -45,6 +49,7 @@ DIMENSIONS: dict[str, Text] = {
 
 SHORT: dict[str, Text] = {
     "entry": gettext_lazy("Entries"),
+    "exit": gettext_lazy("Exits"),
     "os": gettext_lazy("Systems"),
     "device": gettext_lazy("Types"),
     "event_value": gettext_lazy("Values"),
@@ -58,6 +63,39 @@ SHORT: dict[str, Text] = {
     "utm_content": gettext_lazy("Content"),
 }
 """Dimension -> name of its tab, when shorter than the heading."""
+
+FILTERS: dict[str, Text] = {
+    "page": gettext_lazy("Visited page"),
+    "route": gettext_lazy("Visited route"),
+    "event": gettext_lazy("Did event"),
+    "entry": gettext_lazy("Entered on"),
+    "exit": gettext_lazy("Left on"),
+    "host": gettext_lazy("Host"),
+    "country": gettext_lazy("Country"),
+    "region": gettext_lazy("Region"),
+    "city": gettext_lazy("City"),
+    "language": gettext_lazy("Language"),
+    "browser": gettext_lazy("Browser"),
+    "os": gettext_lazy("Operating system"),
+    "device": gettext_lazy("Device"),
+    "channel": gettext_lazy("Channel"),
+    "source": gettext_lazy("Source"),
+    "referrer": gettext_lazy("Referrer"),
+    "utm_source": gettext_lazy("UTM source"),
+    "utm_medium": gettext_lazy("UTM medium"),
+    "utm_campaign": gettext_lazy("UTM campaign"),
+    "utm_term": gettext_lazy("UTM term"),
+    "utm_content": gettext_lazy("UTM content"),
+    "member": gettext_lazy("Logged in"),
+}
+"""Dimension of a filter -> its name, in front of operator and value."""
+
+OPERATORS: dict[str, Text] = {
+    "is": gettext_lazy("is"),
+    "is_not": gettext_lazy("is not"),
+    "contains": gettext_lazy("contains"),
+    "contains_not": gettext_lazy("does not contain"),
+}
 
 CARDS: dict[str, Text] = {
     "pages": gettext_lazy("Pages"),
@@ -78,6 +116,8 @@ METRICS: dict[str, Text] = {
     "bounce_rate": gettext_lazy("Bounce rate"),
     "duration": gettext_lazy("Visit duration"),
     "entries": gettext_lazy("Entries"),
+    "exits": gettext_lazy("Exits"),
+    "conversion": gettext_lazy("Conversion rate"),
     "requests": gettext_lazy("Requests"),
     "times": gettext_lazy("Count"),
 }
@@ -123,6 +163,10 @@ VALUES: dict[str, dict[str, Text]] = {
         "tv": gettext_lazy("Television"),
         "console": gettext_lazy("Game console"),
         "other": gettext_lazy("Other"),
+    },
+    "member": {
+        "yes": gettext_lazy("yes"),
+        "no": gettext_lazy("no"),
     },
     "excluded": {
         "method": gettext_lazy("Not a page request (such as POST)"),
@@ -189,6 +233,19 @@ def name_of(dimension: str, value: str) -> str:
     if dimension in ("browser", "os") and value == "Other":
         return _("Other")
     return str(VALUES.get(dimension, {}).get(value, value))
+
+
+def value_named(dimension: str, text: str) -> str:
+    """Return the stored value whose name somebody typed, whatever the case of letters; the text itself without one."""
+    if dimension in ("country", "language"):
+        names = _cldr(dimension)
+    else:
+        names = {value: str(name) for value, name in VALUES.get(dimension, {}).items()}
+    wanted = text.casefold()
+    for value, name in names.items():
+        if wanted in (value.casefold(), name.casefold()):
+            return value
+    return text
 
 
 def period_name(name: str) -> str:

@@ -12,13 +12,18 @@ from typing import Literal
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import site_now
+from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.filtered import LOGGED, Selection, select, series_in
+from codex_tracking.stats.filtered_overview import cards_in, log_begin, overview_in
+from codex_tracking.stats.filtered_pages import page_in, page_series_in, previous_page_in
 from codex_tracking.stats.overview import Overview, Shape, overview_of
 from codex_tracking.stats.pages import Page, page_of, previous_page_of
 from codex_tracking.stats.periods import days_in
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
 from codex_tracking.stats.reading import Reading, in_database, read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import rolling_hours, same_hour, series_of
@@ -35,8 +40,12 @@ Hours = Mapping[str, Mapping[str, float]]
 """``views`` and ``visits`` -> hour -> figure."""
 
 
-async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
+async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[str] = ()) -> Query:
     """Read a viewer's query from the address's parameters.
+
+    Args:
+        params: the parameters that are given once.
+        filters: the values of ``f``.
 
     Raises:
         QueryError: a parameter is wrong, or names a table that the viewer may not see.
@@ -46,11 +55,11 @@ async def query_of(params: Mapping[str, str], viewer: Viewer) -> Query:
     if start and end and DATE.fullmatch(start) and DATE.fullmatch(end):
         # A form's two dates may be filled in in any order; ISO dates sort as text.
         params = {**params, "start": min(start, end), "end": max(start, end)}
-    query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first)
+    query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first, filters)
     for card, tab in query.tabs.items():
         if tab not in viewer.dimensions:
             raise QueryError(card, gettext_noop("a table that you may see"), tab)
-    return query
+    return viewer.restricted(query)
 
 
 async def load_board(query: Query, viewer: Viewer) -> Board:
@@ -63,7 +72,11 @@ async def load_board(query: Query, viewer: Viewer) -> Board:
 async def load_overview(query: Query, now: datetime) -> Overview:
     """Return the figures that a query asks for."""
     tabs = tuple(query.tab(name) for name in TABS)
-    shape = Shape(query.period, query.before, query.graphed, query.step, ROWS, now, tabs, minutes.newest(now))
+    logged = [tab for tab in tabs if tab in LOGGED and (query.filters or tab in LOG_DIMENSIONS)]
+    counted = tuple(tab for tab in tabs if tab in DIMENSIONS)
+    shape = Shape(query.period, query.before, query.graphed, query.step, ROWS, now, counted, minutes.newest(now))
+    if query.filters:
+        return (await select(query.filters, lambda selection: _selected(selection, shape, query, logged))).value
 
     def look(deltas: Deltas, uniques: Visitors) -> Overview:
         figures = overview_of(shape, deltas, uniques)
@@ -75,8 +88,22 @@ async def load_overview(query: Query, now: datetime) -> Overview:
         ]
         return last_hours(figures, query, hours, now)
 
-    found = await read(shape.days, look)
-    return replace(found.value, live=found.live)
+    found = await read(shape.days, look, online=True)
+    figures = replace(found.value, live=found.live, online=found.online)
+    if not logged:
+        return figures
+    more = await select((), lambda selection: cards_in(selection, query.period, ROWS, logged))
+    return replace(figures, cards={**figures.cards, **more.value}, coverage=more.coverage)
+
+
+def _selected(selection: Selection, shape: Shape, query: Query, dimensions: Sequence[AnyDimension]) -> Overview:
+    """Return the figures of the visits that a query's filters select."""
+    figures = overview_in(selection, shape, dimensions)
+    if not query.rolling:
+        return figures
+    days = [days for days in (query.period, figures.before) if days is not None]
+    hours: list[Hours] = [{str(name): series_in(selection, name, each, "hour") for name in BY_HOUR} for each in days]
+    return last_hours(figures, query, hours, shape.now)
 
 
 def last_hours(figures: Overview, query: Query, hours: Sequence[Hours], now: datetime) -> Overview:
@@ -122,6 +149,8 @@ async def load_page(path: str, query: Query, now: datetime) -> Reading[PageFigur
     """Return the figures of one page of the site, all of one moment."""
     period, before = query.period, query.before
     metric: Literal["visitors", "views"] = "visitors" if query.metric == "visitors" else "views"
+    if query.filters:
+        return await select(query.filters, lambda selection: _selected_page(selection, path, query, now, metric))
 
     def look(deltas: Deltas, uniques: Visitors) -> PageFigures:
         found = page_of(path, period, deltas, ROWS)
@@ -134,3 +163,21 @@ async def load_page(path: str, query: Query, now: datetime) -> Reading[PageFigur
         return found, earlier, series, older, first
 
     return await read(days_in(period, before), look)
+
+
+def _selected_page(selection: Selection, path: str, query: Query, now: datetime, metric: str) -> PageFigures:
+    """Return one page's figures of the visits that a query's filters select."""
+    period, before, step = query.period, query.before, query.step
+    found = page_in(selection, path, period, ROWS)
+    series = page_series_in(selection, metric, period, step, path)
+    if before is None:
+        return found, None, series, {}, None
+
+    def look(other: Selection) -> tuple[Page, dict[str, int]]:
+        earlier = previous_page_in(other, path, period, before, now)
+        return earlier, page_series_in(other, metric, before, step, path, period)
+
+    compared = selection.compared(look)
+    if compared is None:
+        return found, None, series, {}, log_begin(selection.coverage)
+    return found, compared[0], series, compared[1], None

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from codex_tracking.models import Segment
-from codex_tracking.stats.filtered import log_refusal
+from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.guard import with_form

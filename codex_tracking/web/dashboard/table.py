@@ -9,13 +9,15 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext_noop
 
-from codex_tracking.counters.fields import Dimension
+from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.filtered import LOGGED, Selection, breakdown_in, select
+from codex_tracking.stats.filtered_overview import reached_in, totals_in
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
-from codex_tracking.stats.ranking import ORDERS, Figure, Order, opposite_of, orders_of
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, ORDERS, AnyDimension, Figure, Order, opposite_of, orders_of
+from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.searching import containing
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values import Matching
@@ -49,7 +51,7 @@ class Column:
 class Table:
     """One page of a table."""
 
-    dimension: Dimension
+    dimension: AnyDimension
     title: str
     columns: tuple[Column, ...]
     rows: tuple[ValueRow, ...]
@@ -78,10 +80,14 @@ class Table:
     """Parameters of order and search, where they are not the default."""
     live: bool
     """False while Redis was away."""
+    rated: bool
+    """Whether the rows have conversion rates."""
+    reading: Coverage | None
+    """The days that the visit log answered for; None when it was not asked."""
 
 
 async def read_table(
-    dimension: Dimension, query: Query, params: Mapping[str, str], root: str, dimensions: Sequence[Dimension]
+    dimension: AnyDimension, query: Query, params: Mapping[str, str], root: str, dimensions: Sequence[AnyDimension]
 ) -> Table:
     """Return one page of a dimension's table.
 
@@ -95,8 +101,12 @@ async def read_table(
     """
     default = order_of(dimension)
     order, search, number = _asked(dimension, params)
-    found = await read(query.period.days, _reader(dimension, query.period, order, search, number))
-    figures, total, whole, count = found.value
+    if query.filters or dimension in LOG_DIMENSIONS:
+        found = await select(query.filters, _log_reader(dimension, query, order, search, number))
+    else:
+        counted = dimension_of(dimension)
+        found = await read(query.period.days, _reader(counted, query.period, order, search, number))
+    figures, total, whole, count, reached = found.value
     state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
 
     def address(**changes: str) -> str:
@@ -107,8 +117,8 @@ async def read_table(
     return Table(
         dimension=dimension,
         title=str(labels.DIMENSIONS[dimension]),
-        columns=_columns(dimension, order, address),
-        rows=rows_of(dimension, figures[:SIZE], total, query, root),
+        columns=_columns(dimension, order, address, bool(query.filters)),
+        rows=rows_of(dimension, figures[:SIZE], total, query, root, reached),
         search=search,
         number=number,
         first=numbers.whole(start + 1),
@@ -124,10 +134,12 @@ async def read_table(
         hidden=fields_of(query, **{key: state[key] for key in state if key != "search"}),
         state=tuple(state.items()),
         live=found.live,
+        rated=bool(reached),
+        reading=found.coverage,
     )
 
 
-def _asked(dimension: Dimension, params: Mapping[str, str]) -> tuple[Order, str, int]:
+def _asked(dimension: AnyDimension, params: Mapping[str, str]) -> tuple[Order, str, int]:
     """Return order, search and page number of an address."""
     order = params.get("order") or order_of(dimension)
     if order not in orders_of(dimension):
@@ -138,8 +150,8 @@ def _asked(dimension: Dimension, params: Mapping[str, str]) -> tuple[Order, str,
     return cast(Order, order), search, _number(params.get("page") or "1")
 
 
-def _tabs(dimension: Dimension, query: Query, root: str, dimensions: Sequence[Dimension]) -> tuple[Link, ...]:
-    card: Sequence[Dimension] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
+def _tabs(dimension: AnyDimension, query: Query, root: str, dimensions: Sequence[AnyDimension]) -> tuple[Link, ...]:
+    card: Sequence[AnyDimension] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
     together = [each for each in card if each in dimensions]
     if len(together) < 2:
         return ()
@@ -155,8 +167,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-Page = tuple[list[Figure], int, int, int]
-"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, and the number of all rows.
+Page = tuple[list[Figure], int, int, int, Mapping[str, int] | None]
+"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, the number of all rows, and
+``Card.reached``.
 
 The number is 0 where counting would add up a long period page by page."""
 
@@ -173,15 +186,41 @@ def _reader(
         if dimension in NAMED:
             # The database does not know the translated names that are searched and sorted.
             every = _by_name(dimension, breakdown_of(dimension, period, deltas, FEW), order, search)
-            return every[offset : offset + SIZE + 1], total, whole, len(every)
+            return every[offset : offset + SIZE + 1], total, whole, len(every), None
         figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order)
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
-        return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0
+        return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0, None
 
     return look
 
 
-def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
+def _log_reader(
+    dimension: AnyDimension, query: Query, order: Order, search: str, number: int
+) -> Callable[[Selection], Page]:
+    """Return the reader of one page from the visit log.
+
+    Raises:
+        QueryError: there are filters, and the dimension is not about visits.
+    """
+    if dimension not in LOGGED:
+        raise QueryError("f", gettext_noop("left out, because this table is not about visits"), str(query.filters[0]))
+    offset, period = (number - 1) * SIZE, query.period
+
+    def look(selection: Selection) -> Page:
+        total, whole = totals_in(selection, period, dimension)
+        if dimension in NAMED:
+            every = _by_name(dimension, breakdown_in(selection, dimension, period, FEW), order, search)
+            figures, count = every[offset : offset + SIZE + 1], len(every)
+        else:
+            figures = breakdown_in(selection, dimension, period, SIZE + 1, search, offset=offset, order=order)
+            count = selection.table(period.days, LOGGED[dimension], search, limit=1).total
+        reached = reached_in(selection, period, {dimension: [figure.value for figure in figures]})
+        return figures, total, whole, count, reached.get(dimension)
+
+    return look
+
+
+def _by_name(dimension: AnyDimension, figures: Sequence[Figure], order: Order, search: str) -> list[Figure]:
     wanted = containing(search)
     found = [figure for figure in figures if wanted(labels.name_of(dimension, figure.value))]
 
@@ -194,10 +233,10 @@ def _by_name(dimension: Dimension, figures: Sequence[Figure], order: Order, sear
     return ranking.arranged(found)
 
 
-def _columns(dimension: Dimension, order: Order, address: Callable[..., str]) -> tuple[Column, ...]:
+def _columns(dimension: AnyDimension, order: Order, address: Callable[..., str], filtered: bool) -> tuple[Column, ...]:
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
-    count, secondary = units(dimension)
+    count, secondary = units(dimension, filtered)
     headings: list[tuple[Order, str]] = [("value", str(labels.DIMENSIONS[dimension])), (default, count)]
     if secondary:
         headings.append((other, secondary))

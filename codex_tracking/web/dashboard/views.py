@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
+from typing import cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import dimension_of
 from codex_tracking.hits.text import PATH_LIMIT
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import minutes
 from codex_tracking.stats.days import first_day
+from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import details_url, query_string
 from codex_tracking.web.dashboard.board import page_board_of, part_of
+from codex_tracking.web.dashboard.chips import chips_of, with_added
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import place_of, respond, respond_with_part, wrong
 from codex_tracking.web.dashboard.loader import load_board, load_page, query_of
@@ -38,14 +40,17 @@ SAFE = "/~!*'();:@&=+$,"
 async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the dashboard; 400 when a parameter is wrong."""
     try:
-        query = await query_of(request.GET.dict(), viewer)
+        if added := with_added(request.GET):
+            return HttpResponseRedirect(f"{request.path}?{added}")
+        query = await query_of(request.GET.dict(), viewer, request.GET.getlist("f"))
     except QueryError as error:
         return await wrong(request, viewer, error)
     board = await load_board(query, viewer)
     context = {
         "board": board,
         "query": query,
-        "online": await minutes.visitors_now(),
+        "online": board.online,
+        "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
         "site_url": request.build_absolute_uri("/"),
         "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
@@ -65,7 +70,7 @@ async def fragment_view(request: HttpRequest, viewer: Viewer, part: str) -> Http
         context = {"status": await _status(viewer), "root": place_of(viewer).root}
         return await respond_with_part(request, "health", context)
     try:
-        board = await load_board(await query_of(request.GET.dict(), viewer), viewer)
+        board = await load_board(await query_of(request.GET.dict(), viewer, request.GET.getlist("f")), viewer)
     except QueryError as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     template, context = part_of(board, part)
@@ -79,12 +84,15 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         raise Http404
     root = place_of(viewer).root
     try:
-        query = await query_of(request.GET.dict(), viewer)
-        table = await read_table(dimension_of(dimension), query, request.GET, root, viewer.dimensions)
+        if added := with_added(request.GET):
+            return HttpResponseRedirect(f"{request.path}?{added}")
+        query = await query_of(request.GET.dict(), viewer, request.GET.getlist("f"))
+        table = await read_table(cast(AnyDimension, dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
     menu = menu_of(query, None, **dict(table.state))
     context = {"table": table, "menu": menu, "exports": _exports(query, table), "query": query}
+    context["chips"] = chips_of(query, table.reading, **dict(table.state))
     context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
 
@@ -94,7 +102,9 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the dashboard of the site's page ``path``."""
     path = request.GET.get("path", "")
     try:
-        query = (await query_of(request.GET.dict(), viewer)).of_page()
+        if added := with_added(request.GET):
+            return HttpResponseRedirect(f"{request.path}?{added}")
+        query = (await query_of(request.GET.dict(), viewer, request.GET.getlist("f"))).of_page()
         if not path or "\0" in path or len(path) > PATH_LIMIT:
             raise QueryError("path", gettext_noop("a page's path such as /articles/"), path)
     except QueryError as error:
@@ -106,7 +116,7 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "open_url": _site_url(path),
         "pages_url": details_url("path", query, place_of(viewer).root),
         "query": query,
-        "board": page_board_of(query, *reading.value, place_of(viewer).root, now, reading.live),
+        "board": page_board_of(query, *reading.value, place_of(viewer).root, now, reading.live, reading.coverage),
     }
     return await respond(request, viewer, "codex_tracking/page.html", context)
 
@@ -132,13 +142,17 @@ async def _status(viewer: Viewer) -> Status:
 def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
-    asked = days | ({"order": table.order} if table.order != "views" else {})
+    asked: dict[str, object] = days | ({"order": table.order} if table.order != "views" else {})
+    asked |= {"f": [str(each) for each in query.chosen]} if query.chosen else {}
     # The translated names that such a table is searched by are not in the database.
     asked |= {"search": table.search} if table.search and not table.named else {}
     # Excel opens a CSV file by a double click, and then knows its encoding by the mark alone.
     formats = {"csv": asked | {"bom": "true"}, "json": asked}
     return [
-        (kind.upper(), f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(wanted)}")
+        (
+            kind.upper(),
+            f"{reverse('codex_tracking:api-export', args=(table.dimension, kind))}?{urlencode(wanted, doseq=True)}",
+        )
         for kind, wanted in formats.items()
     ]
 

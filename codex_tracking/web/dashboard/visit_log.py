@@ -24,7 +24,7 @@ from codex_tracking.web.dashboard.addresses import query_string
 from codex_tracking.web.dashboard.loader import query_of
 from codex_tracking.web.dashboard.menu import Menu, menu_of
 from codex_tracking.web.dashboard.plot import full_day
-from codex_tracking.web.query import Query, read_filters
+from codex_tracking.web.query import Query
 
 Pairs = Sequence[tuple[str, str]]
 """Parameters of an address, some of them repeated."""
@@ -46,8 +46,7 @@ async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
     """
     params = request.GET.copy()
     params.pop("step", None)
-    query = await query_of(params.dict(), viewer)
-    return query.filtered(*read_filters(request.GET.getlist("f"))).within(viewer.filters)
+    return await query_of(params.dict(), viewer, request.GET.getlist("f"))
 
 
 def with_pairs(address: str, pairs: Pairs) -> str:

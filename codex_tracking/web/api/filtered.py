@@ -1,0 +1,105 @@
+"""The API's readings of the visit log: with filters, and of dimensions that the log alone has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codex_tracking.stats.filtered import (
+    LOGGED,
+    Selection,
+    breakdown_in,
+    daily_summaries_in,
+    previous_summary_in,
+    select,
+    series_in,
+    summary_in,
+)
+from codex_tracking.stats.filtered_pages import page_in
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
+from codex_tracking.stats.reading import Reading
+from codex_tracking.stats.summary import Count, Summary
+from codex_tracking.visits.answers import Table
+from codex_tracking.visits.asking import log_refusal
+from codex_tracking.web.api.endpoint import Call
+from codex_tracking.web.query import NO_LOG, QueryError
+
+
+def from_log(call: Call, table: str) -> bool:
+    """Return whether the visit log answers for a dimension or table, and not the aggregates.
+
+    Raises:
+        QueryError: there are filters, which the table cannot have, or there is no log.
+    """
+    if table in LOG_DIMENSIONS:
+        require_log(table)
+    if call.filters and table not in (*LOGGED, "page_source", "hour", "days", "hours"):
+        raise QueryError("f", f"left out with {table}, which is not about visits", str(call.filters[0]))
+    return bool(call.filters) or table in LOG_DIMENSIONS
+
+
+async def read_summaries(call: Call) -> Reading[tuple[Summary, Summary | None]]:
+    """Read the figures of a period, and those of the period compared with."""
+    period, before = call.period, call.query.before
+
+    def look(selection: Selection) -> tuple[Summary, Summary | None]:
+        own = summary_in(selection, period)
+        if before is None:
+            return own, None
+        return own, selection.compared(lambda other: previous_summary_in(other, period, before, call.now))
+
+    return await select(call.filters, look)
+
+
+def require_log(asked: str) -> None:
+    """Refuse a question that only the visit log answers where there is none.
+
+    Raises:
+        QueryError: with the reason.
+    """
+    if refusal := log_refusal():
+        raise QueryError("f", NO_LOG, asked, refusal)
+
+
+Course = Mapping[str, float] | Mapping[str, Summary]
+"""Hour -> figure, or day -> figures."""
+
+
+async def read_courses(call: Call) -> Reading[list[tuple[Period, Course]]]:
+    """Read the hours or days of a period, and those of the period compared with."""
+    metric: Count = call.values["metric"]
+
+    def course(selection: Selection, period: Period) -> Course:
+        if call.query.step == "hour":
+            return series_in(selection, metric, period, "hour")
+        return daily_summaries_in(selection, period)
+
+    def look(selection: Selection) -> list[tuple[Period, Course]]:
+        before, own = call.query.before, course(selection, call.period)
+        other = selection.compared(lambda compared: course(compared, before)) if before else None
+        return [(call.period, own)] + ([(before, other)] if before and other is not None else [])
+
+    return await select(call.filters, look)
+
+
+async def read_breakdown(
+    call: Call, dimension: AnyDimension, limit: int, search: str, offset: int, order: Order
+) -> Reading[list[Figure]]:
+    """Read a dimension's values."""
+    return await select(
+        call.filters,
+        lambda selection: breakdown_in(selection, dimension, call.period, limit, search, offset=offset, order=order),
+    )
+
+
+async def read_page(call: Call, path: str, limit: int) -> Reading[Page]:
+    """Read one page's own figures."""
+    return await select(call.filters, lambda selection: page_in(selection, path, call.period, limit))
+
+
+async def read_values(call: Call, dimension: str, search: str, limit: int) -> Reading[Table]:
+    """Read the values that a filter by a dimension may have."""
+    return await select(
+        call.filters, lambda selection: selection.table(call.period.days, dimension, search, limit=limit)
+    )

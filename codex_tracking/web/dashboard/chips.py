@@ -1,0 +1,156 @@
+"""The filters of a page: chips that show and change them, a form that adds one, and remarks on the visit log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import get_args
+
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from codex_tracking.stats.filtered_overview import log_begin
+from codex_tracking.stats.reading import Coverage
+from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, Operator
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.addresses import OPPOSITES, fields_of, joined, query_string, turned, without
+from codex_tracking.web.dashboard.plot import full_day
+from codex_tracking.web.query import Query, filter_of_texts, read_filters
+
+FORM = ("f_dimension", "f_operator", "f_value")
+"""Fields of the form that adds a filter."""
+NAMED_DAYS = 5
+"""Days that a remark names one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter, as the page shows it."""
+
+    dimension: str
+    operator: str
+    values: str
+    turn: str
+    """Address of the page with the opposite filter."""
+    turned: str
+    """Name of the opposite operator."""
+    remove: str
+    """Address of the page without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chips:
+    """The filters of a page, and the form that adds one."""
+
+    chips: tuple[Chip, ...]
+    clear: str
+    """Address of the page without filters."""
+    remarks: tuple[str, ...]
+    """What the visit log lacks, in words."""
+    dimensions: tuple[tuple[str, str], ...]
+    """Name in the address and label of what a filter can be by."""
+    operators: tuple[tuple[str, str], ...]
+    hidden: tuple[tuple[str, str], ...]
+    """The form's hidden fields."""
+    values: str
+    """Address of the API that suggests values, with ``dimension`` in place of the dimension's name."""
+    names: dict[str, dict[str, str]]
+    """Dimension -> value -> name, of dimensions with few values."""
+
+
+def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: str) -> Chips | None:
+    """Return a page's filters; None without a visit log.
+
+    Args:
+        query: the page's question.
+        coverage: of the page's figures.
+        base: the page's address without parameters; empty for the current one.
+        extra: further parameters that the links keep.
+    """
+    if log_refusal():
+        return None
+
+    def address(other: Query) -> str:
+        return base + query_string(other, **extra)
+
+    return Chips(
+        chips=tuple(
+            Chip(
+                str(labels.FILTERS[each.dimension]),
+                str(labels.OPERATORS[each.operator]),
+                _(" or ").join(labels.name_of(each.dimension, value) for value in each.values),
+                address(turned(query, each)),
+                str(labels.OPERATORS[OPPOSITES[each.operator]]),
+                address(without(query, each)),
+            )
+            for each in query.chosen
+        ),
+        clear=address(query.filtered()),
+        remarks=remarks_on(coverage),
+        dimensions=tuple((name, str(labels.FILTERS[name])) for name in FILTER_DIMENSIONS),
+        operators=tuple((name, str(labels.OPERATORS[name])) for name in get_args(Operator)),
+        hidden=fields_of(query, **extra),
+        values=reverse("codex_tracking:api-values", args=("dimension",)),
+        names={
+            name: {value: labels.name_of(name, value) for value in labels.VALUES[name]}
+            for name in ("channel", "device", "member")
+        },
+    )
+
+
+def remarks_on(coverage: Coverage | None) -> tuple[str, ...]:
+    """Say which days the visit log lacks."""
+    if coverage is None:
+        return ()
+    remarks = []
+    begin = log_begin(coverage)
+    if begin is not None:
+        remarks.append(
+            _("The visit log begins on %(day)s; the days before it are not in these figures.")
+            % {"day": full_day(begin)}
+        )
+    if coverage.damaged:
+        remarks.append(
+            _("Not in these figures, because their files are missing or damaged: %(days)s.")
+            % {"days": _days(coverage.damaged)}
+        )
+    if coverage.left:
+        remarks.append(
+            _("Partial answer: there was no time for the days up to %(day)s. Choose a shorter period to see them.")
+            % {"day": full_day(date.fromisoformat(coverage.left[-1]))}
+        )
+    return tuple(remarks)
+
+
+def _days(days: Sequence[str]) -> str:
+    named = ", ".join(full_day(date.fromisoformat(day)) for day in days[:NAMED_DAYS])
+    more = len(days) - NAMED_DAYS
+    if more <= 0:
+        return named
+    return ngettext("%(days)s and %(count)s more", "%(days)s and %(count)s more", more) % {
+        "days": named,
+        "count": numbers.whole(more),
+    }
+
+
+def with_added(params: QueryDict) -> str:
+    """Return an address's parameters with the filter of its form among those of ``f``; empty when no form was sent.
+
+    Raises:
+        QueryError: no such filter is possible.
+    """
+    if FORM[0] not in params:
+        return ""
+    dimension, operator, value = (params.get(name, "").strip() for name in FORM)
+    if operator in ("is", "is_not"):
+        value = labels.value_named(dimension, value)
+    added = filter_of_texts(dimension, operator, value)
+    kept = params.copy()
+    for name in (*FORM, "page"):
+        kept.pop(name, None)
+    kept.setlist("f", [str(each) for each in joined(read_filters(params.getlist("f")), added)])
+    return kept.urlencode(safe=":/")
