@@ -225,7 +225,7 @@ def test_nothing_personal_is_in_the_visit_log(app_server: Sites, redis_server: R
     assert len(hashes) > 2
 
     said = site.manage("shell", "-c", PACK)
-    assert said.stdout.count("pages 8") == 3, said.stdout
+    assert said.stdout.count("pages 6") == 3, said.stdout
     site.stop()
     assert site.rows("SELECT count(*) FROM codex_tracking_logpart") == [(0,)]
     files = [bytes(data) for (data,) in site.rows("SELECT data FROM codex_tracking_visitfile")]

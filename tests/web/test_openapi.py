@@ -21,11 +21,13 @@ URL = "/cabinet/tracking/api/"
 ASKED = {
     "/page/": "?path=/",
     "/summary/": "?compare=previous",
+    "/funnel/": "?step=page:/&step=event:signup|page:/pricing/",
+    "/journey/": "?step=/&towards=true",
     "/series/": "?compare=year&metric=bounce_rate&period=28d",
 }
 """What an address needs, or what makes its answer complete."""
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ async def test_errors_are_as_documented(staff: AsyncClient, document: Any) -> No
 async def test_documented_defaults_and_limits_hold(staff: AsyncClient, document: Any) -> None:
     for path, item in document["paths"].items():
         address = URL.rstrip("/") + address_of(path, document)
-        needed = {"path": "/"} if path == "/page/" else {}
+        needed = {"/page/": {"path": "/"}, "/funnel/": {"step": ["page:/", "page:/a/"]}}.get(path, {})
         for parameter in item["get"]["parameters"]:
             schema = parameter["schema"]
             if parameter["in"] != "query":
