@@ -68,13 +68,16 @@ MATRIX = (("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1"))
 """Python and Django of each run of the tests."""
 
 FULL = next((python for python, _ in MATRIX if shutil.which(f"python{python}")), None)
-"""The first Python of the matrix that is here: only it runs the tests that kill servers, open browsers or take long."""
+"""The first Python of the matrix that is here. Only it runs the tests that start sites, kill servers, open browsers or
+take long, and those with the oldest redis-py."""
 
 OLDEST_REDIS = "redis==5.2.*"
 """The oldest client that ``pyproject.toml`` allows."""
 
 PYTEST = ("python", "-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 """One worker for each core; each has databases and a Redis of its own."""
+
+ON_EVERY_PYTHON = "not browser and not fault and not slow"
 
 UNIT = "not browser and not fault and not slow and not integration"
 """The tests that need no more than a Redis."""
@@ -112,17 +115,16 @@ def tests(session: nox.Session, django: str) -> None:
     place = checkout_without_package(Path(session.virtualenv.location))
     session.chdir(place)
     session.run("python", "-m", "tests.servers")
-    partly = "" if session.python == FULL else "not browser and not fault and not slow"
+    full = session.python == FULL
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
     # Tests that kill servers exceed their time limits on a busy machine now and then; the summary lists each rerun.
     pytest = (*PYTEST, "--reruns", "2")
-    if not session.posargs:
+    if full and not session.posargs:
         session.install(OLDEST_REDIS)
-        oldest = f"redis_client and {partly}" if partly else "redis_client"
-        session.run(*pytest, "-m", oldest, env=environment)
+        session.run(*pytest, "-m", "redis_client", env=environment)
     session.install("--upgrade", "redis[hiredis]")
     # The last summary is the one of all tests.
-    session.run(*pytest, "-m", partly, *session.posargs, env=environment)
+    session.run(*pytest, "-m", "" if full else ON_EVERY_PYTHON, *session.posargs, env=environment)
 
 
 @nox.session

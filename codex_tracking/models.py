@@ -189,34 +189,23 @@ class ImportedLog(models.Model):
     replay = models.PositiveBigIntegerField(default=0)
     """Bytes before the days that are not over or have lines that were left out; reading goes on there."""
     replay_lines = models.PositiveBigIntegerField(default=0)
-    before = models.CharField(max_length=16, default="")
-    """Hash of the line before that place: a log that has another line there was changed, and is read as a whole."""
+    tail = models.PositiveBigIntegerField(default=0)
+    """Sum of the CRC-32 of the lines from that place to ``offset``: a log with another sum was changed."""
     imported_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return f"{self.digest[:12]} - {self.lines}"
 
 
-class ImportedDay(models.Model):
-    """The lines of one day that the rows have of one log."""
+class ImportedLines(models.Model):
+    """Lines of one day that one transaction of an import counted or refused for good."""
 
-    log = models.ForeignKey(ImportedLog, on_delete=models.CASCADE, related_name="days")
-    date = models.DateField()
-    begin = models.PositiveBigIntegerField()
-    """Bytes of the uncompressed log before the day's first line."""
-    begin_lines = models.PositiveBigIntegerField()
-    end = models.PositiveBigIntegerField()
-    """Bytes of it up to the end of the day's last line."""
-    before = models.CharField(max_length=16, default="")
-    """Hash of the line before the first one."""
-    seconds = models.BinaryField()
-    """Lines that were counted or refused for good, for each second of the day in UTC: 16 bits each, deflated."""
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["log", "date"], name="codex_tracking_importedday_uniq")]
+    date = models.DateField(db_index=True)
+    keys = models.BinaryField()
+    """For each line the second of the day in UTC, 24 bits of the request and 8 of the client: 64 bits, deflated."""
 
     def __str__(self) -> str:
-        return f"{self.log_id} {self.date}"
+        return str(self.date)
 
 
 class ImportSalt(models.Model):

@@ -62,14 +62,14 @@ def tracking_in_background() -> Iterator[None]:
 
 
 def assert_tracked(path: str, views: int = 1) -> None:
-    """Require that a page was counted so many times since the test began.
+    """Require the number of times that a page was counted since the test began.
 
     Args:
         path: as it is stored: without query string, and with names for secrets, as ``/reset/<token>/``.
         views: exactly; 0 for never.
 
     Raises:
-        AssertionError: it was not; says what was counted, and what was not for which reasons.
+        AssertionError: it was not; the message lists all that was counted, and all that was left out by reason.
     """
     found = _counts().get(counter("path", normalise(path)), 0)
     if found != views:
@@ -77,14 +77,14 @@ def assert_tracked(path: str, views: int = 1) -> None:
 
 
 def assert_excluded(reason: Reason, n: int = 1) -> None:
-    """Require that so many requests were no page views for this reason since the test began.
+    """Require the number of requests that were left out for this reason since the test began.
 
     Args:
         reason: such as ``bot``, ``prefetch`` or ``staff``.
         n: exactly; 0 for never.
 
     Raises:
-        AssertionError: it was another number; says what was counted, and what was not for which reasons.
+        AssertionError: it was another number; the message lists all that was counted, and all that was left out.
         ValueError: there is no such reason.
     """
     if reason not in REASONS:

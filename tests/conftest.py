@@ -55,6 +55,9 @@ from tests.site.settings import sqlite
 INTEGRATION_FIXTURES = {"app_server", "browser", "mariadb", "postgres", "project", "wheel_files"}
 """Fixtures that start more than a Redis, make a Django project or build the wheel."""
 
+SITE_FIXTURES = {"app_server", "browser", "project"}
+"""Fixtures that start a site, which takes seconds."""
+
 PERMANENT_TABLES = {"django_content_type", "auth_permission"}
 """Tables that keep their rows from test to test."""
 
@@ -81,9 +84,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         alias = callspec.params.get("database") if callspec else None
         if alias == "default" or alias in databases.SERVERS:
             item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
-        fixtures = INTEGRATION_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-        if fixtures or alias in databases.KINDS or _named_databases(item) - {"default"}:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & INTEGRATION_FIXTURES or alias in databases.KINDS or _named_databases(item) - {"default"}:
             item.add_marker("integration")
+        # A site under every Python would take half of the time, and find what it finds under one.
+        if SITE_FIXTURES.intersection(getattr(item, "fixturenames", ())) and not item.get_closest_marker(
+            "every_python"
+        ):
+            item.add_marker("slow")
     # A long test that begins last leaves the other workers idle.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 

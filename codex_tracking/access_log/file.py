@@ -81,15 +81,6 @@ class LogFile:
         """The part of the file that was read, 0 to 1."""
         return float(self._raw.tell()) / max(1, os.fstat(self._raw.fileno()).st_size)
 
-    def line_before(self, place: int) -> bytes | None:
-        """Return the line that ends at a place of the uncompressed log; None when no line ends there."""
-        begin = max(0, place - LINE_BYTES)
-        stream, block = self._from(begin), b""
-        while len(block) < place - begin and (more := stream.read(place - begin - len(block))):
-            block += more
-        whole = len(block) == place - begin and block.endswith(b"\n")
-        return block[:-1].rpartition(b"\n")[2] if whole else None
-
     def _from(self, begin: int) -> IO[bytes] | Unpacker:
         stream = self._stream()
         if isinstance(stream, Unpacker):

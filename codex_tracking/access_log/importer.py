@@ -13,9 +13,18 @@ from django.utils import timezone
 from codex_tracking.access_log import records
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import Parse, parser_of
+from codex_tracking.access_log.known import Evidence, KnownLines, key_of
 from codex_tracking.access_log.line import Line
-from codex_tracking.access_log.order import Entry, in_order, is_ordered, merged, sorted_entries, time_of_first
-from codex_tracking.access_log.progress import SECONDS, LogProgress, new_record, prints_of, same_log
+from codex_tracking.access_log.order import (
+    JUMBLE_SECONDS,
+    Entry,
+    in_order,
+    is_ordered,
+    merged,
+    sorted_entries,
+    time_of_first,
+)
+from codex_tracking.access_log.progress import LogProgress, new_record, prints_of, same_log
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.access_log.requests import LineRequest
@@ -23,6 +32,7 @@ from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.days import Clock, site_today
 from codex_tracking.hits.hit import RawHit
+from codex_tracking.models import database
 from codex_tracking.settings import TrackingSettings
 
 LATE_SECONDS = 3_600
@@ -41,6 +51,10 @@ class Source:
     """Makes a parser that begins at the log's beginning."""
     ordered: bool
     """Whether its lines are in the order of time, but for late ones."""
+    edited: frozenset[str]
+    """Days whose lines may have been edited since they were imported."""
+    is_copy: bool
+    """Whether most of its lines are known from another file."""
 
     @property
     def log(self) -> LogFile:
@@ -88,8 +102,8 @@ class Importer:
         self.visits: dict[str, DayVisits] = {}
         """ISO date -> visits of the days that are not over."""
         self.newest = 0.0
+        self.known = KnownLines(database(write=True))
         self._refused: dict[str, bool] = {}
-        self._seen: list[LogProgress] = []
 
     def run(self, logs: Sequence[LogFile]) -> list[Report]:
         """Import all lines that no earlier import counted, and return a report of each log.
@@ -106,36 +120,33 @@ class Importer:
             sources: list[Source] = []
             again: list[LogFile] = []
             for log in waiting:
-                source = self._source(log, reports[log], [source.progress for source in sources])
+                source = self._source(log, reports[log], sources)
                 if source is None:
                     again.append(log)
+                elif source.is_copy:
+                    # By itself, or a line that it shares with another log of this import would be two lines.
+                    self._read([source])
                 else:
                     sources.append(source)
             self._read(sources)
             waiting = again
         return list(reports.values())
 
-    def _source(self, log: LogFile, report: Report, reading: list[LogProgress]) -> Source | None:
+    def _source(self, log: LogFile, report: Report, reading: list[Source]) -> Source | None:
         """Return a log with its progress; None when it is a copy of one that is read now."""
         parser = partial(parser_of, log.head.decode("utf-8", "replace"), self.directives)
         prints = prints_of(log, parser())
-        if same_log([progress.record for progress in reading], prints):
+        if same_log([source.progress.record for source in reading], prints):
             return None
-        progress = self._progress(log, prints)
-        report.before, report.changed = progress.record.lines, not progress.intact
-        return Source(progress, report, parser, is_ordered(log, progress.begin, parser()))
-
-    def _progress(self, log: LogFile, prints: list[str]) -> LogProgress:
-        # A dry run leaves no other trace.
-        seen = same_log([progress.record for progress in self._seen], prints)
-        for progress in self._seen:
-            if progress.record is seen:
-                return LogProgress(log, seen, progress.days.values())
         record = records.recorded(prints) or new_record(prints)
-        days = records.days_of(record)
+        progress = LogProgress(log, record)
         if len(prints) > len(record.prints):
             record.prints = prints
-        return LogProgress(log, record, days)
+        report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
+        evidence = Evidence(self.known)
+        ordered = is_ordered(log, progress.begin, parser(), lambda line: evidence.note(self._day_of(line.at), line))
+        edited = evidence.edited_days(progress.intact)
+        return Source(progress, report, parser, ordered, edited, not progress.intact and evidence.mostly_known)
 
     def _read(self, sources: list[Source]) -> None:
         """Count all lines of these logs."""
@@ -150,30 +161,24 @@ class Importer:
                 if is_new:
                     chunk.excluded[entry.day, hit[2]] += 1
                     if chunk.full:
-                        self._write(chunk, sources)
-                        chunk = self._chunk()
+                        chunk = self._written(chunk, sources)
                 continue
             # Lines that are counted already only tell who is on a visit; the order of both matters.
             if is_new and replayed.size:
-                self._add_visits(replayed)
-                replayed = self._chunk()
+                replayed = self._replayed(replayed)
             elif not is_new and chunk.aggregator.visitors:
                 self._add_visits(chunk)
             (chunk if is_new else replayed).aggregator.add(hit)
             replayed.size += not is_new
             if chunk.full:
-                self._write(chunk, sources)
-                chunk = self._chunk()
+                chunk = self._written(chunk, sources)
             elif replayed.full:
-                self._add_visits(replayed)
-                replayed = self._chunk()
+                replayed = self._replayed(replayed)
         if replayed.size:
             self._add_visits(replayed)
-        self._write(chunk, sources, finished=True)
+        self._written(chunk, sources, finished=True)
         for source in sources:
             source.report.problem, source.report.unfinished = source.log.problem, source.log.unfinished
-            if self.dry_run:
-                self._seen.append(source.progress)
 
     def _chunk(self) -> Chunk:
         return Chunk(Aggregator(self.settings, minutes=False))
@@ -193,7 +198,7 @@ class Importer:
     def _parsed(self, source: Source) -> Iterator[Entry]:
         """Yield a log's well-formed lines as they come."""
         parse, progress, report = source.parser(), source.progress, source.report
-        reported = progress.record.offset if progress.intact else 0
+        reported, piece, newest = progress.reported, 0, 0.0
         future = timezone.now().timestamp() + AHEAD_SECONDS
         read = self.clock.read
         for raw in progress.log.lines(progress.begin, progress.begin_lines):
@@ -208,29 +213,35 @@ class Importer:
                 progress.passed(raw)
                 continue
             if line is not None:
+                if line.at > newest:
+                    newest = line.at
+                elif line.at < newest - JUMBLE_SECONDS:
+                    piece, newest = piece + 1, line.at
                 day = read(line.at)[0]
-                progress.saw(day, raw)
-                yield Entry(line.at, raw, line, day)
+                progress.saw(day)
+                yield Entry(line.at, raw, line, day, piece)
             progress.passed(raw)
 
     def _take(self, source: Source, entry: Entry, chunk: Chunk) -> tuple[bool, RawHit | None]:
         """Return whether a line is new, and its hit; no hit for a line that is left out, or that cannot be counted."""
-        at, raw, line, day = entry
+        at, raw, line, day, piece = entry
         report, progress = source.report, source.progress
         report.add_readable(line)
-        second = int(at) % SECONDS
-        marks = progress.marks(day)
-        is_new = marks.is_new(second)
+        key = key_of(line)
+        is_new = self.known.is_new(day, key, piece, day in source.edited)
         if at > self.newest:
             self.newest = at
         if self._leaves_out(day, line, source, is_new):
             return is_new, None
         if is_new:
-            marks.count(second)
+            self.known.add(day, key)
             report.lines += 1
-            progress.record.lines += 1
             chunk.size += 1
-            chunk.taken[progress, day] += 1
+            chunk.days[day] += 1
+        elif raw.begin >= progress.reported:
+            report.before += 1
+        if is_new or raw.begin >= progress.reported:
+            progress.record.lines += 1
         try:
             hit = self.request.hit(line)
         except Exception as error:  # a URL converter of the project, say; a log's line stops nothing
@@ -268,28 +279,34 @@ class Importer:
             self._visits(date).add(day)
         chunk.aggregator.visitors = 0
 
-    def _write(self, chunk: Chunk, sources: list[Source], finished: bool = False) -> None:
-        """Write a chunk, and forget days that are over."""
+    def _replayed(self, chunk: Chunk) -> Chunk:
+        """Work out the visits of views that are counted already, and return the next chunk."""
+        self._add_visits(chunk)
+        return chunk.emptied()
+
+    def _written(self, chunk: Chunk, sources: list[Source], finished: bool = False) -> Chunk:
+        """Write a chunk, forget days that are over, and return the next chunk."""
         self._add_visits(chunk)
         open_since, _ = self.clock.read(self.newest - LATE_SECONDS)
         touched = []
         for source in sources:
-            progress = source.progress
-            before = (progress.record.replay, progress.record.offset)
+            progress, record = source.progress, source.progress.record
+            before = (record.replay, record.offset, record.tail)
             if finished or source.ordered:
                 progress.advance(open_since, finished)
-            counted = chunk.days_of(progress)
-            if self.dry_run:
-                progress.stored(counted)
-            elif counted or (progress.record.pk and before != (progress.record.replay, progress.record.offset)):
+            if record.lines and ((record.lines, record.offset) != progress.before or before[0] != record.replay):
                 touched.append(progress)
-        if touched:
-            records.write(chunk, self.visits, touched, self.settings)
+        if not self.dry_run and (touched or chunk.days):
+            records.write(chunk, self.visits, touched, self.known, self.settings)
+        self.known.settle(chunk.days)
         self.totals.add(chunk)
         self.visits = {date: self.visits[date] for date in self.visits if date >= open_since}
+        if not self.dry_run:
+            # A dry run has to remember what it would have written.
+            self.known.forget(open_since)
         for source in sources:
-            source.progress.pack(open_since)
             self.progress(source.log, source.report)
+        return chunk.emptied()
 
     def _visits(self, day: str) -> DayVisits:
         if day not in self.visits:

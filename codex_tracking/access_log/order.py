@@ -32,8 +32,10 @@ class Entry(NamedTuple):
     at: float
     raw: RawLine
     line: Line
-    day: str = ""
+    day: str
     """ISO date in the site's time zone."""
+    piece: int
+    """The number of the log's part, written in one go, that has it; of two joined copies each is one."""
 
 
 Source = TypeVar("Source")
@@ -41,9 +43,16 @@ Source = TypeVar("Source")
 time_of = attrgetter("at")
 
 
-def is_ordered(log: LogFile, begin: int, parse: Parse) -> bool:
-    """Return whether a log is in the order of time from a place on, but for late lines."""
-    newest, probe = 0.0, begin
+def is_ordered(log: LogFile, begin: int, parse: Parse, note: Callable[[Line], None]) -> bool:
+    """Return whether a log is in the order of time from a place on, but for late lines.
+
+    Args:
+        log: the open log.
+        begin: bytes before the place.
+        parse: reads a line.
+        note: is called with each line that is looked at.
+    """
+    newest, probe, ordered = 0.0, begin, True
     for text, _, start, _ in log.lines(begin):
         # Headings name the fields of the lines that follow.
         if start < probe and not text.startswith(b"#"):
@@ -54,11 +63,11 @@ def is_ordered(log: LogFile, begin: int, parse: Parse) -> bool:
             continue
         if line is None:
             continue
-        if line.at < newest - JUMBLE_SECONDS:
-            return False
+        ordered = ordered and line.at >= newest - JUMBLE_SECONDS
         newest = max(newest, line.at)
+        note(line)
         probe = start + (PROBE_BYTES if start - begin > EVERY_LINE_BYTES else 0)
-    return True
+    return ordered
 
 
 def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -98,7 +107,7 @@ def _run(part: list[Entry]) -> IO[bytes]:
     part.sort(key=time_of)
     file = TemporaryFile()  # noqa: SIM115 (closed when all are merged)
     for entry in part:
-        marshal.dump(tuple(entry.raw), file)
+        marshal.dump((entry.piece, *entry.raw), file)
     file.seek(0)
     return file
 
@@ -106,12 +115,13 @@ def _run(part: list[Entry]) -> IO[bytes]:
 def _entries(run: IO[bytes], parse: Parse, day_of: Callable[[float], str]) -> Iterator[Entry]:
     while True:
         try:
-            raw = RawLine(*marshal.load(run))
+            piece, *fields = marshal.load(run)
         except EOFError:
             return
+        raw = RawLine(*fields)
         line = parse(raw.text.decode("utf-8", "replace"))
         if line is not None:
-            yield Entry(line.at, raw, line, day_of(line.at))
+            yield Entry(line.at, raw, line, day_of(line.at), piece)
 
 
 def time_of_first(log: LogFile, parse: Parse) -> float:
@@ -144,6 +154,10 @@ def merged(
             continue
         _, n, entry, source, entries = reading[0]
         yield source, entry
+        if not waiting and len(reading) == 1:
+            # The last one needs no comparisons.
+            yield from ((source, entry) for entry in entries)
+            return
         following = next(entries, None)
         if following is None:
             heapq.heappop(reading)

@@ -1,65 +1,22 @@
-"""Counted lines of a log, and the place from which the next import reads.
-
-A line is known by its log, its day and its second: of the lines of one second, the first so many are counted. That
-holds in whatever order lines are read, and also after a log was anonymised, repacked or cleaned of probes.
-"""
+"""The place in a log from which the next import reads, and the first lines by which a log is known again."""
 
 from __future__ import annotations
 
-import zlib
-from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date as Date
 from hashlib import blake2b, sha256
+from zlib import crc32
 
 from codex_tracking.access_log.file import LogFile, RawLine
 from codex_tracking.access_log.formats import Parse
 from codex_tracking.access_log.line import Line
-from codex_tracking.models import ImportedDay, ImportedLog
+from codex_tracking.models import ImportedLog
 
-SECONDS = 86_400
 PRINTS = 32
 """Lines by which a log is known again."""
-MOST_IN_A_SECOND = 65_535
+SUM_LIMIT = 1 << 32
 
-
-@dataclass(slots=True)
-class Span:
-    """The part of a log in which a day's lines are."""
-
-    begin: int
-    lines: int
-    """Lines before it."""
-    end: int
-    before: str
-    """Hash of the line before it."""
-
-
-class Marks:
-    """One day's lines by second: those read in this run, and those that are counted.
-
-    Args:
-        counted: from ``pack``; empty for a day that is new.
-        read: likewise.
-    """
-
-    def __init__(self, counted: bytes = b"", read: bytes = b"") -> None:
-        self.counted = array("H", zlib.decompress(counted) if counted else bytes(2 * SECONDS))
-        self.read = array("H", zlib.decompress(read) if read else bytes(2 * SECONDS))
-
-    def is_new(self, second: int) -> bool:
-        """Note one line more, and return whether it is not counted yet."""
-        self.read[second] = n = min(self.read[second] + 1, MOST_IN_A_SECOND)
-        return n > self.counted[second]
-
-    def count(self, second: int) -> None:
-        """Note that the line asked about last is counted."""
-        self.counted[second] = self.read[second]
-
-    def pack(self) -> tuple[bytes, bytes]:
-        """Return counted and read lines in few bytes; the first as the rows have them."""
-        return zlib.compress(self.counted.tobytes(), 1), zlib.compress(self.read.tobytes(), 1)
+Place = tuple[int, int, int]
+"""Bytes before it, lines before it, and the sum of the lines that were read before it."""
 
 
 class LogProgress:
@@ -68,76 +25,34 @@ class LogProgress:
     Args:
         log: the open log.
         record: its record, perhaps a new one.
-        days: the record's days; their ``seconds`` may be deferred.
     """
 
-    def __init__(self, log: LogFile, record: ImportedLog, days: Iterable[ImportedDay]) -> None:
+    def __init__(self, log: LogFile, record: ImportedLog) -> None:
         self.log = log
         self.record = record
-        self.days = {str(day.date): day for day in days}
         self.before = (record.lines, record.offset)
         """Lines and offset of the record when it was read."""
-        # A file that was changed before the place is read from its beginning, and told apart by its seconds.
-        self.intact = not record.replay or _hash_before(log, record.replay) == record.before
+        self.intact = bool(record.pk) and _sum_between(log, record) == record.tail
+        """Whether the log is known, and its part that is read again is as it was."""
+        # A log that was changed is read from its beginning; its lines are known by themselves.
         self.begin, self.begin_lines = (record.replay, record.replay_lines) if self.intact else (0, 0)
-        self.spans: dict[str, Span] = {}
-        if self.intact:
-            self.spans = {name: Span(d.begin, d.begin_lines, d.end, d.before) for name, d in self.days.items()}
+        self.reported = record.offset if self.intact else 0
+        """Bytes up to which an earlier import has reported malformed lines."""
+        if not self.intact:
+            record.lines = 0
         self.left_out: set[str] = set()
         """Days with lines that this run left out, and another may take."""
-        self._marks: dict[str, Marks] = {}
-        self._packed: dict[str, tuple[bytes, bytes]] = {}
-        self._last: bytes | None = None
-        self._end = self.begin, self.begin_lines
-        self._last_before = record.before if self.intact else ""
+        self._first: dict[str, Place] = {}
+        self._end: Place = (self.begin, self.begin_lines, 0)
 
-    def saw(self, day: str, raw: RawLine) -> None:
-        """Note the place of a day's line."""
-        span = self.spans.get(day)
-        if span is None:
-            self.spans[day] = Span(raw.begin, raw.number - 1, raw.end, self._hash())
-        elif raw.end > span.end:
-            span.end = raw.end
-        elif raw.begin < span.begin:
-            span.begin, span.lines, span.before = raw.begin, raw.number - 1, self._hash()
+    def saw(self, day: str) -> None:
+        """Note that the line which comes now is of this day."""
+        if day not in self._first:
+            self._first[day] = self._end
 
     def passed(self, raw: RawLine) -> None:
         """Note that a line was read, whatever became of it."""
-        self._last, self._end = raw.text, (raw.end, raw.number)
-
-    def _hash(self) -> str:
-        return self._last_before if self._last is None else digest_of(self._last)
-
-    def marks(self, day: str) -> Marks:
-        """Return the marks of a day."""
-        found = self._marks.get(day)
-        if found is None:
-            stored, packed = self.days.get(day), self._packed.pop(day, None)
-            if packed is None:
-                counted = bytes(stored.seconds) if stored else b""
-                # The lines of a day that ended before this place are not read again; further ones are late.
-                packed = (counted, counted if stored and self.spans[day].begin < self.begin else b"")
-            found = self._marks[day] = Marks(*packed)
-        return found
-
-    def pack(self, before: str) -> None:
-        """Keep the marks of days that are over in few bytes."""
-        for day in [day for day in self._marks if day < before]:
-            self._packed[day] = self._marks.pop(day).pack()
-
-    def stored(self, counted: Iterable[str]) -> list[ImportedDay]:
-        """Return the rows of days of which lines were counted, as they have to be written."""
-        changed: dict[str, ImportedDay] = {}
-        for day in counted:
-            row = self.days.setdefault(day, ImportedDay(log=self.record, date=Date.fromisoformat(day)))
-            row.seconds = self.marks(day).pack()[0]
-            changed[day] = row
-        for day, row in self.days.items():
-            span = self.spans.get(day)
-            if span is not None and (row.begin, row.end) != (span.begin, span.end):
-                row.begin, row.begin_lines, row.end, row.before = span.begin, span.lines, span.end, span.before
-                changed[day] = row
-        return list(changed.values())
+        self._end = (raw.end, raw.number, self._end[2] + crc32(raw.text))
 
     def advance(self, open_since: str, finished: bool) -> None:
         """Set the place from which the next import reads.
@@ -146,26 +61,28 @@ class LogProgress:
             open_since: ISO date; visits of this day and later ones may go on.
             finished: whether all lines that were read are counted, too.
         """
-        record, spans = self.record, self.spans
-        waiting = [span for day, span in spans.items() if day >= open_since or day in self.left_out]
-        ends = [(self._end[0], self._end[1], self._hash())] if finished or not waiting else []
-        place = min([(span.begin, span.lines, span.before) for span in waiting] + ends)
-        # No day has lines on both sides, or its seconds could not be counted from there.
-        for span in sorted(spans.values(), key=lambda span: -span.begin):
-            if span.begin < place[0] < span.end:
-                place = (span.begin, span.lines, span.before)
-        record.replay, record.replay_lines, record.before = place
+        waiting = [place for day, place in self._first.items() if day >= open_since or day in self.left_out]
+        place = min([*waiting, self._end] if finished or not waiting else waiting)
+        record = self.record
+        record.replay, record.replay_lines, _ = place
         record.offset = self._end[0]
+        record.tail = (self._end[2] - place[2]) % SUM_LIMIT
+
+
+def _sum_between(log: LogFile, record: ImportedLog) -> int | None:
+    """Return the sum of the lines from the record's place to its offset; None when the log has no lines there."""
+    end, found = record.replay, 0
+    if end < record.offset:
+        for raw in log.lines(record.replay):
+            end, found = raw.end, found + crc32(raw.text)
+            if end >= record.offset:
+                break
+    return found % SUM_LIMIT if end == record.offset else None
 
 
 def digest_of(text: bytes) -> str:
-    """Return the hash by which a line is known again at its place."""
+    """Return the hash of a line that no parser can read."""
     return blake2b(text, digest_size=8).hexdigest()
-
-
-def _hash_before(log: LogFile, place: int) -> str:
-    text = log.line_before(place)
-    return "" if text is None else digest_of(text)
 
 
 def prints_of(log: LogFile, parse: Parse) -> list[str]:

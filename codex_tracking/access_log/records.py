@@ -11,11 +11,12 @@ from datetime import date as Date
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from codex_tracking.access_log.known import KnownLines, OverlapError
 from codex_tracking.access_log.progress import LogProgress, same_log
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import Counts, add_to, counter, split
-from codex_tracking.models import Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt, database
+from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import sketch_of
@@ -40,9 +41,8 @@ class Chunk:
 
     aggregator: Aggregator
     size: int = 0
-    taken: Counter[tuple[LogProgress, str]] = field(default_factory=Counter)
-    """Log and ISO date -> lines."""
-
+    days: Counter[str] = field(default_factory=Counter)
+    """ISO date -> lines."""
     excluded: Counter[tuple[str, str]] = field(default_factory=Counter)
     """ISO date and reason -> lines that are no page views."""
 
@@ -53,22 +53,16 @@ class Chunk:
         reasons = {counter("excluded", reason): n for (date, reason), n in self.excluded.items() if date == day}
         return add_to(counts, reasons)
 
-    @property
-    def days(self) -> Counter[str]:
-        """ISO date -> lines."""
-        sums: Counter[str] = Counter()
-        for (_, day), n in self.taken.items():
-            sums[day] += n
-        return sums
-
-    def days_of(self, log: LogProgress) -> Counter[str]:
-        """Return ISO date -> lines of one log."""
-        return Counter({day: n for (owner, day), n in self.taken.items() if owner is log})
+    def emptied(self) -> Chunk:
+        """Return the next chunk, which takes over the aggregator and the clients that it knows."""
+        for day in list(self.aggregator.days):
+            self.aggregator.discard(day)
+        return Chunk(self.aggregator)
 
     @property
     def full(self) -> bool:
         """Whether it is time to write it."""
-        return self.size >= CHUNK_LINES or self.aggregator.fields >= CHUNK_FIELDS or len(self.taken) >= CHUNK_DAYS
+        return self.size >= CHUNK_LINES or self.aggregator.fields >= CHUNK_FIELDS or len(self.days) >= CHUNK_DAYS
 
 
 # --- the database ---
@@ -79,12 +73,6 @@ def recorded(prints: list[str]) -> ImportedLog | None:
     alias = database(write=True)
     found = same_log(ImportedLog.objects.using(alias).only("prints").order_by("pk"), prints)
     return ImportedLog.objects.using(alias).get(pk=found.pk) if found else None
-
-
-def days_of(record: ImportedLog) -> list[ImportedDay]:
-    """Return the days of which a log's lines are counted; ``seconds`` are read when they are asked for."""
-    rows = ImportedDay.objects.using(database(write=True)).filter(log_id=record.pk)
-    return list(rows.defer("seconds"))
 
 
 def counted_by_site(day: Date) -> bool:
@@ -103,11 +91,17 @@ def salt_of(day: Date) -> bytes:
     return bytes(rows.get(date=day).salt)
 
 
-def write(chunk: Chunk, visits: dict[str, DayVisits], logs: Iterable[LogProgress], settings: TrackingSettings) -> None:
+def write(
+    chunk: Chunk,
+    visits: dict[str, DayVisits],
+    logs: Iterable[LogProgress],
+    known: KnownLines,
+    settings: TrackingSettings,
+) -> None:
     """Add a chunk to the rows and note its lines as counted, in one transaction.
 
     Raises:
-        BusyError: a log's record is not where this import left it.
+        BusyError: a log's record is not where this import left it, or another import counted some of the lines.
     """
     alias = database(write=True)
     days = chunk.days
@@ -115,7 +109,11 @@ def write(chunk: Chunk, visits: dict[str, DayVisits], logs: Iterable[LogProgress
         # Every day's lock before the first read, or MariaDB might show rows as they were before a flush.
         locked = DayTotals.objects.lock(map(Date.fromisoformat, days), alias)
         for log in logs:
-            _save(log, chunk.days_of(log), alias)
+            _save(log, alias)
+        try:
+            known.save(days)
+        except OverlapError:
+            raise BusyError from None
         for totals in locked:
             day, rows = totals.date.isoformat(), DayRows(totals, alias, settings)
             rows.add({IMPORTED: days[day], **chunk.counts_of(day)})
@@ -126,13 +124,13 @@ def write(chunk: Chunk, visits: dict[str, DayVisits], logs: Iterable[LogProgress
             totals.save(using=alias, force_update=True)
 
 
-def _save(log: LogProgress, counted: Counter[str], alias: str) -> None:
-    """Save a log's record and days, unless another import was faster."""
+def _save(log: LogProgress, alias: str) -> None:
+    """Save a log's record, unless another import was faster."""
     record = log.record
     if record.pk:
         lines, offset = log.before
         rows = ImportedLog.objects.using(alias).filter(pk=record.pk, lines=lines, offset=offset)
-        names = ("prints", "lines", "offset", "replay", "replay_lines", "before")
+        names = ("prints", "lines", "offset", "replay", "replay_lines", "tail")
         if not rows.update(**{name: getattr(record, name) for name in names}, imported_at=timezone.now()):
             raise BusyError
     elif recorded(record.prints):
@@ -142,7 +140,4 @@ def _save(log: LogProgress, counted: Counter[str], alias: str) -> None:
             record.save(using=alias, force_insert=True)
         except IntegrityError:
             raise BusyError from None
-    for row in log.stored(counted):
-        row.log = record
-        row.save(using=alias)
     log.before = (record.lines, record.offset)

@@ -12,8 +12,8 @@ from django.http.request import split_domain_port, validate_host
 from django.urls import ResolverMatch
 
 from codex_tracking.access_log.line import Line, is_page
-from codex_tracking.hits.capture import answered, excluded
-from codex_tracking.hits.hit import RawHit
+from codex_tracking.hits.capture import LONGEST_REFERRER, answered, excluded
+from codex_tracking.hits.hit import Client, RawHit
 from codex_tracking.hits.routes import below_script_name, route_of
 from codex_tracking.settings import TrackingSettings
 
@@ -22,6 +22,8 @@ PLAIN_AGENT = "Mozilla/5.0 (unknown) Gecko"
 OPEN_ADMIN = ("login", "logout", "jsi18n")
 """Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
 STAFF_VIEWS = ("django-admindocs-",)
+MOST_KEPT, LONGEST_KEPT = 8_192, 250
+"""Paths and clients that are remembered, and characters of such a path."""
 
 
 class LineRequest:
@@ -39,6 +41,10 @@ class LineRequest:
         self._page = HttpResponse(content_type="text/html")
         self._file = HttpResponse(content_type="application/octet-stream")
         self._by_method: RawHit | None = None
+        self._verdicts: dict[tuple[str, int, str], RawHit] = {}
+        """Path, status and content type -> the last hit of lines without headers."""
+        self._clients: dict[tuple[str | None, ...], Client] = {}
+        """Host, address, agent, X-Forwarded-For and language -> client."""
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
@@ -58,31 +64,69 @@ class LineRequest:
 
     def hit(self, line: Line) -> RawHit | None:
         """Return a line's hit; None when nothing is counted at all."""
+        if line.method != "GET":
+            # The method is the first rule of all, so the answer is the same for all such lines.
+            if self._by_method is None:
+                self._by_method = self._judge(line, "/", "", "")
+            return self._by_method and (line.at, *self._by_method[1:])
         target, _, query = line.target.partition("?")
         host = line.host
         if not target.startswith("/"):
             whole, target = _target(target)
             host = whole or host
+        host = host or self._own_referrer(line.referrer)
+        if line.headers:
+            hit = self._judge(line, target, host, query)
+            return hit and (line.at, *hit[1:])
+        # Without headers, the verdict is the path's and the status's alone, and few paths make most lines.
+        path, who = (
+            (target, line.status, line.content_type),
+            (host, line.address, line.agent, line.forwarded, line.language),
+        )
+        known, client = self._verdicts.get(path), self._clients.get(who)
+        if known is None or (client is None and known[1] != "excluded"):
+            hit = self._judge(line, target, host, query)
+            if hit is None:
+                return None
+            self._keep(path, who, hit)
+            return (line.at, *hit[1:])
+        if client is None or known[1] == "excluded":
+            return (line.at, *known[1:])
+        return (
+            line.at,
+            *known[1:8],
+            query[:LONGEST_REFERRER],
+            line.referrer[:LONGEST_REFERRER],
+            client,
+            known[11],
+        )
+
+    def _keep(self, path: tuple[str, int, str], who: tuple[str | None, ...], hit: RawHit) -> None:
+        """Remember a path's verdict and a client, for further lines."""
+        for known in (self._verdicts, self._clients):
+            if len(known) >= MOST_KEPT:
+                known.clear()
+        # Paths with secrets are not kept in memory, here as in `routes`.
+        if len(path[0]) <= LONGEST_KEPT and not hit[5]:
+            self._verdicts[path] = hit
+        if hit[1] != "excluded":
+            self._clients[who] = hit[10]
+
+    def _judge(self, line: Line, target: str, host: str, query: str) -> RawHit | None:
+        """Return the hit that the classifier of live requests makes of a line."""
         path = unquote(target, errors="replace") if "%" in target else target
         page = is_page(line, path)
         request, response = self._request, self._page if page else self._file
         request.method, request.path, request.path_info, request.resolver_match = line.method, path, path, None
         response.status_code = line.status
-        if line.method != "GET":
-            # The method is the first rule of all, so the answer is the same for all such lines.
-            if self._by_method is None:
-                self._by_method = answered(request, response, self.settings)
-            return self._by_method and (line.at, *self._by_method[1:])
         match = None
         # No rule looks at the headers of other requests, and they take longer than all else.
         if page or line.status != 200:
             match = self._fill(line, path, page, host, query)
         hit = answered(request, response, self.settings)
-        if hit is None:
-            return None
-        if hit[1] == "view" and match is not None and not self.settings.track_staff and is_for_staff(match):
-            hit = excluded("staff")
-        return (line.at, *hit[1:])
+        if hit is not None and hit[1] == "view" and match and not self.settings.track_staff and is_for_staff(match):
+            return excluded("staff")
+        return hit
 
     def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> ResolverMatch | None:
         """Fill the request's route and headers, and return the route."""
@@ -93,7 +137,7 @@ class LineRequest:
             request.resolver_match = match
         request.META = {
             "QUERY_STRING": query,
-            "HTTP_HOST": host or self._own_referrer(line.referrer),
+            "HTTP_HOST": host,
             "HTTP_REFERER": line.referrer,
             "HTTP_USER_AGENT": PLAIN_AGENT if line.agent is None else line.agent,
             "HTTP_ACCEPT_LANGUAGE": line.language,

@@ -52,7 +52,7 @@ class Aggregator:
 
     Args:
         settings: decide about bots, proxies, country and opt-outs.
-        minutes: whether views are counted by minute too, which nobody asks of days long past.
+        minutes: whether views are counted by minute too; for days long past nobody asks for minutes.
     """
 
     def __init__(self, settings: TrackingSettings, minutes: bool = True) -> None:
@@ -68,7 +68,7 @@ class Aggregator:
         self._profiles = Profiles(settings)
 
     def use(self, settings: TrackingSettings) -> None:
-        """Go on with these settings; a server reads them once, tests change them."""
+        """Continue with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
             self._profiles.use(settings)
@@ -109,7 +109,7 @@ class Aggregator:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
         facts, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, facts[1])
+        path, counted = page(path, secrets, route, facts[1])
         self._count(day, counted)
         if notes:
             self._count(day, notes)
@@ -262,7 +262,7 @@ class Aggregator:
             self._begin(day, field, n)
 
     def requeue(self, date: str, ids: Iterable[str]) -> None:
-        """Take hashed visitors back whose HyperLogLog was lost; their views and visits are in the database."""
+        """Take hashed visitors back after their HyperLogLog was lost; their views and visits are in the database."""
         day = self.days.setdefault(date, DayCounts())
         # Redis may lose the day many times before its visitors are sent.
         day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))

@@ -25,7 +25,7 @@ MOST_HITS = 5_000
 MOST_CHARACTERS = 8_000_000
 """Of paths, queries and referrers that may wait, as far as a look at one hit in sixteen tells; usual are 150 a hit."""
 LOOK_EVERY = 16
-"""Hits between two looks whether anybody counts them."""
+"""Hits between two checks that the background tasks run."""
 SOME_HITS = 20
 """A tenth of a millisecond, once in sixteen requests; more than ``LOOK_EVERY``, so that fewer wait afterwards."""
 
@@ -58,7 +58,7 @@ class Buffer:
         """Take one hit.
 
         Returns:
-            Whether it is time to see that the tasks run: for the first hit that waits, and some of those after it.
+            Whether the caller should check that the tasks run: at the first waiting hit, and at some of those after it.
         """
         hits = self._hits
         # An append to a deque is atomic and takes 30 ns; a lock would take 200, and could make a request wait.
@@ -143,12 +143,12 @@ class Buffer:
             self._aggregator.note(day, name, n)
 
     def discard(self, day: str) -> int:
-        """Give a day up; see ``Aggregator.discard``."""
+        """Drop a day; see ``Aggregator.discard``."""
         with self._lock:
             return self._aggregator.discard(day)
 
     def oldest(self) -> float:
-        """Return when the oldest hit that waits here happened, seconds since the epoch; 0 when none waits."""
+        """Return the time of the oldest hit that waits here, seconds since the epoch; 0 when none waits."""
         with self._lock:
             waiting = [
                 moment for moment in (self._aggregator.oldest(), self._hits[0][0] if self._hits else 0) if moment

@@ -12,8 +12,8 @@ from codex_tracking.hits.visitors import visitor_id
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
-BATCH_FIELDS = 500
-BATCH_VISITORS = 250
+BATCH_FIELDS, BATCH_VISITORS = 500, 250
+"""Counters and visitors that one batch takes, at most."""
 EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
 BATCH_BYTES = 90_000

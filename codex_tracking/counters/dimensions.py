@@ -23,6 +23,7 @@ from codex_tracking.hits.countries import country_of, region_of
 from codex_tracking.hits.devices import Device, device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites, bare
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
@@ -31,7 +32,7 @@ from codex_tracking.hits.visitors import client_address, identity, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
 DIRECT = "direct"
-"""The channel of views that came from nowhere; only visits are counted by it, not the views within them."""
+"""The channel of views without a source; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
 CACHED_LENGTH = 250
 """Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
@@ -99,8 +100,10 @@ def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-def page(path: str, secrets: Secrets, source: str) -> tuple[str, tuple[Counter, ...]]:
+def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     """Return a path as it is stored, and the counter fields of its view."""
+    if takes_anything(route):
+        return _fields_of_page(hide_tokens(normalise(path, secrets)), source)
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
     if secrets or len(path) > CACHED_LENGTH:
         return _fields_of_page(normalise(path, secrets), source)
@@ -121,7 +124,7 @@ def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:
     """Yield the counter fields of an answer with an error: its status and path, and the page that linked there."""
     path = normalise(hit.path, hit.secrets)
     # Mail programs glue a bracket to a reset link, and then no route says which part is the token.
-    error = f"{hit.name} {path if hit.route else hide_tokens(path)}"
+    error = f"{hit.name} {path if hit.route and not takes_anything(hit.route) else hide_tokens(path)}"
     yield counter("error", error)
     referrer = origin_of(hit.referrer.partition("?")[0], "", hit.client.host, (), own_hosts).facts[2]
     if referrer:

@@ -34,7 +34,7 @@ Dimension = Literal[
     "excluded",
     "ledger",
 ]
-"""What a day's counters are kept by."""
+"""Names of the dimensions that a day's counters are kept by."""
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
@@ -51,7 +51,7 @@ def dimension_of(name: str) -> Dimension:
 
 
 Total = Literal["visits", "engaged", "seconds"]
-"""What a day has one counter of, whatever the dimension."""
+"""Counters that a day has one of, apart from all dimensions."""
 
 Counter = NewType("Counter", str)
 """``<dimension>:<value>`` counts views, ``<dimension>+:<value>`` visits that began so (of a path: new visitors).
@@ -64,10 +64,11 @@ Counts = dict[Counter, int]
 
 # One letter, because 50,000 of them a day are in Redis and in each batch.
 PATH = "p"
-"""How the dimension of paths, which most counters have, stands in a field."""
+"""Short name, in fields, of the dimension of paths, which most counters have."""
 TOTAL = "t"
-"""What stands in a field for the dimension of totals."""
+"""Short name of the dimension of totals."""
 FIRST = "+"
+"""Ends the dimension's name in the field of a ``first`` counter."""
 
 OTHER = "(other)"
 """The value that takes what a cap refuses, so that sums stay exact."""

@@ -26,7 +26,8 @@ class Profiles(dict[Client, Profile]):
         if len(self) >= MOST_CLIENTS:
             self.clear()
         profile = self[client] = profile_of(client, self._settings)
-        if profile.bot is None and not client.user and not client.anonymous:
+        # Without identity there is no address either, which another note counts.
+        if profile.bot is None and profile.identity and not client.user:
             self.addresses.note(profile.address, client.agent)
         return profile
 

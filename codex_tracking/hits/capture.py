@@ -130,7 +130,7 @@ def hit_of(
     agent = get("HTTP_USER_AGENT", "")
     hinted = "HTTP_SEC_CH_UA" in meta
     traits = (
-        get(settings.host_meta) or get("HTTP_HOST", ""),
+        get(settings.host_meta) or get("HTTP_HOST") or get("SERVER_NAME", ""),
         agent,
         hints_of(meta) if hinted else NO_HINTS,
         get("HTTP_ACCEPT_LANGUAGE", ""),

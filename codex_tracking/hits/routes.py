@@ -80,6 +80,12 @@ def _is_translated(urlconf: Any) -> bool:
     return False
 
 
+@lru_cache(maxsize=1024)
+def takes_anything(route: str) -> bool:
+    """Whether an argument of a route is any rest of a path, so that the route does not name the secrets in it."""
+    return "<path:" in route or ".*" in route or ".+" in route
+
+
 def below_script_name(path: str) -> str:
     """Return the ``path_info`` of a whole path: what follows ``FORCE_SCRIPT_NAME``."""
     prefix = (settings.FORCE_SCRIPT_NAME or get_script_prefix()).rstrip("/")

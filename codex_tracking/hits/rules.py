@@ -21,24 +21,32 @@ EARLY = ("prefetch", "prerender", "preview")
 
 TURBO_DRIVE = "text/html, application/xhtml+xml"
 """``Accept`` of a Turbo Drive visit, which is a navigation made with ``fetch`` and has no header of its own."""
+NAVIGATION = "text/html,application/xhtml+xml,application/xml;q=0.9"
+"""``Accept`` of browsers' navigations. A service worker that fetches the page itself keeps it, while the destination
+becomes ``empty`` and the mode may change: without this, no page of an installed web app would count."""
 
 EARLY_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ", "HTTP_X_SEC_PURPOSE")
+EARLY_MARKS = ("HTTP_HX_PRELOADED", "HTTP_X_PREFETCH", "HTTP_NEXT_ROUTER_PREFETCH", "HTTP_X_MIDDLEWARE_PREFETCH")
+"""Headers of libraries that load what a visitor may click next; their values are ``true`` or 1."""
 PART_HEADERS = (
     *("HTTP_TURBO_FRAME", "HTTP_HX_HISTORY_RESTORE_REQUEST", "HTTP_X_UP_VALIDATE", "HTTP_X_ALPINE_REQUEST"),
     *("HTTP_DATASTAR_REQUEST", "HTTP_X_PJAX", "HTTP_X_INERTIA", "HTTP_X_IC_REQUEST", "HTTP_FX_REQUEST", "HTTP_X_BARBA"),
+    *("HTTP_X_ALPINE_TARGET", "HTTP_X_SPF_REQUEST", "HTTP_RSC", "HTTP_X_MICROSOFTAJAX", "HTTP_X_PROTOTYPE_VERSION"),
 )
 """Headers of requests for a part of a page, or for data: Turbo, HTMX, Unpoly, Alpine AJAX, Datastar, PJAX, Inertia,
-Intercooler, Fixi, Barba."""
+Intercooler, Fixi, Barba, SPF, React's server components, ASP.NET and Prototype."""
 SCRIPT_HEADERS = ("HTTP_HX_REQUEST", "HTTP_X_UP_VERSION", "HTTP_X_LIVEWIRE")
 """Headers of libraries that load parts, and whole pages when they navigate."""
-TELLING = (*EARLY_HEADERS, "HTTP_HX_PRELOADED", *PART_HEADERS, *SCRIPT_HEADERS, "HTTP_X_REQUESTED_WITH")
+TELLING = (*EARLY_HEADERS, *EARLY_MARKS, *PART_HEADERS, *SCRIPT_HEADERS, "HTTP_X_REQUESTED_WITH")
 """Headers without which a browser's navigation needs no closer look."""
 MAIN_PART = re.compile(r"\b(?:html|body|main|content|layer|root)\b", re.IGNORECASE)
 """``X-Up-Target`` of a page's whole content; Unpoly makes an entry in the history for that one alone."""
 
 NO_PAGE = re.compile(
-    r"\.(?:png|jpe?g|gif|webp|avif|svg|ico|bmp|css|m?js|map|json|xml|rss|atom|txt|csv|pdf|ics|zip|gz|woff2?|ttf|mp[34]"
-    r"|webm|ogg|wasm|webmanifest)/?$|/(?:feeds?|rss|atom)(?:/|$)",
+    r"\.(?:png|jpe?g|gif|webp|avif|svgz?|ico|bmp|tiff?|jxl|hei[cf]|apng|css|m?js|map|jsonl?|geojson|jsonld|ndjson|ya?ml"
+    r"|xml|xsl|rss|rdf|atom|opml|txt|csv|tsv|pdf|ics|vcf|kml|gpx|docx?|xlsx?|pptx?|od[tsp]|rtf|epub|mobi|zip|t?gz|bz2"
+    r"|xz|zst|7z|rar|tar|exe|msi|dmg|apk|iso|deb|rpm|whl|woff2?|[ot]tf|eot|mp[34]|m4[av]|aac|flac|wav|opus|og[gav]|web[am]"
+    r"|mov|avi|mkv|m3u8|vtt|srt|wasm|webmanifest|appcache|swf|sql)/?$|/(?:feeds?|rss|atom)(?:/|$)",
     re.IGNORECASE,
 )
 """Paths of pictures, feeds and other files."""
@@ -61,7 +69,7 @@ def is_html(response: HttpResponseBase) -> bool:
 
 def is_early(meta: Mapping[str, Any]) -> bool:
     """Whether a browser or a library asked ahead of time."""
-    if meta.get("HTTP_HX_PRELOADED", "").lower() == "true":
+    if any(meta.get(name, "").strip().lower() in ("true", "1") for name in EARLY_MARKS):
         return True
     return any(meta.get(name, "").strip().lower().startswith(EARLY) for name in EARLY_HEADERS)
 
@@ -76,9 +84,11 @@ def is_partial(meta: Mapping[str, Any]) -> bool:
     if script or any(name in meta for name in SCRIPT_HEADERS):
         return True
     destination = meta.get("HTTP_SEC_FETCH_DEST", "").strip().lower()
-    if destination == "empty" and meta.get("HTTP_ACCEPT") == TURBO_DRIVE:
-        return False
-    return destination not in ("", "document", "iframe")
+    if destination == "empty":
+        accept = meta.get("HTTP_ACCEPT", "")
+        worker = meta.get("HTTP_SEC_FETCH_MODE") == "navigate" or "HTTP_SERVICE_WORKER_NAVIGATION_PRELOAD" in meta
+        return not worker and accept != TURBO_DRIVE and not accept.startswith(NAVIGATION)
+    return destination not in ("", *NAVIGATED)
 
 
 def is_unasked(meta: Mapping[str, Any]) -> bool:
@@ -111,7 +121,7 @@ def wants_html(meta: Mapping[str, Any]) -> bool:
     return navigates and "*/*" in accept
 
 
-NAVIGATED = ("document", "iframe")
+NAVIGATED = ("document", "iframe", "frame", "fencedframe")
 
 
 def is_page_unchanged(path: str, meta: Mapping[str, Any]) -> bool:
@@ -164,7 +174,9 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
             loaded = object.__getattribute__(user, "_wrapped")
         user = loaded
     if user is not None and user is not empty:
-        return (str(user.pk), getattr(user, "is_staff", False)) if user.is_authenticated else ("", False)
+        # A middleware of the project may have put anything there.
+        pk = getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None
+        return ("", False) if pk is None else (str(pk), bool(getattr(user, "is_staff", False)))
     session = state.get("session")
     data = None if session is None else session.__dict__.get("_session_cache")
     if data is None:

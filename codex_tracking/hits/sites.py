@@ -33,9 +33,17 @@ PRODUCTS = frozenset({
 
 MAIL = re.compile(
     r"[\w-]*mails?\d*|webmail[\w-]*|mail-[\w-]*|lightmailer[\w-]*|mailbusiness|deref-[\w-]+|messagerie\w*|roundcube|zimbra"
-    r"|owa|poczta|posta|eposta"
+    r"|owa|poczta|posta|eposta|horde|sogo|rainloop|snappymail|exchange"
 )
 """First labels of web mail, whoever runs it."""
+
+BETWEEN = re.compile(r"[-_ .]+")
+PART = re.compile(
+    r"(.{2,40}?)[-_ .]*(?:(ads?|paid|cpc|ppc|adwords|sponsored)"
+    r"|(?<=[-_ .])(?:stor(?:y|ies)|feed|reels?|posts?|bio|page|group|organic|social|shorts?|video|profile|mobile|app"
+    r"|ios|android|web|dm|messenger|chat|search))"
+)
+"""A site and a part of it, or its advertisements: ``instagram_stories``, ``facebook ads``."""
 
 COUNTRY_SUFFIX = re.compile(r"(?:com|org|net|cat|[a-z]{2}|com?\.[a-z]{2})")
 
@@ -78,8 +86,10 @@ def known_site(host: str) -> tuple[str, str] | None:
     row, under = _row(host)
     first = host.partition(".")[0]
     if (under or not row) and MAIL.fullmatch(first) and host.count(".") >= (1 if first.startswith("deref-") else 2):
-        name = f"{(sites.hosts.get(row) or sites.families[row])[0]} Mail" if row else host
-        return name, "email"
+        if not row:
+            return host, "email"
+        name = (sites.hosts.get(row) or sites.families[row])[0]
+        return name if name.endswith("Mail") else f"{name} Mail", "email"
     if not row:
         return None
     name, channel = site = sites.hosts.get(row) or sites.families[row]
@@ -109,8 +119,20 @@ def app_site(app: str) -> tuple[str, str] | None:
 
 
 def alias(text: str) -> tuple[str, str] | None:
-    """Return name and channel of what people write for a site in ``utm_source``: ``fb``, ``hn``, ``google-ads``."""
-    return _sites().aliases.get(text)
+    """Return name and channel of a site as people write it in ``utm_source``: ``fb``, ``linked_in``, ``tiktok-ads``."""
+    found = _spelled(text)
+    if found:
+        return found
+    part = PART.fullmatch(text)
+    if part is None:
+        return None
+    found = _spelled(part[1])
+    return (found[0], "campaign") if found and part[2] else found
+
+
+def _spelled(text: str) -> tuple[str, str] | None:
+    aliases = _sites().aliases
+    return aliases.get(text) or aliases.get(BETWEEN.sub("", text))
 
 
 @cache
@@ -122,6 +144,7 @@ def _sites() -> Sites:
             for host in hosts:
                 _add(sites, host, (name, channel))
             sites.aliases.setdefault(name.lower(), (name, channel))
+            sites.aliases.setdefault(BETWEEN.sub("", name.lower()), (name, channel))
     return sites
 
 

@@ -27,6 +27,8 @@ CLICK_IDS = {
     "wbraid": "Google",
     "dclid": "Google",
     "gad_source": "Google",
+    "gad_campaignid": "Google",
+    "gclsrc": "Google",
     "msclkid": "Bing",
     "ttclid": "TikTok",
     "twclid": "X",
@@ -42,38 +44,75 @@ CLICK_IDS = {
     "qclid": "Quora",
     "irclickid": "Impact",
     "awc": "Awin",
+    "zanpid": "Awin",
+    "ymclid": "Yandex",
+    "_openstat": "Yandex",
+    "sznclid": "Seznam",
+    "ndclid": "Nextdoor",
+    "vmcid": "Yahoo!",
+    "cjevent": "CJ",
+    "ransiteid": "Rakuten",
+    "sscid": "ShareASale",
+    "tduid": "Tradedoubler",
+    "admitad_uid": "Admitad",
+    "s_kwcid": "Adobe",
+    "ef_id": "Adobe",
 }
 """Parameters that advertisers' networks add to paid clicks."""
 
-LINK_IDS = {"fbclid": "facebook", "igshid": "instagram", "igsh": "instagram", "srsltid": "google"}
+LINK_IDS = {"fbclid": "facebook", "igshid": "instagram", "igsh": "instagram", "srsltid": "google", "ysclid": "yandex"}
 """Parameters that a site adds to every link, paid or not -> its alias; they count where no referrer says more."""
 
-IDS = CLICK_IDS.keys() | LINK_IDS.keys()
+MAIL_IDS = {
+    "mc_cid": "Mailchimp",
+    "mc_eid": "Mailchimp",
+    "_hsenc": "HubSpot",
+    "_hsmi": "HubSpot",
+    "mkt_tok": "Marketo",
+    "_kx": "Klaviyo",
+    "_ke": "Klaviyo",
+    "ck_subscriber_id": "Kit",
+    "vero_id": "Vero",
+    "wickedid": "Wicked Reports",
+    "_bta_tid": "Bronto",
+    "ss_email_id": "SharpSpring",
+}
+"""Parameters that mailing services add to the links of a letter."""
+
+IDS = CLICK_IDS.keys() | LINK_IDS.keys() | MAIL_IDS.keys()
 PARAMETER = re.compile(rf"(?:^|[&?;])({'|'.join([*UTM, 'ref', 'source', *sorted(IDS)])})=([^&]*)", re.IGNORECASE)
 
 PAID = re.compile(
-    r"(?:^|.*[-_ .])(?:cp[acmpv]|ppc|ppv|paid.*|retargeting|remarketing|display|banners?|interstitial|expandable|ads?"
-    r"|sem|affiliates?|content-text|sponsored)(?:$|[-_ .])"
+    r"(?:^|.*[-_ .])(?:cp[acdeilmopv]|ppc|ppv|paid.*|retargeting|remarketing|display|banners?|interstitial|expandable"
+    r"|ads?|sem|affiliates?|content-text|sponsor(?:ed|ship)?|promoted|boosted|native|programmatic|cross-network|shopping|dsp"
+    r"|rtb|pmax|performance-max|demand-gen)(?:$|[-_ .])"
 )
 """Mediums of links somebody pays for (Google's default channel groups and their common spellings)."""
 
-MAILED = r"(?:.*[-_ .])?(?:e[-_ ]?mails?|newsletters?|mailings?)(?:[-_ .].*)?"
+MAILED = r"(?:.*[-_ .])?(?:e[-_ ]?mail(?:s|er|ing)?|newsletters?|mail(?:ings?|er|out)?|edm)(?:[-_ .].*)?"
 
 MEDIUMS = (
     ("email", re.compile(MAILED)),
-    ("social", re.compile(r"social.*|sm|.*video.*")),
-    ("ai", re.compile(r"ai|llm|ai[-_ ]?assistant|chatbot")),
-    ("search", re.compile(r"organic")),
+    ("social", re.compile(r"(?:.*[-_ .])?social.*|sm|smm|.*video.*")),
+    ("ai", re.compile(r"(?:gen)?ai(?:[-_ ].*)?|llms?|chatbot")),
+    ("search", re.compile(r"organic(?:[-_ ]?search)?|seo")),
 )
-LINKED = re.compile(r"referral|app|link")
+LINKED = re.compile(r"referral|app|link|\(none\)|\(not set\)")
 """Mediums that say no more than a referrer: the site decides."""
+
+NOTHING = re.compile(
+    r"\(direct\)|\(none\)|\(not[ _]set\)|null|none|undefined|nan|\[object object\]|-|[\[{<%]+[^\]}>%]*[\]}>%]+",
+    re.IGNORECASE,
+)
+"""What scripts write when there is no value, and placeholders that nothing was put into: ``{{placement}}``."""
 
 PLACES = frozenset({
     "nav", "navbar", "navigation", "menu", "topmenu", "header", "footer", "sidebar", "side", "main", "all", "home",
     "homepage", "top", "bottom", "logo", "banner", "button", "btn", "cta", "breadcrumb", "breadcrumbs", "search",
     "body", "content", "article", "card", "list", "related", "more", "share", "link", "links", "page", "self",
     "site", "internal", "true", "false", "yes", "no", "1", "0", "on", "off", "default", "undefined", "null", "none",
-    "web", "desktop", "mobile", "app",
+    "web", "desktop", "mobile", "app", "pwa", "twa", "homescreen", "launcher", "shortcut", "standalone", "manifest",
+    "hero", "popup", "modal", "toolbar", "tab", "back", "login", "signup", "checkout", "cart",
 })  # fmt: skip
 """What ``?ref=`` and ``?source=`` say of a place on the same site rather than of another."""
 
@@ -116,20 +155,24 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
     tags: dict[str, str] = {}
     for name, value in PARAMETER.findall(query[:QUERY_LIMIT]):
         # The first one that says something counts.
-        tags[name.lower()] = tags.get(name.lower()) or clean(unquote_plus(value), VALUE_LIMIT)
+        said = tags.get(name.lower()) or clean(unquote_plus(value), VALUE_LIMIT)
+        tags[name.lower()] = "" if NOTHING.fullmatch(said) else said
     page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host, own_hosts)
     name, channel = _site(page, own_sites) if page else ("", "direct")
     utm = tuple(tags.get(key, "") for key in UTM)
     tagged = utm[0] or next((value for key in ("ref", "source") if _is_elsewhere(value := tags.get(key, ""))), "")
     click = next((site for key, site in CLICK_IDS.items() if tags.get(key)), "")
     link = next((site for key, site in LINK_IDS.items() if tags.get(key)), "")
+    letter = next((service for key, service in MAIL_IDS.items() if tags.get(key)), "")
     if tagged:
         name, channel = _tagged(tagged, own_sites)
     elif click:
         name = click
+    elif letter:
+        name = letter
     elif link and not name:
         name, channel = alias(link) or ("", "direct")
-    return Source(name, _channel(channel, utm, bool(click)), page, *utm)
+    return Source(name, _channel("email" if letter else channel, utm, bool(click)), page, *utm)
 
 
 def campaign_of(query: str) -> str:
@@ -146,7 +189,9 @@ def _short(name: str, value: str) -> str:
 
 def _is_elsewhere(value: str) -> bool:
     """Whether ``?ref=`` names another site rather than a place on this one."""
-    return bool(value) and value.lower().strip("/#-_ ") not in PLACES
+    place = value.lower().strip("/#-_ ")
+    # Of "footer_link" and "hero-cta" the first word tells; numbers are those of a customer or a button.
+    return bool(place) and place not in PLACES and re.split(r"[-_ ]", place)[0] not in PLACES and not place.isdigit()
 
 
 def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
@@ -161,6 +206,8 @@ def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
         return "referral" if channel == "direct" else channel
     if not medium and re.fullmatch(MAILED, source):
         return "email"
+    if channel == "email" and not medium and not source:
+        return channel
     if campaign or (channel in ("referral", "direct") and (source or medium)):
         return "campaign"
     return channel

@@ -24,11 +24,15 @@ ALWAYS_SECRET = 6
 TOKEN = "<token>"
 """What is stored in place of a part that looks like a token."""
 SEGMENT = re.compile(r"[^/]{8,}")
-WORD = re.compile(r"\w{20,}", re.ASCII)
-"""Where a reset token may be; Django's has 32 characters after its time stamp."""
+WORD = re.compile(r"[a-z0-9]{20,}", re.IGNORECASE)
+"""Where a reset token may be; Django's has 32 characters after its time stamp. Wikis join words by underscores."""
+NAMED = re.compile(
+    r"(?<![a-z])(?:token|key|code|secret|passw(?:or)?d|sig(?:nature)?|auth|sid|session|otp)[=:].", re.IGNORECASE
+)
+"""A value with a telling name, as in ``;token=abc``."""
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-ADDRESS = re.compile(r"[^@]+@[^@]+\.[^@.]+")
-"""An e-mail address, as in links that end a subscription."""
+ADDRESS = re.compile(r"[^@%]+(?:@|%40)[^@]+\.[^@.]+")
+"""An e-mail address, as in links that end a subscription; some are encoded twice."""
 CHANGE = re.compile(r"(?<=[a-z])[0-9]|(?<=[0-9])[a-z]", re.IGNORECASE)
 MANY_CHANGES = 4
 """Changes between letters and digits in one part of a path: random text has them, words and dates do not."""
@@ -147,7 +151,9 @@ def _is_word(path: str, at: int) -> bool:
 
 def _segment(found: re.Match[str]) -> str:
     segment = found[0]
-    if UUID.search(segment) or ADDRESS.fullmatch(segment) or len(CHANGE.findall(segment)) >= MANY_CHANGES:
+    if UUID.search(segment) or ADDRESS.fullmatch(segment) or NAMED.search(segment):
+        return TOKEN
+    if len(CHANGE.findall(segment)) >= MANY_CHANGES:
         return TOKEN
     return WORD.sub(_word, segment)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from codex_tracking.hits.hit import Client
 from codex_tracking.hits.text import AGENT_LIMIT
@@ -25,8 +25,12 @@ NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 """The common form of an address; this check takes a tenth of the time that ``ipaddress`` takes."""
-FORWARDED_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^";\s]+)\s*(?:;|$)', re.IGNORECASE)
-"""The client in one entry of ``Forwarded`` (RFC 7239)."""
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+ENTRY = re.compile(rf"((?:{QUOTED}|[^,])*+),")
+PAIR = re.compile(rf"((?:{QUOTED}|[^;])*+);")
+"""Entries of ``Forwarded`` and what they say; separators within quotes are none (RFC 7239, section 4)."""
+NAT64 = int(IPv6Address("64:ff9b::")) >> 32
+"""The upper bits of all IPv4 clients of a network without IPv4 (RFC 6052)."""
 
 known_clients: dict[tuple[object, ...], Client] = {}
 """One object per distinct client, which saves memory and time while its hits wait; until ``forget_clients``."""
@@ -77,16 +81,25 @@ def client_address(address: str, forwarded: str, trusted_proxies: int, header: s
     name = header.lower()
     if not forwarded or not (name or 0 < trusted_proxies <= MAX_HOPS):
         return _tidy(address)
+    text = forwarded[-FORWARDED_LIMIT:]
     if name not in ("", "x-forwarded-for", "forwarded"):
-        return _tidy(forwarded)
+        # Servers join repeated headers, and the last one is the proxy's own.
+        return _tidy(text.rpartition(",")[2])
     place = min(trusted_proxies, MAX_HOPS) or 1
-    hops = forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS)
+    # An empty entry counts: a proxy wrote it of a peer without address, and what is before it is the client's own.
+    hops = ENTRY.findall(text + ",") if name == "forwarded" else text.split(",")
     if len(hops) < place:
         return _tidy(address)
-    if name != "forwarded":
-        return _tidy(hops[-place])
-    client = FORWARDED_FOR.search(hops[-place])
-    return _tidy(client[1]) if client else ""
+    return _tidy(_client_of(hops[-place]) if name == "forwarded" else hops[-place])
+
+
+def _client_of(entry: str) -> str:
+    """Return the value of ``for`` in one entry of ``Forwarded``; empty without one."""
+    for pair in PAIR.findall(entry + ";"):
+        name, _, value = pair.partition("=")
+        if name.strip().lower() == "for":
+            return str(value)
+    return ""
 
 
 def is_forwarded(address: str, forwarded: str) -> bool:
@@ -101,17 +114,29 @@ def _tidy(text: str) -> str:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    elif text.count(":") in (1, 8) and "::" not in text:
+        # A port after IPv4 (Azure), or after all eight groups of IPv6 (CloudFront).
+        text = text.rpartition(":")[0]
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return ""
     if not isinstance(address, IPv6Address):
         return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
+    within = address.ipv4_mapped or _translated(address)
+    if within:
+        return str(within)
+    if address.is_link_local:
+        # A local network has one /64 for all its machines.
+        return str(IPv6Address(int(address)))
     return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
+
+
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 client in an address of NAT64 or Teredo, whose /64 is the same for all of them."""
+    if int(address) >> 32 == NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.teredo[1] if address.teredo else None
 
 
 def identity(client: Client, trusted_proxies: int, header: str = "") -> str:

@@ -53,8 +53,8 @@ async def drain_once(pusher: Pusher, store: Store, flusher: Flusher) -> None:
             for day in list(pusher.streams):
                 await flusher.flush(day)
             await pusher.check(store, flusher)
-    # No reason to go around Redis, which keeps the views for the next flush of any process.
     except Error as error:
+        # No reason to go around Redis, which keeps the views for the next flush of any process.
         if store.settings.embedded or pusher.unsent_views:
             raise
         database_failed(error, embedded=False)

@@ -27,6 +27,10 @@ LOGGED: dict[AnyDimension, str] = {
     **{name: name for name in FILTER_DIMENSIONS if name not in ("page", "member")},  # type: ignore[dict-item]
 }
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
+BUDGET_SECONDS = questions.BUDGET_SECONDS
+"""Of all questions of one read."""
+LEAST_SECONDS = 0.1
+"""Of the last questions when the others took all of it: time for the newest day."""
 MOST = 10_000
 """Values of one answer of the log."""
 
@@ -63,7 +67,7 @@ class Selection:
     It remembers the days of which the log has nothing, and shares one time budget among its questions.
     """
 
-    def __init__(self, filters: Sequence[Filter] = (), seconds: float = questions.BUDGET_SECONDS) -> None:
+    def __init__(self, filters: Sequence[Filter], seconds: float) -> None:
         self.filters = tuple(filters)
         self._until = time.monotonic() + seconds
         self._asked: list[Answer[object]] = []
@@ -116,8 +120,7 @@ class Selection:
         return answer.value
 
     def _seconds(self) -> float:
-        # Nothing asks for less than a moment, in which the newest day may be answered.
-        return max(self._until - time.monotonic(), 0.1)
+        return max(self._until - time.monotonic(), LEAST_SECONDS)
 
 
 async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> Reading[T]:
@@ -129,7 +132,7 @@ async def select(filters: Sequence[Filter], look: Callable[[Selection], T]) -> R
     require_log()
 
     def answer() -> Reading[T]:
-        selection = Selection(filters)
+        selection = Selection(filters, BUDGET_SECONDS)
         value = look(selection)
         return Reading(value, live=True, coverage=selection.coverage)
 

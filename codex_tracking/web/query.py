@@ -45,6 +45,7 @@ FILTER = gettext_noop(
     "<dimension>:<operator>:<value>[|<value>...] such as source:is:Google; dimensions: %(dimensions)s; "
     "operators: %(operators)s"
 )
+EVENTS_BY_NAME = gettext_noop("a filter by the whole name of an event")
 NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)")
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)

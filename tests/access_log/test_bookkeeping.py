@@ -17,8 +17,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from codex_tracking.access_log import importer, order
-from codex_tracking.models import DayTotals, ImportedDay, ImportedLog, PageView
+from codex_tracking.access_log import importer, order, records
+from codex_tracking.access_log.formats import parse
+from codex_tracking.access_log.known import KnownLines, key_of
+from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.models import DayTotals, ImportedLines, ImportedLog, PageView
+from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,7 +80,7 @@ def figures() -> list[tuple[Any, ...]]:
 
 
 def clear() -> None:
-    for model in (PageView, DayTotals, ImportedDay, ImportedLog):
+    for model in (PageView, DayTotals, ImportedLines, ImportedLog):
         model.objects.all().delete()
 
 
@@ -107,7 +111,7 @@ def test_late_lines_of_yesterday_count_whenever_they_come(tmp_path: Path, today:
     today("2026-05-04")
     run(save(tmp_path / "log", [*first, late, line(BEGIN + timedelta(hours=50), "/c/")]))
     assert views() == 4
-    run(save(tmp_path / "log", [*first, late, line(BEGIN + timedelta(hours=50), "/c/"), late]))
+    run(save(tmp_path / "log", [*first, late, line(BEGIN + timedelta(hours=50), "/c/"), late.replace("late", "later")]))
     assert views() == 5
 
 
@@ -123,6 +127,118 @@ def test_changed_logs_count_their_new_lines(tmp_path: Path, seed: int) -> None:
     assert views() == 300
     assert "The log was changed since it was imported" in said
     assert "0 lines" in run(log)
+
+
+def packed(text: str) -> bytes:
+    return gzip.compress(text.encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["front cut", "front cut in a visit", "joined", "joined with overlap", "merged", "cut and merged", "packed", "pipe",
+     "anonymised and cut", "anonymised and joined", "edited and cut", "probes removed and cut", "twice in one command"],
+)  # fmt: skip
+def test_imported_lines_do_not_count_again_in_another_file(tmp_path: Path, change: str) -> None:
+    one, two = traffic(300, 1), [text.replace("192.0.2.", "198.51.100.") for text in traffic(300, 2)]
+    new = [line(BEGIN + timedelta(hours=70 + n), "/new/") for n in range(9)]
+    run(save(tmp_path / "one", one), save(tmp_path / "two", two))
+    assert views() == 600
+    dice, names = random.Random(3), [tmp_path / "changed"]
+    merged = sorted(one + two, key=time_of)
+    match change:
+        case "front cut":
+            lines = one[100:]
+        case "front cut in a visit":
+            lines = one[-3:]
+        case "joined":
+            lines = one + two
+        case "joined with overlap":
+            lines = one[:200] + one[100:] + two
+        case "merged":
+            lines = merged
+        case "cut and merged":
+            lines = merged[150:400]
+        case "anonymised and cut":
+            lines = [text.replace("192.0.2.", "203.0.113.") for text in one[100:]]
+        case "anonymised and joined":
+            lines = [text.replace("192.0.2.", "203.0.113.") for text in one] + two
+        case "edited and cut":
+            lines = [text.replace("/3/", "/redacted/") for text in one[100:]]
+        case "probes removed and cut":
+            lines = [text for text in merged[100:] if dice.random() > 0.1]
+        case "twice in one command":
+            lines, names = one[100:], [tmp_path / "one", tmp_path / "changed", tmp_path / "two"]
+        case _:
+            lines = one[50:]
+    save(tmp_path / "changed", lines + new)
+    if change == "packed":
+        (tmp_path / "changed").write_bytes(packed("".join(lines + new)))
+    elif change == "pipe":
+        os.mkfifo(names[0].with_name("pipe"))
+        names = [names[0].with_name("pipe")]
+        threading.Thread(target=names[0].write_text, args=("".join(lines + new),), daemon=True).start()
+    said = run(*names)
+    assert views() == 609
+    assert "lines were imported before" in said
+    # Whatever was imported last, the first logs are still known.
+    run(tmp_path / "two", tmp_path / "one")
+    run(tmp_path / "one")
+    assert views() == 609
+
+
+def test_equal_lines_of_one_second_count_each(tmp_path: Path) -> None:
+    lines = [text for text in traffic(50) for _ in range(2)]
+    log = save(tmp_path / "log", lines)
+    run(log)
+    assert views() == 100
+    run(save(tmp_path / "cut", lines[11:]))
+    assert views() == 100
+    # A third request in the second of two others.
+    run(save(log, [*lines, lines[-1]]))
+    assert views() == 101
+
+
+def test_equal_lines_of_two_servers_count_each(tmp_path: Path) -> None:
+    both = [line(BEGIN + timedelta(hours=61), "/both/")] * 2
+    names = [save(tmp_path / str(seed), traffic(60, seed) + both) for seed in range(2)]
+    run(*names)
+    assert views() == 124
+    run(*reversed(names))
+    assert views() == 124
+
+
+def test_logs_of_two_servers_in_two_commands_count_both(tmp_path: Path) -> None:
+    # The same pages in the same seconds, of other people.
+    dice = random.Random(4)
+    for number in range(2):
+        lines = [
+            line(BEGIN + timedelta(seconds=at), f"/{dice.randrange(9)}/", f"192.0.{number}.{dice.randrange(250)}")
+            for at in range(500)
+        ]
+        run(save(tmp_path / f"{number}", lines))
+    assert views() >= 999
+
+
+def test_keys_of_lines_are_stored_in_few_bytes_and_without_the_client(tmp_path: Path) -> None:
+    lines = traffic(2_000, hours=20)
+    run(save(tmp_path / "log", lines))
+    [row] = ImportedLines.objects.all()
+    assert len(bytes(row.keys)) < 2_000 * 7.5
+    keys = {key_of(parse(lines[0].replace("192.0.2.", f"203.0.{number}."))) for number in range(200)}
+    # Many clients share a key, so that none is told from it.
+    assert len(keys) < 180
+
+
+def test_two_imports_of_the_same_lines_at_once_count_them_once(tmp_path: Path) -> None:
+    settings, lines = get_tracking_settings(), traffic(100, hours=20)
+    slow = KnownLines("default")
+    assert all(slow.is_new("2026-05-01", key_of(parse(text)), 0, edited=False) for text in lines)
+    run(save(tmp_path / "log", lines))
+    slow.add("2026-05-01", key_of(parse(lines[50])))
+    chunk = records.Chunk(Aggregator(settings), days=Counter({"2026-05-01": 1}))
+    with pytest.raises(records.BusyError):
+        records.write(chunk, {}, [], slow, settings)
+    assert views() == 100
 
 
 @pytest.mark.parametrize("run_lines", [40, 50_000])

@@ -28,9 +28,10 @@ from codex_tracking.access_log import visits as visits_module
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.importer import Importer
+from codex_tracking.access_log.known import KnownLines
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.models import Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt, PageView
+from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, PageView
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import sketch
 from codex_tracking.sync import TrackingSelector
@@ -205,7 +206,7 @@ def test_log_that_grows_adds_only_what_is_new(tmp_path: Path) -> None:
 
 
 def clear() -> None:
-    for model in (PageView, Breakdown, DayTotals, ImportedDay, ImportedLog, ImportSalt):
+    for model in (PageView, Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt):
         model.objects.all().delete()
 
 
@@ -254,6 +255,7 @@ def test_import_that_ends_anywhere_goes_on_exactly(database: str, tmp_path: Path
     assert everything() == expected
 
 
+@pytest.mark.slow
 def test_import_that_is_killed_goes_on_exactly(app_server: Sites, tmp_path: Path) -> None:
     lines, truth = traffic(60_000)
     log = save(tmp_path / "access.log", lines)
@@ -287,12 +289,12 @@ def test_two_imports_of_one_log_at_once_count_it_once(tmp_path: Path, known: int
     with LogFile(str(log)) as opened:
         prints = prints_of(opened, parse)
         record = records.recorded(prints) or new_record(prints)
-        slow = LogProgress(opened, record, records.days_of(record))
+        slow = LogProgress(opened, record)
     run(log)
     slow.record.lines += 1
     chunk = records.Chunk(Aggregator(get_tracking_settings()))
     with pytest.raises(records.BusyError):
-        records.write(chunk, {}, [slow], get_tracking_settings())
+        records.write(chunk, {}, [slow], KnownLines("default"), get_tracking_settings())
     assert counted() == truth
 
 

@@ -194,6 +194,7 @@ def test_without_the_database_the_status_says_so_and_fails(database: str, postgr
     assert re.search(r"^Database +NOT AVAILABLE$", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_exit_code_reaches_the_shell(app_server: Sites, redis_server: RedisServer) -> None:
     site = app_server(redis=redis_server, start=False)
     assert site.manage("tracking_status").returncode == 0

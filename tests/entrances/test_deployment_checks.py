@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient
 from django.utils import timezone
+from django.utils.decorators import async_only_middleware
 from pytest_django import Settings
 
 from codex_tracking.models import Breakdown, DayTotals
@@ -26,6 +29,22 @@ BROWSER = {
 def ids(**options: Any) -> list[str]:
     found = run_checks(databases=["default"], **options)
     return sorted(str(message.id) for message in found if str(message.id).startswith("codex_tracking."))
+
+
+def of_addresses(found: list[str]) -> str:
+    """Return the warnings about addresses."""
+    return ",".join(one for one in found if one in ("codex_tracking.W040", "codex_tracking.W041"))
+
+
+@async_only_middleware
+def connected(get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> Callable[..., Awaitable[HttpResponse]]:
+    """Set the address of the connection, which Django's test client does not."""
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        request.META["REMOTE_ADDR"] = request.headers["test-remote"]
+        return await get_response(request)
+
+    return answer
 
 
 def traffic(views: int, name: str, n: int, day: date | None = None) -> None:
@@ -47,6 +66,65 @@ def test_few_such_views_are_no_reason_to_warn(views: int, unread: int) -> None:
     traffic(views, "unread_forwarded", unread)
 
     assert "codex_tracking.W007" not in ids()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("views", "name", "n", "warned"),
+    [
+        (200, "no_address", 20, "codex_tracking.W040"),
+        (200, "no_address", 19, ""),
+        (99, "no_address", 99, ""),
+        (200, "one_address", 180, "codex_tracking.W041"),
+        (200, "one_address", 179, ""),
+        (99, "one_address", 99, ""),
+    ],
+)
+def test_views_without_an_address_or_all_of_one_are_warned_of(views: int, name: str, n: int, warned: str) -> None:
+    traffic(views, name, n)
+
+    assert of_addresses(ids()) == warned
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("remote", "headers", "options", "warned"),
+    [
+        # A Unix socket without a header, and headers that nobody names.
+        ("", {}, {}, "codex_tracking.W040"),
+        ("10.0.0.1", {"x-real-ip": "203.0.113.{n}"}, {}, "codex_tracking.W041"),
+        ("10.0.0.1", {"cf-connecting-ip": "203.0.113.{n}"}, {"trusted_proxies": 1}, "codex_tracking.W041"),
+        ("10.0.0.1", {"forwarded": "for=203.0.113.{n}"}, {}, "codex_tracking.W041"),
+        ("", {"x-real-ip": "unknown"}, {"client_ip_header": "X-Real-IP"}, "codex_tracking.W040"),
+        ("10.0.0.1", {"forwarded": 'for="_a{n}"'}, {"client_ip_header": "Forwarded"}, "codex_tracking.W040"),
+        # The same with the header named.
+        ("", {"x-real-ip": "203.0.113.{n}"}, {"client_ip_header": "X-Real-IP"}, ""),
+        ("10.0.0.1", {"cf-connecting-ip": "203.0.113.{n}:80"}, {"client_ip_header": "CF-Connecting-IP"}, ""),
+        ("10.0.0.1", {"forwarded": 'for="[2001:db8:0:{n}::1]:80"'}, {"client_ip_header": "Forwarded"}, ""),
+        # As uvicorn with --proxy-headers leaves them.
+        ("203.0.113.{n}", {"x-forwarded-for": "203.0.113.{n}"}, {}, ""),
+    ],
+)
+async def test_traffic_whose_addresses_cannot_be_right_is_warned_of(
+    tracking_settings: Callable[..., None],
+    settings: Settings,
+    remote: str,
+    headers: dict[str, str],
+    options: dict[str, Any],
+    warned: str,
+) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.connected", "codex_tracking.middleware.PageTrackingMiddleware"]
+    settings.ROOT_URLCONF = "tests.site.urls"
+    tracking_settings(push_interval=3_600, **options)
+    client = AsyncClient()
+    for n in range(120):
+        sent = {name: value.replace("{n}", str(n)) for name, value in headers.items()}
+        agent = f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0"
+        sent |= {"user-agent": agent, "test-remote": remote.replace("{n}", str(n))}
+        await client.get("/page/1/", headers=BROWSER | sent)
+    await get_runner().stop()
+
+    assert of_addresses(await sync_to_async(ids)()) == warned
 
 
 @pytest.mark.django_db

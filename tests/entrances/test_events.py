@@ -170,6 +170,7 @@ def run(site: Site, code: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["embedded", "redis"])
 @pytest.mark.parametrize(
     "code",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from io import StringIO
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import path
 
 from codex_tracking.hits.hit import Reason
 from codex_tracking.management.commands.tracking_explain import REASONS
 from codex_tracking.models import PageView
+from tests.site import views
 
 
 def explain(url: str, *headers: str, **options: Any) -> dict[str, str]:
@@ -126,3 +130,12 @@ def test_any_url_is_explained(url: str) -> None:
 def test_nothing_is_counted_and_no_view_runs() -> None:
     assert explain("/boom/")["Counts"] == "yes, as a page view"
     assert not PageView.objects.exists()
+
+
+def test_the_urlconf_of_a_host_is_the_one_to_look_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = ModuleType("urls_of_a_host")
+    host.urlpatterns = [path("shop/verify/<token>/", views.home)]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, host.__name__, host)
+    assert explain("/shop/verify/abc/")["Route"] == "none: no URL pattern leads there"
+    said = explain("/shop/verify/abc/", urlconf=host.__name__)
+    assert (said["Route"], said["Path"]) == ("shop/verify/<token>/", "/shop/verify/<token>/")

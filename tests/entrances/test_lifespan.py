@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.lifespan import TrackingLifespan
 from codex_tracking.pipeline.runner import get_runner
 from tests.conftest import Sites
-from tests.kit.faults import OFTEN, PUSH_ONLY, assert_all_counted, difference, held
+from tests.kit.faults import OFTEN, PUSH_ONLY, difference
 from tests.kit.load import Load, pages
 from tests.kit.pipeline import rows, view
 from tests.servers import RedisServer, wait_until
@@ -61,42 +60,6 @@ async def deaf(scope: Any, receive: Any, send: Any) -> None:
 
 
 # --- real servers ---
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("workers", [1, 4])
-def test_uvicorn_workers_count_every_answer_and_drain_at_the_end(
-    app_server: Sites, redis_server: RedisServer, workers: int
-) -> None:
-    site = app_server(workers=workers, database="postgres", redis=redis_server)
-    with Load(site.port, pages(50)) as load:
-        load.wait(300)
-        outcome = load.stop()
-    site.stop()
-    assert difference(site, outcome) == {}
-    assert_all_counted(site, outcome)
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("kind", ["granian", "hypercorn", "gunicorn", "daphne", "runserver", "wsgi"])
-def test_every_kind_of_server_starts_counting_by_itself_and_drains_at_the_end(
-    app_server: Sites, redis_server: RedisServer, kind: str
-) -> None:
-    site = app_server(
-        server=kind,
-        redis=redis_server,
-        tracking=PUSH_ONLY,
-        settings={"DEBUG": True} if kind == "runserver" else {},
-    )
-    with Load(site.port, pages(50), rate=150) as load:
-        load.wait(150)
-        wait_until(lambda: held(redis_server) > 0, 10, "a push without a lifespan message")
-        outcome = load.stop()
-    # Django's development server ends with Ctrl-C; SIGTERM would end it like a crash.
-    site.farewell = signal.SIGINT if kind == "runserver" else signal.SIGTERM
-    site.stop()
-    assert difference(site, outcome) == {}
-    assert held(redis_server) == 0
 
 
 @pytest.mark.fault

@@ -67,8 +67,6 @@ KINDS = [
 DRAINS = [kind for kind in KINDS if kind.server != "runserver" and kind != Kind("hypercorn", 2)]
 """Those that end by SIGTERM as they should: runserver ends like a crash, and hypercorn waits for one worker alone."""
 
-every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
 Start = Callable[..., Site]
 
 
@@ -111,7 +109,7 @@ def end(site: Site, kind: Kind) -> float:
     return time.monotonic() - begin
 
 
-@every
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_server_counts_every_answer_and_stops_cleanly(start: Start, kind: Kind, redis_server: RedisServer) -> None:
     site = start(kind, **PUSH_ONLY)
     outcome = visit(site, kind, 120)
@@ -123,15 +121,8 @@ def test_each_server_counts_every_answer_and_stops_cleanly(start: Start, kind: K
     assert held(redis_server) == 0
     assert "Traceback" not in site.log_text()
     assert_all_counted(site, outcome)
-
-
-@every
-def test_only_servers_without_a_lifespan_are_noted_for_the_check(start: Start, kind: Kind) -> None:
-    site = start(kind, **PUSH_ONLY)
-    visit(site, kind, 20)
-    end(site, kind)
     noted = site.rows("SELECT views FROM codex_tracking_breakdown WHERE dimension = 'ledger' AND value = 'no_lifespan'")
-    assert bool(noted) is not kind.lifespan
+    assert bool(noted) is not kind.lifespan, "the check is told of servers without a lifespan, and of no others"
 
 
 @pytest.mark.parametrize("kind", DRAINS, ids=lambda kind: kind.name)

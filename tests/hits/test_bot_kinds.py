@@ -90,3 +90,17 @@ def test_bot_allow_wins_over_brands_and_signatures() -> None:
 )
 def test_an_unlisted_bot_has_the_category_that_its_name_says(name: str, category: str) -> None:
     assert bot_category(name) == category
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("GrokBot/1.0", "xAI-Grok/1.0", "Grok-DeepSearch/1.0", "Copilot-User/1.0", "Browserbase/1", "browser-use/0.1"),
+        *("Skyvern/1.0", "Stagehand", "LangChain/0.1", "AgentQL", "jina-ai", "Genspark", "Cardyb/1.1"),
+    ],
+)
+def test_agents_of_ai_assistants_are_known_alone_and_behind_a_browsers_name(name: str) -> None:
+    for agent in (name, f"{CHROME} {name}", CHROME.replace("Gecko)", f"Gecko; compatible; {name})")):
+        found = bot(agent, SETTINGS)
+        assert found is not None
+        assert bot_category(found) == ("preview" if name.startswith("Cardyb") else "ai")

@@ -274,3 +274,34 @@ def test_our_own_pages_are_not_counted_at_all(client: Client) -> None:
     client.get("/cabinet/tracking/api/live/")
 
     assert get_buffer().empty
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "host", "referrer", "own"),
+    [
+        (True, "app:8000", "https://shop.example/", True),
+        (True, "app:8000", "https://WWW.Shop.Example:8443/a", True),
+        (True, "app:8000", "https://app/", False),
+        (False, "app:8000", "https://shop.example/", False),
+        (False, "App:8000", "http://app/", True),
+        (True, "", "https://shop.example/", True),
+    ],
+)
+def test_the_sites_host_is_the_one_that_django_reads(
+    settings: Settings, forwarded: bool, host: str, referrer: str, own: bool
+) -> None:
+    settings.USE_X_FORWARDED_HOST = forwarded
+    headers = {"x-forwarded-host": "shop.example", "referer": referrer}
+    request = request_for("/", **headers)
+    request.META["HTTP_HOST"] = host
+    TrackingRecorder.record(request)
+    sources = [name for name in get_buffer().counts() if name.startswith("source:")]
+    assert (not sources) is own
+
+
+def test_without_a_host_header_the_servers_name_is_the_sites() -> None:
+    request = request_for("/", referer="https://shop.example/a")
+    del request.META["HTTP_HOST"]
+    request.META["SERVER_NAME"] = "shop.example"
+    TrackingRecorder.record(request)
+    assert not [name for name in get_buffer().counts() if name.startswith("source:")]

@@ -104,6 +104,12 @@ def test_no_agent_or_hint_makes_it_raise_and_every_name_can_be_stored(agent: str
         ("\u202een", ""),
         ("<script>", ""),
         ("klingon-speaker", ""),
+        ("eng", "en"),
+        ("cmn-Hans-CN", "zh"),
+        ("arb", "ar"),
+        ("und", ""),
+        ("nob", "nb"),
+        ("tw-GH", "ak"),
     ],
 )
 def test_the_language_is_the_primary_tag_of_the_one_liked_best(header: str, language: str) -> None:
@@ -115,3 +121,69 @@ def test_the_language_is_the_primary_tag_of_the_one_liked_best(header: str, lang
 def test_no_language_header_makes_it_raise(header: str) -> None:
     language = language_of(header)
     assert language == "" or (language.isascii() and language.islower() and 2 <= len(language) <= 3)
+
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+
+
+@pytest.mark.parametrize(
+    ("app", "browser"),
+    [
+        ("WhatsApp/2.24.1", "WhatsApp"),
+        ("Weibo (iPhone12,1__weibo__13.1.0__iphone__os18)", "Weibo"),
+        ("AlipayClient/10.5", "Alipay"),
+        ("QQ/9.0.0.60", "QQ"),
+        ("Zalo iOS/240", "Zalo"),
+        ("Reddit/Version 2024.10", "Reddit"),
+        ("BingSapphire/1.0", "Bing"),
+        ("Outlook-iOS/2.0", "Outlook"),
+        ("Discord/200", "Discord"),
+        ("Pinterest for iOS/12", "Pinterest"),
+        ("VKClient/8", "VK"),
+        ("SomethingElse/1", "iOS WebView"),
+    ],
+)
+def test_in_app_browsers_have_the_name_of_their_app(app: str, browser: str) -> None:
+    assert device_of(f"{IPHONE} {app}", NO_HINTS) == (browser, "iOS", "mobile")
+
+
+@pytest.mark.parametrize(
+    ("agent", "device"),
+    [
+        (
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; Quest 3) AppleWebKit/537.36 (KHTML, like Gecko) OculusBrowser/36.0 "
+                "Chrome/131.0.6778.69 VR Safari/537.36"
+            ),
+            ("Oculus Browser", "Linux", "other"),
+        ),
+        (
+            (
+                "Mozilla/5.0 (Linux; Android 10; Pico Neo 3) AppleWebKit/537.36 (KHTML, like Gecko) PicoBrowser/3.3.28 "
+                "Chrome/105.0.5195.68 VR Safari/537.36"
+            ),
+            ("Pico Browser", "Android", "other"),
+        ),
+        (
+            (
+                "Mozilla/5.0 (X11; GNU/Linux) AppleWebKit/537.36 (KHTML, like Gecko) Chromium/127.0.6533.99 "
+                "Chrome/127.0.6533.99 Safari/537.36 Tesla/2024.44.25"
+            ),
+            ("Tesla", "Linux", "other"),
+        ),
+        (
+            "Mozilla/5.0 (2in1; OpenHarmony 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0 Safari/537.36",
+            ("Chrome", "HarmonyOS", "desktop"),
+        ),
+        (f"{IPHONE.replace('iPhone;', 'iPhone12,1;')}", ("iOS WebView", "iOS", "mobile")),
+    ],
+)
+def test_glasses_cars_and_computers_are_told_apart(agent: str, device: tuple[str, str, str]) -> None:
+    assert device_of(agent, NO_HINTS) == device
+
+
+@pytest.mark.parametrize(
+    ("brand", "browser"), [("Perplexity", "Comet"), ("Naver Whale", "Whale"), ("Dia", "Dia"), ("Amazon Silk", "Silk")]
+)
+def test_brands_behind_the_agent_of_chrome_have_a_name(brand: str, browser: str) -> None:
+    assert device_of(WINDOWS_CHROME, (f'"Chromium";v="143", "{brand}";v="143"', "", "")).browser == browser

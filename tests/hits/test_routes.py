@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import URLPattern, include, path, re_path, resolve
 from django.utils.functional import lazy
 from django.utils.translation import get_language
 from pytest_django import Settings
@@ -154,3 +154,23 @@ def test_a_remembered_route_does_not_keep_the_patterns_that_were_tried() -> None
     match = route_of("/page/5/", None, SECRETS)
     assert match is not None
     assert (match.view_name, match.tried) == ("page", None)
+
+
+@pytest.mark.parametrize("route", [path("<path:rest>", views.article), re_path(r"^(?P<rest>.*)$", views.article)])
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("early", [True, False])
+def test_a_route_that_takes_any_path_does_not_store_a_token(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, route: URLPattern, status: int, early: bool
+) -> None:
+    catching = ModuleType("catching_urls")
+    catching.urlpatterns = [route]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, catching.__name__, catching)
+    settings.ROOT_URLCONF = catching.__name__
+    request = request_for(f"/app/confirm/{TOKEN}/")
+    if not early:
+        request.resolver_match = resolve(request.path_info)
+    found = counts(request, status)
+    assert TOKEN not in str(found)
+    assert "/app/confirm/<token>/" in str(found)
+    if status == 200:
+        assert counter("path", "/blog/2026/a-day-in-march/") in counts(request_for("/blog/2026/a-day-in-march/"))

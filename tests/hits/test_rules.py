@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -231,6 +232,11 @@ FETCHED = {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Accept": "*/*"}
         {"Turbo-Frame": "messages"},
         {"X-Requested-With": "XMLHttpRequest"},
         {"X-Requested-With": "fetch"},
+        {"X-Alpine-Target": "comments"},
+        {"X-SPF-Request": "navigate"},
+        {"RSC": "1", "Next-Url": "/"},
+        {"X-MicrosoftAjax": "Delta=true"},
+        {"X-Prototype-Version": "1.7"},
     ],
 )
 def test_a_part_of_a_page_is_no_page(base: dict[str, str], headers: dict[str, str]) -> None:
@@ -263,6 +269,10 @@ def test_a_page_that_a_library_loads_in_place_of_the_browser_is_one(
         {"X-Sec-Purpose": "prefetch", "Accept": "text/html, application/xhtml+xml"},
         {"Sec-Purpose": "prefetch;prerender"},
         {"X-Moz": "prefetch"},
+        {"Sec-Purpose": "prefetch;anonymous-client-ip"},
+        {"X-Purpose": "preview"},
+        {"RSC": "1", "Next-Router-Prefetch": "1"},
+        {"X-Prefetch": "true"},
     ],
 )
 def test_what_a_library_asks_for_ahead_of_time_is_no_page_yet(headers: dict[str, str]) -> None:
@@ -296,6 +306,36 @@ def test_a_browser_that_says_it_navigates_may_accept_anything() -> None:
     assert reason(json, HttpResponse(), SETTINGS) == "partial"
 
 
+NAVIGATION = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("headers", "verdict"),
+    [
+        ({"Sec-Fetch-Mode": "navigate", "Accept": NAVIGATION}, None),
+        ({"Sec-Fetch-Mode": "navigate", "Accept": "*/*"}, None),
+        ({"Sec-Fetch-Mode": "same-origin", "Accept": NAVIGATION}, None),
+        ({"Sec-Fetch-Mode": "cors", "Accept": NAVIGATION, "Service-Worker-Navigation-Preload": "true"}, None),
+        ({"Sec-Fetch-Mode": "navigate", "Accept": NAVIGATION, "Sec-Purpose": "prefetch"}, "prefetch"),
+        ({"Sec-Fetch-Mode": "cors", "Accept": "text/html"}, "partial"),
+        ({"Sec-Fetch-Mode": "cors", "Accept": "*/*"}, "partial"),
+    ],
+)
+def test_a_page_that_a_service_worker_fetches_is_one(headers: dict[str, str], verdict: str | None) -> None:
+    assert reason(page(**{"Sec-Fetch-Dest": "empty"}, **headers), HttpResponse(), SETTINGS) == verdict
+
+
+@pytest.mark.parametrize("destination", ["document", "iframe", "frame"])
+def test_a_page_in_a_frame_is_one(destination: str) -> None:
+    headers = {"Sec-Fetch-Dest": destination, "Sec-Fetch-Mode": "navigate", "Accept": NAVIGATION}
+    assert reason(page(**headers), HttpResponse(), SETTINGS) is None
+
+
+@pytest.mark.parametrize("app", ["com.example.app", "com.android.browser", "org.telegram.messenger"])
+def test_an_apps_name_in_the_header_of_scripts_is_no_script(app: str) -> None:
+    assert reason(page(**{"X-Requested-With": app, "Accept": NAVIGATION}), HttpResponse(), SETTINGS) is None
+
+
 # --- unchanged answers ---
 
 
@@ -310,6 +350,14 @@ def test_a_browser_that_says_it_navigates_may_accept_anything() -> None:
         ("/blog/feed/rss/", "content_type"),
         ("/sitemap.xml", "content_type"),
         ("/data.JSON", "content_type"),
+        ("/minutes.docx", "content_type"),
+        ("/photo.heic", "content_type"),
+        ("/talk.m4a", "content_type"),
+        ("/route.gpx", "content_type"),
+        ("/archive.tar", "content_type"),
+        ("/subs.opml", "content_type"),
+        ("/domain/example.com.br/", None),
+        ("/node.js-and-django/", None),
     ],
 )
 def test_an_unchanged_answer_counts_where_the_path_is_a_pages(path: str, verdict: str | None) -> None:
@@ -381,6 +429,14 @@ def test_a_user_set_by_hand_is_seen() -> None:
     assert peek_user(request) == ("9", False)
     request.user = AnonymousUser()
     assert peek_user(request) == ("", False)
+
+
+@pytest.mark.parametrize("user", ["ann", 7, SimpleNamespace(pk=None, is_authenticated=True), {"id": 1}])
+def test_a_user_of_another_kind_is_nobody_and_costs_no_view(user: object) -> None:
+    request = page()
+    request.user = user  # type: ignore[assignment]
+    assert peek_user(request) == ("", False)
+    assert reason(request, HttpResponse(), SETTINGS) is None
 
 
 def test_logging_out_hides_the_user_that_was_loaded_before() -> None:

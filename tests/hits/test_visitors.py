@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from ipaddress import IPv4Address
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = 
         ("203.0.113.5:4711", 1, "203.0.113.5"),
         ('"[2001:db8:1:2:3:4:5:6]:4711"', 1, "2001:db8:1:2::"),
         ("::ffff:203.0.113.5", 1, "203.0.113.5"),
-        ("fe80::1%eth0", 1, "fe80::"),
+        ("fe80::1%eth0", 1, "fe80::1"),
         (", ".join(f"203.0.113.{n}" for n in range(20)), 10, "203.0.113.10"),
         (", ".join(f"203.0.113.{n}" for n in range(20)), 11, "10.0.0.1"),
         ("6" * 5_000 + ", 203.0.113.5", 1, "203.0.113.5"),
@@ -65,7 +66,26 @@ def test_the_client_is_the_entry_that_the_outermost_trusted_proxy_wrote(
     [
         ("CF-Connecting-IP", "203.0.113.5", 0, "203.0.113.5"),
         ("X-Real-IP", "2001:db8:1:2:3:4:5:6", 1, "2001:db8:1:2::"),
-        ("X-Real-IP", "203.0.113.5, 203.0.113.6", 0, ""),
+        # A server joins two headers of one name, and the last one is the proxy's own.
+        ("X-Real-IP", "203.0.113.5, 203.0.113.6", 0, "203.0.113.6"),
+        ("CF-Connecting-IP", "203.0.113.6", 2, "203.0.113.6"),
+        ("CloudFront-Viewer-Address", "2001:db8:1:2:3:4:5:6:46532", 0, "2001:db8:1:2::"),
+        ("CloudFront-Viewer-Address", "198.51.100.10:46532", 0, "198.51.100.10"),
+        ("X-Real-IP", "[2001:db8:1:2::3%25eth0]:443", 0, "2001:db8:1:2::"),
+        ("X-Real-IP", "::ffff:cb00:7105", 0, "203.0.113.5"),
+        ("X-Real-IP", "203.0.113.005", 0, ""),
+        ("X-Real-IP", "203.0.113.5\x00", 0, ""),
+        ("X-Real-IP", "\u0662\u0660\u0663.0.113.5", 0, ""),
+        ("X-Real-IP", "203.0.113.5;", 0, ""),
+        ("Forwarded", 'for="203.0.113.5:80";host="a,b";proto=https', 0, "203.0.113.5"),
+        ("Forwarded", 'host="a;for=6.6.6.6;b";for=203.0.113.5', 0, "203.0.113.5"),
+        ("Forwarded", 'host="\\";for=6.6.6.6;";for=203.0.113.5', 0, "203.0.113.5"),
+        ("Forwarded", 'for="203.0.113.5', 0, "203.0.113.5"),
+        ("Forwarded", "for=203.0.113.5,", 0, ""),
+        ("Forwarded", "for = 203.0.113.5 ; by=10.0.0.2", 0, "203.0.113.5"),
+        ("Forwarded", "203.0.113.5", 0, ""),
+        ("Forwarded", ";;,;;", 0, ""),
+        ("Forwarded", "for=;for=203.0.113.5", 0, ""),
         ("X-Real-IP", "unknown", 0, ""),
         ("X-Real-IP", "", 0, "10.0.0.1"),
         ("X-Forwarded-For", "6.6.6.6, 203.0.113.5", 0, "203.0.113.5"),
@@ -177,3 +197,32 @@ def test_long_headers_are_cut_before_they_are_kept() -> None:
     assert sum(map(len, (found.agent, *found.hints, found.language, found.country, found.forwarded))) < 3_000
     assert found.forwarded.endswith(", 192.0.2.7")
     known_clients.clear()
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        # NAT64 and Teredo have one /64 for all their clients, and so has a local network.
+        ("64:ff9b::203.0.113.5", "64:ff9b::203.0.113.6"),
+        ("2001:0:c000:200:0:f227:34ff:8efa", "2001:0:c000:200:0:f227:34ff:8ef9"),
+        ("fe80::1%eth0", "fe80::2%eth0"),
+    ],
+)
+def test_addresses_that_share_a_network_are_not_one_client(pair: tuple[str, str]) -> None:
+    first, second = (client_address(address, "", 0) for address in pair)
+    assert first
+    assert second
+    assert first != second
+
+
+def test_an_ipv4_client_is_the_same_behind_nat64() -> None:
+    assert client_address("64:ff9b::203.0.113.5", "", 0) == "203.0.113.5"
+
+
+def test_a_hostile_forwarded_header_costs_little() -> None:
+    headers = [mark * 255 + "a" for mark in ('"', '\\"', ";", ",", 'a="', 'for="', "::", "[")]
+    begin = process_time()
+    for header in headers:
+        for name in ("", "Forwarded", "X-Real-IP"):
+            client_address("10.0.0.1", header, 3, name)
+    assert process_time() - begin < 0.1

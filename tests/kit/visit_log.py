@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -152,3 +153,38 @@ def table_of(visits: Iterable[Visit], dimension: str) -> dict[str, tuple[int, in
                 sums[0] += n if many else len(views_of(visit))
                 sums[1] += visit.visitor is not None
     return {value: (views, visits) for value, (views, visits) in figures.items() if views + visits}
+
+
+def visit_hits(day: Date, minute: int, *steps: str, **traits: str) -> list[LoggedHit]:
+    """Return the hits of one visit, a minute apart.
+
+    Args:
+        day: of the visit.
+        minute: of the day, at which it begins.
+        steps: paths such as ``/pricing/``, and events such as ``signup`` or ``signup=pro``.
+        traits: fields of ``LoggedHit``; ``visitor`` is a name.
+    """
+    begin = int(datetime.combine(day, time(), timezone.get_default_timezone()).timestamp())
+    who = traits.pop("visitor", f"{minute} {steps}").encode()
+    client = {name: traits.pop(name, "") for name in CLIENT}
+    origin = {name: traits.pop(name, "") for name in ORIGIN}
+    hits, path = [], "/"
+    for offset, step in enumerate(steps):
+        event, _, value = ("", "", "") if step.startswith("/") else step.partition("=")
+        path = path if event else step
+        hits.append(
+            LoggedHit(
+                visitor=hashlib.blake2b(who, digest_size=16).digest(),
+                second=begin + (minute + offset) * 60,
+                kind=EVENT if event else 0,
+                member=False,
+                path=path,
+                route=path.lstrip("/"),
+                event=event,
+                value=value,
+                **client,
+                **(dict.fromkeys(ORIGIN, "") if event else origin),
+            )
+        )
+    assert not traits, traits
+    return hits

@@ -15,7 +15,10 @@ from tests.servers import RedisServer
 
 VERSION = "codex-django==0.7.0"
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="the ancestor needs Python 3.12")
+pytestmark = [
+    pytest.mark.skipif(sys.version_info < (3, 12), reason="the ancestor needs Python 3.12"),
+    pytest.mark.every_python,
+]
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 

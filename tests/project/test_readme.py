@@ -92,6 +92,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.every_python
 def test_the_quick_start_counts_the_first_view_in_a_new_project(project: Path) -> None:
     served = block("sh", "uvicorn mysite").strip()
     command = [sys.executable, "-m", *served.split(), "--port", "{port}"]
@@ -107,6 +108,7 @@ def test_the_quick_start_counts_the_first_view_in_a_new_project(project: Path) -
     assert rows == [("/admin/login/", 1)]
 
 
+@pytest.mark.every_python
 def test_the_quick_start_leaves_no_error_and_no_missing_middleware(project: Path) -> None:
     said = run(project, "manage.py", "check", "--database", "default")
     warnings = set(re.findall(r"codex_tracking\.\w+", said)) - {"codex_tracking.middleware"}

@@ -151,6 +151,7 @@ def test_a_server_that_ends_at_once_says_why() -> None:
     server.close()
 
 
+@pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["uvicorn", "granian", "hypercorn", "gunicorn", "daphne", "runserver", "wsgi"])
 def test_site_answers_under_each_server_and_stops(app_server: Sites, kind: str) -> None:
     site = app_server(server=kind, settings={"DEBUG": True} if kind == "runserver" else {})
@@ -161,6 +162,7 @@ def test_site_answers_under_each_server_and_stops(app_server: Sites, kind: str) 
     assert not site.answers()
 
 
+@pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"])
 def test_site_runs_on_each_database_with_as_many_workers_as_asked(
     app_server: Sites, redis_server: RedisServer, kind: str

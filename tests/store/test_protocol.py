@@ -228,7 +228,7 @@ async def test_a_seal_freezes_what_was_counted_and_counting_goes_on(live_store: 
     seal = await live_store.seal(DAY)
     assert (seal.status, seal.generation, seal.previous) == ("NEW", generation, "")
     assert (await live_store.apply(batch(2), generation)).seal == 2
-    live_part, sealed, _ = (await live_store.read([DAY]))[DAY]
+    live_part, sealed, *_ = (await live_store.read([DAY]))[DAY]
     assert (sealed.id, sealed.counts) == (seal.id, {"p:/": 1})
     assert (live_part.previous, live_part.counts) == (seal.id, {"p:/": 1})
 

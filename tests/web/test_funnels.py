@@ -155,7 +155,7 @@ def test_days_that_are_lacking_are_named(staff: Client) -> None:
     sixteen()
     VisitFile.objects.create(date=day(0), part=0, rows=1, views=1, through=0, digest="0" * 64, data=b"no file")
     text = page(staff, FUNNELS, *SIGN_UP, ("period", "7d"))
-    assert "5 days before it are left out." in text
+    assert "The visit log begins on" in text
     assert "missing or damaged:" in text
     assert "2 Page /pricing/ or Event signup 1 15" in text
 

@@ -211,6 +211,7 @@ def test_a_site_without_apps_of_django_contrib(app_server: Sites) -> None:
     site.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["sessions", "auth", "contenttypes", "messages", "staticfiles", "admin"])
 def test_check_runs_without_one_app(missing: str, app_server: Sites) -> None:
     """Django refuses auth without content types; without any other app the check must end by itself."""

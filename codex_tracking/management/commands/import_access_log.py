@@ -36,8 +36,8 @@ JSON lines of nginx, Caddy, Traefik, Envoy, Cloudflare, Google Cloud, ECS and th
 (IIS, CloudFront); AWS load balancers. For others, --format takes nginx's or Apache's own directives. Files may be
 compressed with gzip, bzip2, xz or Zstandard; - is standard input.
 
-Several logs are read as one in the order of time, so give the logs of all servers in one command. A log is known by
-its first lines: importing it again, also grown, renamed, compressed or anonymised, adds only the lines that are new.
+Several logs are read as one in the order of time, so give the logs of all servers in one command. Importing
+a log again, also grown, renamed, compressed, anonymised, cut or joined, adds only the lines that are new.
 Left out, and taken by a later import that may: days that the site counted itself, today, lines of other hosts. Where
 a log has no content type, paths that end like files (.css, .png, .json, ...) are no pages."""
 

@@ -72,6 +72,9 @@ class Command(BaseCommand):
         parser.add_argument("--status", type=int, default=200, help="What the view answers (200).")
         parser.add_argument("--content-type", default="text/html; charset=utf-8", help="Of the answer (text/html).")
         parser.add_argument("--address", default=ADDRESS, help=f"REMOTE_ADDR ({ADDRESS}).")
+        parser.add_argument(
+            "--urlconf", metavar="MODULE", help="What a middleware sets as request.urlconf; ROOT_URLCONF without it."
+        )
         parser.add_argument("--user", choices=("anonymous", "member", "staff"), default="anonymous")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -101,7 +104,9 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = RequestFactory(headers=sent, REMOTE_ADDR=options["address"]).generic(options["method"].upper(), path)
     request.path_info = below_script_name(request.path_info)
-    request.resolver_match = route_of(request.path_info, None, get_tracking_settings().secret_names)
+    if options["urlconf"]:
+        request.urlconf = options["urlconf"]
+    request.resolver_match = route_of(request.path_info, options["urlconf"], get_tracking_settings().secret_names)
     if options["user"] != "anonymous":
         staff = options["user"] == "staff"
         request.user = SimpleNamespace(pk=1, is_authenticated=True, is_staff=staff)  # type: ignore[assignment]

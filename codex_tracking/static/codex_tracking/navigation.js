@@ -10,8 +10,9 @@
 
   const fetched = async (url) => {
     const answer = await fetch(url, { credentials: "same-origin", headers: { "X-Requested-With": "XMLHttpRequest" } });
-    // A user who was logged out meanwhile goes to the login page, as with a link that loads the page.
-    if (answer.redirected) throw new Error("redirected");
+    // A user who was logged out meanwhile goes to the login page, as with a link that loads the page. The form that
+    // adds a filter leads back to the page that it is on.
+    if (answer.redirected && new URL(answer.url).pathname !== new URL(url, location.href).pathname) throw new Error("redirected");
     return answer;
   };
 
@@ -91,7 +92,7 @@
       // A tab changes the address without a turn; a refresh of the former address would turn it back.
       if (mine !== turn || (quiet && url.href !== location.href)) return;
       if (!answer.headers.get("content-type")?.startsWith("text/html") || !text.includes('id="ct-main"')) throw new Error("no page");
-      if (push) history.pushState({}, "", url);
+      if (push) history.pushState({}, "", answer.url);
       const page = parsed(text);
       if (quiet) showParts(page);
       else showPage(page, key);
@@ -189,10 +190,16 @@
   });
 
   document.addEventListener("keydown", (event) => {
-    const menu = event.key === "Escape" && event.target.closest?.("[data-ct-menu][open]");
-    if (!menu) return;
-    menu.open = false;
-    menu.querySelector("summary").focus();
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    const menu = event.target.closest?.("[data-ct-menu][open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+      return;
+    }
+    // In a field the key clears or closes what the browser shows.
+    if (event.target.closest?.("input, select, textarea, .ct-grid") || event.repeat) return;
+    all("[data-ct-chip-remove]", main ?? document).at(-1)?.click();
   });
 
   document.addEventListener("click", async (event) => {

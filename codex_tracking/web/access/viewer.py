@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Saved
@@ -33,7 +32,7 @@ from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access import links, saved
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.query import EVENTS_BY_NAME, Query, QueryError
 
 if TYPE_CHECKING:
     # Importing models of an app that is not installed fails.
@@ -103,11 +102,9 @@ class Viewer:
         Raises:
             QueryError: a guest's filter is by the values of events, or there is no visit log for the segment.
         """
-        for each in query.filters if self.is_guest else ():
-            # The values may contain names, which a filter would tell by trial.
-            by_name = each.operator in ("is", "is_not") and not any("=" in value for value in each.values)
-            if each.dimension == "event" and not by_name:
-                raise QueryError("f", gettext_noop("a filter by the name of an event"), str(each))
+        for each in query.filters:
+            if not self.may_filter_by(each):
+                raise QueryError("f", EVENTS_BY_NAME, str(each))
         return query.within(self.filters)
 
     @cached_property
@@ -115,6 +112,15 @@ class Viewer:
         """The dimensions that they may see, in the order of ``DIMENSIONS``; behind them those of the visit log."""
         counted = tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
         return counted if log_refusal() else (*counted, *LOG_DIMENSIONS)
+
+    def may_filter_by(self, condition: Filter) -> bool:
+        """Return whether they may select visits by a condition.
+
+        Share links do not show the values of events, and a filter by them would tell them by trial.
+        """
+        if not self.is_guest or condition.dimension != "event":
+            return True
+        return condition.operator in ("is", "is_not") and not any("=" in value for value in condition.values)
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:

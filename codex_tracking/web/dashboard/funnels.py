@@ -24,14 +24,15 @@ from codex_tracking.visits.steps import FEWEST_STEPS, MOST_STEPS, Step, checked_
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import numbers
+from codex_tracking.web.dashboard.chips import with_added
 from codex_tracking.web.dashboard.guard import with_form
 from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
     Pairs,
     address_of,
+    filters_with,
     keep,
     menu_with,
-    notes_on,
     pairs_of,
     saved_rows,
     visits_query,
@@ -80,6 +81,8 @@ class StepRow:
 async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the page; 400 for steps that cannot be, or without a visit log. POST saves or deletes a funnel."""
     try:
+        if added := with_added(request.GET):
+            return redirect(f"{request.path}?{added}")
         query = await visits_query(request, viewer)
         typed = typed_steps(request.GET)
         if typed is not None:
@@ -94,6 +97,7 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     pairs: Pairs = [("step", str(step)) for step in steps]
     context: dict[str, Any] = {
         "query": query,
+        "dashboard": address_of(query),
         "menu": menu_with(query, pairs),
         "kinds": KINDS.items(),
         "form": form_of(steps),
@@ -103,7 +107,7 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "longest_name": saved.LONGEST_NAME,
     }
     answered, status = await _answered(query, steps)
-    context |= answered
+    context |= answered | {"chips": filters_with(query, answered.get("coverage"), pairs)}
     if not viewer.is_guest:
         # Staff name funnels for staff, and their steps may hold values of events.
         context |= await sync_to_async(saved_rows)(viewer, Funnel, lambda row: _address(query, row))
@@ -117,7 +121,7 @@ async def _answered(query: Query, steps: Sequence[Step]) -> tuple[dict[str, Any]
     if len(steps) < FEWEST_STEPS:
         return {}, 400 if steps else 200
     answer = await in_database(funnel_of, query.period.days, steps, query.filters)
-    return {"rows": rows_of(answer), "notes": notes_on(answer)}, 200
+    return {"rows": rows_of(answer), "coverage": answer}, 200
 
 
 def _address(query: Query, row: Funnel) -> str:

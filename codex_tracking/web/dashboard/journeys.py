@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, gettext_noop
 
@@ -17,12 +17,13 @@ from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link
+from codex_tracking.web.dashboard.chips import with_added
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
     address_of,
+    filters_with,
     menu_with,
-    notes_on,
     pairs_of,
     visits_query,
 )
@@ -73,6 +74,8 @@ class NextRow:
 async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Answer the page; 400 for a parameter that is wrong, or without a visit log."""
     try:
+        if added := with_added(request.GET):
+            return HttpResponseRedirect(f"{request.path}?{added}")
         query = await visits_query(request, viewer)
         asked = asked_in(request)
     except QueryError as error:
@@ -83,6 +86,7 @@ async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
     context: dict[str, Any] = {
         "query": query,
+        "dashboard": address_of(query),
         "menu": menu_with(query, asked.pairs(*asked.steps)),
         "asked": asked,
         "by": BY.items(),
@@ -92,6 +96,7 @@ async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         "begin": address(),
     }
     answered, status = await _answered(query, asked, address)
+    answered["chips"] = filters_with(query, answered.get("coverage"), asked.pairs(*asked.steps))
     return await respond(request, viewer, "codex_tracking/journeys.html", context | answered, status)
 
 
@@ -103,7 +108,7 @@ async def _answered(query: Query, asked: Asked, address: Callable[..., str]) -> 
         questions.journey, query.period.days, asked.steps, query.filters, asked.by, asked.towards, ROWS
     )
     found = answer.value
-    return {"found": found, "visits": numbers.whole(found.visits), "notes": notes_on(answer)} | {
+    return {"found": found, "visits": numbers.whole(found.visits), "coverage": answer} | {
         "rows": rows_of(asked, found, address),
         "others": _row("", found.others, found) if found.others else None,
         "ended": _row("", found.ended, found) if found.ended else None,

@@ -235,6 +235,36 @@ def name_of(dimension: str, value: str) -> str:
     return str(VALUES.get(dimension, {}).get(value, value))
 
 
+FORMER = frozenset(
+    [
+        "AN",
+        "BU",
+        "CS",
+        "DD",
+        "DY",
+        "FX",
+        "HV",
+        "NH",
+        "RH",
+        "SU",
+        "TP",
+        "UK",
+        "VD",
+        "YD",
+        "YU",
+        "ZR",
+        "in",
+        "iw",
+        "ji",
+        "jw",
+        "mo",
+        "tl",
+        "tw",
+    ]
+)
+"""Withdrawn codes that share their name with today's, which is the one that is stored."""
+
+
 def value_named(dimension: str, text: str) -> str:
     """Return the stored value whose name somebody typed, whatever the case of letters; the text itself without one."""
     if dimension in ("country", "language"):
@@ -243,7 +273,7 @@ def value_named(dimension: str, text: str) -> str:
         names = {value: str(name) for value, name in VALUES.get(dimension, {}).items()}
     wanted = text.casefold()
     for value, name in names.items():
-        if wanted in (value.casefold(), name.casefold()):
+        if value not in FORMER and wanted in (value.casefold(), name.casefold()):
             return value
     return text
 

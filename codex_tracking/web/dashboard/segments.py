@@ -14,6 +14,7 @@ from codex_tracking.models import Segment
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
+from codex_tracking.web.dashboard.chips import chips_of, with_added
 from codex_tracking.web.dashboard.guard import with_form
 from codex_tracking.web.dashboard.layout import respond, wrong
 from codex_tracking.web.dashboard.visit_log import (
@@ -34,6 +35,8 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     if viewer.is_guest:
         raise PermissionDenied
     try:
+        if added := with_added(request.GET):
+            return redirect(f"{request.path}?{added}")
         query = await visits_query(request, viewer)
     except QueryError as error:
         return await wrong(request, viewer, error)
@@ -44,6 +47,7 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         return redirect(request.get_full_path())
     context: dict[str, Any] = {
         "filters": query.filters,
+        "chips": chips_of(query, None),
         "back": address_of(query),
         "error": refusal,
         "off": bool(log_refusal()),

@@ -1,10 +1,9 @@
-"""Query, menu and notes of the pages about the visit log."""
+"""Query, menu, filters and saved rows of the pages about the visit log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -12,18 +11,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from codex_tracking.models import Funnel, Saved, Segment
-from codex_tracking.visits.answers import Answer
+from codex_tracking.stats.reading import Coverage
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.saved import SavedT
 from codex_tracking.web.access.viewer import Viewer
-from codex_tracking.web.dashboard import numbers
 from codex_tracking.web.dashboard.addresses import query_string
+from codex_tracking.web.dashboard.chips import Chips, chips_of
 from codex_tracking.web.dashboard.loader import query_of
 from codex_tracking.web.dashboard.menu import Menu, menu_of
-from codex_tracking.web.dashboard.plot import full_day
 from codex_tracking.web.query import Query
 
 Pairs = Sequence[tuple[str, str]]
@@ -34,8 +32,6 @@ EMPTY: dict[type[Saved], Promise] = {
     Funnel: gettext_lazy("A funnel needs two steps at least."),
 }
 """What is saved -> what it must have."""
-NAMED_DAYS = 10
-"""Days that a note names; of more it tells the number."""
 
 
 async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
@@ -78,37 +74,20 @@ def menu_with(query: Query, pairs: Pairs) -> Menu:
     )
 
 
-def notes_on(answer: Answer[Any]) -> tuple[str, ...]:
-    """Return which of the days that were asked for an answer is without, and why, as sentences."""
-    notes = []
-    if answer.unlogged:
-        begin = full_day(date.fromisoformat(answer.unlogged[-1]) + timedelta(days=1))
-        text = ngettext(
-            "The visit log begins on %(day)s; %(count)s day before it is left out.",
-            "The visit log begins on %(day)s; %(count)s days before it are left out.",
-            len(answer.unlogged),
-        )
-        notes.append(text % {"day": begin, "count": numbers.whole(len(answer.unlogged))})
-    if answer.damaged:
-        notes.append(
-            _("Left out, because their part of the visit log is missing or damaged: %(days)s.")
-            % {"days": _named(answer.damaged)}
-        )
-    if answer.left:
-        notes.append(
-            _("Left out, because reading took too long: %(days)s. Choose a shorter period.")
-            % {"days": _named(answer.left)}
-        )
-    return tuple(notes)
-
-
-def _named(days: Sequence[str]) -> str:
-    shown = ", ".join(full_day(date.fromisoformat(day)) for day in days[:NAMED_DAYS])
-    rest = len(days) - NAMED_DAYS
-    if rest <= 0:
-        return shown
-    more = ngettext("%(count)s more day", "%(count)s more days", rest) % {"count": numbers.whole(rest)}
-    return f"{shown}, {more}"
+def filters_with(query: Query, coverage: Coverage | None, pairs: Pairs) -> Chips | None:
+    """Return the filters of a page, whose links and form keep further parameters; None without a visit log."""
+    found = chips_of(query, coverage)
+    if found is None:
+        return None
+    return replace(
+        found,
+        chips=tuple(
+            replace(chip, turn=with_pairs(chip.turn, pairs), remove=with_pairs(chip.remove, pairs))
+            for chip in found.chips
+        ),
+        clear=with_pairs(found.clear, pairs),
+        hidden=(*found.hidden, *pairs),
+    )
 
 
 # --- what staff saved ---

@@ -1,0 +1,232 @@
+"""Lines that the rows have: a key for each, by which it is known again in whatever file it comes.
+
+A key has the second, 24 bits of the request and 8 bits of the client: too few to tell one client from many others, and
+enough that two servers' lines of one second differ. A log may have equal lines, so keys are counted.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date as Date
+from functools import lru_cache
+from zlib import crc32
+
+from codex_tracking.access_log.line import Line
+from codex_tracking.models import ImportedLines
+
+SECONDS = 86_400
+HOUR = 3_600
+# A key is second << 32 | request << 8 | client.
+SECOND_BITS, REQUEST_BITS = 32, 8
+
+
+class OverlapError(Exception):
+    """Another process counted some of these lines in the meantime."""
+
+
+def key_of(line: Line) -> int:
+    """Return the key of a line, the same in each file and on each machine."""
+    second = int(line.at) % SECONDS << SECOND_BITS
+    return second | _request(line.method, line.target, line.status) | _client(line.address, line.forwarded, line.agent)
+
+
+@lru_cache(maxsize=4_096)
+def _request(method: str, target: str, status: int) -> int:
+    # CRC-32 and no better hash: who makes two lines alike only hides his own.
+    return crc32(f"{method} {target} {status}".encode("utf-8", "surrogatepass")) >> 8 << REQUEST_BITS
+
+
+@lru_cache(maxsize=8_192)
+def _client(address: str, forwarded: str, agent: str | None) -> int:
+    return crc32(f"{address} {forwarded} {agent}".encode("utf-8", "surrogatepass")) & 0xFF
+
+
+@dataclass(slots=True)
+class KnownDay:
+    """The keys of one day's lines."""
+
+    stored: list[array[int]]
+    """Sorted keys of each row."""
+    last_row: int
+    """Primary key of the newest row that was read."""
+    added: list[int] = field(default_factory=list)
+    """Sorted keys of lines that no row has yet."""
+
+    def between(self, begin: int, end: int) -> Iterator[int]:
+        """Yield the keys of these seconds, the last not included."""
+        low, high = begin << SECOND_BITS, end << SECOND_BITS
+        for keys in (*self.stored, self.added):
+            yield from keys[bisect_left(keys, low) : bisect_left(keys, high)]
+
+
+class KnownLines:
+    """The lines that all imports have counted, and those that this one counts.
+
+    Args:
+        alias: of the database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._days: dict[str, KnownDay] = {}
+        # Lines come in the order of time, so the keys of one hour, and what was read of one second, are enough.
+        self._hour: tuple[str, int] = ("", 0)
+        self._second: tuple[str, int] = ("", 0)
+        self._known: Counter[int] = Counter()
+        self._read: dict[tuple[int, int], int] = {}
+
+    def is_new(self, day: str, key: int, piece: int, edited: bool) -> bool:
+        """Note that a line was read, and return whether no import has counted it.
+
+        Args:
+            day: ISO date.
+            key: from ``key_of``.
+            piece: the number of the log's part that was written in one go; a line that two parts have is one line.
+            edited: whether lines of this day may have been changed, so that they are told by their second alone.
+        """
+        second = key >> SECOND_BITS
+        if self._second != (day, second):
+            self._enter(day, second)
+        if edited:
+            key = second
+        read = self._read[piece, key] = self._read.get((piece, key), 0) + 1
+        if edited:
+            return read > sum(1 for _ in self._days[day].between(second, second + 1))
+        return read > self._known[key] if key in self._known else True
+
+    def add(self, day: str, key: int) -> None:
+        """Note that a line, the one asked about last, is counted."""
+        self._known[key] += 1
+        insort(self._days[day].added, key)
+
+    def _enter(self, day: str, second: int) -> None:
+        self._second = (day, second)
+        self._read.clear()
+        hour = second - second % HOUR
+        if self._hour != (day, hour):
+            self._hour = (day, hour)
+            self._known = Counter(self._day(day).between(hour, hour + HOUR))
+
+    def _day(self, day: str) -> KnownDay:
+        found = self._days.get(day)
+        if found is None:
+            found = self._days[day] = KnownDay([], 0)
+            self._load(day, found)
+        return found
+
+    def _load(self, day: str, known: KnownDay) -> list[array[int]]:
+        """Read the rows that came since, and return their keys."""
+        rows = ImportedLines.objects.using(self._alias).filter(date=Date.fromisoformat(day), pk__gt=known.last_row)
+        found = []
+        for row in rows.order_by("pk"):
+            found.append(unpacked(bytes(row.keys)))
+            known.last_row = row.pk
+        known.stored += found
+        return found
+
+    def save(self, days: Iterable[str]) -> None:
+        """Write the keys of these days' lines; within the transaction that has their locks and adds to their counters.
+
+        Raises:
+            OverlapError: another process counted one of these lines first.
+        """
+        for day in days:
+            known = self._day(day)
+            if not all(set(keys).isdisjoint(known.added) for keys in self._load(day, known)):
+                raise OverlapError
+            row = ImportedLines(date=Date.fromisoformat(day), keys=packed(known.added))
+            row.save(using=self._alias, force_insert=True)
+            known.last_row = row.pk
+
+    def settle(self, days: Iterable[str]) -> None:
+        """Note that the keys of these days' lines are written, or would be."""
+        for day in days:
+            known = self._day(day)
+            known.stored.append(array("Q", known.added))
+            known.added = []
+
+    def forget(self, before: str) -> None:
+        """Drop the keys of earlier days from memory."""
+        self._days = {day: known for day, known in self._days.items() if day >= before or known.added}
+        self._hour = self._second = ("", 0)
+
+    def likeness(self, day: str, key: int) -> tuple[bool, bool]:
+        """Return whether a known line of a line's second has the same request, and whether it is the same line.
+
+        Raises:
+            LookupError: no line of its minute is known.
+        """
+        known, second = self._day(day), key >> SECOND_BITS
+        minute = second - second % 60
+        if next(known.between(minute, minute + 60), None) is None:
+            raise LookupError
+        found = set(known.between(second, second + 1))
+        return any(one >> REQUEST_BITS == key >> REQUEST_BITS for one in found), key in found
+
+
+class Evidence:
+    """The signs, by day, that a log is an edited copy of lines that are known.
+
+    Args:
+        known: the lines that imports have counted.
+    """
+
+    def __init__(self, known: KnownLines) -> None:
+        self._known = known
+        self._lines: Counter[str] = Counter()
+        self._alike: Counter[str] = Counter()
+        self._same: Counter[str] = Counter()
+        self._noted = 0
+
+    def note(self, day: str, line: Line) -> None:
+        """Compare a line with those that are known of its second."""
+        self._noted += 1
+        try:
+            alike, same = self._known.likeness(day, key_of(line))
+        except LookupError:
+            return
+        self._lines[day] += 1
+        self._alike[day] += alike
+        self._same[day] += same
+
+    @property
+    def mostly_known(self) -> bool:
+        """Whether more than half of the log's lines were imported, in this file or in another one."""
+        return 2 * self._alike.total() > self._noted
+
+    def edited_days(self, intact: bool) -> frozenset[str]:
+        """Return the days whose lines may have been edited.
+
+        Args:
+            intact: whether the log is known, and as it was; then only new clients for most lines are a sign.
+        """
+        return frozenset(
+            day
+            for day, lines in self._lines.items()
+            if 2 * (self._alike[day] - (self._same[day] if intact else 0)) > lines
+        )
+
+
+def packed(keys: Iterable[int]) -> bytes:
+    """Return sorted keys in some six bytes each."""
+    return zlib.compress(_little_endian(array("Q", keys)).tobytes(), 1)
+
+
+def unpacked(text: bytes) -> array[int]:
+    """Undo ``packed``."""
+    keys = array("Q")
+    keys.frombytes(zlib.decompress(text))
+    return _little_endian(keys)
+
+
+def _little_endian(keys: array[int]) -> array[int]:
+    # A dump of the database may move to a machine with the other byte order.
+    if sys.byteorder == "big":
+        keys.byteswap()
+    return keys

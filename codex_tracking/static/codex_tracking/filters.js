@@ -1,0 +1,52 @@
+// Suggests values for a filter while somebody types. Without this script the field takes any text.
+(() => {
+  "use strict";
+
+  const PAUSE = 150; // Milliseconds after the last key.
+  const MOST = 20;
+  // Their values are codes with names in the reader's language, so all of them are offered at once.
+  const CODED = { country: "region", language: "language" };
+  const MOST_CODED = 300;
+  let timer = 0;
+  let turn = 0;
+
+  const namesOf = (form, dimension) => {
+    const small = JSON.parse(form.querySelector("#ct-names").textContent)[dimension];
+    if (small) return (value) => small[value];
+    if (!CODED[dimension]) return () => undefined;
+    const names = new Intl.DisplayNames([document.documentElement.lang || "en"], { type: CODED[dimension] });
+    return (value) => { try { return names.of(value); } catch { return undefined; } };
+  };
+
+  const suggest = async (form) => {
+    turn += 1;
+    const mine = turn;
+    const { f_dimension: { value: dimension }, f_value: { value: text } } = form.elements;
+    const coded = dimension in CODED;
+    // The period and the filters that the page has, from the form's hidden fields.
+    const asked = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) if (["period", "start", "end", "f"].includes(name) && value !== "24h") asked.append(name, value);
+    asked.set("limit", String(coded ? MOST_CODED : MOST));
+    if (text && !coded) asked.set("search", text);
+    const address = form.dataset.values.replace("/dimension/", `/${dimension}/`);
+    try {
+      const headers = { "X-Requested-With": "XMLHttpRequest" };
+      const answer = await fetch(`${address}?${asked}`, { credentials: "same-origin", headers });
+      if (!answer.ok || mine !== turn) return;
+      const { rows } = await answer.json();
+      if (mine !== turn) return;
+      const name = namesOf(form, dimension);
+      form.querySelector("datalist").replaceChildren(...rows.map(({ value }) => new Option(name(value) ?? value, value)));
+    } catch { /* Any value can be typed all the same. */ }
+  };
+
+  const later = (event) => {
+    const form = event.target.closest?.("[data-ct-filter]");
+    if (!form) return;
+    clearTimeout(timer);
+    timer = setTimeout(suggest, event.type === "input" ? PAUSE : 0, form);
+  };
+
+  document.addEventListener("input", later);
+  document.addEventListener("focusin", (event) => { if (event.target.name === "f_value") later(event); });
+})();
