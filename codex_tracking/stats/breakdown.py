@@ -103,6 +103,7 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit!r}")
     period = last_period(days)
+    # Every path begins with it, so the condition would only cost time.
     within = "" if under == "/" else under
     found = await read(
         period.days, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within)
@@ -200,6 +201,7 @@ def breakdown_of(
         return list(islice(figures_of(dimension, period, deltas, order, search, within, most), offset, most))
     wanted = Matching(dimension, period, deltas, search, within)
     rows, last = _candidates(wanted, most, order, unlisted)
+    # In order of the database alone, which the deltas may change.
     found = {row["value"]: wanted.figure(row) for row in rows}
     others = {value: pair for value, pair in wanted.changed.items() if value not in found}
     risen = rising(others, list(found.values()), last, most, order)

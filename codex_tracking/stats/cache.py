@@ -80,6 +80,7 @@ class Figures:
                 known = self._known[question] = Known()
                 if len(self._known) > MOST_QUESTIONS:
                     self._known.popitem(last=False)
+            # Figures that no template asks for are not refreshed.
             known.asked = True
             self._known.move_to_end(question)
             if not self._due(known):

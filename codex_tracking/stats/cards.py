@@ -124,6 +124,7 @@ def _largest(
     """Return the stored best of every dimension, and the sums of all its values."""
     found: dict[Dimension, list[Figure]] = {}
     totals = dict.fromkeys(names, (0, 0))
+    # An empty UNION is no SQL.
     if not names:
         return found, totals
     parts = [
@@ -151,7 +152,7 @@ def _stored_sums(period: Period, values: dict[Dimension, list[str]]) -> list[tup
 
 
 def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str = "") -> int:
-    """Return the views of all values of a dimension (visits, where it counts only those): ``Card.total``.
+    """Return ``Card.total``: the views of all values of a dimension, or the visits of one that counts only those.
 
     Args:
         dimension: whose values.

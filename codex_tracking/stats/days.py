@@ -169,6 +169,7 @@ def pages_of(day: str, delta: Counts) -> int:
     """Return the number of viewed paths."""
     changed = path_deltas(delta)
     rows = rows_on(day)
+    # Only paths with deltas are compared; the day may have 50,000 others.
     known = sum(rows.filter(path__in=names).filter(views__gt=0).count() for names in slices(list(changed), 500))
     return rows.filter(views__gt=0).count() + len(changed) - known
 
@@ -189,6 +190,7 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
     skipped = skipped_paths()
     if skipped is not None:
         nobody = Value(None, CharField())
+        # Their views are in the day's total, since they were counted before the setting changed.
         left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
         special = special.union(left_out, all=True).order_by()
     hand_made: dict[str, dict[str, int]] = {}
@@ -208,6 +210,7 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
 def first_day() -> Date | None:
     """Return the first day of which there are figures; blocking."""
     alias = database()
+    # Both, because rows made by hand have no day in DayTotals; each is one look at an index.
     days = [
         PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
         DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
@@ -223,6 +226,7 @@ def visitors_of(day: str, uniques: Uniques) -> int:
 
 def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, uniques: Uniques) -> int:
     """Return one day's visitors, given those in ``DayTotals``."""
+    # A number that was shown never falls: Redis may have lost the day, and a new sketch begins at 0.
     return max(visitors, count_with(stored, uniques.sketch, uniques.estimate, day)[1])
 
 

@@ -18,11 +18,13 @@ Visitors = dict[str, Uniques]
 def path_deltas(delta: Counts) -> dict[str, int]:
     """Return the views per path that no flush has written yet, without skipped paths."""
     skipped = get_tracking_settings().skip_prefixes
+    # Views from before a change of the setting may still wait in Redis.
     return {path: n for path, n in values_of("path", delta).items() if not path.startswith(skipped)}
 
 
 def override(views: int, own: int | None, delta: int) -> int:
     """Return a row's views with its delta: their sum, or for a hand-made row (no ``own``) the larger of both."""
+    # The public API promises that a live count overrides a row made by hand.
     return max(views, delta) if own is None else views + delta
 
 

@@ -107,6 +107,7 @@ class Live:
 
     async def changes(self) -> AsyncGenerator[Snapshot, None]:
         """Yield the figures at once, and each change at most once a second; close the generator to stop."""
+        # Before the first await, so that the task does not end between two viewers.
         self.viewers += 1
         try:
             self._begin()
@@ -163,5 +164,5 @@ def get_live() -> Live:
 
 
 def socket_path() -> str:
-    """Return the path of the live websocket; empty without Channels, where pages poll the JSON API."""
+    """Return the path of the live websocket; empty without Channels, so that pages poll the JSON API."""
     return get_tracking_settings().live_path if find_spec("channels") is not None else ""

@@ -40,6 +40,7 @@ async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
     minutes = newest(now, count)
     days = minute_days(minutes, now)
     found = await read(days, lambda deltas, _: views_in(minutes, now, deltas))
+    # From the epoch, so that an hour which the clock shows twice has all its minutes.
     begins = [datetime.fromtimestamp(minute * 60, now.tzinfo) for minute in minutes]
     return list(zip(begins, found.value, strict=True))
 
@@ -101,6 +102,7 @@ def views_in(minutes: Sequence[int], now: datetime, deltas: Deltas) -> tuple[int
         deltas: of the days on which they are counted; see ``minute_days``.
     """
     known: Counter[int] = Counter()
+    # After a change of TIME_ZONE a minute may have rows of two days.
     rows = Breakdown.objects.using(database()).filter(stored(minutes, now)).order_by()
     for value, n in rows.values_list("value", "views"):
         known[int(value)] += n

@@ -166,6 +166,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     period, before, all_deltas = shape.period, shape.before, deltas
     deltas = {day: deltas[day] for day in days_in(period, before)}
     uniques = {day: found for day, found in uniques.items() if day in deltas}
+    # One query for both periods: the days between them are small rows.
     days = daily_summaries(_whole_span(shape), deltas, uniques)
     hours, newest = clock_of(shape, deltas)
     summary = sum((days.figures[day] for day in period.days), Summary())
@@ -206,6 +207,7 @@ Hours = dict[str, list[Figure]]
 def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
     """Return the hours of those days of which the page needs them one by one, and the newest minutes' stored views."""
     part = elapsed(shape.period, shape.before, shape.now)[0] if shape.before else None
+    # A year of hours is 8,760 rows, so days are read hour by hour only as far as something shows their hours.
     wanted = Q(date=part.end) if part else Q()
     if shape.period.length <= DAYS_BY_DAY:
         wanted |= Q(date__range=(shape.period.start, shape.period.end))
@@ -249,11 +251,13 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
     rows = Breakdown.objects.using(database()).filter(
         date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
     )
+    # ISO numbers weekdays from Monday, on every database; SQLite counts from Sunday, PostgreSQL from 0.
     by_weekday = rows.order_by().values_list("date__iso_week_day", "value").annotate(n=Sum("views"))
     for weekday, hour, views in by_weekday:
         heat[weekday - 1][int(hour)] += views
     for day in period.days:
         changed = changed_values("hour", [day], deltas)
+        # Only known hours: a damaged counter in Redis may name any other.
         for hour in range(24):
             heat[Date.fromisoformat(day).weekday()][hour] += changed.get(f"{hour:02}", (0, 0))[0]
     return heat
@@ -269,6 +273,7 @@ def elapsed_of(shape: Shape, days: Days, hours: Hours) -> Summary:
     if fraction == 1:
         return whole
     end = part.end.isoformat()
+    # Imported days may have no hours.
     by_hour = [(figure.views, figure.secondary) for figure in hours.get(end, [])] or [(0, 0)] * 24
     return without_rest(whole, days.figures[end], by_hour, fraction)
 
@@ -285,6 +290,7 @@ def series_of_step(shape: Shape, period: Period, compared: Period | None, days: 
 
 
 def _hourly_series(metric: Metric, period: Period, hours: Hours) -> dict[str, float]:
+    # Visitors of two hours cannot be added up: most are the same.
     if metric not in BY_HOUR:
         return {}
     zone = timezone.get_default_timezone()

@@ -76,7 +76,17 @@ async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
     period = last_period(days)
 
     def look(deltas: Deltas, _: Visitors) -> list[T]:
+<<<<<<< HEAD
         return with_views_of(objects, lambda urls: pages_views(urls, period, deltas))
+=======
+        # The caller's queryset is evaluated in this thread, as its connection belongs here.
+        found = list(objects)
+        urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
+        views = pages_views(urls, period, deltas)
+        for item, url in zip(found, urls, strict=True):
+            item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
+        return found
+>>>>>>> h_web
 
     return (await read(period.days, look)).value
 
@@ -141,6 +151,7 @@ def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
     entries = (entry.aggregate(n=Sum("visits"))["n"] or 0) + sum(
         deltas.get(day, {}).get(first(counter("entry", path)), 0) for day in period.days
     )
+    # The tab ends the path: without it, /a would have the sources of /a/b as well.
     pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
     sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
     arrivals = total_of("page_source", period, deltas, within=f"{path}\t")
@@ -181,6 +192,7 @@ def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[st
     """Return the views of some paths, each day's added up; paths without views are left out."""
     wanted = Matching("path", period, deltas)
     counts = {path: wanted.changed[path][0] for path in paths if path in wanted.changed}
+    # SQLite takes 999 parameters in old builds, and a list of articles may be longer.
     for names in slices(list(dict.fromkeys(paths)), 500):
         for row in wanted.stored().filter(value__in=names):
             counts[row["value"]] = wanted.figure(row).views

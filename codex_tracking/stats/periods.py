@@ -63,6 +63,7 @@ class Period:
         return Period(self.start + by, self.end + by)
 
     def _moved(self, by: int, whole: bool) -> Period:
+        # Days with days, so that seven of them have each weekday once.
         if not self.months:
             return self.moved(timedelta(days=self.length * by))
         start, end = (months_after(day, self.months * by) for day in (self.start, self.end))
@@ -86,6 +87,7 @@ class Period:
         if self.start > today:
             return None
         apart = (self.start.year - before.start.year) * 12 + self.start.month - before.start.month
+        # A year ago is compared by date also for spans of days.
         by_date = self.months or months_after(self.start, -12) == before.start
         end = months_after(today, -apart) if by_date else before.start + (today - self.start)
         return replace(before, end=max(before.start, min(end, before.end)))
@@ -111,7 +113,7 @@ def _exists(day: date, hour: int, minute: int, zone: tzinfo) -> bool:
 
 
 def months_after(day: date, months: int) -> date:
-    """Return the same day of a later month (earlier when negative), or its last day where it has no such day."""
+    """Return the same day of a later month (earlier when negative), or the last day of a shorter month."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
@@ -175,6 +177,7 @@ def dated(start: date, end: date, today: date) -> Period:
     """
     period = Period(start, end)
     to_date = start.day == 1 and start < end == today
+    # Any other span has no counterpart in the calendar, but a number of days before it.
     if not (period.whole or to_date):
         return period
     touched = (end.year - start.year) * 12 + end.month - start.month + 1

@@ -80,7 +80,7 @@ def in_code_points(column: str) -> Any:
 
 
 def collation() -> str:
-    """Return the SQL that follows ``value`` where it is compared by code points."""
+    """Return the SQL that makes PostgreSQL compare ``value`` by code points; empty for other databases."""
     return ' COLLATE "C"' if connections[database()].vendor == "postgresql" else ""
 
 

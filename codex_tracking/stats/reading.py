@@ -74,6 +74,7 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: b
     """
     since = int(site_now().timestamp()) - NOW_SECONDS if online else None
     now: int | None = None
+    # A sketch has 12 kB; of older days the database has the final one.
     recent = {(site_today() - timedelta(days=back)).isoformat() for back in (0, 1)}.intersection(days)
     nothing: Deltas = {day: {} for day in days}
     for _ in range(READS):
@@ -96,6 +97,7 @@ async def held_in_redis(
     days: Iterable[str], uniques_of: Collection[str], online_since: int | None = None
 ) -> dict[str, Held]:
     """Return the unflushed counters of those days that Redis may hold, in one round trip."""
+    # Of older days Redis holds nothing, and a year would be 365 keys.
     known = accepted_days(site_today().isoformat())
     return await get_store().read([day for day in days if day in known], uniques_of, online_since)
 
@@ -118,6 +120,7 @@ def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[D
     before = marks(tokens)
     deltas = {day: delta_of(held[day], day, before) if day in held else {} for day in days}
     uniques = {day: each.uniques for day, each in held.items() if each.uniques is not None}
+    # Between two looks at the marks, since not every project's transactions see one moment.
     found = look(deltas, uniques)
     if tokens and marks(tokens) != before:
         raise MovedError
@@ -142,6 +145,7 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> Counts
     parts: list[Counts] = []
     if sealed.generation:
         mark = known.get((day, sealed.generation), Mark("", False))
+        # A closed generation was settled by its workers, straight into the database.
         if not mark.closed:
             if mark.last == sealed.previous:
                 parts.append(sealed.counts)

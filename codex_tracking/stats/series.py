@@ -138,6 +138,7 @@ def same_hour(bucket: str, period: Period, compared: Period) -> str:
 
 def _by_hour(metric: Count, period: Period, deltas: Deltas) -> dict[str, int]:
     zone = timezone.get_default_timezone()
+    # Empty hours too, so that a chart has no gaps; an hour that the clock skips is none.
     series = {f"{day}T{hour:02}": 0 for day in period.days for hour in hours_of(Date.fromisoformat(day), zone)}
     rows = Breakdown.objects.using(database()).filter(
         date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]

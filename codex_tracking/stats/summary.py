@@ -118,12 +118,14 @@ def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
         deltas: of those days.
         uniques: ISO date -> visitors as Redis knows them.
     """
+    # Sketches stay in the database but for the days that Redis may know better.
     stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
     kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
     sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
     for day in period.days:
         for name in TOTALS:
             sums[name] += deltas.get(day, {}).get(total_field(name), 0)
+    # Of all other days the stored number is final.
     live = {day: found for day, found in uniques.items() if period.contains(Date.fromisoformat(day))}
     known = {day.date.isoformat(): day.visitors for day in stored.filter(date__in=list(live))} if live else {}
     for day, found in live.items():
@@ -155,6 +157,7 @@ def previous_summary_of(period: Period, before: Period, deltas: Deltas, uniques:
         uniques: ISO date -> visitors as Redis knows them.
         now: in the site's time zone.
     """
+    # Half a day against a whole one would be a fall every morning.
     part, fraction = elapsed(period, before, now)
     if part is None:
         return Summary()
@@ -172,7 +175,7 @@ def elapsed(period: Period, before: Period, now: datetime) -> tuple[Period | Non
 
 
 def comparable(before: Period | None) -> tuple[Period | None, Date | None]:
-    """Return the days compared with where there are figures of all of them, and the first day with figures; blocking.
+    """Return the days compared with, None unless all have figures, and the first day with figures; blocking.
 
     Args:
         before: None without comparison; then both are None.
@@ -207,6 +210,7 @@ def without_rest(whole: Summary, last: Summary, by_hour: Sequence[tuple[int, int
         share_by_then(column, all_day, fraction)
         for column, all_day in zip(zip(*by_hour, strict=True), (last.views, last.visits), strict=True)
     )
+    # Visitors, engagement and durations have no hours; they follow the visits.
     rest = Summary(
         int(rounded(last.views * (1 - views))),
         *(int(rounded(n * (1 - visits))) for n in (last.visitors, last.visits, last.engaged, last.seconds)),
@@ -222,6 +226,7 @@ def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> floa
         all_day: the day's figure.
         fraction: of the day, 0 to 1.
     """
+    # An even spread over the day is wrong, but less so than none or all of it.
     if not all_day or not any(by_hour):
         return fraction
     shares = (min(1.0, max(0.0, fraction * 24 - hour)) for hour in range(24))
@@ -262,6 +267,7 @@ def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
         if day in uniques:
             visitors = visitors_with(day, visitors, known.get("live_sketch"), uniques[day])
         figures[day] = Summary(views=views[day], visitors=visitors, **sums)
+    # The newest of them: an older day may be flushed once more, for views that arrived late.
     flushes = [row["flushed_at"] for row in stored.values() if row["flushed_at"]]
     return Days(figures, max(flushes, default=None), [row["date"] for row in stored.values() if not row["listed"]])
 

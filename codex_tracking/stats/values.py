@@ -96,6 +96,7 @@ class Matching:
         """Return the number of matching values, stored and changed."""
         stored = self.stored()
         new = set(self.changed)
+        # Counted by the database: a table may have a million values.
         for names in slices(list(self.changed), 500):
             new.difference_update(stored.filter(value__in=names).values_list("value", flat=True))
         return stored.count() + len(new)

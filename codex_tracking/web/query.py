@@ -115,7 +115,7 @@ class Query:
 
     @property
     def step(self) -> Step:
-        """The chart's step, which is the period's default where the wanted one does not fit."""
+        """The chart's step: the wanted one if it fits, else the period's default."""
         if self.wanted_step is not None and self.wanted_step in self.steps:
             return self.wanted_step
         step = default_step(self.period)
@@ -123,7 +123,7 @@ class Query:
 
     @property
     def graphed(self) -> Metric:
-        """The chart's metric, which is views where the wanted one is not kept: by the hour, or of one page."""
+        """The chart's metric: the wanted one, or views if it is not kept by the hour or of one page."""
         if self.single:
             return "visitors" if self.metric == "visitors" else "views"
         return "views" if self.step == "hour" and self.metric not in BY_HOUR else self.metric
@@ -255,6 +255,7 @@ def named_period(name: str, today: date, first: date | None = None) -> Period:
     if name == ROLLING:
         return last(2, today)
     if name == "all":
+        # An import may have brought days from long ago, and a wrong clock days to come.
         return Period(min(max(first or today, EARLIEST), today), today)
     days = DAYS.fullmatch(name)
     return last(int(days[1]), today) if days else NAMED[name](today)
@@ -269,6 +270,7 @@ def _named(name: str, today: date, first: date | None) -> Period:
 
 def _custom(params: Mapping[str, str], today: date) -> Period:
     start = _day("start", params.get("start") or params.get("end") or today.isoformat())
+    # Forms and bookmarks may name days to come; they have no figures.
     end = min(_day("end", params.get("end") or today.isoformat()), today)
     if start > end:
         raise QueryError("start", gettext_noop("a day up to %(day)s"), start.isoformat(), day=end.isoformat())

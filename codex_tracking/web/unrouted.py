@@ -17,7 +17,7 @@ from codex_tracking.web.dashboard.guard import dashboard_page
 
 
 class Below(RegexPattern):
-    """Matches every address; none where the dashboard is at the site's root, whose other addresses are not ours."""
+    """Matches every address, but none if the dashboard is at the site's root: the others are not ours."""
 
     def match(self, path: str) -> Any:
         """Return the match of a path below the dashboard, or None."""
@@ -51,7 +51,7 @@ async def unknown_page(request: HttpRequest) -> HttpResponse:
 
 
 def _slash_appended(request: HttpRequest) -> HttpResponse | None:
-    """Return the redirect to the address with a slash, where a view answers that; None elsewhere."""
+    """Return the redirect to the address with a slash; None if no view answers that."""
     # CommonMiddleware does this only for addresses that no pattern matches.
     if not settings.APPEND_SLASH or request.path_info.endswith("/") or request.method not in ("GET", "HEAD"):
         return None

@@ -81,7 +81,8 @@ async def test_visitors_and_other_users_get_no_figures(async_client: AsyncClient
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_answers_are_private(staff: AsyncClient, address: str) -> None:
+async def test_answers_are_private(staff: AsyncClient, tracking_settings: Callable[..., None], address: str) -> None:
+    tracking_settings(visit_log_days=30)
     response = await staff.get(address)
     assert response.status_code == 200
     assert response["Cache-Control"] == "private, no-store"
@@ -322,7 +323,7 @@ async def test_bad_parameters_are_told_what_was_expected(
 
 async def test_an_unknown_parameter_is_named_with_the_known_ones(staff: AsyncClient) -> None:
     found = await answer(staff, "summary/?colour=red", 400)
-    assert found["error"] == "Unknown parameter 'colour'; known: period, start, end, compare"
+    assert found["error"] == "Unknown parameter 'colour'; known: period, start, end, compare, f"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ ASKED = {
     "/funnel/": "?step=page:/&step=event:signup|page:/pricing/",
     "/journey/": "?step=/&towards=true",
     "/series/": "?compare=year&metric=bounce_rate&period=28d",
+    "/values/{dimension}/": "?f=source:is:Google&f=page:is:/",
 }
 """What an address needs, or what makes its answer complete."""
 
@@ -58,7 +60,10 @@ async def test_the_document_is_openapi(document: Any) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-async def test_every_documented_path_answers_what_it_says(staff: AsyncClient, document: Any, process: Process) -> None:
+async def test_every_documented_path_answers_what_it_says(
+    staff: AsyncClient, document: Any, process: Process, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(visit_log_days=30)
     await process.push(view("/", referrer="https://example.org/"))
     for path, item in document["paths"].items():
         response: Any = await staff.get(URL.rstrip("/") + address_of(path, document) + ASKED.get(path, ""))
@@ -81,7 +86,10 @@ async def test_errors_are_as_documented(staff: AsyncClient, document: Any) -> No
             assert "400" in item["get"]["responses"]
 
 
-async def test_documented_defaults_and_limits_hold(staff: AsyncClient, document: Any) -> None:
+async def test_documented_defaults_and_limits_hold(
+    staff: AsyncClient, document: Any, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(visit_log_days=30)
     for path, item in document["paths"].items():
         address = URL.rstrip("/") + address_of(path, document)
         needed = {"/page/": {"path": "/"}, "/funnel/": {"step": ["page:/", "page:/a/"]}}.get(path, {})

@@ -372,7 +372,11 @@ in_another_zone.async_capable, in_another_zone.sync_capable = True, False  # typ
         *(f"{card}={tab}" for card, tabs in TABS.items() for tab in tabs),
     ],
 )
-async def test_every_view_of_the_dashboard_answers(async_client: AsyncClient, query: str) -> None:
+async def test_every_view_of_the_dashboard_answers(
+    async_client: AsyncClient, tracking_settings: Callable[..., None], query: str
+) -> None:
+    # Some tabs are of the visit log alone.
+    tracking_settings(visit_log_days=30)
     await staff(async_client)
     await seen()
     answer = await async_client.get(f"{URL}?{query}")

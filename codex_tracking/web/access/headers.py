@@ -15,6 +15,7 @@ def private(response: Answer, seen: Viewer | None) -> Answer:
     """Add headers against caching, and for share links against leaking the address; return the response."""
     response["Cache-Control"] = "private, no-store"
     response["X-Content-Type-Options"] = "nosniff"
+    # The address of a share link holds its token, which no other site and no search engine should learn.
     if seen is None or seen.is_guest:
         response["Referrer-Policy"] = "no-referrer"
         response["X-Robots-Tag"] = "noindex, nofollow"
@@ -26,6 +27,7 @@ Answer = TypeVar("Answer", bound=HttpResponseBase)
 
 def protect(response: Answer) -> Answer:
     """Add headers against framing by other sites and against foreign scripts and styles; return the response."""
+    # STATIC_URL may be another host, such as a CDN.
     files = urlsplit(static("codex_tracking/dashboard.css"))
     origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
     response["Content-Security-Policy"] = (

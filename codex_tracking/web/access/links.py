@@ -71,6 +71,7 @@ def find(token: str) -> ShareLink | None:
     A token with a wrong signature causes no query. The query goes to the primary: a replica's lag must not keep a
     revoked link open.
     """
+    # Signing a megabyte of cookie takes time.
     if len(token) > LONGEST_TOKEN:
         return None
     try:
@@ -83,6 +84,7 @@ def find(token: str) -> ShareLink | None:
 
 def state_of(link: ShareLink, now: datetime) -> State:
     """Return a link's state at ``now``; ``disabled`` by the setting ``share_links``."""
+    # The order matters: a revoked link stays revoked, also after its last day.
     if link.revoked_at is not None:
         return "revoked"
     if link.expires_at <= now:

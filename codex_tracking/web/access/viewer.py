@@ -129,6 +129,7 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
     A bearer token is read before the session, the session before a share link. Sets ``request.user``.
     """
     token = bearer(request)
+    # A wrong token is an error, and not a reason to try the cookie: scripts would go on as somebody else.
     if token is not None:
         return Viewer("token") if good_token(token) else None
     user = await user_of(request)
@@ -138,7 +139,7 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
 
 
 async def user_of(request: HttpRequest) -> User | None:
-    """Return the request's user, and set ``request.user``; None where the project has no authentication middleware."""
+    """Return the request's user, and set ``request.user``; None without an authentication middleware."""
     load = getattr(request, "auser", None)
     if load is None:
         return None

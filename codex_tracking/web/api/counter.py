@@ -83,6 +83,7 @@ async def counter_json(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"error": str(error), "expected": error.expected}, status=400)
     except Error:
         return JsonResponse({"error": "The database is not available.", "expected": "a retry later"}, status=503)
+    # The number is public, and no cookie goes with the request.
     answer["Access-Control-Allow-Origin"] = "*"
     return answer
 
@@ -125,6 +126,7 @@ async def public_views(path: str) -> int:
 
     Source: ``PageView`` rows alone. A page costs one indexed query a minute, however many ask.
     """
+    # Each site of a project with several databases has figures of its own.
     alias = database()
     views = remembered.get(alias, path)
     if views is None:

@@ -50,6 +50,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close()
             return
         live = get_live()
+        # Accepted first: browsers show no close code of a refused handshake.
         await self.accept()
         if live.sockets[user] >= SOCKETS_PER_USER:
             await self.close(REFUSED, f"at most {SOCKETS_PER_USER} connections per user")

@@ -67,6 +67,7 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     if values.get("period", "custom") != "custom" and ("start" in values or "end" in values):
         raise QueryError("period", "custom when start or end is given", values["period"])
     now = site_now()
+    # Two queries that no other period needs.
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
     # The steps of a funnel are several, and not of a graph.
@@ -85,6 +86,7 @@ async def _refused(request: HttpRequest) -> JsonResponse:
     response = error_response(
         401, "Authentication required.", "a staff session, or Authorization: Bearer with one of api_tokens"
     )
+    # RFC 9110 requires it with a 401; "Bearer" keeps browsers from asking for a password.
     response["WWW-Authenticate"] = 'Bearer realm="codex_tracking"'
     return response
 

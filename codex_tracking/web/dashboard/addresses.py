@@ -34,6 +34,7 @@ class Link:
 
 def parameters_of(query: Query) -> dict[str, str]:
     """Return the address's parameters, without those that have their default."""
+    # Defaults are left out, so that a page without parameters is the default view.
     found: dict[str, str] = {}
     if query.name == "custom":
         found |= {"period": "custom", "start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
@@ -137,5 +138,6 @@ def later(query: Query) -> Query | None:
     """Return the query with the period after; None when that has not begun."""
     if query.period.end >= query.today:
         return None
+    # The days to come have no figures; the month that is not over ends today.
     following = query.period.following()
     return with_days(query, replace(following, end=min(following.end, query.today)))

@@ -115,12 +115,13 @@ def page_board_of(
         coverage: the days that the visit log answered for.
     """
     return Board(
-        menu=menu_of(query, query.before if earlier else None, first, path=found.path),
+        menu=menu_of(query, query.before if earlier else None, first, {"path": found.path}),
         kpis=tuple(page_kpi(metric, query, found, earlier, root) for metric in ("visitors", "views", "entries")),
         chart=chart_of(query, series, previous, now),
         steps=steps_of(query, f"{root}page/", path=found.path),
         remark=_remark(query),
         cards=(sources_of_page(found, query, root),),
+        # Hours of single pages are not kept.
         heat=heatmap_of([[0] * 24] * 7),
         empty=not found.views,
         live=live,

@@ -137,7 +137,11 @@ def rows_of(
         reached: see ``Card.reached``.
         path: of the page whose dashboard shows them; empty for the whole site.
     """
+<<<<<<< HEAD
     logged = not log_refusal()
+=======
+    # Bars compare rows with each other; shares compare them with the total.
+>>>>>>> h_web
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(
@@ -147,6 +151,7 @@ def rows_of(
             count=numbers.whole(count),
             share=share_text(count, total),
             secondary=numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary) if second else "",
+            # A value that counts has a bar that can be seen.
             bar=max(1, count * 100 // largest) if count else 0,
             **_links(dimension, figure.value, query, root, path, logged),
             rate=share_text(figure.secondary, reached.get(figure.value, 0)) if reached else "",

@@ -50,10 +50,12 @@ def chart_of(
     step = query.step
     buckets = list(series)
     current = now.strftime("%Y-%m-%dT%H") if step == "hour" else now.date().isoformat()
+    # Zero would draw a fall in the future.
     values = [None if bucket > current else value for bucket, value in series.items()]
     begun = [bucket for bucket in buckets if bucket <= current]
     label = unit or str(labels.METRICS[query.graphed])
     datasets: list[dict[str, Any]] = [{"label": label, "data": values}]
+    # A line of zeros says no more than the head's words.
     if query.before is not None and any(previous.values()):
         older = _counterparts(buckets, list(previous), query, query.before)
         datasets.append(

@@ -96,6 +96,7 @@ async def refused(request: HttpRequest, back: str = "") -> HttpResponse:
     if bearer(request) is not None:
         return await refuse(refusals.TOKEN)
     user = await user_of(request)
+    # The login page would send somebody who is logged in back here, for ever.
     if user is not None and not user.is_anonymous:
         return await refuse(refusals.FORBIDDEN)
     closed = await _closed_link(request)

@@ -45,6 +45,7 @@ def heatmap_of(counts: Sequence[Sequence[int]]) -> Heatmap:
         counts: seven weekdays from Monday, 24 hours each.
     """
     largest = max((count for day in counts for count in day), default=0)
+    # Django counts from Sunday, Python from Monday.
     begin = (int(get_format("FIRST_DAY_OF_WEEK")) - 1) % 7
     days = [(begin + offset) % 7 for offset in range(7)]
     busiest = ""

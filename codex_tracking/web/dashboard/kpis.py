@@ -49,6 +49,7 @@ def kpis_of(
 def _kpi(
     metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
 ) -> Kpi:
+    # The hours hold views and visits alone.
     known = not query.rolling or metric in (*BY_HOUR, "views_per_visit")
     value = float(getattr(summary, metric)) if known else None
     before = float(getattr(previous, metric)) if known and previous is not None else None
@@ -71,11 +72,13 @@ def _kpi(
 
 def change_of(value: float | None, before: float | None) -> tuple[str, str]:
     """Return a change such as ``+12%`` with its direction (``up``, ``down``, ``same``); empty without ``before``."""
+    # A rise from nothing has no percentage.
     if value is None or not before:
         return "", "same"
     shown = rounded((value / before - 1) * 100)
     if not shown:
         return numbers.percent(0), "same"
+    # U+2212 is as wide as the plus, and screen readers call it minus.
     sign = "+" if shown > 0 else "−"
     return sign + numbers.percent(abs(shown) / 100), "up" if shown > 0 else "down"
 

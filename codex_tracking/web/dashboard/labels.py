@@ -293,6 +293,7 @@ def tab_name(dimension: str) -> str:
 
 def _cldr(kind: str) -> dict[str, str]:
     names = _names()
+    # The names of a language serve its regions, such as de-at.
     language = (get_language() or "en").partition("-")[0]
     return names.get(language, names["en"])[kind]
 

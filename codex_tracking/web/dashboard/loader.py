@@ -57,6 +57,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[
         params = {**params, "start": min(start, end), "end": max(start, end)}
     query = read_query(params, site_now().date(), get_tracking_settings().analytics_days, first, filters)
     for card, tab in query.tabs.items():
+        # A guest may have the address of a member of staff.
         if tab not in viewer.dimensions:
             raise QueryError(card, gettext_noop("a table that you may see"), tab)
     return viewer.restricted(query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import get_args
@@ -11,6 +12,8 @@ from codex_tracking.web.dashboard import addresses, labels
 from codex_tracking.web.dashboard.addresses import Link, fields_of, query_string, with_period
 from codex_tracking.web.dashboard.plot import full_day, short_day
 from codex_tracking.web.query import MENU, Compare, Query
+
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Menu:
     """The form's hidden fields, which keep the rest of the query."""
 
 
-def menu_of(query: Query, before: Period | None, first: date | None = None, **extra: str) -> Menu:
+def menu_of(query: Query, before: Period | None, first: date | None = None, extra: Mapping[str, str] = NOTHING) -> Menu:
     """Return the menus of period and comparison.
 
     Args:
@@ -43,7 +46,14 @@ def menu_of(query: Query, before: Period | None, first: date | None = None, **ex
         first: the first day with figures, for the reason why nothing is compared.
         extra: further parameters that the links keep, such as a page's ``path``.
     """
+<<<<<<< HEAD
     hidden = [pair for pair in fields_of(query, **extra) if pair[0] not in ("period", "start", "end")]
+=======
+    # The form has its own fields for the period.
+    hidden = {
+        key: value for key, value in parameters_of(query).items() if key not in ("period", "start", "end")
+    } | dict(extra)
+>>>>>>> h_web
     earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(
         period=days_text(query.period) if query.name == "custom" else labels.period_name(query.name),

@@ -38,6 +38,7 @@ def percent(value: float | Decimal | None, decimals: int = 0) -> str:
     """
     if value is None:
         return "–"
+    # Twelve digits first: 0.285 * 100 is 28.499999999999996.
     points = rounded(rounded(value, 12) * 100, decimals)
     least, sign = Decimal(1).scaleb(-decimals), ""
     if value > 0 and not points:

@@ -217,6 +217,7 @@ def _scale(largest: float, metric: str = "") -> tuple[float, float]:
 
     Whole numbers have whole distances, shares end at 1, and durations have the steps of ``DURATIONS``.
     """
+    # Half a percent more would look like a leap on a scale of its own.
     if metric == "bounce_rate":
         return 1.0, 0.25
     if metric == "duration":
@@ -235,6 +236,7 @@ def _tick(value: float, top: float, metric: str) -> Tick:
 
 
 def _positions(count: int) -> list[float]:
+    # A single point has no line to the sides, so it stands in the middle.
     return [50.0] if count == 1 else [index * 100 / (count - 1) for index in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Pages that say why somebody sees no figures, and what to do about it."""
+"""Pages of refusals, each with its reason and its remedy."""
 
 from __future__ import annotations
 

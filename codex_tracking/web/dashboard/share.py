@@ -40,11 +40,13 @@ async def open_link(request: HttpRequest, token: str) -> HttpResponse:
     if closed is not None:
         return await refuse(closed)
     dashboard = reverse("codex_tracking:analytics")
+    # Away from the address with the token, which would stay in the history and in referrers.
     response = redirect(dashboard)
     response.set_cookie(
         COOKIE,
         token,
         max_age=int((link.expires_at - now).total_seconds()),
+        # Other pages of the site need not know the token.
         path=dashboard,
         secure=request.is_secure() or settings.SESSION_COOKIE_SECURE,
         httponly=True,
@@ -83,6 +85,7 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         limits = {"name": saved.LONGEST_NAME, "days": links.LONGEST_DAYS}
         error = _("A name has 1 to %(name)s characters without controls, and a link is valid for 1 to %(days)s days.")
         return _page(request, viewer, error=error % limits, status=400)
+    # A reload of the answer would create a second link.
     return redirect("codex_tracking:share-links")
 
 

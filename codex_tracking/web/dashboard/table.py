@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 from urllib.parse import quote
 
 from django.utils.translation import gettext_noop
@@ -147,7 +146,7 @@ def _asked(dimension: AnyDimension, params: Mapping[str, str]) -> tuple[Order, s
     search = params.get("search", "").strip()
     if len(search) > LONGEST_SEARCH or "\0" in search:
         raise QueryError("search", gettext_noop("at most %(count)s characters"), search, count=LONGEST_SEARCH)
-    return cast(Order, order), search, _number(params.get("page") or "1")
+    return order, search, _number(params.get("page") or "1")
 
 
 def _tabs(dimension: AnyDimension, query: Query, root: str, dimensions: Sequence[AnyDimension]) -> tuple[Link, ...]:
@@ -244,7 +243,7 @@ def _columns(dimension: AnyDimension, order: Order, address: Callable[..., str],
 
 
 def _column(name: Order, label: str, order: Order, default: Order, address: Callable[..., str]) -> Column:
-    """Return a heading, which sorts by its column, and in the other direction where the table is sorted by it."""
+    """Return a heading; a click sorts by its column, a second one the other way round."""
     here = order in (name, opposite_of(name))
     wanted = opposite_of(name) if order == name else name
     direction = "ascending" if order == "value" or order.endswith("_ascending") else "descending"

@@ -90,7 +90,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         table = await read_table(cast(AnyDimension, dimension), query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
-    menu = menu_of(query, None, **dict(table.state))
+    menu = menu_of(query, None, extra=dict(table.state))
     context = {"table": table, "menu": menu, "exports": _exports(query, table), "query": query}
     context["chips"] = chips_of(query, table.reading, **dict(table.state))
     context["dashboard_url"] = root + query_string(query)
@@ -141,6 +141,7 @@ async def _status(viewer: Viewer) -> Status:
 
 def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
+    # By dates, so that the file is the table also when it is downloaded tomorrow.
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
     asked: dict[str, object] = days | ({"order": table.order} if table.order != "views" else {})
     asked |= {"f": [str(each) for each in query.chosen]} if query.chosen else {}
