@@ -17,9 +17,6 @@ from codex_tracking.counters.hit_log import EVENT, MEMBER, ClientTraits, OriginT
 Act: TypeAlias = tuple[str, str, str, str]
 """Path, route, event and value of a hit; the event of a view is empty."""
 
-JUST_BEFORE = 1
-"""Seconds. A view records an event while it runs, so the event that belongs to a visit's first view comes before it;
-one push counts both, and then the counters begin the visit with the event."""
 UNNAMED = "(invalid)"
 """Stands for an event's name that nothing is left of."""
 
@@ -61,13 +58,13 @@ class DayVisits:
         self._first = first_visitor
         self._visits: list[Visit] = []
         self._current: dict[bytes, Visit] = {}
-        self._early: dict[bytes, Visit] = {}
-        """A visitor's last event outside a visit."""
+        self._early: dict[bytes, list[Visit]] = {}
+        """Visitors' events outside of visits, since the blob began."""
         self._numbers: dict[bytes, int] = {}
         self._acts: dict[Act, Act] = {}
 
     def __iter__(self) -> Iterator[Visit]:
-        return iter(self._visits)
+        return (visit for visit in self._visits if visit.acts)
 
     @property
     def visitors(self) -> int:
@@ -75,7 +72,11 @@ class DayVisits:
         return len(self._numbers)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Add hits that were counted after all hits so far."""
+        """Add the hits of one blob, which were counted after all hits so far.
+
+        A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
+        counters see both in one push, which is one blob, and begin the visit with the event.
+        """
         current, known = self._current.get, self._acts.setdefault
         for second, kind, visitor, client, origin, path, route, event, value in rows:
             if kind & EVENT and not event:
@@ -93,6 +94,7 @@ class DayVisits:
                 self._add_alone(second, kind, visitor, client, origin, act)
             else:
                 self._begin(second, kind, visitor, client, origin, act)
+        self._early.clear()
 
     def _add_alone(
         self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
@@ -102,21 +104,19 @@ class DayVisits:
         alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [second], [act])
         self._visits.append(alone)
         if visitor:
-            self._early[visitor] = alone
+            self._early.setdefault(visitor, []).append(alone)
 
     def _begin(
         self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
     ) -> None:
         number = self._first + self._numbers.setdefault(visitor, len(self._numbers))
         visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
-        early = self._early.pop(visitor, None) if self._early else None
-        if early is not None and 0 <= second - early.start <= JUST_BEFORE:
-            # In its place, and with its time.
-            early.visitor, early.client, early.origin, early.member = number, client, origin, visit.member
-            early.last, early.entry = second, act[0]
-            early.seconds.append(second)
-            early.acts.append(act)
-            visit = early
-        else:
-            self._visits.append(visit)
+        for early in reversed(self._early.pop(visitor, ())):
+            if visit.start - early.start > VISIT_GAP:
+                break
+            visit.start = early.start
+            visit.seconds[:0], visit.acts[:0] = early.seconds, early.acts
+            # It is no hit of its own any more.
+            early.seconds, early.acts = [], []
+        self._visits.append(visit)
         self._current[visitor] = visit

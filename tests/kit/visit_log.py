@@ -17,6 +17,8 @@ from codex_tracking.visits.columns import CLIENT, ORIGIN
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.sessions import DayVisits, Visit
 
+BLOB = 50
+"""Hits of a blob."""
 VALUES = {
     "host": ("site.example", "shop.example"),
     "country": ("DE", "AT", ""),
@@ -78,7 +80,7 @@ def hits_of(day: Date, number: int, seed: int = 0) -> list[LoggedHit]:
 
 def add_part(day: Date, hits: Sequence[LoggedHit], seal: str = "", using: str = "default") -> LogPart:
     """Write hits as a flush does."""
-    blobs = [encode(hits[start : start + 50]) for start in range(0, len(hits), 50)]
+    blobs = [encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB)]
     name = seal or f"seal{LogPart.objects.using(using).count()}"
     return LogPart.objects.using(using).create(date=day, seal=name, data=join(blobs))
 
@@ -91,10 +93,12 @@ def rows_of(hits: Iterable[LoggedHit]) -> list[Row]:
     ]
 
 
-def visits_of(hits: Iterable[LoggedHit]) -> list[Visit]:
+def visits_of(hits: Sequence[LoggedHit]) -> list[Visit]:
     """Return the visits, and single hits without one."""
     day = DayVisits()
-    day.add(rows_of(hits))
+    # The same blobs as those of add_part.
+    for start in range(0, len(hits), BLOB):
+        day.add(rows_of(hits[start : start + BLOB]))
     found = list(day)
     for visit in found:
         visit.put_in_time()

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = (
         "Delete the detail of days that are older than CODEX_TRACKING['retention_days']. Each day keeps its totals, "
         "and one row with the sum of its pages. The server does the same once a day when retention_days is set. "
-        "The visit log keeps CODEX_TRACKING['visit_log_days'], whatever --days says; all of it is deleted when it is off."
+        "The visit log keeps CODEX_TRACKING['visit_log_days'], whatever --days says; all of it goes when it is off."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,0 +1,249 @@
+"""Packing: each hit is in one file or one part, whatever happens in between, and no identity stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date as Date
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from codex_tracking.checks import check_visit_log
+from codex_tracking.counters.days import site_today
+from codex_tracking.models import LogPart, VisitFile
+from codex_tracking.visits import build, engine, files, pack, questions
+from codex_tracking.visits.build import days_of
+from codex_tracking.visits.pack import pack_all, pack_due
+from tests.kit.visit_log import add_part, hits_of, visits_of
+
+DAY = Date(2026, 3, 30)
+
+
+@pytest.fixture(autouse=True)
+def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(pack, "_next_look", 0.0)
+    tracking_settings(visit_log_days=10_000)
+    yield
+    build.forget()
+
+
+def figures() -> Any:
+    """Return the day's figures as a question tells them."""
+    build.forget()
+    return questions.board([DAY.isoformat()]).value.figures
+
+
+def test_a_day_is_packed_on_every_database_and_read_back(database: str) -> None:
+    hits = hits_of(DAY, 200)
+    add_part(DAY, hits[:150], using=database)
+    assert pack_all(DAY) == 0
+    before = figures()
+    assert pack_all(DAY + timedelta(days=1)) == 1
+    assert figures() == before
+    add_part(DAY, hits[150:], using=database)
+    assert pack_all(DAY + timedelta(days=1)) == 1
+    assert pack_all(DAY + timedelta(days=1)) == 0
+    visits = [visit for visit in visits_of(hits) if visit.visitor is not None]
+    assert figures().visits == len(visits)
+    assert [file.rows for file in VisitFile.objects.using(database).all()] == [len(visits_of(hits))]
+    assert LogPart.objects.using(database).count() == 2
+    after = figures()
+    assert pack_all(DAY + timedelta(days=2)) == 0
+    assert LogPart.objects.using(database).count() == 0
+    assert figures() == after
+
+
+def test_what_comes_after_two_days_becomes_a_file_of_its_own(db: None) -> None:
+    hits = hits_of(DAY, 100)
+    add_part(DAY, hits[:50])
+    pack_all(DAY + timedelta(days=2))
+    pack_all(DAY + timedelta(days=2))
+    add_part(DAY, hits[50:])
+    early, late = (visits_of(some) for some in (hits[:50], hits[50:]))
+    expected = sum(visit.visitor is not None for visit in (*early, *late))
+    assert figures().visits == expected
+    visitors = figures().visitors
+    pack_all(DAY + timedelta(days=2))
+    pack_all(DAY + timedelta(days=2))
+    assert list(VisitFile.objects.order_by("part").values_list("part", "rows")) == [(0, len(early)), (1, len(late))]
+    assert LogPart.objects.count() == 0
+    assert (figures().visits, figures().visitors) == (expected, visitors)
+    numbers = [{visit.visitor for visit in some if visit.visitor is not None} for some in (early, late)]
+    # Whether it is the same visitor is not known any more.
+    assert visitors == len(numbers[0]) + len(numbers[1])
+
+
+def test_a_day_that_changed_meanwhile_is_left_for_the_next_look(db: None) -> None:
+    add_part(DAY, hits_of(DAY, 50))
+    [day] = days_of([DAY])
+    assert pack.pack(day)
+    assert not pack.pack(day)
+    assert VisitFile.objects.count() == 1
+    LogPart.objects.all().delete()
+    assert not pack.pack(days_of([DAY])[0]) if days_of([DAY])[0].parts else True
+    assert not list(files.cache_folder().glob("[0-9a-f]" * 32 + ".parquet"))
+
+
+def test_large_days_become_several_files(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "FILE_BYTES", 1_000)
+    add_part(DAY, hits_of(DAY, 300))
+    before = figures()
+    pack_all(DAY + timedelta(days=1))
+    assert VisitFile.objects.count() > 2
+    assert figures() == before
+    monkeypatch.setattr(build, "FILE_BYTES", 10_000_000)
+    add_part(DAY, hits_of(DAY, 10, seed=1))
+    pack_all(DAY + timedelta(days=1))
+    assert VisitFile.objects.count() == 1
+
+
+def test_files_may_be_in_a_storage_of_the_project(
+    db: None, settings: Settings, tracking_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    place = tmp_path / "storage"
+    backend = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(place)}}
+    settings.STORAGES = {**settings.STORAGES, "visits": backend}
+    tracking_settings(visit_storage="visits")
+    add_part(DAY, hits_of(DAY, 100))
+    before = figures()
+    pack_all(DAY + timedelta(days=1))
+    [file] = VisitFile.objects.all()
+    assert file.data is None
+    assert [path.name for path in place.rglob("*.parquet")] == [file.name.rpartition("/")[2]]
+    assert figures() == before
+    add_part(DAY, hits_of(DAY, 10, seed=1))
+    pack_all(DAY + timedelta(days=1))
+    assert len(list(place.rglob("*.parquet"))) == 1
+    LogPart.objects.all().delete()
+    next(place.rglob("*.parquet")).unlink()
+    for path in files.cache_folder().glob("*.parquet"):
+        path.unlink()
+    assert questions.board([DAY.isoformat()]).damaged == (DAY.isoformat(),)
+    (place / files.FOLDER / f"{DAY.isoformat()}-orphan.parquet").write_bytes(b"of a process that died")
+    pack.prune_log(DAY + timedelta(days=1))
+    assert not list(place.rglob("*.parquet"))
+    assert not VisitFile.objects.exists()
+
+
+def test_old_days_are_pruned_by_the_server_and_by_the_command(
+    db: None, tracking_settings: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    today = site_today()
+    for back in (0, 1, 5, 10):
+        add_part(today - timedelta(days=back), hits_of(today, 10), f"seal{back}")
+    tracking_settings(visit_log_days=6)
+    assert pack_due() == 2
+    assert pack_due() == 0
+    assert set(VisitFile.objects.values_list("date", flat=True)) == {today - timedelta(days=back) for back in (1, 5)}
+    assert not LogPart.objects.filter(date__lt=today - timedelta(days=5)).exists()
+    tracking_settings(visit_log_days=2)
+    call_command("prune_tracking", "--days", "30", "--dry-run")
+    assert "1 days of the visit log" in capsys.readouterr().out
+    call_command("prune_tracking", "--days", "30", "--no-input")
+    assert set(VisitFile.objects.values_list("date", flat=True)) == {today - timedelta(days=1)}
+    tracking_settings(visit_log_days=0)
+    call_command("prune_tracking", "--days", "30", "--no-input")
+    assert not VisitFile.objects.exists()
+    assert not LogPart.objects.exists()
+
+
+def test_a_failure_is_logged_and_keeps_the_parts(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_part(DAY, hits_of(DAY, 10))
+    monkeypatch.setattr(pack, "save", lambda *_: 1 / 0)
+    assert pack_due() == 0
+    assert "could not be packed" in caplog.text
+    assert (LogPart.objects.count(), VisitFile.objects.count()) == (1, 0)
+    assert not list(files.cache_folder().glob("*.parquet"))
+
+
+def test_files_hold_no_visitors_hash(db: None) -> None:
+    hits = hits_of(DAY, 100)
+    add_part(DAY, hits)
+    figures()
+    pack_all(DAY + timedelta(days=1))
+    kept = [bytes(VisitFile.objects.get().data or b"")]
+    kept += [path.read_bytes() for path in files.cache_folder().rglob("*") if path.is_file()]
+    for visitor in {hit.visitor for hit in hits if hit.visitor}:
+        assert not any(visitor in data or visitor.hex().encode() in data for data in kept)
+
+
+def test_the_cache_is_private_and_bounded(db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for back in range(4):
+        add_part(DAY - timedelta(days=back), hits_of(DAY, 50, seed=back), f"seal{back}")
+    pack_all(DAY + timedelta(days=1))
+    folder = files.cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(files, "CACHE_BYTES", 1)
+    for back in range(4):
+        questions.board([(DAY - timedelta(days=back)).isoformat()])
+        assert len(list(folder.glob("*.parquet"))) == 1
+    folder.chmod(0o755)
+    with pytest.raises(PermissionError, match="nobody else may read"):
+        files.cache_folder()
+
+
+def test_days_are_exported_as_files_that_duckdb_reads(db: None, tmp_path: Path) -> None:
+    import duckdb
+
+    hits = hits_of(DAY, 100)
+    add_part(DAY, hits)
+    add_part(DAY - timedelta(days=1), hits_of(DAY, 20), "packed")
+    pack_all(DAY)
+    call_command("tracking_export_visits", str(tmp_path), "--to", DAY.isoformat())
+    names = [path.name for path in sorted(tmp_path.glob("visits-*"))]
+    assert names == ["visits-2026-03-29.parquet", "visits-2026-03-30.parquet"]
+    with duckdb.connect() as connection:
+        rows = connection.execute(f"SELECT visit, epoch(start), views FROM '{tmp_path / names[1]}'").fetchall()
+    expected = [(visit.visitor is not None, visit.start) for visit in visits_of(hits)]
+    assert sorted((row[0], int(row[1])) for row in rows) == sorted(expected)
+    VisitFile.objects.update(digest="0" * 64)
+    with pytest.raises(CommandError, match="missing or damaged: 2026-03-29"):
+        call_command("tracking_export_visits", str(tmp_path), "--to", DAY.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "must not be after"),
+        (["--from", "yesterday"], "ISO date"),
+    ],
+)
+def test_an_export_that_cannot_be_is_refused(db: None, tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        call_command("tracking_export_visits", str(tmp_path), *arguments)
+    with pytest.raises(CommandError, match="existing folder"):
+        call_command("tracking_export_visits", str(tmp_path / "none"))
+
+
+def test_an_export_without_a_log_names_the_setting(
+    db: None, tmp_path: Path, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(visit_log_days=0)
+    with pytest.raises(CommandError, match="visit_log_days"):
+        call_command("tracking_export_visits", str(tmp_path))
+
+
+def test_checks_name_a_missing_package_and_an_unknown_storage(
+    tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking_settings(visit_storage="visits")
+    assert [(found.id, "'visits'" in found.msg) for found in check_visit_log(None)] == [("codex_tracking.E010", True)]
+    monkeypatch.setattr("codex_tracking.checks.find_spec", lambda name: None)
+    tracking_settings(visit_storage="")
+    assert [found.id for found in check_visit_log(None)] == ["codex_tracking.E009"]
+    tracking_settings(visit_log_days=0)
+    assert not check_visit_log(None)
+
+
+def test_a_forked_child_opens_a_database_of_its_own(db: None) -> None:
+    add_part(DAY, hits_of(DAY, 20))
+    before = figures()
+    engine.forget()
+    assert figures() == before
