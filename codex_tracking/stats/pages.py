@@ -76,17 +76,8 @@ async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
     period = last_period(days)
 
     def look(deltas: Deltas, _: Visitors) -> list[T]:
-<<<<<<< HEAD
-        return with_views_of(objects, lambda urls: pages_views(urls, period, deltas))
-=======
         # The caller's queryset is evaluated in this thread, as its connection belongs here.
-        found = list(objects)
-        urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
-        views = pages_views(urls, period, deltas)
-        for item, url in zip(found, urls, strict=True):
-            item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
-        return found
->>>>>>> h_web
+        return with_views_of(objects, lambda urls: pages_views(urls, period, deltas))
 
     return (await read(period.days, look)).value
 

@@ -40,12 +40,8 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 
     found = await (filtered.read_summaries(call) if call.filters else read(days_in(period, before), look))
     own, other = found.value
-<<<<<<< HEAD
-    answer = call.about(found) | {"summary": rates_added(own)}
-=======
     # Left out rather than null, as in the document: clients test for the key.
-    answer = call.about(found.live) | {"summary": rates_added(own)}
->>>>>>> h_web
+    answer = call.about(found) | {"summary": rates_added(own)}
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
     return answer
@@ -109,11 +105,8 @@ def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
 async def answer_breakdown(call: Call) -> dict[str, Any]:
     """Return a dimension's values."""
     dimension, limit, offset, order = (call.values[name] for name in ("dimension", "limit", "offset", "order"))
-<<<<<<< HEAD
     logged = filtered.from_log(call, dimension)
-=======
     # 404 and not 403: a guest need not know that the dimension exists.
->>>>>>> h_web
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
     _require_order(order, dimension)
@@ -205,11 +198,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
         if table != "page_source":
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
         options["within"] = f"{call.values['path']}\t"
-<<<<<<< HEAD
-=======
-    look = tables.reader_of(table, call.period, **options)
     # JSON must not begin with one, RFC 8259, section 8.1.
->>>>>>> h_web
     begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
     name = f"{table}_{call.period.start}_{call.period.end}"
     if not from_log:

@@ -184,12 +184,8 @@ def read_parameters(known: Iterable[Parameter], given: QueryDict, in_path: Mappi
             expected = f"one of {', '.join(query)}" if query else "no parameter"
             message = f"Unknown parameter {name[:100]!r}; known: {', '.join(query) or 'none'}"
             raise QueryError(name[:100], expected, name, message)
-<<<<<<< HEAD
-        if len(values) > 1 and table[name].schema["type"] != "array":
-=======
         # Proxies and frameworks disagree about which of two values counts.
-        if len(values) > 1:
->>>>>>> h_web
+        if len(values) > 1 and table[name].schema["type"] != "array":
             raise QueryError(name, "given once", ", ".join(values))
     found: dict[str, Any] = {}
     for name, parameter in table.items():

@@ -137,11 +137,8 @@ def rows_of(
         reached: see ``Card.reached``.
         path: of the page whose dashboard shows them; empty for the whole site.
     """
-<<<<<<< HEAD
     logged = not log_refusal()
-=======
     # Bars compare rows with each other; shares compare them with the total.
->>>>>>> h_web
     largest = max((measured(dimension, figure) for figure in figures), default=0) or 1
     second = units(dimension)[1]
     return tuple(

@@ -46,14 +46,8 @@ def menu_of(query: Query, before: Period | None, first: date | None = None, extr
         first: the first day with figures, for the reason why nothing is compared.
         extra: further parameters that the links keep, such as a page's ``path``.
     """
-<<<<<<< HEAD
-    hidden = [pair for pair in fields_of(query, **extra) if pair[0] not in ("period", "start", "end")]
-=======
     # The form has its own fields for the period.
-    hidden = {
-        key: value for key, value in parameters_of(query).items() if key not in ("period", "start", "end")
-    } | dict(extra)
->>>>>>> h_web
+    hidden = [pair for pair in fields_of(query, **extra) if pair[0] not in ("period", "start", "end")]
     earlier, later = addresses.earlier(query), addresses.later(query)
     return Menu(
         period=days_text(query.period) if query.name == "custom" else labels.period_name(query.name),
