@@ -29,12 +29,12 @@ Settings = Callable[..., None]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 WIDER = (
-    "f=source:is:Bing",
+    "f=source:is:Elsewhere",
     "f=source:is_not:Google",
-    "f=source:is:Google%7CBing",
+    "f=source:is:Google%7CElsewhere",
     "f=source:contains:",
     "f=page:contains:outside",
-    "f=entry:is:/inside/&f=source:is:Bing",
+    "f=entry:is:/inside/&f=source:is:Elsewhere",
     "f=",
     "segment=&f=member:is:no",
 )
@@ -45,7 +45,7 @@ def traffic() -> None:
     """Store three visits of the segment, 53 others, and the site's aggregates."""
     inside = [visit(number, "/inside/", "/inside/more/", "!inside-event") for number in range(1, 4)]
     outside = [
-        visit(number, f"/{SECRET}/", "/inside/", f"!{SECRET}-event", source="Bing", country="FR", browser=SECRET)
+        visit(number, f"/{SECRET}/", "/inside/", f"!{SECRET}-event", source="Elsewhere", country="FR", browser=SECRET)
         for number in range(10, 63)
     ]
     for date in (day(0), day(1), day(40)):
@@ -82,7 +82,7 @@ def body(answer: Any) -> str:
 
 def leaks(text: str, echoed: bool = False) -> list[str]:
     """Return what of other visits a text tells; with ``echoed`` the address itself names some of it."""
-    told = [] if echoed else [SECRET, "Bing", "France", '"FR"']
+    told = [] if echoed else [SECRET, "Elsewhere", "France", '"FR"']
     return [each for each in (*told, f"{LARGE:,}", str(LARGE), "98.765", "98k", "99k") if each in text]
 
 
@@ -166,7 +166,7 @@ def test_the_figures_are_those_of_the_segment(guest: Client) -> None:
     assert (summary["views"], summary["visits"], summary["visitors"]) == (6, 3, 3)
     narrowed = guest.get(f"{ROOT}api/summary/?{yesterday}&f=page:is:/inside/more/&f=country:is:DE").json()["summary"]
     assert narrowed["visits"] == 3
-    assert guest.get(f"{ROOT}api/summary/?{yesterday}&f=source:is:Bing").json()["summary"]["views"] == 0
+    assert guest.get(f"{ROOT}api/summary/?{yesterday}&f=source:is:Elsewhere").json()["summary"]["views"] == 0
     rows = guest.get(f"{ROOT}api/breakdown/path/?{yesterday}").json()["rows"]
     assert {row["value"]: row["views"] for row in rows} == {"/inside/": 3, "/inside/more/": 3}
     values = guest.get(f"{ROOT}api/values/source/?{yesterday}").json()["rows"]

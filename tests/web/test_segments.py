@@ -10,11 +10,12 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from codex_tracking.models import Funnel, Segment, ShareLink
+from codex_tracking.models import DayTotals, Funnel, PageView, Segment, ShareLink
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import parse_step
 from codex_tracking.web.access import links, saved
 from codex_tracking.web.access.viewer import COOKIE
+from tests.kit.log_parts import day
 
 ROOT = "/cabinet/tracking/"
 SEGMENTS = ROOT + "segments/"
@@ -244,3 +245,21 @@ def test_the_admin_deletes_segments_and_funnels(segment: Segment, admin_client: 
     assert not Segment.objects.exists()
     assert not Funnel.objects.exists()
     assert ShareLink.objects.get(pk=link.pk).revoked_at is not None
+
+
+# --- the way there ---
+
+
+def test_the_dashboard_leads_to_the_pages_about_visits(staff: Client, tracking_settings: Settings) -> None:
+    PageView.objects.create(path="/", date=day(0), views=5, own=1)
+    DayTotals.objects.create(date=day(0), views=5)
+    page = staff.get(ROOT + "?period=7d&f=source:is:Google").content.decode()
+    for name in ("funnels", "journeys", "segments"):
+        assert f'<a href="{ROOT}{name}/?period=7d&amp;f=source:is:Google">' in page
+    assert "Save as a segment" in page
+    assert "Save as a segment" not in staff.get(ROOT).content.decode()
+    guest = opened(links.create("Board", 7)).get(ROOT).content.decode()
+    assert f"{ROOT}funnels/?" in guest
+    assert f"{ROOT}segments/" not in guest
+    tracking_settings(visit_log_days=0)
+    assert f"{ROOT}funnels/" not in staff.get(ROOT).content.decode()

@@ -49,6 +49,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
     context = {
         "board": board,
         "query": query,
+        "here": query_string(query),
         "online": board.online,
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
