@@ -34,7 +34,6 @@ from pytest_django import Settings
 
 from codex_tracking.store.loops import close_store
 from codex_tracking.testing import reset_tracking, tracking_in_background
-from codex_tracking.visits import build
 from tests.kit import databases
 from tests.kit.pipeline import Process
 from tests.kit.routers import PinnedRouter
@@ -202,6 +201,9 @@ def visit_log(
     tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
     """Switch the visit log on, and yield the folder in which its cache is."""
+    # Not above: it imports the models, and programs of ours import this module before Django is set up.
+    from codex_tracking.visits import build
+
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     tracking_settings(visit_log_days=90)
     yield tmp_path
