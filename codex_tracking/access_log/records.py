@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date as Date
 
@@ -21,12 +21,15 @@ from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import sketch_of
 from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.tables.log_parts import write_parts
 
 CHUNK_LINES = 20_000
 """Lines of one transaction."""
 CHUNK_FIELDS = 30_000
 """Distinct counters that end a chunk early, below the aggregator's own bound, so that sums stay exact."""
 CHUNK_DAYS = 32
+BLOB_HITS = 2_000
+"""Hits of one blob of the visit log: more share their texts, and fewer fit below the bound of a blob."""
 IMPORTED = counter("ledger", "imported")
 """Counts a day's lines that came from a log; such a day may take further logs."""
 
@@ -52,6 +55,12 @@ class Chunk:
         counts: Counts = {**found.counts} if found else {}
         reasons = {counter("excluded", reason): n for (date, reason), n in self.excluded.items() if date == day}
         return add_to(counts, reasons)
+
+    def blobs_of(self, day: str, salt: bytes) -> Iterator[bytes]:
+        """Yield what a day's hits tell the visit log, if one is kept; they are gone then."""
+        found = self.aggregator.days.get(day)
+        while found and found.log:
+            yield found.log.take(BLOB_HITS, salt).blob
 
     def emptied(self) -> Chunk:
         """Return the next chunk, which takes over the aggregator and the clients that it knows."""
@@ -119,6 +128,10 @@ def write(
             rows.add({IMPORTED: days[day], **chunk.counts_of(day)})
             if day in visits:
                 rows.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
+                # Its name only has to be new: whether these lines were written before, the logs' records say.
+                write_parts(
+                    alias, totals.date, f"import/{secrets.token_hex(16)}", chunk.blobs_of(day, visits[day].salt)
+                )
             totals.listed = False
             # Not `rows.save()`, which would make this pass for a flush.
             totals.save(using=alias, force_update=True)

@@ -169,7 +169,7 @@ class Aggregator:
         if profile.logged is not None:
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
-            path = page(hit.path, hit.secrets, "")[0] if hit.path else ""
+            path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
             self._log(day, int(hit.at), kind, visitor, profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
 
     def _log(self, day: DayCounts, *hit: Any) -> None:

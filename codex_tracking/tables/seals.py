@@ -131,10 +131,10 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
             rows.add({counter("ledger", "log_dropped"): unlogged})
         rows.save()
         if fresh:
-            # Whether this commit succeeded may never be known; a repeated settlement finds its batches here.
             # A stream belongs to one generation, and no number of it is settled twice.
             name = f"{stream}/{max(batch.seq for batch in fresh)}"
             write_parts(alias, totals.date, name, [blob for batch in fresh for blob in batch.log])
+            # Whether this commit succeeded may never be known; a repeated settlement finds its batches here.
             generation.acked[stream] = max(batch.seq for batch in fresh)
         generation.closed = True
         generation.save(using=alias)

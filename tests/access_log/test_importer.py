@@ -31,7 +31,8 @@ from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.known import KnownLines
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, PageView
+from codex_tracking.counters.hit_log import decode_part
+from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, LogPart, PageView
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import sketch
 from codex_tracking.sync import TrackingSelector
@@ -208,6 +209,32 @@ def test_log_that_grows_adds_only_what_is_new(tmp_path: Path) -> None:
 def clear() -> None:
     for model in (PageView, Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt):
         model.objects.all().delete()
+
+
+def test_the_visit_log_tells_the_views_that_are_counted(
+    database: str, tmp_path: Path, tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "CHUNK_LINES", 70)
+    tracking_settings(visit_log_days=90)
+    lines, truth = traffic(600)
+    log = save(tmp_path / "access.log", lines[:350])
+    run(log)
+    save(log, lines)
+    run(log)
+    run(log)
+    told = [
+        (part.date.isoformat(), hit) for part in LogPart.objects.order_by("pk") for hit in decode_part(bytes(part.data))
+    ]
+    assert Counter((day, hit.path) for day, hit in told) == truth == counted()
+    days = {day for day, _ in told}
+    visitors = {day: len({hit.visitor for date, hit in told if date == day}) for day in days}
+    assert all(abs(visitors[day] - DayTotals.objects.get(date=day).visitors) <= 3 for day in days)
+    assert {hit.source for _, hit in told} == {"", "Google", "b.example"}
+
+
+def test_without_a_visit_log_an_import_writes_no_part(tmp_path: Path) -> None:
+    run(save(tmp_path / "access.log", traffic(50)[0]))
+    assert not LogPart.objects.exists()
 
 
 def test_line_that_is_still_being_written_waits_for_its_end(tmp_path: Path) -> None:

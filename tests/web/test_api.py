@@ -29,7 +29,7 @@ HOSTILE = [
     "%00",
 ]
 ADDRESSES = [
-    URL + endpoint.path.format(dimension="path", table="path", format="csv") + ("?path=/" * (endpoint.name == "page"))
+    URL + endpoint.path.format(dimension="source", table="path", format="csv") + ("?path=/" * (endpoint.name == "page"))
     for endpoint in ENDPOINTS
 ]
 

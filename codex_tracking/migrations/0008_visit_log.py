@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("codex_tracking", "0006_import_bookkeeping")]
+    dependencies = [("codex_tracking", "0007_imported_lines")]
 
     operations = [
         migrations.CreateModel(
