@@ -17,7 +17,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.models import DayTotals, LogPart, VisitFile, database
+from codex_tracking.models import DayTotals, ImportSalt, LogPart, VisitFile, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.conflicts import repeated
 from codex_tracking.visits.build import Built, Day, build, days_of
@@ -62,10 +62,12 @@ def pack_all(today: Date) -> int:
         prune_log(first_logged())
     parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
     packed = 0
+    # The salt of an imported day is kept for two days after its import, in which more lines of its visitors may come.
+    linked = set(ImportSalt.objects.using(database(write=True)).values_list("date", flat=True))
     for day in days_of(set(parts.values_list("date", flat=True).distinct())):
         if day.fresh:
             packed += pack(day)
-        elif day.parts and day.date <= today - timedelta(days=LINKED_DAYS):
+        elif day.date <= today - timedelta(days=LINKED_DAYS) and day.date not in linked:
             LogPart.objects.using(database(write=True)).filter(pk__in=day.parts, pk__lte=day.through).delete()
     return packed
 

@@ -47,9 +47,10 @@ class Sources:
 
 def first_day() -> Date | None:
     """Return the first day of the log; None while it is empty."""
-    alias = database()
-    firsts = [model.objects.using(alias).aggregate(day=Min("date"))["day"] for model in (LogPart, VisitFile)]  # type: ignore[attr-defined]
-    return min((day for day in firsts if day is not None), default=None)
+    alias, first = database(), Min("date")
+    parts = LogPart.objects.using(alias).aggregate(first=first)["first"]
+    files = VisitFile.objects.using(alias).aggregate(first=first)["first"]
+    return min((day for day in (parts, files) if day is not None), default=None)
 
 
 def sources_of(dates: Collection[Date]) -> Sources:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.bench import Bench
 from tests.bench.figure import Figure, table
 
-PARTS = ("cpu", "throughput", "commands", "outage", "flushing", "reads", "memory", "imports", "lag", "fleet")
+PARTS = ("cpu", "throughput", "commands", "outage", "flushing", "reads", "memory", "imports", "lag", "fleet", "visits")
 
 
 def main() -> None:

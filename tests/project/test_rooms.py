@@ -141,6 +141,13 @@ def test_the_store_alone_talks_to_redis() -> None:
     assert {room(name) for name in MODULES if packages(name) & {"redis", "fakeredis"}} == {"store"}
 
 
+def test_the_visit_log_alone_uses_duckdb_and_loads_it_late() -> None:
+    assert {room(name) for name in MODULES if packages(name) & {"duckdb"}} == {"visits"}
+    found = loaded_by("import codex_tracking.pipeline.flusher, codex_tracking.visits.questions")
+    assert "codex_tracking.visits.pack" in found
+    assert "duckdb" not in found
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "hits"])
 def test_hits_do_no_io(module: str) -> None:
     assert not packages(module) & {"asyncio", "asgiref", "socket", "threading"}

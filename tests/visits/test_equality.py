@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -37,7 +38,7 @@ def traffic(seed: int, number: int) -> list[list[Hit]]:
     """Return hits by push: most in order, some as late as those of a process that could not push."""
     rng = random.Random(seed)
     begin = datetime.combine(YESTERDAY, datetime.min.time(), timezone.get_default_timezone()).timestamp() + 3_600
-    people = [
+    people: list[dict[str, Any]] = [
         {"address": f"192.0.2.{n}", "agent": AGENTS[n % 2], "language": ("de", "en")[n % 3 % 2]} for n in range(12)
     ]
     people += [{"address": "192.0.2.99", "anonymous": True}, {"address": "192.0.2.50", "user": "7"}]

@@ -1,0 +1,167 @@
+"""The visit log: bytes and packing time per view, and how long filtered dashboards, funnels and journeys take.
+
+Traffic is drawn from Zipf's distribution, with all texts in full; one visit has three views on average.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from bisect import bisect
+from collections.abc import Callable, Iterator
+from datetime import date as Date
+from datetime import timedelta
+from itertools import accumulate
+from statistics import median
+from typing import Any
+
+from tests.bench.bench import Bench
+from tests.bench.child import forget_peak, memory_mb, report
+from tests.bench.figure import Figure
+
+DAYS = 90
+MOST_MS, MOST_BYTES, MOST_SECONDS, MOST_MB = 150.0, 10.0, 2.0, 300.0
+LAST = Date(2026, 3, 28)
+BLOB = 500
+"""Hits of one batch."""
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Write a log, pack it and ask about it."""
+    views, repeat = bench.size(1_000_000, 20_000), bench.size(5, 1)
+    database = bench.database("sqlite")
+    env = bench.environment(database, redis=False, tracking={"visit_log_days": 3_650})
+    found = bench.run("visits", views, repeat, env=env)
+    size = f"{views:,} views, {DAYS} days"
+    figures = [
+        Figure(f"visit log on disk ({size})", [found["bytes"]], "bytes a view", most=MOST_BYTES),
+        Figure("parts before packing", [found["part_bytes"]], "bytes a view"),
+        Figure(
+            "packing, per million views",
+            [found["packing"]],
+            "s",
+            most=MOST_SECONDS,
+            notes={"cpu seconds": found["packing_cpu"]},
+        ),
+        Figure("first question, which joins the months", [found["first"]], "ms"),
+        Figure("memory while asking, above the process's own", [found["memory"]], "MB", most=MOST_MB),
+    ]
+    return figures + [Figure(f"{name} ({size})", took, "ms", most=MOST_MS) for name, took in found["asked"].items()]
+
+
+def zipf(rng: random.Random, number: int, exponent: float = 1.1) -> Callable[[], int]:
+    """Return a function that draws numbers below ``number``."""
+    sums = list(accumulate(1 / (rank + 1) ** exponent for rank in range(number)))
+    return lambda: bisect(sums, rng.random() * sums[-1])
+
+
+def traffic(day: Date, views: int) -> list[Any]:
+    """Return the hits of one day, in order of time."""
+    from codex_tracking.counters.hit_log import EVENT, LoggedHit
+
+    rng = random.Random(day.toordinal())
+    page, city, site, country = zipf(rng, 5_000), zipf(rng, 2_000), zipf(rng, 500), zipf(rng, 100)
+    browser, language = zipf(rng, 10), zipf(rng, 20)
+    begin = (day - Date(1970, 1, 1)).days * 86_400
+    hits: list[Any] = []
+    made = 0
+    while made < views:
+        visitor, at = rng.randbytes(16), begin + rng.randrange(80_000)
+        place, town, came = country(), city(), site()
+        client = (
+            *("www.example.com", f"C{place}", f"Region {place % 50}", f"City {town}", f"l{language()}"),
+            *(f"Browser {browser()}", f"System {rng.randrange(5)}", rng.choice(("desktop", "phone", "tablet"))),
+        )
+        campaign = (
+            (f"letter {came % 20}", "email", f"campaign {came % 30}", "", "") if rng.random() < 0.1 else ("",) * 5
+        )
+        channel = rng.choice(("search", "social", "referral"))
+        direct = rng.random() < 0.4
+        origin = (
+            ("direct", "", "", *campaign) if direct else (channel, f"Site {came}", f"site{came}.example", *campaign)
+        )
+        for _ in range(1 + int(rng.expovariate(0.4))):
+            number = page()
+            path, route = f"/articles/section-{number % 40}/page-{number}/", f"articles/section-{number % 40}/<slug>/"
+            hits.append(LoggedHit(visitor, at, 0, *client, *origin, False, path, route, "", ""))
+            made += 1
+            if rng.random() < 0.05:
+                event = (f"event {number % 8}", f"value {number % 5}")
+                hits.append(LoggedHit(visitor, at + 3, EVENT, *client, *("",) * 8, False, path, route, *event))
+            at += 5 + int(rng.expovariate(1 / 60))
+    hits.sort(key=lambda hit: hit.second)
+    return hits
+
+
+def questions_of() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield names and questions."""
+    from codex_tracking.visits import questions
+    from codex_tracking.visits.filters import Filter
+    from codex_tracking.visits.steps import parse_step
+
+    days = [(LAST - timedelta(days=back)).isoformat() for back in range(DAYS)]
+    page = "/articles/section-3/page-3/"
+    one, two = Filter("source", "is", ("Site 5",)), Filter("device", "is", ("phone",))
+    visited, largest = Filter("page", "is", (page,)), Filter("channel", "is", ("search",))
+    steps = [parse_step(f"page:{page}"), parse_step("prefix:/articles/section-1/"), parse_step("event:event 3")]
+    yield "dashboard, no filter", lambda: questions.board(days)
+    yield "dashboard, two filters", lambda: questions.board(days, [one, two])
+    yield "dashboard, one large channel", lambda: questions.board(days, [largest])
+    yield "dashboard, visited this page", lambda: questions.board(days, [visited])
+    yield "funnel of three steps", lambda: questions.funnel(days, steps)
+    yield "journey from a page", lambda: questions.journey(days, [page])
+    yield "table of cities", lambda: questions.table(days, "city", [two])
+
+
+def ask(views: int, repeat: int) -> None:
+    """Write, pack and ask in this process."""
+    from codex_tracking.counters.hit_log import encode, join
+    from codex_tracking.models import LogPart, VisitFile
+    from codex_tracking.visits import pack
+
+    parts = packed = cpu = 0.0
+    for back in range(DAYS):
+        day = LAST - timedelta(days=back)
+        hits = traffic(day, views // DAYS)
+        data = join(encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB))
+        parts += len(data)
+        LogPart.objects.create(date=day, seal="bench", data=data)
+        del hits, data
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        pack.pack_all(day + timedelta(days=1))
+        packed, cpu = packed + time.perf_counter() - begin, cpu + time.process_time() - cpu_begin
+        LogPart.objects.all().delete()
+    rows = list(VisitFile.objects.values_list("views", "data"))
+    total = sum(row[0] for row in rows)
+    size = sum(len(bytes(row[1])) for row in rows) / total
+    del rows
+    forget_peak()
+    before = memory_mb()
+    asked: dict[str, list[float]] = {}
+    first = 0.0
+    for name, question in questions_of():
+        begin = time.perf_counter()
+        question()
+        first = first or (time.perf_counter() - begin) * 1000
+        for _ in range(repeat):
+            begin = time.perf_counter()
+            question()
+            asked.setdefault(name, []).append((time.perf_counter() - begin) * 1000)
+    report(
+        bytes=size,
+        part_bytes=parts / total,
+        packing=packed / total * 1e6,
+        packing_cpu=round(cpu / total * 1e6, 2),
+        first=first,
+        memory=memory_mb(peak=True) - before,
+        asked=asked,
+        median={name: median(took) for name, took in asked.items()},
+    )
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    ask(int(sys.argv[1]), int(sys.argv[2]))
