@@ -29,7 +29,7 @@ def saved(name, field, verbose_name, plural):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("codex_tracking", "0007_imported_lines"), ("codex_tracking", "0007_visit_log")]
+    dependencies = [("codex_tracking", "0008_visit_log")]
 
     operations = [
         saved("Segment", "filters", "Segment", "Segments"),
