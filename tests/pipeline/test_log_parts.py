@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.hit_log import EVENT, NO_ORIGIN, VIEW, LoggedHit, decode_part, pack
+from codex_tracking.counters.hit_log import EVENT, NO_ORIGIN, VIEW, LoggedHit, decode_part, join, pack
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
 from codex_tracking.store.keys import day_keys
@@ -179,7 +179,7 @@ def test_a_large_part_becomes_several(database: str) -> None:
     parts = list(LogPart.objects.using(database).order_by("pk").values_list("seal", "data"))
     assert [name for name, _ in parts] == ["g/1", "g/1/1", "g/1/2", "g/1/3"]
     assert all(len(data) <= log_parts.PART_BYTES for _, data in parts)
-    assert b"".join(bytes(data) for _, data in parts) == log_parts.join(blobs)
+    assert b"".join(bytes(data) for _, data in parts) == join(blobs)
 
 
 def test_a_part_is_never_written_twice(database: str) -> None:
