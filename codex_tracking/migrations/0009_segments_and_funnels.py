@@ -5,7 +5,7 @@ from django.db import migrations, models
 import codex_tracking.models
 
 
-def saved(name, field, verbose_name, plural):
+def saved(name: str, field: str, verbose_name: str, plural: str) -> migrations.CreateModel:
     """Return the operation that creates the table of what is saved under a name."""
     return migrations.CreateModel(
         name=name,

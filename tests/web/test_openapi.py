@@ -92,7 +92,11 @@ async def test_documented_defaults_and_limits_hold(
     tracking_settings(visit_log_days=30)
     for path, item in document["paths"].items():
         address = URL.rstrip("/") + address_of(path, document)
-        needed = {"/page/": {"path": "/"}, "/funnel/": {"step": ["page:/", "page:/a/"]}}.get(path, {})
+        required: dict[str, dict[str, Any]] = {
+            "/page/": {"path": "/"},
+            "/funnel/": {"step": ["page:/", "page:/a/"]},
+        }
+        needed = required.get(path, {})
         for parameter in item["get"]["parameters"]:
             schema = parameter["schema"]
             if parameter["in"] != "query":

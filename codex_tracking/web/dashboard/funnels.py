@@ -133,7 +133,7 @@ def typed_steps(params: QueryDict) -> list[str] | None:
     found: dict[int, dict[int, str]] = defaultdict(dict)
     fields = [match for match in map(FIELD.fullmatch, params) if match]
     for field in fields:
-        value, kind = params[field[0]].strip(), params.get(field[0].replace("value", "kind"), "page")
+        value, kind = params.get(field[0], "").strip(), params.get(field[0].replace("value", "kind"), "page")
         if value:
             found[int(field[1])][int(field[2])] = f"{kind}:{value}"
     if not fields:

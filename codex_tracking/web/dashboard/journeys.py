@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import Promise
@@ -133,7 +133,7 @@ def asked_in(request: HttpRequest) -> Asked:
         if len(step) > LONGEST_STEP or "\0" in step:
             expected = gettext_noop("a page or route of %(limit)s characters at most")
             raise QueryError("step", expected, step, limit=LONGEST_STEP)
-    return Asked(steps, cast(By, by), towards == "true")
+    return Asked(steps, by, towards == "true")
 
 
 def trail_of(asked: Asked, address: Callable[..., str]) -> tuple[Link, ...]:

@@ -40,9 +40,8 @@ async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
     Raises:
         QueryError: a parameter is wrong.
     """
-    params = request.GET.copy()
-    params.pop("step", None)
-    return await query_of(params.dict(), viewer, request.GET.getlist("f"))
+    params = {name: value for name, value in request.GET.items() if name != "step"}
+    return await query_of(params, viewer, request.GET.getlist("f"))
 
 
 def with_pairs(address: str, pairs: Pairs) -> str:
