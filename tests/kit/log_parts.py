@@ -1,44 +1,24 @@
-"""Hits in the visit log, written as its parts."""
+"""Visits in the visit log, as its parts, for tests that count them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date as Date
-from datetime import datetime, time, timedelta
-from secrets import token_hex
-from typing import Any
+from datetime import timedelta
 
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import EVENT, VIEW, LoggedHit, encode, join
-from codex_tracking.models import LogPart
+from codex_tracking.counters.hit_log import LoggedHit
+from tests.kit.visit_log import add_part, visit_hits
 
-PLAIN = LoggedHit(
-    visitor=b"",
-    second=0,
-    kind=VIEW,
-    host="site.example",
-    country="DE",
-    region="Berlin",
-    city="Berlin",
-    language="de",
-    browser="Firefox",
-    os="Linux",
-    device="desktop",
-    channel="search",
-    source="Google",
-    referrer="",
-    utm_source="",
-    utm_medium="",
-    utm_campaign="",
-    utm_term="",
-    utm_content="",
-    member=False,
-    path="/",
-    route="",
-    event="",
-    value="",
-)
+TRAITS = {
+    "country": "DE",
+    "language": "de",
+    "browser": "Firefox",
+    "os": "Linux",
+    "channel": "search",
+    "source": "Google",
+}
 
 
 def day(back: int = 1) -> Date:
@@ -46,28 +26,16 @@ def day(back: int = 1) -> Date:
     return timezone.localdate(timezone=timezone.get_default_timezone()) - timedelta(days=back)
 
 
-def visit(visitor: int, *steps: str, date: Date | None = None, **traits: Any) -> list[LoggedHit]:
-    """Return the hits of one visit, ten seconds apart.
+def visit(visitor: int, *steps: str, date: Date | None = None, **traits: str) -> list[LoggedHit]:
+    """Return the hits of one visit at ten o'clock; see ``visit_hits``.
 
     Args:
-        visitor: a number; two visits of one number on one day are one.
-        steps: paths, and events as ``!name`` or ``!name=value``.
-        date: its day; yesterday when omitted.
-        traits: columns of the visit.
+        visitor: a number; hits of one number on one day are one visit.
+        date: yesterday when omitted.
     """
-    begin = datetime.combine(date or day(), time(10), timezone.get_default_timezone()).timestamp()
-    hits = []
-    for number, step in enumerate(steps):
-        hit = PLAIN._replace(visitor=visitor.to_bytes(16, "big"), second=int(begin) + 10 * number, **traits)
-        if step.startswith("!"):
-            name, _, value = step[1:].partition("=")
-            hits.append(hit._replace(kind=EVENT, channel="", path="/", event=name, value=value))
-        else:
-            hits.append(hit._replace(path=step, route=traits.get("route") or step.strip("/").partition("/")[0] + "/"))
-    return hits
+    return visit_hits(date or day(), 600, *steps, visitor=str(visitor), **TRAITS | traits)
 
 
 def write(*visits: Iterable[LoggedHit], date: Date | None = None) -> None:
     """Store visits of one day, yesterday when omitted, as a part of its log."""
-    hits = [hit for each in visits for hit in each]
-    LogPart.objects.create(date=date or day(), seal=token_hex(8), data=join([encode(hits)]))
+    add_part(date or day(), [hit for each in visits for hit in each])

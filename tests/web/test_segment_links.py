@@ -43,16 +43,13 @@ WIDER = (
 
 def traffic() -> None:
     """Store three visits of the segment, 53 others, and the site's aggregates."""
-    inside = [visit(number, "/inside/", "/inside/more/", "!inside-event") for number in range(1, 4)]
-    outside = [
-        visit(number, f"/{SECRET}/", "/inside/", f"!{SECRET}-event", source="Elsewhere", country="FR", browser=SECRET)
-        for number in range(10, 63)
-    ]
+    elsewhere = {"source": "Elsewhere", "country": "FR", "browser": SECRET}
     for date in (day(0), day(1), day(40)):
-        moved = [[hit._replace(second=hit.second - 86_400 * ((day(1) - date).days)) for hit in each] for each in inside]
-        write(*moved, *(
-            [hit._replace(second=hit.second - 86_400 * ((day(1) - date).days)) for hit in each] for each in outside
-        ), date=date)  # fmt: skip
+        write(
+            *(visit(n, "/inside/", "/inside/more/", "inside-event", date=date) for n in range(1, 4)),
+            *(visit(n, f"/{SECRET}/", "/inside/", f"{SECRET}-event", date=date, **elsewhere) for n in range(10, 63)),
+            date=date,
+        )
         PageView.objects.create(path=f"/{SECRET}/", date=date, views=LARGE, visitors=LARGE, own=1)
         PageView.objects.create(path="/inside/", date=date, views=LARGE, visitors=LARGE, own=1)
         DayTotals.objects.create(date=date, views=LARGE, visitors=LARGE, visits=LARGE, engaged=LARGE, seconds=LARGE)

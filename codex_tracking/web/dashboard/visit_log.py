@@ -40,7 +40,7 @@ async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
     Raises:
         QueryError: a parameter is wrong.
     """
-    params = {name: value for name, value in request.GET.items() if name != "step"}
+    params = {name: value for name, value in request.GET.dict().items() if name != "step"}
     return await query_of(params, viewer, request.GET.getlist("f"))
 
 
