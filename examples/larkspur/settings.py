@@ -64,6 +64,8 @@ CODEX_TRACKING = {
     # The visits of the demo come from all over the world, through a proxy that a CDN might be.
     "trusted_proxies": 1,
     "country_header": "CF-IPCountry",
+    # A log of visits, for filters on every figure.
+    "visit_log_days": 90,
 }
 LOGGING = {
     "version": 1,

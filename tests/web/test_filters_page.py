@@ -74,7 +74,7 @@ async def test_rows_add_filters_and_chips_turn_and_remove_them(open_page: Open) 
         await expect(chips).to_have_count(2)
         assert filters_of(page) == ["source:is:Google", "country:is:DE"]
         await page.get_by_role("link", name="is (Change to “is not”)").first.click()
-        await expect(chips.first).to_contain_text("is not")
+        await expect(page).to_have_url(re.compile("f=source:is_not:Google"))
         assert filters_of(page) == ["source:is_not:Google", "country:is:DE"]
         # Escape removes the last filter, wherever the focus is outside of fields and menus.
         await page.keyboard.press("Escape")
@@ -92,7 +92,8 @@ async def test_the_form_suggests_values_and_adds_a_filter(open_page: Open) -> No
         await page.locator("summary", has_text="Filter").click()
         await page.select_option("[name=f_dimension]", "page")
         await page.locator("[name=f_value]").press_sequentially("PRIC")
-        await expect(page.locator("#ct-values option")).to_have_attribute("value", "/pricing/")
+        await expect(page.locator("#ct-values option")).to_have_count(1)
+        assert await page.locator("#ct-values option").get_attribute("value") == "/pricing/"
         # In a menu the key closes it, and removes nothing.
         await page.keyboard.press("Escape")
         await expect(page.locator("[name=f_value]")).to_be_hidden()

@@ -10,7 +10,6 @@ from typing import get_args
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from codex_tracking.stats.filtered_overview import log_begin
 from codex_tracking.stats.reading import Coverage
@@ -131,10 +130,7 @@ def _days(days: Sequence[str]) -> str:
     more = len(days) - NAMED_DAYS
     if more <= 0:
         return named
-    return ngettext("%(days)s and %(count)s more", "%(days)s and %(count)s more", more) % {
-        "days": named,
-        "count": numbers.whole(more),
-    }
+    return _("%(days)s and %(count)s more") % {"days": named, "count": numbers.whole(more)}
 
 
 def with_added(params: QueryDict) -> str:
