@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from django.utils.translation import gettext, gettext_noop
 
@@ -16,6 +16,9 @@ from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
+
+if TYPE_CHECKING:
+    from codex_tracking.web.access.viewer import Viewer
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
@@ -142,15 +145,19 @@ class Query:
         """Return the question with these filters alone, and those that are bound."""
         return replace(self, filters=tuple(dict.fromkeys((*self.bound, *filters))))
 
-    def within(self, bound: Sequence[Filter]) -> Query:
-        """Return the question restricted to the visits of a segment.
+    def seen_by(self, viewer: Viewer) -> Query:
+        """Return the question as a viewer may ask it: of the visits of the segment of their share link.
 
         Raises:
-            QueryError: there is no visit log.
+            QueryError: they may not filter by this, or there is no visit log for the segment.
         """
+        for each in self.filters:
+            if not viewer.may_filter_by(each):
+                raise QueryError("f", EVENTS_BY_NAME, str(each))
+        bound = viewer.filters
         if bound and (refusal := log_refusal()):
             raise QueryError("f", NO_LOG, str(bound[0]), refusal)
-        return replace(self, bound=tuple(bound), filters=tuple(dict.fromkeys((*bound, *self.filters))))
+        return replace(self, bound=bound, filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property
     def compared(self) -> Compare:

@@ -141,8 +141,9 @@ async def test_a_segment_is_saved_from_the_dashboard_and_applied(open_page: Open
         await expect(page.locator(".ct-chip")).to_have_text(re.compile(r"Source\s+is.*Bing"))
         assert asked(page, "period") == ["7d"]
         await page.goto(page.url.replace("?", "segments/?"))
-        await page.locator("li", has_text="Mine").locator("summary").click()
-        await expect(page.get_by_text("Share links that are restricted to it are revoked.").first).to_be_visible()
+        mine = page.locator(".ct-link", has_text="Mine")
+        await mine.locator("summary").click()
+        await expect(mine.get_by_text("Share links that are restricted to it are revoked.")).to_be_visible()
         await page.get_by_role("button", name="Delete for good: Mine").click()
         await expect(page.get_by_role("link", name="Mine")).to_have_count(0)
 

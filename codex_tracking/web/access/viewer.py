@@ -32,7 +32,6 @@ from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access import links, saved
-from codex_tracking.web.query import EVENTS_BY_NAME, Query, QueryError
 
 if TYPE_CHECKING:
     # Importing models of an app that is not installed fails.
@@ -95,17 +94,6 @@ class Viewer:
     def is_guest(self) -> bool:
         """Whether they hold a share link: read only, without user data and ``INTERNAL``."""
         return self.kind == "link"
-
-    def restricted(self, query: Query) -> Query:
-        """Return a question as they may ask it: of the visits of their segment, and without values of events.
-
-        Raises:
-            QueryError: a guest's filter is by the values of events, or there is no visit log for the segment.
-        """
-        for each in query.filters:
-            if not self.may_filter_by(each):
-                raise QueryError("f", EVENTS_BY_NAME, str(each))
-        return query.within(self.filters)
 
     @cached_property
     def dimensions(self) -> tuple[AnyDimension, ...]:

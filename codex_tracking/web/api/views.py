@@ -73,7 +73,7 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     # The steps of a funnel are several, and not of a graph.
     asked = {"compare": "off"} | {name: values[name] for name in names if isinstance(values.get(name), str)}
     days, filters = get_tracking_settings().analytics_days, values.get("f", ())
-    query = viewer.restricted(read_query(asked, now.date(), days, first, filters))
+    query = read_query(asked, now.date(), days, first, filters).seen_by(viewer)
     if query.rolling and PERIOD in endpoint.parameters:
         raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)

@@ -60,7 +60,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[
         # A guest may have the address of a member of staff.
         if tab not in viewer.dimensions:
             raise QueryError(card, gettext_noop("a table that you may see"), tab)
-    return viewer.restricted(query)
+    return query.seen_by(viewer)
 
 
 async def load_board(query: Query, viewer: Viewer) -> Board:
