@@ -97,7 +97,7 @@ async def test_the_form_suggests_pages_routes_and_events(open_page: Open) -> Non
     async with open_page("funnels/?period=7d") as page:
         options = page.locator("#ct-steps option")
         await page.locator("[name=value-1-1]").press_sequentially("PRIC")
-        await expect(options).to_have_count(1)
+        await expect(options).to_have_count(1, timeout=20_000)
         await expect(options).to_have_attribute("value", "/pricing/")
         await page.select_option("[name=kind-2-1]", "event")
         await page.focus("[name=value-2-1]")
@@ -105,6 +105,7 @@ async def test_the_form_suggests_pages_routes_and_events(open_page: Open) -> Non
         await page.goto(page.url.replace("funnels/", "journeys/"))
         await page.select_option("[name=by]", "route")
         await page.locator("[name=step]").press_sequentially("docs")
+        await expect(options).to_have_count(1, timeout=20_000)
         await expect(options).to_have_attribute("value", "docs/")
 
 
