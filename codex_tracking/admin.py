@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from codex_tracking.cabinet import analytics_url
-from codex_tracking.models import Breakdown, DayTotals, PageView, ShareLink
-from codex_tracking.web.access import links
+from codex_tracking.models import Breakdown, DayTotals, Funnel, PageView, Saved, Segment, ShareLink
+from codex_tracking.web.access import links, saved
 from codex_tracking.web.access.viewer import may_see
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     DayTotalsModelAdmin = admin.ModelAdmin[DayTotals]
     BreakdownModelAdmin = admin.ModelAdmin[Breakdown]
     ShareLinkModelAdmin = admin.ModelAdmin[ShareLink]
+    SavedModelAdmin = admin.ModelAdmin[Saved]
 else:
     PageViewModelAdmin = DayTotalsModelAdmin = BreakdownModelAdmin = ShareLinkModelAdmin = admin.ModelAdmin
+    SavedModelAdmin = admin.ModelAdmin
 
 
 @admin.register(PageView)
@@ -99,8 +101,9 @@ class BreakdownAdmin(ReadOnly, BreakdownModelAdmin):
 class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
     """Share links: shown and revoked here, created on the dashboard or by ``tracking_share``."""
 
-    list_display = ("name", "created_by", "created_at", "expires_at", "revoked_at")
-    fields = ("name", "created_by", "created_at", "expires_at", "revoked_at")
+    list_display = ("name", "segment", "created_by", "created_at", "expires_at", "revoked_at")
+    list_select_related = ("segment",)
+    fields = ("name", "segment", "created_by", "created_at", "expires_at", "revoked_at")
     search_fields = ("name", "created_by")
     actions = ("revoke",)
 
@@ -113,6 +116,25 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
         """Revoke the selected links."""
         for primary_key in queryset.values_list("pk", flat=True):
             links.revoke(primary_key)
+
+
+@admin.register(Segment, Funnel)
+class SavedAdmin(ReadOnly, SavedModelAdmin):
+    """Segments and funnels: shown and deleted here, saved on the dashboard."""
+
+    list_display = ("name", "created_by", "created_at")
+    search_fields = ("name", "created_by")
+    actions = ("delete_saved",)
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Say whether a user may delete them, by the model's delete permission."""
+        return admin.ModelAdmin.has_delete_permission(self, request)
+
+    @admin.action(description=_("Delete, and revoke the share links of deleted segments"), permissions=["remove"])
+    def delete_saved(self, request: HttpRequest, queryset: QuerySet[Saved]) -> None:
+        """Delete the selected rows."""
+        for primary_key in queryset.values_list("pk", flat=True):
+            saved.delete(queryset.model, primary_key)
 
 
 def _list_dashboard() -> None:

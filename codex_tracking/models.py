@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date as Date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models, router, transaction
 from django.db.models import Sum
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -218,6 +219,51 @@ class ImportSalt(models.Model):
         return str(self.date)
 
 
+class Saved(models.Model):
+    """A question that staff saved under a name."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    # Text, as in ShareLink.
+    created_by = models.CharField(_("created by"), max_length=150, blank=True, default="", editable=False)
+
+    class Meta:
+        abstract = True
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Segment(Saved):
+    """Filters that select visits."""
+
+    filters: models.JSONField[list[str], list[str]] = models.JSONField(_("filters"), default=list)
+    """As in addresses, such as ``source:is:Google``; one at least."""
+
+    class Meta(Saved.Meta):
+        verbose_name = _("Segment")
+        verbose_name_plural = _("Segments")
+
+
+class Funnel(Saved):
+    """Steps of a visit."""
+
+    steps: models.JSONField[list[str], list[str]] = models.JSONField(_("steps"), default=list)
+    """As in addresses, such as ``page:/pricing/``; two to eight."""
+
+    class Meta(Saved.Meta):
+        verbose_name = _("Funnel")
+        verbose_name_plural = _("Funnels")
+
+
+def revoke_links(collector: Any, field: models.ForeignKey[Any, Any], links: models.QuerySet[Any], using: str) -> None:
+    """Revoke the links of a segment that is deleted: without its filters they would show all visits."""
+    still_open = links.filter(revoked_at__isnull=True)
+    collector.add_field_update(ShareLink._meta.get_field("revoked_at"), timezone.now(), list(still_open))
+    collector.add_field_update(field, None, list(links))
+
+
 class ShareLink(models.Model):
     """A link that opens the dashboard, read only, until it expires or is revoked."""
 
@@ -230,6 +276,10 @@ class ShareLink(models.Model):
     created_by = models.CharField(_("created by"), max_length=150, blank=True, default="", editable=False)
     expires_at = models.DateTimeField(_("expires at"))
     revoked_at = models.DateTimeField(_("revoked at"), null=True, default=None, editable=False)
+    segment = models.ForeignKey(
+        Segment, on_delete=revoke_links, null=True, default=None, editable=False, verbose_name=_("segment")
+    )
+    """What it is restricted to; None for all visits."""
 
     class Meta:
         verbose_name = _("Share link")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from codex_tracking.stats import minutes, selections
+from codex_tracking.stats import funnels, journeys, minutes, selections
 from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.steps import Condition, Step
 from codex_tracking.widgets import TrackingAnalyticsContext
 
 
@@ -33,6 +34,8 @@ class TrackingSelector:
     coverage = staticmethod(selections.coverage)
     last_minutes = staticmethod(minutes.last_minutes)
     visitors_now = staticmethod(minutes.visitors_now)
+    funnel = staticmethod(funnels.funnel)
+    journey = staticmethod(journeys.journey)
 
 
-__all__ = ["Filter", "TrackingAnalyticsContext", "TrackingSelector"]
+__all__ = ["Condition", "Filter", "Step", "TrackingAnalyticsContext", "TrackingSelector"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.urls import include, path
 
 from codex_tracking.web.api.counter import counter_json, counter_svg
+from codex_tracking.web.dashboard.funnels import funnels_view
+from codex_tracking.web.dashboard.journeys import journeys_view
+from codex_tracking.web.dashboard.segments import segments_view
 from codex_tracking.web.dashboard.share import open_link, revoke_link, share_links
 from codex_tracking.web.dashboard.views import (
     details_view,
@@ -22,6 +25,9 @@ urlpatterns = [
     path("page/", page_view, name="page"),
     path("details/<slug:dimension>/", details_view, name="details"),
     path("fragment/<slug:part>/", fragment_view, name="fragment"),
+    path("funnels/", funnels_view, name="funnels"),
+    path("journeys/", journeys_view, name="journeys"),
+    path("segments/", segments_view, name="segments"),
     path("health/", health_view, name="health"),
     path("api/", include("codex_tracking.web.api.urls")),
     # After the others, since it matches every address below its prefix; answers JSON instead of a page.

@@ -6,6 +6,7 @@
 ``redis_server``: a running, empty ``RedisServer`` shared by the run; tests may stop, pause and kill it.
 ``store``: runs the test on the embedded store and on a real Redis.
 ``process``: a ``Process`` whose pushes the test makes itself.
+``visit_log``: the visit log is on, with a cache of the test's own.
 ``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
 ``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
 ``browser``: a headless Chromium (playwright, async).
@@ -198,6 +199,20 @@ def tracking_settings(settings: Settings) -> Callable[..., None]:
         settings.CODEX_TRACKING = {**settings.CODEX_TRACKING, **values}
 
     return change
+
+
+@pytest.fixture
+def visit_log(
+    tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Switch the visit log on, and yield the folder in which its cache is."""
+    # Not above: it imports the models, and programs of ours import this module before Django is set up.
+    from codex_tracking.visits import build
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tracking_settings(visit_log_days=90)
+    yield tmp_path
+    build.forget()
 
 
 @pytest.fixture(params=["embedded", "redis"])

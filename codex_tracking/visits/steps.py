@@ -49,6 +49,11 @@ class Step:
             raise ValueError("a step must have a condition")
         checked_values("a step", [str(condition) for condition in self.conditions])
 
+    @property
+    def asks_for_value(self) -> bool:
+        """Whether it is about the value of an event, and not its name alone."""
+        return any(each.kind == "event" and "=" in each.value for each in self.conditions)
+
     def __str__(self) -> str:
         """Return the text that ``parse_step`` reads."""
         return join([str(condition) for condition in self.conditions])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from django.utils.translation import gettext, gettext_noop
 
@@ -16,6 +16,9 @@ from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
+
+if TYPE_CHECKING:
+    from codex_tracking.web.access.viewer import Viewer
 
 Compare = Literal["previous", "year", ""]
 COMPARISONS = ("previous", "year", "off")
@@ -98,6 +101,8 @@ class Query:
     """Whether it is about one page; a page's views are not stored by the hour."""
     filters: tuple[Filter, ...] = ()
     """Conditions that select visits; figures are then those of these visits."""
+    bound: tuple[Filter, ...] = ()
+    """Those of ``filters`` that no address changes: the segment of the viewer's share link."""
 
     @property
     def rolling(self) -> bool:
@@ -131,9 +136,28 @@ class Query:
         """Whether the period is still going on."""
         return self.period.contains(self.today)
 
+    @property
+    def chosen(self) -> tuple[Filter, ...]:
+        """The filters of the address, which its links carry on."""
+        return tuple(each for each in self.filters if each not in self.bound)
+
     def filtered(self, *filters: Filter) -> Query:
-        """Return the question with these filters alone."""
-        return replace(self, filters=filters)
+        """Return the question with these filters alone, and those that are bound."""
+        return replace(self, filters=tuple(dict.fromkeys((*self.bound, *filters))))
+
+    def seen_by(self, viewer: Viewer) -> Query:
+        """Return the question as a viewer may ask it: of the visits of the segment of their share link.
+
+        Raises:
+            QueryError: they may not filter by this, or there is no visit log for the segment.
+        """
+        for each in self.filters:
+            if not viewer.may_filter_by(each):
+                raise QueryError("f", EVENTS_BY_NAME, str(each))
+        bound = viewer.filters
+        if bound and (refusal := log_refusal()):
+            raise QueryError("f", NO_LOG, str(bound[0]), refusal)
+        return replace(self, bound=bound, filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property
     def compared(self) -> Compare:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import redis
 from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
 
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.hit_log import decode, decode_part
 from codex_tracking.flush import flush_pending
 from codex_tracking.pipeline.runner import get_runner
 from tests.conftest import Sites
@@ -25,6 +29,7 @@ PASSWORD = "Pa55-of-redis-Zq8"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0; Marker77) Gecko/20100101 Firefox/140.0"
 UID, TOKEN = "NzY1NDMyMQ", "c5x7k2-0123456789abcdef0123456789abcdef"
 USER_ID = 7_654_321
+HOST = "site.example"
 
 PERSONAL = (
     "203.0.113.77",
@@ -82,6 +87,14 @@ def everything_in(server: RedisServer, password: str | None = None) -> bytes:
             b"stream": client.xrange,
         }
         found += [(key, readers[client.type(key)](key)) for key in client.scan_iter()]
+        # Blobs are compressed, so their bytes show nothing.
+        found += [
+            # As tuples, since "utm_source=" is also how a name of theirs is shown.
+            list(map(tuple, decode(blob)))
+            for key, blobs in found
+            if key.endswith((b":log", b":slog"))
+            for blob in blobs
+        ]
         found.append(client.execute_command("SLOWLOG", "GET", 100))
     assert found
     return repr(found).encode()
@@ -93,7 +106,10 @@ def everything_of_ours(site: Site) -> bytes:
     assert len(tables) >= 4
     rows = {table: site.rows(f"SELECT * FROM {table}") for (table,) in tables}
     assert rows["codex_tracking_pageview"]
-    return repr(rows).encode()
+    parts = [
+        list(map(tuple, decode_part(bytes(data)))) for (data,) in site.rows("SELECT data FROM codex_tracking_logpart")
+    ]
+    return repr((rows, parts)).encode()
 
 
 def personal_in(text: bytes | str) -> list[str]:
@@ -105,13 +121,15 @@ def personal_in(text: bytes | str) -> list[str]:
 def visit(site: Site, session: str) -> int:
     """Ask for pages with everything that a visitor should not leave behind, and return how many views these are."""
     browser: dict[str, Any] = {"user_agent": AGENT, "accept_language": "de-DE,de;q=0.9", "accept": "text/html"}
+    # The log has the site's host, which must not be the visitor's address.
+    browser["host"] = HOST
     addresses = ("203.0.113.77", "198.51.100.78, 203.0.113.77", "2001:db8:77:88::9")
     for address in addresses:
         site.get("/page/1/?q=secret-illness&email=jane%40private.example", **browser, x_forwarded_for=address)
     site.get("/page/2/?utm_source=news&gclid=CLICK-ID-77&q=secret-illness", **browser)
     site.get("/page/3/", **browser, referer="https://mail.example/read?inbox-token-77&jane@private.example")
     site.get(f"/reset/{UID}/{TOKEN}/", **browser)
-    site.get("/page/4/", **browser, referer=f"{site.url}/reset/{UID}/{TOKEN}/?q=secret-illness")
+    site.get("/page/4/", **browser, referer=f"http://{HOST}/reset/{UID}/{TOKEN}/?q=secret-illness")
     site.get("/me/", **browser, cookie=f"sessionid={session}")
     assert site.get("/missing/?q=secret-illness", **browser, x_forwarded_for=addresses[0]).status == 404
     assert site.get("/boom/?email=jane%40private.example", **browser, x_forwarded_for=addresses[0]).status == 500
@@ -156,6 +174,74 @@ def test_nothing_personal_is_at_rest_or_in_a_log(app_server: Sites, locked_redis
     log = "\n".join(line for line in site.log_text().splitlines() if "Uvicorn running on" not in line)
     assert personal_in(log.replace("RuntimeError", "")) == []
     assert personal_in(flushed.stdout + flushed.stderr + status.stdout + status.stderr) == []
+
+
+PACK = """
+from datetime import timedelta
+from codex_tracking.counters.days import site_today
+from codex_tracking.visits.pack import pack_all
+from codex_tracking.visits.questions import table
+today = site_today()
+def ask():
+    print("pages", table([today.isoformat()], "page").value.total)
+ask()
+pack_all(today + timedelta(days=1))
+ask()
+pack_all(today + timedelta(days=2))
+ask()
+"""
+"""Reads today's log from parts, packs it as after midnight, and deletes the parts as a day later."""
+
+
+def parquet(path: Path) -> bytes:
+    """Return all values of a Parquet file, as one text."""
+    with duckdb.connect() as connection:
+        return repr(connection.execute("SELECT * FROM read_parquet($1)", [str(path)]).fetchall()).encode()
+
+
+def test_nothing_personal_is_in_the_visit_log(app_server: Sites, redis_server: RedisServer, tmp_path: Path) -> None:
+    cache, copies = tmp_path / "cache", tmp_path / "copies"
+    cache.mkdir()
+    copies.mkdir()
+    site = app_server(
+        database="postgres",
+        redis=redis_server,
+        tracking={**PUSH_ONLY, "trusted_proxies": 1, "visit_log_days": 3},
+        env={"TMPDIR": str(cache)},
+    )
+    session = site.manage("shell", "-c", LOGIN).stdout.split()[-1]
+    visit(site, session)
+    wait_until(lambda: b"/me/" in everything_in(redis_server), 10, "all is in Redis")
+    in_redis = everything_in(redis_server)
+    assert b"'site.example', '', '', '', 'de'" in in_redis
+    assert personal_in(in_redis) == []
+
+    site.manage("flush_page_views")
+    in_parts = everything_of_ours(site)
+    assert b"'/me/', 'me/', '', ''" in in_parts
+    assert personal_in(in_parts) == []
+    parts = [bytes(data) for (data,) in site.rows("SELECT data FROM codex_tracking_logpart")]
+    hashes = {hit.visitor for part in parts for hit in decode_part(part) if hit.visitor}
+    assert len(hashes) > 2
+
+    said = site.manage("shell", "-c", PACK)
+    assert said.stdout.count("pages 6") == 3, said.stdout
+    site.stop()
+    assert site.rows("SELECT count(*) FROM codex_tracking_logpart") == [(0,)]
+    files = [bytes(data) for (data,) in site.rows("SELECT data FROM codex_tracking_visitfile")]
+    for number, data in enumerate(files):
+        (copies / f"{number}.parquet").write_bytes(data)
+    cached = [path for path in cache.rglob("*") if path.is_file()]
+    tables = [path for path in (*copies.iterdir(), *cached) if path.suffix == ".parquet"]
+    assert len(files) == 1
+    assert len(tables) >= 3
+    at_rest = b"".join(map(parquet, tables)) + b"".join(path.read_bytes() for path in cached) + b"".join(files)
+    assert b"'/me/'" in at_rest
+    assert personal_in(at_rest) == []
+    for visitor in hashes:
+        for spelling in (visitor, visitor.hex().encode(), base64.b64encode(visitor), repr(visitor)[2:-1].encode()):
+            assert spelling not in at_rest
+    assert oct(next(path for path in cache.iterdir() if path.is_dir()).stat().st_mode & 0o777) == "0o700"
 
 
 def test_reset_link_with_something_glued_to_it_leaves_no_token(app_server: Sites, redis_server: RedisServer) -> None:

@@ -22,12 +22,14 @@ URL = "/cabinet/tracking/api/"
 ASKED = {
     "/page/": "?path=/",
     "/summary/": "?compare=previous",
+    "/funnel/": "?step=page:/&step=event:signup|page:/pricing/",
+    "/journey/": "?step=/&towards=true",
     "/series/": "?compare=year&metric=bounce_rate&period=28d",
     "/values/{dimension}/": "?f=source:is:Google&f=page:is:/",
 }
 """What an address needs, or what makes its answer complete."""
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 
 @pytest.fixture
@@ -90,7 +92,11 @@ async def test_documented_defaults_and_limits_hold(
     tracking_settings(visit_log_days=30)
     for path, item in document["paths"].items():
         address = URL.rstrip("/") + address_of(path, document)
-        needed = {"path": "/"} if path == "/page/" else {}
+        required: dict[str, dict[str, Any]] = {
+            "/page/": {"path": "/"},
+            "/funnel/": {"step": ["page:/", "page:/a/"]},
+        }
+        needed = required.get(path, {})
         for parameter in item["get"]["parameters"]:
             schema = parameter["schema"]
             if parameter["in"] != "query":

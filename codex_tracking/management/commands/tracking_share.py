@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from codex_tracking.web.access import links
+from codex_tracking.models import Segment
+from codex_tracking.web.access import links, saved
 
 OPEN = "codex_tracking:share-open"
 
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("name", nargs="?", help="A name for the link, such as its recipient's.")
         parser.add_argument("--days", type=int, default=links.DAYS, help="Days until it expires (default %(default)s).")
         parser.add_argument("--site", default="", metavar="https://example.com", help="Start of the printed address.")
+        parser.add_argument("--segment", default="", metavar="NAME", help="Show the visits of this segment alone.")
         parser.add_argument("--revoke", type=int, metavar="NUMBER", help="Revoke the link with this number.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,7 +38,7 @@ class Command(BaseCommand):
     def _create(self, options: dict[str, Any]) -> None:
         try:
             reverse(OPEN, args=["token"])
-            link = links.create(options["name"], options["days"], "manage.py")
+            link = links.create(options["name"], options["days"], "manage.py", _segment(options["segment"]))
         except NoReverseMatch as error:
             raise CommandError("The dashboard has no URL: include codex_tracking.urls in ROOT_URLCONF.") from error
         except ValueError as error:
@@ -55,4 +57,14 @@ class Command(BaseCommand):
         for link in links.links():
             state = links.state_of(link, now)
             text = f"valid until {link.expires_at:%Y-%m-%d %H:%M} UTC" if state == "open" else state
-            self.stdout.write(f"{link.pk:>4}  {link.name}  {text}")
+            only = f"  {link.segment.name} only" if link.segment else ""
+            self.stdout.write(f"{link.pk:>4}  {link.name}  {text}{only}")
+
+
+def _segment(name: str) -> Segment | None:
+    if not name:
+        return None
+    known = {segment.name: segment for segment in saved.saved(Segment)}
+    if name not in known:
+        raise ValueError(f"segment must be one of the saved segments ({', '.join(known) or 'none'}), not {name!r}")
+    return known[name]

@@ -1,4 +1,4 @@
-// Suggests values for a filter while somebody types. Without this script the field takes any text.
+// Suggests values for filters and steps while somebody types. Without this script the fields take any text.
 (() => {
   "use strict";
 
@@ -11,17 +11,19 @@
   let turn = 0;
 
   const namesOf = (form, dimension) => {
-    const small = JSON.parse(form.querySelector("#ct-names").textContent)[dimension];
+    const small = JSON.parse(form.querySelector("#ct-names")?.textContent ?? "{}")[dimension];
     if (small) return (value) => small[value];
     if (!CODED[dimension]) return () => undefined;
     const names = new Intl.DisplayNames([document.documentElement.lang || "en"], { type: CODED[dimension] });
     return (value) => { try { return names.of(value); } catch { return undefined; } };
   };
 
-  const suggest = async (form) => {
+  const suggest = async (field) => {
     turn += 1;
     const mine = turn;
-    const { f_dimension: { value: dimension }, f_value: { value: text } } = form.elements;
+    const { form, value: text } = field;
+    const kind = form.elements[field.dataset.ctKind].value;
+    const dimension = kind === "prefix" ? "page" : kind;
     const coded = dimension in CODED;
     // The period and the filters that the page has, from the form's hidden fields.
     const asked = new URLSearchParams();
@@ -36,17 +38,17 @@
       const { rows } = await answer.json();
       if (mine !== turn) return;
       const name = namesOf(form, dimension);
-      form.querySelector("datalist").replaceChildren(...rows.map(({ value }) => new Option(name(value) ?? value, value)));
+      field.list.replaceChildren(...rows.map(({ value }) => new Option(name(value) ?? value, value)));
     } catch { /* Any value can be typed all the same. */ }
   };
 
   const later = (event) => {
-    const form = event.target.closest?.("[data-ct-filter]");
-    if (!form) return;
+    const field = event.target;
+    if (!field.list || !field.form?.dataset.values) return;
     clearTimeout(timer);
-    timer = setTimeout(suggest, event.type === "input" ? PAUSE : 0, form);
+    timer = setTimeout(suggest, event.type === "input" ? PAUSE : 0, field);
   };
 
   document.addEventListener("input", later);
-  document.addEventListener("focusin", (event) => { if (event.target.name === "f_value") later(event); });
+  document.addEventListener("focusin", later);
 })();

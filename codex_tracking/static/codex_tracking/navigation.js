@@ -159,7 +159,7 @@
   // Downloads, the project's own pages and its cards (.ct-grid) are left to the browser.
   const inside = (link) =>
     main?.contains(link) && !link.closest(".ct-grid") && link.pathname.startsWith(main.dataset.ctRoot ?? "\n") &&
-    /^(|page\/|health\/|details\/\w+\/)$/.test(link.pathname.slice(main.dataset.ctRoot.length));
+    /^(|page\/|health\/|funnels\/|journeys\/|segments\/|details\/\w+\/)$/.test(link.pathname.slice(main.dataset.ctRoot.length));
 
   document.addEventListener("click", (event) => {
     for (const menu of all("[data-ct-menu][open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -176,7 +176,7 @@
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (!main?.contains(form) || form.method !== "get" || form.closest(".ct-grid")) return;
+    if (!main?.contains(form) || form.method !== "get" || "ctLeave" in form.dataset || form.closest(".ct-grid")) return;
     event.preventDefault();
     const address = new URL(form.action);
     address.search = String(new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")));

@@ -9,9 +9,9 @@ from typing import Literal
 from django.core import signing
 from django.utils import timezone
 
-from codex_tracking.hits.text import UNFIT
-from codex_tracking.models import ShareLink, database
+from codex_tracking.models import Segment, ShareLink, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.web.access.saved import checked_name
 
 State = Literal["open", "revoked", "expired", "disabled"]
 
@@ -19,30 +19,28 @@ SALT = "codex_tracking.share"
 DAYS = 30
 """Days until a link expires, by default."""
 LONGEST_DAYS = 366
-LONGEST_NAME = 100
 LONGEST_TOKEN = 200
 """A token has about 100 characters; a longer one is not checked."""
 
 
-def create(name: str, days: int = DAYS, created_by: str = "") -> ShareLink:
+def create(name: str, days: int = DAYS, created_by: str = "", segment: Segment | None = None) -> ShareLink:
     """Store a new link.
 
     Args:
         name: 1 to 100 characters, such as the recipient's.
         days: until it expires, 1 to 366.
         created_by: the creator's user name.
+        segment: what the link shows; all visits when omitted.
 
     Raises:
         ValueError: ``name`` or ``days`` is out of range.
     """
-    name = name.strip()
-    if not 1 <= len(name) <= LONGEST_NAME or UNFIT.search(name):
-        raise ValueError(f"name must be 1 to {LONGEST_NAME} characters without controls, not {name[:120]!r}")
+    name = checked_name(name)
     if not 1 <= days <= LONGEST_DAYS:
         raise ValueError(f"days must be 1 to {LONGEST_DAYS}, not {days!r}")
     expires = timezone.now() + timedelta(days=days)
     return ShareLink.objects.using(database(write=True)).create(
-        key=new_key(), name=name, expires_at=expires, created_by=created_by[:150]
+        key=new_key(), name=name, expires_at=expires, created_by=created_by[:150], segment=segment
     )
 
 
@@ -59,7 +57,7 @@ def revoke(primary_key: int) -> bool:
 
 def links() -> list[ShareLink]:
     """Return all links, the newest first."""
-    return list(ShareLink.objects.using(database()))
+    return list(ShareLink.objects.using(database()).select_related("segment"))
 
 
 def token_of(link: ShareLink) -> str:
@@ -80,7 +78,8 @@ def find(token: str) -> ShareLink | None:
         key = signing.Signer(salt=SALT).unsign(token)
     except signing.BadSignature:
         return None
-    return ShareLink.objects.using(database(write=True)).filter(key=key).first()
+    # The segment with it: read later, it might be deleted by then.
+    return ShareLink.objects.using(database(write=True)).filter(key=key).select_related("segment").first()
 
 
 def state_of(link: ShareLink, now: datetime) -> State:

@@ -15,6 +15,7 @@ once (``share.open_link``); after that a cookie holds its token, so that no addr
 from __future__ import annotations
 
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,19 +26,23 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.models import Saved
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
-from codex_tracking.web.access import links
+from codex_tracking.web.access import links, saved
 
 if TYPE_CHECKING:
     # Importing models of an app that is not installed fails.
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
+logger = logging.getLogger(__name__)
+
 VIEW = "codex_tracking.view_pageview"
 SHARE = "codex_tracking.add_sharelink"
 REVOKE = "codex_tracking.change_sharelink"
+SAVE = "codex_tracking.add_segment"
 
 COOKIE = "codex_tracking_share"
 """Name of the cookie that holds an opened share link's token."""
@@ -56,6 +61,10 @@ class Viewer:
     user: User | None = None
     expires_at: datetime | None = None
     """The share link's end; None for users and tokens."""
+    segment: str = ""
+    """Name of the segment that the share link is restricted to; empty for none."""
+    filters: tuple[Filter, ...] = ()
+    """The segment's: every figure that they see is of the visits that these select."""
 
     @cached_property
     def may_share(self) -> bool:
@@ -66,6 +75,20 @@ class Viewer:
     def may_revoke(self) -> bool:
         """Whether they may revoke share links; may query the database like ``may_share``."""
         return self.user is not None and _has(self.user, REVOKE)
+
+    @cached_property
+    def may_save(self) -> bool:
+        """Whether they may save segments and funnels: staff, or users with the permission; may query the database."""
+        if self.user is None:
+            return False
+        return bool(getattr(self.user, "is_staff", False)) or _has(self.user, SAVE)
+
+    def may_delete(self, row: Saved) -> bool:
+        """Say whether they may delete a segment or funnel: their own, or with the permission any; like ``may_save``."""
+        if self.user is None:
+            return False
+        own = self.may_save and row.created_by == str(self.user)[:150]
+        return own or _has(self.user, f"codex_tracking.delete_{row._meta.model_name}")
 
     @property
     def is_guest(self) -> bool:
@@ -133,7 +156,15 @@ async def guest(token: str) -> Viewer | None:
     link = await sync_to_async(links.find)(token)
     if link is None or links.state_of(link, timezone.now()) != "open":
         return None
-    return Viewer("link", expires_at=link.expires_at)
+    if link.segment is None:
+        return Viewer("link", expires_at=link.expires_at)
+    try:
+        filters = saved.filters_of(link.segment)
+    except (ValueError, TypeError) as error:
+        # Without its filters the link would show all visits.
+        logger.error("A share link is closed, because its segment cannot be read: %s", error)
+        return None
+    return Viewer("link", expires_at=link.expires_at, segment=link.segment.name, filters=filters)
 
 
 def bearer(request: HttpRequest) -> str | None:

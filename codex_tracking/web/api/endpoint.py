@@ -73,3 +73,10 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     for_guests: bool = True
     """Whether share links may read it."""
+    figures: bool = True
+    """Whether it answers figures."""
+
+    @property
+    def for_segments(self) -> bool:
+        """Whether a share link that is restricted to a segment may read it: figures only when they can be filtered."""
+        return not self.figures or any(parameter.name == "f" for parameter in self.parameters)

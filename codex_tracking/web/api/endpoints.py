@@ -25,7 +25,7 @@ from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
-from codex_tracking.web.api import files, filtered, openapi, parameters, tables
+from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.query import QueryError
 
@@ -263,7 +263,23 @@ ENDPOINTS = (
         (parameters.PAGE, *parameters.DAYS, parameters.LIMIT, parameters.FILTERS),
     ),
     Endpoint("live/", "live", "Today's figures, at most a second old", answer_live, "Live"),
-    Endpoint("dimensions/", "dimensions", "Dimensions and tables", answer_dimensions, "Dimensions"),
+    Endpoint(
+        "funnel/",
+        "funnel",
+        "Visits, drop-off and conversion of steps",
+        visits.answer_funnel,
+        "Funnel",
+        (visits.STEPS, *parameters.DAYS, parameters.FILTERS),
+    ),
+    Endpoint(
+        "journey/",
+        "journey",
+        "The most frequent next or previous steps",
+        visits.answer_journey,
+        "Journey",
+        (visits.TRAIL, visits.BY, visits.TOWARDS, visits.NEXT, *parameters.DAYS, parameters.FILTERS),
+    ),
+    Endpoint("dimensions/", "dimensions", "Dimensions and tables", answer_dimensions, "Dimensions", figures=False),
     Endpoint("status/", "status", "State of the pipeline", answer_status, "Status", for_guests=False),
     Endpoint(
         "export/{table}.{format}",
@@ -273,5 +289,5 @@ ENDPOINTS = (
         "File",
         (parameters.TABLE, parameters.FORMAT, *parameters.DAYS, *FILE),
     ),
-    Endpoint("openapi.json", "openapi", "This document", answer_openapi, "Document"),
+    Endpoint("openapi.json", "openapi", "This document", answer_openapi, "Document", figures=False),
 )

@@ -122,6 +122,31 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=["coverage"],
     ),
+    "Funnel": object_schema(
+        {
+            **ABOUT,
+            "steps": array_schema(
+                object_schema(
+                    {
+                        "step": TEXT,
+                        "visits": {**WHOLE, "description": "Visits that made it after all steps before it."},
+                        "lost": {**WHOLE, "description": "Visits that made the step before and not this one."},
+                        "of_previous": {**NUMBER, "maximum": 1},
+                        "of_first": {**NUMBER, "maximum": 1},
+                    }
+                )
+            ),
+        }
+    ),
+    "Journey": object_schema(
+        {
+            **ABOUT,
+            "visits": {**WHOLE, "description": "Visits that made the given steps; the sum of the figures below."},
+            "steps": array_schema(object_schema({"value": TEXT, "visits": WHOLE})),
+            "others": {**WHOLE, "description": "Visits whose next step is none of these."},
+            "ended": {**WHOLE, "description": "Visits that ended there; with `towards`, that began there."},
+        }
+    ),
     "Live": object_schema(
         {
             "now": {"type": ["integer", "null"], "description": "Visitors of the last five minutes."},

@@ -18,7 +18,7 @@ from codex_tracking.web.access.switches import private_address
 from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, user_of, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.api.parameters import PERIOD, read_parameters
-from codex_tracking.web.query import EVENTS_BY_NAME, QueryError, read_query
+from codex_tracking.web.query import QueryError, read_query
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ async def _answer(
         return await _refused(request)
     if viewer.is_guest and not endpoint.for_guests:
         return error_response(403, "Share links cannot read this endpoint.", "a staff session or an API token")
+    if viewer.filters and not endpoint.for_segments:
+        return error_response(403, "This share link shows the visits of a segment.", "an endpoint that takes f")
     try:
         answer = await endpoint.answer(await _call_of(endpoint, request, viewer, in_path))
     except UnknownError as error:
@@ -68,11 +70,10 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     # Two queries that no other period needs.
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
-    asked = {"compare": "off"} | {name: str(values[name]) for name in names if name in values}
-    query = read_query(asked, now.date(), get_tracking_settings().analytics_days, first, values.get("f", ()))
-    for each in query.filters:
-        if not viewer.may_filter_by(each):
-            raise QueryError("f", EVENTS_BY_NAME, str(each))
+    # The steps of a funnel are several, and not of a graph.
+    asked = {"compare": "off"} | {name: values[name] for name in names if isinstance(values.get(name), str)}
+    days, filters = get_tracking_settings().analytics_days, values.get("f", ())
+    query = read_query(asked, now.date(), days, first, filters).seen_by(viewer)
     if query.rolling and PERIOD in endpoint.parameters:
         raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)

@@ -51,12 +51,12 @@ def parameters_of(query: Query) -> dict[str, str]:
 
 def fields_of(query: Query, **extra: str) -> tuple[tuple[str, str], ...]:
     """Return the address's parameters and further ones as pairs: ``f`` comes once for each filter."""
-    return (*parameters_of(query).items(), *extra.items(), *(("f", str(each)) for each in query.filters))
+    return (*parameters_of(query).items(), *extra.items(), *(("f", str(each)) for each in query.chosen))
 
 
 def query_string(query: Query, **extra: str) -> str:
     """Return a query as ``?...``, followed by further parameters; ``?`` alone for the default view."""
-    filters = [f"f={quote(str(each), safe=':/')}" for each in query.filters]
+    filters = [f"f={quote(str(each), safe=':/')}" for each in query.chosen]
     return "?" + "&".join(filter(None, (urlencode(parameters_of(query) | extra), *filters)))
 
 

@@ -86,7 +86,7 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
                 str(labels.OPERATORS[OPPOSITES[each.operator]]),
                 address(without(query, each)),
             )
-            for each in query.filters
+            for each in query.chosen
         ),
         clear=address(query.filtered()),
         remarks=remarks_on(coverage),

@@ -18,7 +18,8 @@ from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_http_methods, require_safe
 
 from codex_tracking.web.access import headers, links
 from codex_tracking.web.access.headers import protect
@@ -63,6 +64,24 @@ def for_viewers(view: Page) -> Any:
         viewer = await viewer_of(request)
         if viewer is None or viewer.kind == "token":
             return await refused(request)
+        return headers.private(await view(request, viewer, **arguments), viewer)
+
+    return guarded
+
+
+def with_form(view: Page) -> Any:
+    """Pass the viewer to a view like ``for_viewers``; its form is for users alone, and needs a CSRF token."""
+
+    @dashboard_page
+    @require_http_methods(["GET", "HEAD", "POST"])
+    @csrf_protect
+    @wraps(view)
+    async def guarded(request: HttpRequest, **arguments: str) -> HttpResponse:
+        viewer = await viewer_of(request)
+        if viewer is None or viewer.kind == "token":
+            return await refused(request)
+        if request.method == "POST" and viewer.user is None:
+            raise PermissionDenied
         return headers.private(await view(request, viewer, **arguments), viewer)
 
     return guarded

@@ -52,6 +52,8 @@ class Place:
     """Path of the websocket; empty for none."""
     shared_until: datetime | None = None
     """End of the share link that opened the page; None for users."""
+    segment: str = ""
+    """The segment that this link is restricted to; empty for none."""
 
 
 def place_of(viewer: Viewer) -> Place:
@@ -59,8 +61,9 @@ def place_of(viewer: Viewer) -> Place:
     guest = viewer.user is None
     # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
+    root, poll = reverse("codex_tracking:analytics"), reverse("codex_tracking:api-live")
     until = viewer.expires_at and viewer.expires_at.astimezone(get_default_timezone())
-    return Place(reverse("codex_tracking:analytics"), guest, reverse("codex_tracking:api-live"), socket, until)
+    return Place(root, guest, poll, socket, until, viewer.segment)
 
 
 async def respond(

@@ -32,7 +32,7 @@ from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS
 from codex_tracking.web.dashboard.layout import place_of
-from codex_tracking.web.query import EVENTS_BY_NAME, TABS, Query, QueryError, read_query
+from codex_tracking.web.query import TABS, Query, QueryError, read_query
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -60,10 +60,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[
         # A guest may have the address of a member of staff.
         if tab not in viewer.dimensions:
             raise QueryError(card, gettext_noop("a table that you may see"), tab)
-    for each in query.filters:
-        if not viewer.may_filter_by(each):
-            raise QueryError("f", EVENTS_BY_NAME, str(each))
-    return query
+    return query.seen_by(viewer)
 
 
 async def load_board(query: Query, viewer: Viewer) -> Board:

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from codex_tracking.models import ShareLink
-from codex_tracking.web.access import headers, links
+from codex_tracking.models import Segment, ShareLink
+from codex_tracking.web.access import headers, links, saved
 from codex_tracking.web.access.viewer import COOKIE, Viewer, viewer_of
 from codex_tracking.web.dashboard import layout, refusals
 from codex_tracking.web.dashboard.guard import dashboard_page, refused
@@ -73,13 +73,16 @@ def _share_links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         return _page(request, viewer)
     if not viewer.may_share:
         raise PermissionDenied
-    days = request.POST.get("days", "")
+    days, wanted = request.POST.get("days", ""), request.POST.get("segment", "")
+    segment = saved.find(Segment, wanted) if wanted else None
+    if wanted and segment is None:
+        return _page(request, viewer, error=_("This segment no longer exists."), status=400)
     try:
         if not (days.isascii() and days.isdigit() and len(days) < 5):
             raise ValueError(f"days must be 1 to {links.LONGEST_DAYS}, not {days[:20]!r}")
-        links.create(request.POST.get("name", ""), int(days), str(viewer.user))
+        links.create(request.POST.get("name", ""), int(days), str(viewer.user), segment)
     except ValueError:
-        limits = {"name": links.LONGEST_NAME, "days": links.LONGEST_DAYS}
+        limits = {"name": saved.LONGEST_NAME, "days": links.LONGEST_DAYS}
         error = _("A name has 1 to %(name)s characters without controls, and a link is valid for 1 to %(days)s days.")
         return _page(request, viewer, error=error % limits, status=400)
     # A reload of the answer would create a second link.
@@ -99,11 +102,12 @@ def _page(request: HttpRequest, viewer: Viewer, error: str = "", status: int = 2
             }
             for link, state in found
         ],
+        "segments": saved.saved(Segment),
         "viewer": viewer,
         "error": error,
         "days": links.DAYS,
         "longest_days": links.LONGEST_DAYS,
-        "longest_name": links.LONGEST_NAME,
+        "longest_name": saved.LONGEST_NAME,
     }
     return layout.render_page(request, viewer, "codex_tracking/share_links.html", context, status)
 

@@ -47,6 +47,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
     context = {
         "board": board,
         "query": query,
+        "here": query_string(query),
         "online": board.online,
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
@@ -141,8 +142,8 @@ def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     # By dates, so that the file is the table also when it is downloaded tomorrow.
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
-    asked: dict[str, object] = {**days, **({"order": table.order} if table.order != "views" else {})}
-    asked |= {"f": [str(each) for each in query.filters]} if query.filters else {}
+    asked: dict[str, object] = days | ({"order": table.order} if table.order != "views" else {})
+    asked |= {"f": [str(each) for each in query.chosen]} if query.chosen else {}
     # The translated names that such a table is searched by are not in the database.
     asked |= {"search": table.search} if table.search and not table.named else {}
     # Excel opens a CSV file by a double click, and then knows its encoding by the mark alone.

@@ -1,0 +1,318 @@
+"""The pages of funnels and journeys: forms, figures, addresses, and what they say to bad ones."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from codex_tracking.models import Funnel, VisitFile
+from codex_tracking.visits.filters import join
+from codex_tracking.visits.steps import parse_step
+from codex_tracking.web.access import links, saved
+from tests.kit.log_parts import day, visit, write
+
+ROOT = "/cabinet/tracking/"
+FUNNELS = ROOT + "funnels/"
+JOURNEYS = ROOT + "journeys/"
+SIGN_UP = [("step", "page:/"), ("step", "page:/pricing/|event:signup")]
+
+Settings = Callable[..., None]
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
+
+
+@pytest.fixture
+def staff() -> Client:
+    """Return a client that a staff member is logged in with; it checks CSRF tokens."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("staff", is_staff=True))
+    return client
+
+
+@pytest.fixture
+def guest() -> Client:
+    """Return the client of somebody who opened a share link."""
+    client = Client()
+    client.get(f"{ROOT}share/{links.token_of(links.create('Board', 7))}/")
+    return client
+
+
+def page(client: Client, address: str, *pairs: tuple[str, str], status: int = 200) -> str:
+    """Return a page as text without its markup."""
+    answer = client.get(f"{address}?{urlencode(pairs)}")
+    assert answer.status_code == status, answer.content.decode()[:3000]
+    main = answer.content.decode().partition("<main")[2].partition("</main>")[0]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
+
+
+def raw(client: Client, address: str, *pairs: tuple[str, str]) -> str:
+    """Return a page's HTML."""
+    return client.get(f"{address}?{urlencode(pairs)}").content.decode()
+
+
+def sixteen() -> None:
+    """Store sixteen visits of yesterday, of which one went from / to /pricing/."""
+    write(visit(1, "/", "/pricing/"), *(visit(number, "/") for number in range(2, 17)))
+
+
+# --- funnels ---
+
+
+def test_a_funnel_shows_visits_drop_off_and_conversion_rounded_half_up(staff: Client) -> None:
+    sixteen()
+    text = page(staff, FUNNELS, *SIGN_UP)
+    assert "1 Page / 16 100.0%" in text
+    # 1 of 16 is 6.25 percent.
+    assert "2 Page /pricing/ or Event signup 1 15 93.8% 6.3%" in text
+
+
+def test_the_form_leads_to_an_address_that_can_be_read(staff: Client) -> None:
+    fields = [
+        ("period", "7d"), ("f", "source:is:Google"),
+        ("kind-1-1", "page"), ("value-1-1", " / "), ("kind-1-2", "event"), ("value-1-2", ""),
+        ("kind-2-1", "prefix"), ("value-2-1", ""), ("kind-2-2", "route"), ("value-2-2", "a|b\\c"),
+        ("kind-2-3", "event"), ("value-2-3", "signup=pro"), ("kind-3-1", "page"), ("value-3-1", ""),
+    ]  # fmt: skip
+    answer = staff.get(f"{FUNNELS}?{urlencode(fields)}")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(FUNNELS + "?")
+    assert parse_qsl(answer["Location"].partition("?")[2]) == [
+        ("period", "7d"),
+        ("f", "source:is:Google"),
+        ("step", "page:/"),
+        ("step", "route:a\\|b\\\\c|event:signup=pro"),
+    ]
+    again = raw(staff, answer["Location"].partition("?")[0], *parse_qsl(answer["Location"].partition("?")[2]))
+    assert 'name="value-2-1" value="a|b\\c"' in again
+    assert '<option value="route" selected>' in again
+    assert 'name="value-2-3" value=""' in again
+    assert 'name="value-3-1" value=""' in again
+    assert '<input type="hidden" name="f" value="source:is:Google">' in again
+
+
+def test_an_empty_form_shows_two_steps_and_asks_nothing(staff: Client) -> None:
+    text = raw(staff, FUNNELS)
+    assert text.count("<fieldset>") == 2
+    assert "<table" not in text
+    assert staff.get(FUNNELS + "?value-1-1=&kind-1-1=page")["Location"] == FUNNELS + "?"
+
+
+def test_eight_steps_are_the_most_of_a_form(staff: Client) -> None:
+    text = raw(staff, FUNNELS, *[("step", f"page:/{number}/") for number in range(8)])
+    assert text.count("<fieldset>") == 8
+
+
+def test_one_step_is_too_few_and_the_form_keeps_it(staff: Client) -> None:
+    answer = staff.get(FUNNELS + "?step=page:/pricing/")
+    assert answer.status_code == 400
+    assert "A funnel needs two steps at least." in answer.content.decode()
+    assert 'name="value-1-1" value="/pricing/"' in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "steps", [["nonsense", "page:/"], ["path:/", "page:/"], ["page:", "page:/"], ["page:/"] * 9, ["page:/", "x" * 9000]]
+)
+def test_a_step_that_cannot_be_is_told_with_what_is_known(staff: Client, steps: list[str]) -> None:
+    text = page(staff, FUNNELS, *[("step", step) for step in steps], status=400)
+    assert "“step”" in text
+    assert "page, prefix, route, event" in text
+
+
+@pytest.mark.parametrize(
+    "extra", ["f=colour:is:red", "f=source:like:x", "period=never", "start=x", "value-1-1=x&kind-1-1=colour"]
+)
+def test_other_parameters_are_checked(staff: Client, extra: str) -> None:
+    answer = staff.get(f"{FUNNELS}?{urlencode(SIGN_UP)}&{extra}", follow=True)
+    assert answer.status_code == 400
+
+
+def test_periods_and_filters_keep_the_steps(staff: Client) -> None:
+    sixteen()
+    write(visit(99, "/", "signup", source="Bing"))
+    text = page(staff, FUNNELS, *SIGN_UP, ("f", "source:is:Bing"))
+    assert "1 Page / 1 100.0%" in text
+    source = raw(staff, FUNNELS, *SIGN_UP, ("f", "source:is:Bing"))
+    menu = re.findall(r'<li><a href="(\?[^"]+)"', source)
+    assert len(menu) > 5
+    for link in menu:
+        assert [pair for pair in parse_qsl(html.unescape(link)[1:]) if pair[0] in ("f", "step")] == [
+            ("f", "source:is:Bing"),
+            *SIGN_UP,
+        ]
+
+
+def test_the_step_of_a_graph_is_no_step_of_a_funnel(staff: Client) -> None:
+    assert staff.get(FUNNELS + "?step=day").status_code == 400
+
+
+def test_days_that_are_lacking_are_named(staff: Client) -> None:
+    sixteen()
+    VisitFile.objects.create(date=day(0), part=0, rows=1, views=1, through=0, digest="0" * 64, data=b"no file")
+    text = page(staff, FUNNELS, *SIGN_UP, ("period", "7d"))
+    assert "The visit log begins on" in text
+    assert "missing or damaged:" in text
+    assert "2 Page /pricing/ or Event signup 1 15" in text
+
+
+@pytest.mark.parametrize("address", [FUNNELS, JOURNEYS, ROOT + "segments/"])
+def test_without_a_log_the_page_says_what_to_set(staff: Client, tracking_settings: Settings, address: str) -> None:
+    tracking_settings(visit_log_days=0)
+    text = page(staff, address)
+    assert "There is no visit log" in text
+    assert 'CODEX_TRACKING["visit_log_days"]' in text
+    if address != ROOT + "segments/":
+        asked = page(staff, address, *SIGN_UP, status=400)
+        assert 'CODEX_TRACKING["visit_log_days"]' in asked
+
+
+def test_strangers_are_sent_to_the_login() -> None:
+    for address in (FUNNELS, JOURNEYS):
+        answer = Client().get(address + "?step=page:/")
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/login/?next=")
+
+
+# --- saved funnels ---
+
+
+def token(client: Client, address: str) -> dict[str, str]:
+    """Return the CSRF token of a page."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(address).content.decode())
+    assert found is not None
+    return {"csrfmiddlewaretoken": found[1]}
+
+
+def test_staff_save_a_funnel_open_it_and_delete_it(staff: Client) -> None:
+    sixteen()
+    address = f"{FUNNELS}?{urlencode([('period', '7d'), *SIGN_UP])}"
+    form = token(staff, address)
+    answer = staff.post(address, {**form, "name": "Sign-up"})
+    assert (answer.status_code, answer["Location"]) == (302, address)
+    row = Funnel.objects.get()
+    assert (row.name, row.steps, row.created_by) == ("Sign-up", [text for _, text in SIGN_UP], "staff")
+    link = re.search(r'<h3><a href="([^"]+)"><bdi>Sign-up', raw(staff, FUNNELS, ("period", "28d")))
+    assert link is not None
+    assert parse_qsl(html.unescape(link[1])[1:]) == [("period", "28d"), *SIGN_UP]
+    assert "16 100.0%" in page(staff, FUNNELS, *parse_qsl(html.unescape(link[1])[1:]))
+    assert staff.post(address, {**form, "name": "Sign-up"}).status_code == 400
+    assert staff.post(FUNNELS, {**form, "name": "Nothing"}).status_code == 400
+    assert staff.post(address, {"name": "No token"}).status_code == 403
+    assert Funnel.objects.count() == 1
+    assert staff.post(address, {**form, "delete": str(row.pk)}).status_code == 302
+    assert not Funnel.objects.exists()
+
+
+def test_a_funnel_that_cannot_be_read_is_told_when_it_is_opened(staff: Client) -> None:
+    saved.save_funnel("Old", [parse_step("page:/"), parse_step("page:/a/")])
+    Funnel.objects.update(steps=["colour:red", 7])
+    link = re.search(r'<h3><a href="([^"]+)"><bdi>Old', raw(staff, FUNNELS))
+    assert link is not None
+    assert staff.get(FUNNELS + html.unescape(link[1])).status_code == 400
+
+
+def test_a_guest_sees_funnels_but_no_names_and_no_values_of_events(guest: Client) -> None:
+    write(visit(1, "/", "signup=jane"))
+    saved.save_funnel("Secret name", [parse_step("page:/"), parse_step("event:signup=jane")])
+    assert "Secret name" not in raw(guest, FUNNELS)
+    assert "1 Page / 1 100.0%" in page(guest, FUNNELS, ("step", "page:/"), ("step", "event:signup"))
+    assert "which you may not see" in page(
+        guest, FUNNELS, ("step", "page:/"), ("step", "page:/x/|event:signup=jane"), status=400
+    )
+    assert guest.post(f"{FUNNELS}?{urlencode(SIGN_UP)}", {"name": "Mine"}).status_code == 403
+    assert Funnel.objects.count() == 1
+
+
+# --- journeys ---
+
+
+def test_a_journey_goes_on_by_links(staff: Client) -> None:
+    write(visit(1, "/", "/docs/", "/pricing/"), visit(2, "/", "/docs/"), visit(3, "/docs/"))
+    source = raw(staff, JOURNEYS)
+    link = re.search(r'<a href="(\?[^"]+)"><bdi>/</bdi>', source)
+    assert link is not None
+    assert parse_qsl(html.unescape(link[1])[1:]) == [("step", "/")]
+    text = page(staff, JOURNEYS, ("step", "/"))
+    assert "Next steps 2 visits" in text
+    assert "/docs/ 2 100.0%" in text
+    text = page(staff, JOURNEYS, ("step", "/"), ("step", "/docs/"))
+    assert "/pricing/ 1 50.0%" in text
+    assert "(the visit ended here) 1 50.0%" in text
+    trail = re.findall(
+        r'<li><a href="(\?[^"]*)" data-ct-key="step-', raw(staff, JOURNEYS, ("step", "/"), ("step", "/docs/"))
+    )
+    assert [parse_qsl(html.unescape(each)[1:]) for each in trail] == [
+        [("step", "/")],
+        [("step", "/"), ("step", "/docs/")],
+    ]
+
+
+def test_a_journey_towards_an_end_goes_back(staff: Client) -> None:
+    write(visit(1, "/", "/docs/", "/pricing/"), visit(2, "/docs/", "/pricing/"))
+    pairs = (("towards", "true"), ("step", "/pricing/"), ("step", "/docs/"))
+    text = page(staff, JOURNEYS, *pairs)
+    assert "Previous steps 2 visits" in text
+    assert "/ 1 50.0%" in text
+    assert "(the visit began here) 1 50.0%" in text
+    source = raw(staff, JOURNEYS, *pairs)
+    # In the order of the visit.
+    assert source.index("<bdi>/docs/</bdi></a></li>") < source.index("<bdi>/pricing/</bdi></a></li>")
+
+
+def test_a_journey_by_routes_shows_ten_rows_and_the_rest(staff: Client) -> None:
+    write(*(visit(number, "/start/", f"/page-{number:02}/") for number in range(13)))
+    text = page(staff, JOURNEYS, ("by", "route"), ("step", "start/"))
+    assert len(re.findall(r"page-\d\d/ 1 7.7%", text)) == 10
+    assert "(all others) 3 23.1%" in text
+
+
+def test_the_tenth_step_is_the_last(staff: Client) -> None:
+    steps = [f"/{number}/" for number in range(12)]
+    write(visit(1, *steps))
+    source = raw(staff, JOURNEYS, *[("step", step) for step in steps[:9]])
+    assert re.search(r'<a href="[^"]+"><bdi>/9/</bdi>', source)
+    source = raw(staff, JOURNEYS, *[("step", step) for step in steps[:10]])
+    assert "<bdi>/10/</bdi>" in source
+    assert not re.search(r'<a href="[^"]+"><bdi>/10/</bdi>', source)
+    assert "10" in page(staff, JOURNEYS, *[("step", step) for step in steps[:11]], status=400)
+
+
+def test_nobody_on_a_journey_is_told(staff: Client) -> None:
+    write(visit(1, "/"))
+    assert "No visit made these steps" in page(staff, JOURNEYS, ("step", "/nowhere/"))
+
+
+@pytest.mark.parametrize(
+    ("pair", "known"),
+    [
+        (("by", "colour"), "page, route"),
+        (("towards", "maybe"), "false, true"),
+        (("step", "x" * 701), "700"),
+        (("f", "x"), "source:is:Google"),
+    ],
+)
+def test_a_journey_that_cannot_be_says_what_is_known(staff: Client, pair: tuple[str, str], known: str) -> None:
+    assert known in page(staff, JOURNEYS, pair, status=400)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7|add:7 }}", "a\u2028b", "'; DROP TABLE x; --"],
+)
+def test_a_hostile_step_stays_a_text(staff: Client, evil: str) -> None:
+    write(visit(1, "/", f"/{evil}"))
+    step = ("step", join([f"page:/{evil}"]))
+    for address, pairs in (
+        (FUNNELS, [("step", "page:/"), step]),
+        (JOURNEYS, [("step", f"/{evil}")]),
+        (JOURNEYS, [("step", "/")]),
+    ):
+        source = raw(staff, address, *pairs)
+        assert "<script>alert" not in source
+        assert "<img src=x" not in source
+    assert "1 Page / 1 100.0%" in page(staff, FUNNELS, ("step", "page:/"), step)
