@@ -142,7 +142,7 @@ def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     # By dates, so that the file is the table also when it is downloaded tomorrow.
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
-    asked: dict[str, object] = days | ({"order": table.order} if table.order != "views" else {})
+    asked: dict[str, object] = {**days, **({"order": table.order} if table.order != "views" else {})}
     asked |= {"f": [str(each) for each in query.chosen]} if query.chosen else {}
     # The translated names that such a table is searched by are not in the database.
     asked |= {"search": table.search} if table.search and not table.named else {}
