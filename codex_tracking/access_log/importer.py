@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date as Date
 from functools import partial
 
-from django.utils import timezone
-
 from codex_tracking.access_log import records
 from codex_tracking.access_log.file import LogFile
-from codex_tracking.access_log.formats import Parse, parser_of
+from codex_tracking.access_log.formats import parser_of
 from codex_tracking.access_log.known import Evidence, KnownLines, key_of
 from codex_tracking.access_log.line import Line
 from codex_tracking.access_log.order import (
-    JUMBLE_SECONDS,
     Entry,
     in_order,
     is_ordered,
@@ -28,6 +24,7 @@ from codex_tracking.access_log.progress import LogProgress, new_record, prints_o
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.access_log.source import Source
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.days import Clock, site_today
@@ -37,29 +34,6 @@ from codex_tracking.settings import TrackingSettings
 
 LATE_SECONDS = 3_600
 """Seconds after its end for which a day's visits are still known, for lines that a server wrote late."""
-AHEAD_SECONDS = 86_400
-"""Seconds by which a server's clock may be ahead."""
-
-
-@dataclass(eq=False)
-class Source:
-    """One log within an import."""
-
-    progress: LogProgress
-    report: Report
-    parser: Callable[[], Parse]
-    """Makes a parser that begins at the log's beginning."""
-    ordered: bool
-    """Whether its lines are in the order of time, but for late ones."""
-    edited: frozenset[str]
-    """Days whose lines may have been edited since they were imported."""
-    is_copy: bool
-    """Whether most of its lines are known from another file."""
-
-    @property
-    def log(self) -> LogFile:
-        """The open log."""
-        return self.progress.log
 
 
 class Importer:
@@ -185,7 +159,7 @@ class Importer:
 
     def _entries(self, source: Source) -> Iterator[Entry]:
         """Return a log's well-formed lines in the order of time."""
-        found = self._parsed(source)
+        found = source.entries(self._day_of)
         return in_order(found) if source.ordered else sorted_entries(found, source.parser(), self._day_of)
 
     def _day_of(self, at: float) -> str:
@@ -194,33 +168,6 @@ class Importer:
     def _begin_of(self, source: Source) -> float:
         """Return a time before which a log has no line."""
         return time_of_first(source.log, source.parser()) if source.ordered else 0.0
-
-    def _parsed(self, source: Source) -> Iterator[Entry]:
-        """Yield a log's well-formed lines as they come."""
-        parse, progress, report = source.parser(), source.progress, source.report
-        reported, piece, newest = progress.reported, 0, 0.0
-        future = timezone.now().timestamp() + AHEAD_SECONDS
-        read = self.clock.read
-        for raw in progress.log.lines(progress.begin, progress.begin_lines):
-            try:
-                line = parse(raw.text.decode("utf-8", "replace"))
-                if line is not None and line.at > future:
-                    raise ValueError("a time that is still to come")
-            except ValueError as error:
-                if raw.begin >= reported:
-                    report.lines += 1
-                    report.add_malformed(raw.number, str(error))
-                progress.passed(raw)
-                continue
-            if line is not None:
-                if line.at > newest:
-                    newest = line.at
-                elif line.at < newest - JUMBLE_SECONDS:
-                    piece, newest = piece + 1, line.at
-                day = read(line.at)[0]
-                progress.saw(day)
-                yield Entry(line.at, raw, line, day, piece)
-            progress.passed(raw)
 
     def _take(self, source: Source, entry: Entry, chunk: Chunk) -> tuple[bool, RawHit | None]:
         """Return whether a line is new, and its hit; no hit for a line that is left out, or that cannot be counted."""

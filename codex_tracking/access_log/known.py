@@ -44,6 +44,7 @@ def _request(method: str, target: str, status: int) -> int:
 
 @lru_cache(maxsize=8_192)
 def _client(address: str, forwarded: str, agent: str | None) -> int:
+    # Eight bits: that a person asked for a page cannot be told from the rows.
     return crc32(f"{address} {forwarded} {agent}".encode("utf-8", "surrogatepass")) & 0xFF
 
 
@@ -94,6 +95,7 @@ class KnownLines:
         if self._second != (day, second):
             self._enter(day, second)
         if edited:
+            # Removed probes and changed clients leave the number of a second's other lines as it was.
             key = second
         read = self._read[piece, key] = self._read.get((piece, key), 0) + 1
         if edited:
@@ -138,6 +140,7 @@ class KnownLines:
         """
         for day in days:
             known = self._day(day)
+            # Rows of a day come under its lock, so a newer one has a larger key.
             if not all(set(keys).isdisjoint(known.added) for keys in self._load(day, known)):
                 raise OverlapError
             row = ImportedLines(date=Date.fromisoformat(day), keys=packed(known.added))
@@ -215,6 +218,7 @@ class Evidence:
 
 def packed(keys: Iterable[int]) -> bytes:
     """Return sorted keys in some six bytes each."""
+    # Level 1: random bits do not shrink, and the others do at any level.
     return zlib.compress(_little_endian(array("Q", keys)).tobytes(), 1)
 
 

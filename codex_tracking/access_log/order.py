@@ -21,7 +21,7 @@ MOST_WAITING = 20_000
 """Lines that wait for late ones; some 25 MB."""
 RUN_LINES = 50_000
 """Lines that are sorted in memory when a log is out of order by more than that."""
-EVERY_LINE_BYTES = 4_000_000
+EVERY_LINE_BYTES = 1_000_000
 PROBE_BYTES = 8_192
 """Of a larger log, one line in so many bytes is looked at, to find out whether it is in order."""
 
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     """The number of the log's part, written in one go, that has it; of two joined copies each is one."""
 
 
-Source = TypeVar("Source")
+Log = TypeVar("Log")
 
 time_of = attrgetter("at")
 
@@ -65,6 +65,7 @@ def is_ordered(log: LogFile, begin: int, parse: Parse, note: Callable[[Line], No
             continue
         ordered = ordered and line.at >= newest - JUMBLE_SECONDS
         newest = max(newest, line.at)
+        # Goes on after a disorder: edits may be anywhere.
         note(line)
         probe = start + (PROBE_BYTES if start - begin > EVERY_LINE_BYTES else 0)
     return ordered
@@ -138,11 +139,11 @@ def time_of_first(log: LogFile, parse: Parse) -> float:
 
 
 def merged(
-    sources: Iterable[Source], begin_of: Callable[[Source], float], entries_of: Callable[[Source], Iterator[Entry]]
-) -> Iterator[tuple[Source, Entry]]:
+    sources: Iterable[Log], begin_of: Callable[[Log], float], entries_of: Callable[[Log], Iterator[Entry]]
+) -> Iterator[tuple[Log, Entry]]:
     """Yield the lines of several logs in the order of time; a log is read when its time has come, to save memory."""
     waiting = sorted(((begin_of(source) - JUMBLE_SECONDS, n, source) for n, source in enumerate(sources)), reverse=True)
-    reading: list[tuple[float, int, Entry, Source, Iterator[Entry]]] = []
+    reading: list[tuple[float, int, Entry, Log, Iterator[Entry]]] = []
     while waiting or reading:
         while waiting and (not reading or waiting[-1][0] <= reading[0][0]):
             _, n, source = waiting.pop()

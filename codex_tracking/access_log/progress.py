@@ -38,7 +38,8 @@ class LogProgress:
         self.begin, self.begin_lines = (record.replay, record.replay_lines) if self.intact else (0, 0)
         self.reported = record.offset if self.intact else 0
         """Bytes up to which an earlier import has reported malformed lines."""
-        if not self.intact:
+        if not self.reported:
+            # All lines are read again, and those that are known are counted anew.
             record.lines = 0
         self.left_out: set[str] = set()
         """Days with lines that this run left out, and another may take."""
@@ -47,6 +48,7 @@ class LogProgress:
 
     def saw(self, day: str) -> None:
         """Note that the line which comes now is of this day."""
+        # Days begin in turn, but lines of yesterday may come after midnight's.
         if day not in self._first:
             self._first[day] = self._end
 
@@ -77,6 +79,7 @@ def _sum_between(log: LogFile, record: ImportedLog) -> int | None:
             end, found = raw.end, found + crc32(raw.text)
             if end >= record.offset:
                 break
+    # Another end means another line there, so the sum would be of other bytes.
     return found % SUM_LIMIT if end == record.offset else None
 
 

@@ -37,6 +37,8 @@ class LineRequest:
     def __init__(self, settings: TrackingSettings, hosts: Iterable[str] = ()) -> None:
         self.settings = settings
         self.hosts = (*hosts, *(host for host in project.ALLOWED_HOSTS if host != "*"))
+        # Only tells own links; one name for all lines without, so that a visitor is one client.
+        self._host = next((host for host in self.hosts if not host.startswith(".")), "")
         self._request = HttpRequest()
         self._page = HttpResponse(content_type="text/html")
         self._file = HttpResponse(content_type="application/octet-stream")
@@ -74,7 +76,7 @@ class LineRequest:
         if not target.startswith("/"):
             whole, target = _target(target)
             host = whole or host
-        host = host or self._own_referrer(line.referrer)
+        host = host or self._own_referrer(line.referrer) or self._host
         if line.headers:
             hit = self._judge(line, target, host, query)
             return hit and (line.at, *hit[1:])

@@ -1,13 +1,10 @@
-"""The bot list and the rules that tell a bot's user agent from a browser's."""
+"""The rules that tell a bot's user agent from a browser's."""
 
 from __future__ import annotations
 
-import json
 import re
-from functools import cache
-from pathlib import Path
-from typing import NamedTuple
 
+from codex_tracking.hits.bot_list import category_of, listed
 from codex_tracking.hits.memo import Memo
 from codex_tracking.hits.text import AGENT_LIMIT
 from codex_tracking.settings import TrackingSettings
@@ -16,28 +13,6 @@ EMPTY_AGENT = "(empty)"
 BARE_AGENT = "(bare)"
 """An agent such as ``Mozilla/5.0`` with at most one word after it: no browser sends that."""
 
-
-# --- bots: once per distinct user agent, behind a cache ---
-
-
-class Bots(NamedTuple):
-    """The bot list, indexed for one pass over an agent's words."""
-
-    lengths: dict[str, list[int]]
-    """The first three characters of a pattern -> lengths of the patterns that begin so, the longest first."""
-    names: dict[str, str]
-    """Pattern -> name."""
-    categories: dict[str, str]
-    """Name -> category."""
-
-
-KEY = 3
-"""Characters that the index looks at; no pattern is shorter."""
-MOST_LOOK_UPS = 220
-"""Words and patterns that are looked up in one agent; of 4,700 agents in public lists none needs more than 176."""
-
-WORDS = re.compile(rf"(?<![a-z0-9])(?=([a-z0-9].{{{KEY - 1}}}))", re.DOTALL)
-"""The places where a word begins; patterns are found only there, which makes one look-up per word enough."""
 
 PHONE = re.compile(r"(android [\d.]+; (?:[a-z]{2}[-_][a-z]{2}; )?)[a-z]{1,8} bot\b[\w+ ]{0,20}(?=\)|; wv| build/)")
 """Models of telephones and tablets: M BOT 551, ID bot 53+, POWER BOT, VR Bot."""
@@ -161,24 +136,6 @@ BROWSER_WORDS = re.compile(
 BARE = re.compile(r"mozilla/[\d.]+;?(?:\s*\((?:compatible;?)?\s*\)|\s+[\w.-]+(?:/[\w.-]+)?)?", re.ASCII)
 
 
-@cache
-def _bots() -> Bots:
-    """Read the bot list and index it.
-
-    A pattern is plain lower-case text that begins at a word's start, or ``^`` and the text that the agent begins with.
-    """
-    rows: list[dict[str, str]] = json.loads((Path(__file__).parent / "data" / "bots.json").read_text("utf-8"))
-    lengths: dict[str, set[int]] = {}
-    for row in rows:
-        text = row["pattern"].removeprefix("^")
-        lengths.setdefault(text[:KEY], set()).add(len(text))
-    return Bots(
-        {key: sorted(found, reverse=True) for key, found in lengths.items()},
-        names={row["pattern"]: row["name"] for row in rows},
-        categories={row["name"]: row["category"] for row in reversed(rows)},
-    )
-
-
 def bot(agent: str, settings: TrackingSettings, brands: str = "", signer: str = "") -> str | None:
     """Return the name of the bot that sends these headers, or None for a person's browser.
 
@@ -209,29 +166,8 @@ def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str,
     if not text or text == "-":
         return EMPTY_AGENT
     return (
-        _listed(text) or _unlisted(text) or _said_elsewhere(brands[:AGENT_LIMIT].lower(), signer[:AGENT_LIMIT].lower())
+        listed(text) or _unlisted(text) or _said_elsewhere(brands[:AGENT_LIMIT].lower(), signer[:AGENT_LIMIT].lower())
     )
-
-
-def _listed(text: str) -> str | None:
-    """Return the name of a bot on the list: the first in the text, and of two at one place the longer."""
-    lengths, names, _ = _bots()
-    if lengths.keys().isdisjoint(WORDS.findall(text)):
-        return None
-    left = MOST_LOOK_UPS
-    for word in WORDS.finditer(text):
-        known = lengths.get(word[1], ())
-        left -= 1 + len(known)
-        if left < 0:
-            return None
-        at = word.start()
-        # Slices and not the patterns themselves, of which fifty begin with "google".
-        for length in known:
-            pattern = text[at : at + length]
-            name = names.get(pattern) or (names.get("^" + pattern) if at == 0 else None)
-            if name is not None:
-                return name
-    return None
 
 
 def _unlisted(text: str) -> str | None:
@@ -280,7 +216,7 @@ def _told(text: str) -> str:
 
 
 def _widened(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return where the word around a place begins and ends, at most 30 characters away."""
+    """Return beginning and end of the word around a place, at most 30 characters away."""
     first, last = max(start - 30, 0), min(end + 30, len(text))
     while start > first and text[start - 1] in NAME_CHARACTERS:
         start -= 1
@@ -297,7 +233,7 @@ def _said_elsewhere(brands: str, signer: str) -> str | None:
     if name or not signer:
         return name or None
     host = re.search(r"(?:https?://)?(?:www\.)?([a-z0-9.-]{1,80})", signer.strip('"'))
-    return (host and _listed(host[1])) or (host[1] if host else BARE_AGENT)
+    return (host and listed(host[1])) or (host[1] if host else BARE_AGENT)
 
 
 def bot_category(name: str) -> str:
@@ -305,7 +241,4 @@ def bot_category(name: str) -> str:
 
     Of an unlisted one what its name says, else ``other``.
     """
-    known = _bots().categories.get(name)
-    if known:
-        return known
-    return next((category for category, words in CATEGORY_WORDS if words.search(name)), "other")
+    return category_of(name) or next((category for category, words in CATEGORY_WORDS if words.search(name)), "other")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from codex_tracking.hits.hit import Client, Hit, Kind, Later, RawHit, Reason, Secrets
 from codex_tracking.hits.rules import (
     TELLING,
-    is_early,
     is_error,
     is_html,
     is_page_unchanged,
-    is_partial,
     is_unasked,
+    no_page,
     note_other_content,
     opted_out,
     other_content,
@@ -63,13 +62,10 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
             return excluded("content_type")
         if other_content:
             other_content.pop(request.path, None)
-    elif status == 304:
-        if not is_page_unchanged(request.path, meta):
-            return excluded("content_type")
-    elif is_error(status):
-        return hit_of(request, peek_user(request), settings, "error", str(status))
-    elif not settings.track_redirects or (status != 301 and status != 302):
-        return excluded("status")
+    else:
+        hit = _of_other_status(request, status, settings)
+        if hit is not None:
+            return hit
     unasked = False
     # A browser's own navigation needs no closer look.
     if (
@@ -77,10 +73,9 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
         or meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
         or not meta.get("HTTP_ACCEPT", HTML).startswith(HTML)
     ):
-        if is_early(meta):
-            return excluded("prefetch")
-        if is_partial(meta):
-            return excluded("partial")
+        reason = no_page(meta)
+        if reason is not None:
+            return excluded(reason)
         unasked = is_unasked(meta)
     who = user, is_staff = peek_user(request)
     if is_staff and not settings.track_staff:
@@ -89,6 +84,17 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
         return excluded("anonymous")
     # Most programs ask for anything, and are to be told by their agents before.
     return hit_of(request, who, settings, "view", "partial" if unasked else "", judged=True)
+
+
+def _of_other_status(request: HttpRequest, status: int, settings: TrackingSettings) -> RawHit | None:
+    """Return the hit of an answer other than 200; None for one that counts as a view."""
+    if status == 304:
+        return None if is_page_unchanged(request.path, request.META) else excluded("content_type")
+    if is_error(status):
+        return hit_of(request, peek_user(request), settings, "error", str(status))
+    if settings.track_redirects and status in (301, 302):
+        return None
+    return excluded("status")
 
 
 def excluded(reason: Reason) -> RawHit:
@@ -156,13 +162,19 @@ def hit_of(
         known_clients.get(traits) or intern_client(traits),
         None
         if match is not None and not session and (is_staff is not None or not user)
-        else Later(
-            "" if match else request.path_info,
-            getattr(request, "urlconf", None),
-            user if is_staff is None else "",
-            session,
-            judged,
-        ),
+        else _later(request, who, session, judged),
+    )
+
+
+def _later(request: HttpRequest, who: tuple[str, bool | None], session: str, judged: bool) -> Later:
+    """Return the open questions about a request: its route, and its user."""
+    user, is_staff = who
+    return Later(
+        "" if request.resolver_match else request.path_info,
+        getattr(request, "urlconf", None),
+        user if is_staff is None else "",
+        session,
+        judged,
     )
 
 

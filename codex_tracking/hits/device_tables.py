@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Sign(NamedTuple):
-    """A name, and what shows it in a user agent."""
+    """A name, and its signs in a user agent."""
 
     name: str
     texts: tuple[str, ...]

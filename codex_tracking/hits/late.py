@@ -1,4 +1,4 @@
-"""The facts of a hit that are found out in the background: its route, and who was logged in."""
+"""The facts of a hit found out in the background: its route and its user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOBODY = Member("", False)
 
 
 def member_key(later: Later) -> Key:
-    """Return what the member behind a hit is remembered by; empty when there is nothing to find out.
+    """Return the key of the member behind a hit; empty when there is nothing to find out.
 
     Of a session a digest: the cookie itself would open it.
     """

@@ -87,7 +87,7 @@ def takes_anything(route: str) -> bool:
 
 
 def below_script_name(path: str) -> str:
-    """Return the ``path_info`` of a whole path: what follows ``FORCE_SCRIPT_NAME``."""
+    """Return the ``path_info`` of a whole path: the part after ``FORCE_SCRIPT_NAME``."""
     prefix = (settings.FORCE_SCRIPT_NAME or get_script_prefix()).rstrip("/")
     if prefix and (path + "/").startswith(prefix + "/"):
         return path[len(prefix) :] or "/"

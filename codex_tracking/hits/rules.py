@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import LazyObject, empty
 
+from codex_tracking.hits.hit import Reason
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ def is_html(response: HttpResponseBase) -> bool:
     except KeyError:
         return False
     return kind.startswith(HTML) or kind.lstrip().lower().startswith(HTML)
+
+
+def no_page(meta: Mapping[str, Any]) -> Reason | None:
+    """Return why a request is none for a page, by its headers; None for one that may be."""
+    if is_early(meta):
+        return "prefetch"
+    return "partial" if is_partial(meta) else None
 
 
 def is_early(meta: Mapping[str, Any]) -> bool:

@@ -58,7 +58,7 @@ def normalise(path: str, secrets: Secrets = ()) -> str:
 
 
 def hide_tokens(path: str) -> str:
-    """Return a path without what looks like a token, for paths whose route does not name its secrets.
+    """Return a path with its probable tokens hidden, for routes without names for their secrets.
 
     Returns:
         The path with ``<token>`` for UUIDs, e-mail addresses, parts in which letters and digits alternate, and words of
@@ -122,7 +122,7 @@ def _spellings(value: str, folded: str) -> list[str]:
 
 
 def _spans(folded: str, spelling: str, taken: bytearray) -> list[tuple[int, int]]:
-    """Return where a spelling stands in a path; of a number with the zeros in front, which converters drop."""
+    """Return the places of a spelling in a path; of a number with the zeros in front, since converters drop them."""
     spans: list[tuple[int, int]] = []
     number = spelling.isdecimal()
     end = 0

@@ -37,7 +37,7 @@ known_clients: dict[tuple[object, ...], Client] = {}
 
 
 def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
-    """Return the one object for the client with these fields, cut to what may be read."""
+    """Return the one object for the client with these fields, cut to their limits."""
     host, agent, (brands, platform, mobile), language, country, address, forwarded, user = traits[:8]
     anonymous, signer, unhinted = traits[8:]
     client = Client(

@@ -56,7 +56,7 @@ def cards_of(
     deltas: Deltas,
     unlisted: list[Date],
     summary: Summary,
-) -> dict[Dimension, Card]:
+) -> dict[AnyDimension, Card]:
     """Return the cards: a query for the largest of every dimension, two for pages.
 
     A third looks up values whose deltas may bring them among the largest. ``summary`` is the period's.
@@ -80,7 +80,7 @@ def cards_of(
     for name, (views, visits) in totals.items():
         more = changed.get(name, {}).values()
         totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
-    cards: dict[Dimension, Card] = {
+    cards: dict[AnyDimension, Card] = {
         name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"
     }
     if "path" in dimensions:

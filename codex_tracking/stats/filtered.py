@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date as Date
 from datetime import datetime
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from django.utils import timezone
 
@@ -19,12 +19,13 @@ from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
 from codex_tracking.visits import pages, questions
 from codex_tracking.visits.answers import Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
+from codex_tracking.visits.boards import Order as LogOrder
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
 
 LOGGED: dict[AnyDimension, str] = {
     "path": "page",
     "event_value": "event_value",
-    **{name: name for name in FILTER_DIMENSIONS if name not in ("page", "member")},  # type: ignore[dict-item]
+    **{cast(AnyDimension, name): name for name in FILTER_DIMENSIONS if name not in ("page", "member")},
 }
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
 BUDGET_SECONDS = questions.BUDGET_SECONDS
@@ -43,7 +44,7 @@ def logged_dimension(name: str) -> AnyDimension:
     """
     if name not in LOGGED:
         raise ValueError(f"with filters, dimension must be one of {', '.join(LOGGED)}, not {name!r}")
-    return cast(AnyDimension, name)
+    return name
 
 
 def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
@@ -55,7 +56,7 @@ def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
     # What a cap of the counters refused is one value there, and many in the log.
     if dimension not in LOGGED or not value or value == "(other)":
         return None
-    return Filter(LOGGED[dimension], "is", (value,))  # type: ignore[arg-type, index]
+    return Filter(LOGGED[dimension], "is", (value,))  # type: ignore[arg-type]
 
 
 # --- the selection ---
@@ -70,7 +71,7 @@ class Selection:
     def __init__(self, filters: Sequence[Filter], seconds: float) -> None:
         self.filters = tuple(filters)
         self._until = time.monotonic() + seconds
-        self._asked: list[Answer[object]] = []
+        self._asked: list[Answer[Any]] = []
 
     @property
     def coverage(self) -> Coverage:
@@ -106,7 +107,7 @@ class Selection:
         offset: int = 0,
     ) -> Table:  # fmt: skip
         """Return values of one dimension; see ``questions.table``."""
-        wanted: questions.Order = "value" if order == "value" else "views" if order == "views" else "visits"
+        wanted: LogOrder = "value" if order == "value" else "views" if order == "views" else "visits"
         return self._noted(
             questions.table(days, dimension, self.filters, search, wanted, limit, offset, self._seconds())
         )

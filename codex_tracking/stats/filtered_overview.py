@@ -7,7 +7,7 @@ from datetime import date as Date
 from datetime import timedelta
 from heapq import nsmallest
 
-from codex_tracking.stats.cards import BY_VISITS, CARDS, SHARES_OF, Card, order_of, whole_of
+from codex_tracking.stats.cards import BY_VISITS, CARDS, Card, order_of, whole_of
 from codex_tracking.stats.filtered import LOGGED, Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.overview import Hours, Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
@@ -62,9 +62,14 @@ def overview_in(selection: Selection, shape: Shape, dimensions: Sequence[AnyDime
     )
 
 
+def _shared(name: AnyDimension) -> AnyDimension:
+    """Return the dimension whose total the shares refer to; see ``cards.SHARES_OF``."""
+    return "event" if name == "event_value" else name
+
+
 def _names(dimensions: Iterable[AnyDimension]) -> list[str]:
     """Return the names in the log of what cards need, each once."""
-    needed = (LOGGED[each] for name in dimensions for each in (name, SHARES_OF.get(name, name)) if each in LOGGED)
+    needed = (LOGGED[each] for name in dimensions for each in (name, _shared(name)) if each in LOGGED)
     return list(dict.fromkeys(needed))
 
 
@@ -141,7 +146,7 @@ def _largest(selection: Selection, board: Board, period: Period, limit: int, nam
 
 
 def _total(board: Board, name: AnyDimension) -> int:
-    shared = SHARES_OF.get(name, name)
+    shared = _shared(name)
     return total_from(shared, board.tables[LOGGED[shared]])
 
 
@@ -152,7 +157,9 @@ def total_from(name: AnyDimension, table: Table) -> int:
 
 def totals_in(selection: Selection, period: Period, name: AnyDimension) -> tuple[int, int]:
     """Return ``Card.total`` and ``Card.whole`` of a dimension."""
-    shared = SHARES_OF.get(name, name)
+    if name == "hour":
+        return selection.board(period.days).figures.views, 0
+    shared = _shared(name)
     board = selection.board(period.days, (LOGGED[shared],), limit=1)
     return total_from(shared, board.tables[LOGGED[shared]]), whole_of(name, summary_from(board))
 
@@ -176,7 +183,7 @@ def reached_in(
     if not goals:
         return {}
     rest = selection.other([each for each in selection.filters if each not in goals])
-    names = [name for name, some in values.items() if some]
+    names = [name for name, some in values.items() if some and name in LOGGED]
     board = rest.board(period.days, _names(names), MOST_REACHED)
     return {name: _visits_of(rest, board, period, name, values[name]) for name in names}
 

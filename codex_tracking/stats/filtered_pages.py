@@ -44,13 +44,13 @@ def previous_page_in(selection: Selection, path: str, period: Period, before: Pe
     share = 1.0
     if fraction != 1:
         by_hour = _with_page(selection, path).board([part.end.isoformat()], hours=True).by_hour
-        views = [by_hour.get((part.end.isoformat(), hour), (0, 0))[0] for hour in range(24)]
-        share = share_by_then(views, sum(views), fraction)
-    counts = (
+        clock = [by_hour.get((part.end.isoformat(), hour), (0, 0))[0] for hour in range(24)]
+        share = share_by_then(clock, sum(clock), fraction)
+    views, visitors, entries = (
         getattr(whole, name) - getattr(last, name) + int(rounded(getattr(last, name) * share))
         for name in ("views", "visitors", "entries")
     )
-    return Page(path, *counts, {}, [])
+    return Page(path, views, visitors, entries, {}, [])
 
 
 def page_series_in(

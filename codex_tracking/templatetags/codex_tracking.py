@@ -111,9 +111,11 @@ def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
     if not may_see(user):
         return ""
     viewer = Viewer("user", user)
+    # A template tag takes a parameter once, so its one filter may have alternatives alone.
+    filters = [parameters["f"]] if "f" in parameters else []
 
     async def load() -> tuple[str, dict[str, Any]]:
-        return part_of(await load_board(await query_of(parameters, viewer), viewer), part)
+        return part_of(await load_board(await query_of(parameters, viewer, filters), viewer), part)
 
     try:
         name, found = blocking(load)()

@@ -86,7 +86,7 @@ class BoardQuestion:
             sum(by_day.values(), Figures()),
             by_day,
             {(day.isoformat(), hour): (int(views), int(visits)) for day, hour, views, visits in hours.fetchall()},
-            {name: _table(connection, name, "views", self.limit, 0) for name in self.dimensions},
+            _largest(connection, self.dimensions, self.limit),
         )
 
 
@@ -143,25 +143,34 @@ def _add_values(connection: Connection, dimensions: Sequence[str], search: str =
                 f"WHERE value <> '' {found} GROUP BY value",
                 parameters,
             )
-    attributes = [name for name in dimensions if name not in LISTED]
-    if not attributes:
-        return
-    # All attributes in one pass; GROUPING says which of them a group is of.
-    named = ", ".join(f"{ATTRIBUTE_TEXT.get(name, name)} AS a{i}" for i, name in enumerate(attributes))
-    columns = [f"a{i}" for i in range(len(attributes))]
-    last = len(attributes) - 1
-    which = " ".join(
-        f"WHEN (g >> {last - i}) & 1 = 0 THEN struct_pack(dimension := '{name}', value := a{i})"
-        for i, name in enumerate(attributes)
+    # A query for each attribute, all in one statement: grouping sets take twice as long.
+    grouped = " UNION ALL ".join(
+        f"SELECT '{name}' AS dimension, {ATTRIBUTE_TEXT.get(name, name)} AS value, sum(views) AS views, "
+        "count(*) FILTER (visit) AS visits FROM chosen GROUP BY value"
+        for name in dimensions
+        if name not in LISTED
     )
-    connection.execute(
-        f"INSERT INTO found SELECT each.dimension, each.value, views, visits FROM (SELECT CASE {which} END AS each, "
-        f"views, visits FROM (SELECT grouping({', '.join(columns)}) AS g, {', '.join(columns)}, sum(views) AS views, "
-        f"count(*) FILTER (visit) AS visits FROM (SELECT visit, views, {named} FROM chosen) "
-        f"GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)}))) "
-        f"WHERE each.value <> '' AND views + visits > 0 {found.replace('value', 'each.value')}",
-        parameters,
-    )
+    if grouped:
+        connection.execute(
+            f"INSERT INTO found FROM ({grouped}) WHERE value <> '' AND views + visits > 0 {found}", parameters
+        )
+
+
+def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
+    """Return the tables of all dimensions in one query."""
+    rows = connection.execute(
+        "SELECT *, count(*) OVER (PARTITION BY dimension) FROM (SELECT dimension, value, sum(views) AS views, "
+        "sum(visits) AS visits FROM found GROUP BY dimension, value) "
+        f"QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
+        f"ORDER BY dimension, {SORTED['views']}",
+        [limit],
+    ).fetchall()
+    values: dict[str, list[Value]] = {name: [] for name in dimensions}
+    totals = dict.fromkeys(dimensions, 0)
+    for name, value, views, visits, total in rows:
+        values[name].append(Value(value, int(views), int(visits)))
+        totals[name] = total
+    return {name: Table(tuple(values[name]), totals[name]) for name in dimensions}
 
 
 def _table(connection: Connection, dimension: str, order: str, limit: int, offset: int) -> Table:

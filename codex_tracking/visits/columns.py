@@ -81,19 +81,25 @@ def write_file(path: Path, day: str, lines: Path, folder: Path) -> tuple[int, in
 
 def stage(visits: Iterable[Visit], out: TextIO) -> None:
     """Write visits as lines that DuckDB reads quickly: a hundred times as fast as parameters of a statement."""
-    cell, act_of = _Cells(), _Acts()
+    cell, act_of, write, join = _Cells().__getitem__, _Acts().__getitem__, out.write, SEPARATOR.join
     for visit in visits:
         visit.put_in_time()
-        paths, routes, events, values = zip(*map(act_of.__getitem__, visit.acts), strict=True)
-        views = events.count("")
-        start = visit.start
-        offsets = [second - start for second in visit.seconds]
+        start, seconds = visit.start, visit.seconds
+        if len(seconds) == 1:
+            # A third of all visits have one view, and nothing to join.
+            path, route, event, value = act_of(visit.acts[0])
+            views, leave = 0 if event else 1, "" if event else path
+            offsets, hits = f"[{seconds[0] - start}]", f'{path}","{route}","{event}","{value}'
+        else:
+            paths, routes, events, values = zip(*map(act_of, visit.acts), strict=True)
+            views, leave = events.count(""), _exit(paths, events)
+            offsets = str([second - start for second in seconds])
+            hits = f'{join(paths)}","{join(routes)}","{join(events)}","{join(values)}'
         head = f"false,,{start}" if visit.visitor is None else f"true,{visit.visitor},{start}"
-        traits = '","'.join(map(cell.__getitem__, (*visit.client, *visit.origin, visit.entry, _exit(paths, events))))
-        hits = '","'.join(map(SEPARATOR.join, (paths, routes, events, values)))
-        out.write(
-            f"{head},{visit.last - start},{visit.member},{views},{len(events) - views},"
-            f'"{traits}","{offsets}","{hits}"\n'
+        traits = '","'.join(map(cell, (*visit.client, *visit.origin, visit.entry)))
+        write(
+            f"{head},{visit.last - start},{visit.member},{views},{len(seconds) - views},"
+            f'"{traits}","{leave}","{offsets}","{hits}"\n'
         )
 
 

@@ -45,7 +45,7 @@ def pack_due() -> int:
         Number of days that were packed.
     """
     global _next_look
-    if time.monotonic() < _next_look or not installed():
+    if time.monotonic() < _next_look:
         return 0
     _next_look = time.monotonic() + PAUSE_SECONDS
     try:
@@ -60,6 +60,9 @@ def pack_all(today: Date) -> int:
     """Pack all days before ``today`` that have parts, delete parts after two days and days after ``visit_log_days``."""
     if get_tracking_settings().visit_log_days:
         prune_log(first_logged())
+    if not installed():
+        # A system check says so; what is old is deleted all the same.
+        return 0
     parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
     packed = 0
     # The salt of an imported day is kept for two days after its import, in which more lines of its visitors may come.

@@ -38,10 +38,12 @@ class Visit:
     seconds: list[int]
     """Of its hits, since the epoch, in the order in which they were counted."""
     acts: list[Act]
+    late: bool = False
+    """Whether a hit came after later ones."""
 
     def put_in_time(self) -> None:
         """Bring the hits into the order of their seconds."""
-        if self.seconds != sorted(self.seconds):
+        if self.late:
             order = sorted(range(len(self.seconds)), key=self.seconds.__getitem__)
             self.seconds = [self.seconds[i] for i in order]
             self.acts = [self.acts[i] for i in order]
@@ -86,8 +88,10 @@ class DayVisits:
             act = known(act, act)
             visit = current(visitor)
             if visit is not None and second - visit.last <= VISIT_GAP:
-                if second > visit.last:
+                if second >= visit.last:
                     visit.last = second
+                else:
+                    visit.late = True
                 visit.seconds.append(second)
                 visit.acts.append(act)
             elif kind & EVENT or not visitor:
@@ -114,7 +118,7 @@ class DayVisits:
         for early in reversed(self._early.pop(visitor, ())):
             if visit.start - early.start > VISIT_GAP:
                 break
-            visit.start = early.start
+            visit.start, visit.late = min(visit.start, early.start), True
             visit.seconds[:0], visit.acts[:0] = early.seconds, early.acts
             # It is no hit of its own any more.
             early.seconds, early.acts = [], []

@@ -134,7 +134,7 @@ def ask(views: int, repeat: int) -> None:
         LogPart.objects.all().delete()
     rows = list(VisitFile.objects.values_list("views", "data"))
     total = sum(row[0] for row in rows)
-    size = sum(len(bytes(row[1])) for row in rows) / total
+    size = sum(len(data or b"") for _, data in rows) / total
     del rows
     forget_peak()
     before = memory_mb()

@@ -28,7 +28,7 @@ CATEGORIES = {
 """Tags of crawler-user-agents -> categories of ours."""
 
 SHORTEST = 3
-"""Characters that a pattern must have; ``codex_tracking.hits.bots`` indexes patterns by as many."""
+"""Characters that a pattern must have; ``codex_tracking.hits.bot_list`` indexes patterns by as many."""
 
 
 class Row(TypedDict):

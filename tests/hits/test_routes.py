@@ -174,3 +174,23 @@ def test_a_route_that_takes_any_path_does_not_store_a_token(
     assert "/app/confirm/<token>/" in str(found)
     if status == 200:
         assert counter("path", "/blog/2026/a-day-in-march/") in counts(request_for("/blog/2026/a-day-in-march/"))
+
+
+def test_no_route_is_looked_for_a_path_that_is_stored_as_long() -> None:
+    assert route_of(f"/articles/{'a' * 2_000}/", None, SECRETS) is not None
+    assert route_of(f"/articles/{'a' * 2_100}/", None, SECRETS) is None
+
+
+def test_a_long_path_is_not_remembered() -> None:
+    routes._known.clear()
+    assert route_of(f"/articles/{'a-' * 150}/", None, SECRETS) is not None
+    assert not routes._known
+
+
+def test_what_is_remembered_of_one_urlconf_is_not_used_for_another(urls: ModuleType, settings: Settings) -> None:
+    path_info = "/plain/MQ/"
+    assert route_of(path_info, None, frozenset()) is not None
+    assert route_of(path_info, "tests.site.urls", frozenset()) is None
+    assert route_of(path_info, urls, frozenset()) is not None
+    settings.ROOT_URLCONF = "tests.site.urls"
+    assert route_of(path_info, None, frozenset()) is None

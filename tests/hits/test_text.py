@@ -72,6 +72,19 @@ def test_secret_values_are_replaced_by_their_names(path: str, secrets: Secrets, 
     assert normalise(path, secrets) == stored
 
 
+def test_the_last_letter_of_a_greek_secret_has_two_small_forms() -> None:
+    assert (
+        normalise("/k/\u039a\u039f\u03a3\u039c\u039f\u03a3\u0391/", (("key", "\u039a\u039f\u03a3\u039c\u039f\u03a3"),))
+        == "/k/<key>\u0391/"
+    )
+
+
+def test_a_secret_beside_a_percent_sign_is_replaced_once() -> None:
+    # Its encoded spelling is the plain one.
+    assert normalise("/50%/abcdef/", (("key", "abcdef"),)) == "/50%/<key>/"
+    assert normalise("/50%/1/", (("key", "1"),)) == "/50%/<key>/"
+
+
 def test_a_secret_with_control_characters_leaves_no_trace() -> None:
     assert normalise("/k/a\nb/", (("token", "a\nb"),)) == "/k/<token>/"
 

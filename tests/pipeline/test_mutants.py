@@ -221,8 +221,8 @@ MUTANTS = [
         "pipeline/flusher.py",
         {
             "        uniques = await self.store.uniques(day)\n": "",
-            "return Sealed(acked, partitions.counters, uniques)": (
-                "return Sealed(acked, partitions.counters, await self.store.uniques(day))"
+            "return Sealed(acked, partitions.counters, uniques, log)": (
+                "return Sealed(acked, partitions.counters, await self.store.uniques(day), log)"
             ),
         },
         "a wipe at any operation of a flush loses no visitor of written views",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from django.utils import translation
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
-from codex_tracking.stats.periods import Period
+from codex_tracking.stats.periods import Period, hours_of
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
 from codex_tracking.web.api.endpoints import rates_added
@@ -194,7 +194,7 @@ def test_a_card_says_of_how_many_views_it_knows_the_value() -> None:
     found = overview(shown)
     cards = {"country": Card("country", [Figure("DE", 30, 20)], 40, False, 200)}
     cards["channel"] = Card("channel", [Figure("direct", 0, 60)], 100, False, 100)
-    board = board_of(shown, overview(shown, cards=found.cards | cards), "/t/", NOW, DIMENSIONS)
+    board = board_of(shown, overview(shown, cards={**found.cards, **cards}), "/t/", NOW, DIMENSIONS)
     said = {card.name: card.coverage for card in board.cards if card.coverage}
     assert said == {"locations": "Known for 40 of 200 views."}
 
@@ -337,3 +337,31 @@ def test_numbers_are_written_in_the_readers_language(language: str, texts: tuple
     with translation.override(language):
         written = (numbers.whole(1234), numbers.compact(12_300), numbers.percent(0.41), numbers.duration(3_725))
     assert tuple(" ".join(text.split()) for text in written) == texts
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [
+        # Summer time ends: the clock shows two o'clock twice, the second time with a whole hour behind it.
+        (datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")), 23 + 3),
+        (datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1), 23 + 6),
+        # Summer time began yesterday: yesterday's clock has no two o'clock to compare with.
+        (datetime(2026, 3, 30, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")), 23),
+        (datetime(2026, 7, 1, 12, 15, tzinfo=ZoneInfo("Asia/Kathmandu")), 23 + 2),
+    ],
+)
+def test_the_last_hour_compared_with_ends_when_this_one_does(settings: Any, now: datetime, before: int) -> None:
+    settings.TIME_ZONE = str(now.tzinfo)
+    shown = read_query({"period": "24h"}, now.date())
+    assert shown.before is not None
+    zone = ZoneInfo(str(now.tzinfo))
+    hours: dict[str, float] = {}
+    for back in range(3):
+        day = now.date() - timedelta(days=back)
+        hours |= {f"{day}T{hour:02}": 1.0 for hour in hours_of(day, zone)}
+    current = f"{now.date() - timedelta(days=1)}T{now.hour:02}"
+    if current in hours:
+        hours[current] = 6.0 if now.hour == 2 else 8.0
+    found = last_hours(overview(shown), shown, [{"views": hours, "visits": hours}] * 2, now)
+    assert found.previous is not None
+    assert found.previous.views == before

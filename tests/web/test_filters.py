@@ -16,16 +16,19 @@ from urllib.parse import quote
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.template import engines
+from django.test import AsyncClient, RequestFactory
 
 from codex_tracking import sync
-from codex_tracking.counters.days import site_today
+from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
+from codex_tracking.stats.filtered import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, build
 from codex_tracking.web.access import links
-from codex_tracking.web.query import QueryError, read_query
+from codex_tracking.web.query import TABS, QueryError, read_query
+from tests.kit.pipeline import Process, view
 from tests.kit.visit_log import add_part, visit_hits
 
 URL = "/cabinet/tracking/"
@@ -214,7 +217,8 @@ async def test_figures_are_those_of_the_selected_visits_everywhere(staff: AsyncC
         name: getattr(expected, name) for name in ("views", "visitors", "visits", "engaged", "seconds")
     }
     assert found["coverage"] == {"unlogged": [], "damaged": [], "left": []}
-    overview = await TrackingSelector.overview(**dates(yesterday), filters=[GOOGLE])
+    day = yesterday.isoformat()
+    overview = await TrackingSelector.overview(day, day, filters=[GOOGLE])
     assert overview.summary == expected
     assert sum(map(sum, overview.heat)) == expected.views
     assert sum(overview.series.values()) == expected.views
@@ -315,6 +319,48 @@ async def test_values_are_suggested(staff: AsyncClient, yesterday: Date) -> None
     assert ([row["value"] for row in found["rows"]], found["more"]) == (["DE"], True)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "?period=24h",
+        "?period=7d&step=hour&metric=visits",
+        "?period=12m&metric=bounce_rate&step=month",
+        "?period=7d&compare=year",
+        "?period=all&compare=off",
+        *(f"?period=7d&{card}={tab}" for card, tabs in TABS.items() for tab in tabs if tab in LOGGED),
+        "details/country/?period=24h&search=ger&order=value_descending",
+        "details/event_value/?period=7d&order=views_ascending&page=1",
+        "details/hour/",
+        "page/?path=/pricing/&period=24h",
+        "page/?path=/pricing/&period=7d&metric=visitors&step=week&compare=year",
+        "fragment/pages/?period=7d",
+        "fragment/heat/?period=7d",
+        "api/series/?period=24h&compare=previous",
+        "api/series/?period=28d&metric=duration&compare=previous",
+        "api/export/hours.json?period=7d",
+        "api/export/path.json?period=7d&order=value_descending&search=pri",
+        "api/export/event_value.csv?period=7d",
+        "api/export/page_source.csv?period=7d&path=/pricing/",
+    ],
+)
+async def test_every_view_answers_with_filters(staff: AsyncClient, yesterday: Date, asked: str) -> None:
+    address = f"{URL}{asked}{'&' if '?' in asked else '?'}f=source:is:Google&f=event:contains:sign"
+    answer: Any = await staff.get(address)
+    assert answer.status_code == 200, answer.content[:300]
+    if answer.streaming:
+        [piece async for piece in answer]
+
+
+async def test_the_last_24_hours_are_those_of_the_selected_visits(staff: AsyncClient, yesterday: Date) -> None:
+    now = site_now()
+    hits = visit_hits(yesterday, (now.hour + 1) * 60, "/late/", source="Google")
+    await sync_to_async(add_part)(yesterday, hits if now.hour < 23 else [])
+    points = (await figures(staff, "series/?period=24h&f=page:is:/late/"))["points"]
+    assert sum(point["value"] for point in points) == (now.hour < 23)
+    page = await text_of(staff, f"{URL}?period=24h&f=page:is:/late/")
+    assert re.search(rf'data-ct-kpi="visits"[^>]*>{int(now.hour < 23)}<', page)
+
+
 # --- what the log lacks ---
 
 
@@ -367,6 +413,15 @@ async def test_tables_that_are_not_about_visits_have_no_filters(staff: AsyncClie
     assert "ct-part-pages" in page
 
 
+def test_a_card_on_a_projects_page_takes_a_filter(yesterday: Date) -> None:
+    request = RequestFactory().get("/")
+    request.user = User.objects.create(username="staff", is_staff=True)
+    source = "{% load codex_tracking %}{% tracking_card 'locations' period='7d' f='city:is:München' %}"
+    card = engines["django"].from_string(source).render({}, request)
+    assert "Germany" in card
+    assert "France" not in card
+
+
 async def test_a_share_link_does_not_filter_by_the_values_of_events(async_client: AsyncClient, yesterday: Date) -> None:
     link = await sync_to_async(links.create)("guest", 5, "boss")
     async_client.cookies["codex_tracking_share"] = links.token_of(link)
@@ -374,3 +429,43 @@ async def test_a_share_link_does_not_filter_by_the_values_of_events(async_client
     for text in ("event:is:signup=pro", "event:contains:pro", "event:is_not:signup=pro"):
         await text_of(async_client, f"{URL}?f={text}", 400)
         await text_of(async_client, f"{API}summary/?f={text}", 400)
+
+
+# --- equality with the counters ---
+
+
+async def test_filters_that_every_visit_passes_change_no_figure(process: Process) -> None:
+    day = (site_today() - timedelta(days=1)).isoformat()
+    noon = site_now().replace(hour=12, minute=0).timestamp() - 86_400
+    google = "https://www.google.com/"
+    await process.push(
+        *(
+            view(path, at=noon + 60 * at, referrer=google if not at else "")
+            for at, path in enumerate(("/", "/b/", "/"))
+        ),
+        view("/b/", at=noon + 5, address="192.0.2.2", language="de"),
+        view(kind="event", name="signup", value="pro", at=noon + 65, address="192.0.2.2", language="de"),
+        view("/b/", at=noon + 4_000, address="192.0.2.3", query="utm_source=letter"),
+    )
+    await process.flusher.flush(day)
+    everybody = [Filter("source", "is_not", ("nothing",))]
+    plain = await TrackingSelector.overview(day, day)
+    found = await TrackingSelector.overview(day, day, filters=everybody)
+    assert plain.summary == Summary(views=5, visitors=3, visits=3, engaged=2, seconds=180)
+    assert (found.summary, found.series, found.heat) == (plain.summary, plain.series, plain.heat)
+    for dimension in ("channel", "source", "entry", "browser", "language", "event", "utm_source"):
+        card, other = found.cards[logged_dimension(dimension)], plain.cards[logged_dimension(dimension)]
+        # A source's views are those that came from it among all views, and in the log all views of its visits.
+        assert {row.value: row.secondary for row in card.rows} == {row.value: row.secondary for row in other.rows}
+    assert {row.value: row.views for row in found.cards["path"].rows} == await TrackingSelector.daily_counts(day)
+    assert await TrackingSelector.series("views", day, day, "hour") == await TrackingSelector.series(
+        "views", day, day, "hour", filters=everybody
+    )
+    page = await TrackingSelector.page("/b/", day, day, filters=everybody)
+    same = await TrackingSelector.page("/b/", day, day)
+    assert (page.views, page.visitors, page.entries, page.series) == (
+        same.views,
+        same.visitors,
+        same.entries,
+        same.series,
+    )

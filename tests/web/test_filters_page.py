@@ -30,7 +30,9 @@ for back in range(14):
     hits = []
     for at in range(40 + back):
         minute, country = 20 + at * 20, {"country": "DE" if at % 3 else "FR", "city": "Berlin" if at % 3 else "Lyon"}
-        way = ("/", "/pricing/", "signup=pro") if at % 4 == 1 else ("/", "/docs/a-page-with-a-long-name-that-needs-room/")
+        way = ("/", "/pricing/", "signup=pro")
+        if at % 4 != 1:
+            way = ("/", "/docs/a-page-with-a-long-name-that-needs-room/")
         hits += visit_hits(day, minute, *way[: 1 + at % 3], **(google if at % 2 else direct), **country, language="en")
     add_part(day, hits)
     views = sum(not hit.kind for hit in hits)

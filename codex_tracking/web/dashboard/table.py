@@ -201,13 +201,14 @@ def _log_reader(
     Raises:
         QueryError: there are filters, and the dimension is not about visits.
     """
-    if dimension not in LOGGED:
+    if dimension not in (*LOGGED, "hour"):
         raise QueryError("f", gettext_noop("left out, because this table is not about visits"), str(query.filters[0]))
     offset, period = (number - 1) * SIZE, query.period
 
     def look(selection: Selection) -> Page:
         total, whole = totals_in(selection, period, dimension)
-        if dimension in NAMED:
+        # The log knows no names, and has hours beside its dimensions.
+        if dimension in NAMED or dimension == "hour":
             every = _by_name(dimension, breakdown_in(selection, dimension, period, FEW), order, search)
             figures, count = every[offset : offset + SIZE + 1], len(every)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
-from typing import cast
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -18,7 +17,6 @@ from codex_tracking.hits.text import PATH_LIMIT
 from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.days import first_day
-from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
@@ -88,7 +86,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         if added := with_added(request.GET):
             return HttpResponseRedirect(f"{request.path}?{added}")
         query = await query_of(request.GET.dict(), viewer, request.GET.getlist("f"))
-        table = await read_table(cast(AnyDimension, dimension), query, request.GET, root, viewer.dimensions)
+        table = await read_table(dimension, query, request.GET, root, viewer.dimensions)
     except QueryError as error:
         return await wrong(request, viewer, error)
     menu = menu_of(query, None, extra=dict(table.state))
@@ -144,7 +142,7 @@ def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
     """Return name and address of a table's download in each format."""
     # By dates, so that the file is the table also when it is downloaded tomorrow.
     days = {"start": query.period.start.isoformat(), "end": query.period.end.isoformat()}
-    asked: dict[str, object] = days | ({"order": table.order} if table.order != "views" else {})
+    asked: dict[str, object] = {**days, **({"order": table.order} if table.order != "views" else {})}
     asked |= {"f": [str(each) for each in query.chosen]} if query.chosen else {}
     # The translated names that such a table is searched by are not in the database.
     asked |= {"search": table.search} if table.search and not table.named else {}

@@ -1,0 +1,45 @@
+"""Verdicts and clients that are remembered: a line's hit is that of a classifier which has seen no other line."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from codex_tracking.access_log.line import Line
+from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.settings import get_tracking_settings
+from tests.kit.pipeline import FIREFOX, GOOGLEBOT
+
+
+def test_verdict_of_a_line_is_the_same_after_any_others(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["site.example", "www.site.example"]
+    lines = [
+        Line(1_777_000_000.0 + number, address, "GET", target, status, referrer, agent, host, content_type, forwarded)
+        for number, (address, target, status, (referrer, host), agent, content_type, forwarded) in enumerate(
+            itertools.product(
+                ["192.0.2.1", "192.0.2.2"],
+                ["/page/1/?a=b", "/page/1/", "/page/1/?utm_source=x", "/a.css", "/missing/", "http://site.example/a/"],
+                [200, 302, 304, 404, 500],
+                [("", ""), ("https://b.example/", ""), ("https://www.site.example/", ""), ("", "site.example")],
+                [FIREFOX, GOOGLEBOT, None],
+                ["", "text/html", "image/png"],
+                ["", "203.0.113.9"],
+            )
+        )
+    ]
+    remembers = LineRequest(get_tracking_settings())
+    for line in lines:
+        hit = remembers.hit(line)
+        fresh = LineRequest(get_tracking_settings()).hit(line)
+        assert hit == fresh, line
+        assert hit is None or hit[0] == line.at
+
+
+def test_path_with_a_secret_is_not_remembered() -> None:
+    request = LineRequest(get_tracking_settings())
+    found = []
+    for token in ("s3cret-a", "s3cret-b"):
+        hit = request.hit(Line(1_777_000_000.0, "192.0.2.1", "GET", f"/reset/MQ/{token}/", 200, "", FIREFOX))
+        assert hit is not None
+        found.append(hit[4])
+    assert found == ["/reset/MQ/s3cret-a/", "/reset/MQ/s3cret-b/"]

@@ -1,0 +1,77 @@
+"""Visits: where they begin and end, and what belongs to none."""
+
+from __future__ import annotations
+
+from codex_tracking.counters.hit_log import EVENT, Row
+from codex_tracking.visits.sessions import UNNAMED, DayVisits, Visit
+
+CLIENT = ("site.example", "", "", "", "", "Firefox", "Linux", "desktop")
+DIRECT = ("direct", "", "", "", "", "", "", "")
+SEARCH = ("search", "Google", "", "", "", "", "", "")
+ANNA, BERT = b"a" * 16, b"b" * 16
+
+
+def view(second: int, path: str = "/", visitor: bytes = ANNA, origin: tuple[str, ...] = DIRECT) -> Row:
+    """Return a view."""
+    return second, 0, visitor, CLIENT, origin, path, "", "", ""  # type: ignore[return-value]
+
+
+def event(second: int, name: str = "buy", visitor: bytes = ANNA) -> Row:
+    """Return an event."""
+    return second, EVENT, visitor, CLIENT, ("",) * 8, "/", "", name, ""
+
+
+def visits(*blobs: list[Row]) -> list[Visit]:
+    """Return the visits of some blobs."""
+    day = DayVisits()
+    for blob in blobs:
+        day.add(blob)
+    found = list(day)
+    for visit in found:
+        visit.put_in_time()
+    return found
+
+
+def spans(found: list[Visit]) -> list[tuple[int | None, int, int, int]]:
+    """Return each visit's visitor, start, end and number of hits."""
+    return [(visit.visitor, visit.start, visit.last, len(visit.acts)) for visit in found]
+
+
+def test_a_visit_ends_after_a_gap_of_more_than_thirty_minutes() -> None:
+    assert spans(visits([view(0), view(1_800), view(3_601)])) == [(0, 0, 1_800, 2), (0, 3_601, 3_601, 1)]
+
+
+def test_an_event_goes_on_with_a_visit_and_begins_none() -> None:
+    found = visits([view(0)], [event(1_800)], [event(3_700)], [view(3_600 - 1)])
+    assert spans(found) == [(0, 0, 3_599, 3), (None, 3_700, 3_700, 1)]
+
+
+def test_a_visit_has_the_source_of_the_view_that_was_counted_first() -> None:
+    [visit] = visits([view(10, "/b/", origin=SEARCH)], [view(5, "/a/"), view(20, "/c/")])
+    assert (visit.origin, visit.entry, visit.start, visit.last) == (SEARCH, "/b/", 10, 20)
+    assert [act[0] for act in visit.acts] == ["/a/", "/b/", "/c/"]
+    assert visit.seconds == [5, 10, 20]
+
+
+def test_the_events_of_a_first_views_push_belong_to_its_visit() -> None:
+    [visit] = visits([event(9, "a"), event(10, "b"), view(11, "/x/", origin=SEARCH)])
+    assert (visit.start, visit.entry, visit.origin) == (9, "/x/", SEARCH)
+    assert [act[2] for act in visit.acts] == ["a", "b", ""]
+    # In another push nobody knew of the view yet.
+    assert spans(visits([event(9)], [view(10)])) == [(None, 9, 9, 1), (0, 10, 10, 1)]
+    assert spans(visits([event(0), view(1_801)])) == [(None, 0, 0, 1), (0, 1_801, 1_801, 1)]
+
+
+def test_visitors_are_numbered_and_those_without_identity_are_alone() -> None:
+    found = visits([view(0), view(1, visitor=BERT), view(2, visitor=b""), view(3, visitor=b""), view(4_000)])
+    assert [visit.visitor for visit in found] == [0, 1, None, None, 0]
+    assert [visit.visitor for visit in DayVisits(7)] == []
+    day = DayVisits(7)
+    day.add([view(0), view(1, visitor=BERT)])
+    assert [visit.visitor for visit in day] == [7, 8]
+    assert day.visitors == 2
+
+
+def test_an_event_without_a_name_is_no_view() -> None:
+    [visit] = visits([view(0), event(1, "")])
+    assert [act[2] for act in visit.acts] == ["", UNNAMED]
