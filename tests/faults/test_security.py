@@ -73,6 +73,9 @@ ADDRESSES = [
         "page/",
         "details/path/",
         "fragment/chart/",
+        "funnels/",
+        "journeys/",
+        "segments/",
         "health/",
         "share/",
         "share/1/revoke/",
@@ -80,7 +83,18 @@ ADDRESSES = [
         *PUBLIC,
         *(
             f"api/{name}"
-            for name in ("summary/", "series/", "breakdown/path/", "page/", "live/", "dimensions/", "status/")
+            for name in (
+                "summary/",
+                "series/",
+                "breakdown/path/",
+                "values/path/",
+                "page/",
+                "funnel/",
+                "journey/",
+                "live/",
+                "dimensions/",
+                "status/",
+            )  # fmt: skip
         ),
         "api/export/path.csv",
         "api/openapi.json",

@@ -29,7 +29,9 @@ HOSTILE = [
     "%00",
 ]
 ADDRESSES = [
-    URL + endpoint.path.format(dimension="source", table="path", format="csv") + ("?path=/" * (endpoint.name == "page"))
+    URL
+    + endpoint.path.format(dimension="source", table="path", format="csv")
+    + {"page": "?path=/", "funnel": "?step=page:/&step=event:signup"}.get(endpoint.name, "")
     for endpoint in ENDPOINTS
 ]
 

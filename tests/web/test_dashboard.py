@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
+from codex_tracking.visits.filters import Filter
 from codex_tracking.web.query import TABS
 from tests.conftest import Sites
 from tests.servers import RedisServer, Site
@@ -60,6 +61,7 @@ for back in range(days):
 HOSTILE = """
 from django.utils import timezone
 from codex_tracking.models import Breakdown, DayTotals, PageView
+from tests.kit.visit_log import add_part, visit_hits
 day = timezone.localdate()
 for number, text in enumerate(evil):
     PageView.objects.create(path=text, date=day, views=50_000 + number, visitors=1, own=1)
@@ -67,6 +69,8 @@ for number, text in enumerate(evil):
         value = f"{text}\\t{text}" if dimension in ("event_value", "error_referrer", "page_source") else text
         Breakdown.objects.create(date=day, dimension=dimension, value=value, views=50_000 + number, visits=40_000)
         Breakdown.objects.create(date=day, dimension="page_source", value=f"{text}\\t{dimension}{text}", views=1)
+    [hit] = visit_hits(day, number, "/", host=text, region=text, city=text)
+    add_part(day, [hit._replace(path=text)])
 """
 
 
@@ -766,7 +770,8 @@ async def test_live_numbers_are_written_as_the_server_writes_them(
 
 
 async def test_hostile_text_stays_text_everywhere(browser: Browser, app_server: Sites) -> None:
-    site = app_server()
+    # Some tabs are of the visit log alone.
+    site = app_server(tracking={"visit_log_days": 30})
     seed(site, days=1)
     dimensions = sorted({tab for tabs in TABS.values() for tab in tabs} - {"path"})
     site.manage("shell", "-c", f"evil = {EVIL!r}\ndimensions = {dimensions!r}\n{HOSTILE}")
@@ -783,6 +788,11 @@ async def test_hostile_text_stays_text_everywhere(browser: Browser, app_server: 
             for card, tab in tabs.items():
                 shown = await page.locator(f"[data-ct-part={card}]").inner_text()
                 assert all(text.replace("\u2028", "") in shown.replace("\u2028", "") for text in EVIL), tab
+            assert await page.evaluate(nothing_ran) == 0
+        for text in EVIL:
+            await page.goto(f"{URL}?period=today&locations=city&f={quote(str(Filter('city', 'is', (text,))))}")
+            await expect(page.locator(".ct-chip bdi")).to_have_text(text)
+            await expect(page.locator("[data-ct-part=locations] tbody tr")).to_have_count(1)
             assert await page.evaluate(nothing_ran) == 0
         for text in EVIL[:6]:
             await page.goto(f"{URL}page/?period=today&path={quote(text, safe='')}")

@@ -316,3 +316,78 @@ def test_a_hostile_step_stays_a_text(staff: Client, evil: str) -> None:
         assert "<script>alert" not in source
         assert "<img src=x" not in source
     assert "1 Page / 1 100.0%" in page(staff, FUNNELS, ("step", "page:/"), step)
+
+
+# --- the API ---
+
+API = ROOT + "api/"
+
+
+def test_the_api_answers_a_funnel_with_rounded_shares(staff: Client) -> None:
+    sixteen()
+    answer = staff.get(
+        f"{API}funnel/?{urlencode([*SIGN_UP, ('start', day().isoformat()), ('end', day().isoformat())])}"
+    )
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["steps"] == [
+        {"step": "page:/", "visits": 16, "lost": 0, "of_previous": 1.0, "of_first": 1.0},
+        {"step": "page:/pricing/|event:signup", "visits": 1, "lost": 15, "of_previous": 0.0625, "of_first": 0.0625},
+    ]
+    assert body["coverage"] == {"unlogged": [], "damaged": [], "left": []}
+
+
+def test_the_api_names_days_that_are_lacking(staff: Client) -> None:
+    sixteen()
+    VisitFile.objects.create(date=day(0), part=0, rows=1, views=1, through=0, digest="0" * 64, data=b"no file")
+    for address in (f"funnel/?{urlencode(SIGN_UP)}&period=7d", "journey/?period=7d"):
+        coverage = staff.get(API + address).json()["coverage"]
+        assert coverage["damaged"] == [day(0).isoformat()]
+        assert coverage["unlogged"] == [day(back).isoformat() for back in (6, 5, 4, 3, 2)]
+
+
+def test_the_api_answers_a_journey(staff: Client) -> None:
+    write(visit(1, "/", "/docs/", "/pricing/"), visit(2, "/", "/docs/"), visit(3, "/docs/"), visit(4, "/", "/a/"))
+    body = staff.get(f"{API}journey/?step=/&limit=1").json()
+    assert (body["visits"], body["steps"], body["others"], body["ended"]) == (
+        3,
+        [{"value": "/docs/", "visits": 2}],
+        1,
+        0,
+    )
+    body = staff.get(f"{API}journey/?step=/docs/&step=/&towards=true").json()
+    assert (body["visits"], body["steps"], body["ended"]) == (2, [], 2)
+    body = staff.get(f"{API}journey/?step=docs/&by=route").json()
+    assert (body["visits"], body["ended"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("address", "parameter", "known"),
+    [
+        ("funnel/", "step", "2 to 8 times"),
+        ("funnel/?step=page:/", "step", "2 to 8 times"),
+        ("funnel/?" + "&step=page:/" * 9, "step", "2 to 8 times"),
+        ("funnel/?step=path:/&step=page:/", "step", "page, prefix, route, event"),
+        ("funnel/?step=page:/&step=page:/a/&f=colour:is:red", "f", "source"),
+        ("funnel/?step=page:/&step=page:/a/&steps=1", "steps", "one of step"),
+        ("journey/?" + "&step=/" * 11, "step", "10 times"),
+        ("journey/?step=", "step", "never empty"),
+        ("journey/?by=colour", "by", "page, route"),
+        ("journey/?towards=maybe", "towards", "true, false"),
+        ("journey/?limit=101", "limit", "1 to 100"),
+        ("journey/?period=24h", "period", "7d"),
+    ],
+)
+def test_the_api_says_what_it_expected(staff: Client, address: str, parameter: str, known: str) -> None:
+    answer = staff.get(API + address)
+    assert answer.status_code == 400
+    assert answer.json()["parameter"] == parameter
+    assert known in answer.json()["expected"]
+
+
+def test_the_api_names_the_setting_without_a_log(staff: Client, tracking_settings: Settings) -> None:
+    tracking_settings(visit_log_days=0)
+    for address in (f"funnel/?{urlencode(SIGN_UP)}", "journey/"):
+        answer = staff.get(API + address)
+        assert answer.status_code == 400
+        assert "visit_log_days" in answer.json()["error"]

@@ -150,9 +150,7 @@ async def test_a_segment_is_saved_from_the_dashboard_and_applied(open_page: Open
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    "path", [FUNNEL, "funnels/", JOURNEY, "segments/?f=country:is:DE", "share/"]
-)
+@pytest.mark.parametrize("path", [FUNNEL, "funnels/", JOURNEY, "segments/?f=country:is:DE", "share/"])
 async def test_axe_finds_nothing_on_pages_about_visits(open_page: Open, scheme: str, path: str) -> None:
     async with open_page(path, color_scheme=scheme) as page:
         for menu in await page.locator("details:not([open]) > summary").all():

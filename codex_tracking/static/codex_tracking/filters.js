@@ -11,7 +11,7 @@
   let turn = 0;
 
   const namesOf = (form, dimension) => {
-    const small = JSON.parse(form.querySelector("#ct-names")?.textContent ?? "{}")[dimension];
+    const small = JSON.parse(form.dataset.names ?? "{}")[dimension];
     if (small) return (value) => small[value];
     if (!CODED[dimension]) return () => undefined;
     const names = new Intl.DisplayNames([document.documentElement.lang || "en"], { type: CODED[dimension] });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -57,8 +58,8 @@ class Chips:
     """The form's hidden fields."""
     values: str
     """Address of the API that suggests values, with ``dimension`` in place of the dimension's name."""
-    names: dict[str, dict[str, str]]
-    """Dimension -> value -> name, of dimensions with few values."""
+    names: str
+    """Dimension -> value -> name, of dimensions with few values, as JSON."""
 
 
 def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: str) -> Chips | None:
@@ -94,10 +95,12 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
         operators=tuple((name, str(labels.OPERATORS[name])) for name in get_args(Operator)),
         hidden=fields_of(query, **extra),
         values=reverse("codex_tracking:api-values", args=("dimension",)),
-        names={
-            name: {value: labels.name_of(name, value) for value in labels.VALUES[name]}
-            for name in ("channel", "device", "member")
-        },
+        names=json.dumps(
+            {
+                name: {value: labels.name_of(name, value) for value in labels.VALUES[name]}
+                for name in ("channel", "device", "member")
+            }
+        ),
     )
 
 
