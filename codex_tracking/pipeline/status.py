@@ -20,6 +20,7 @@ from codex_tracking.store import server
 from codex_tracking.store.client import REFUSALS, STORE_ERRORS
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.protocol import Store
+from codex_tracking.visits.equality import LogFault, log_faults
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Status:
     """Time of the oldest hit in this process's memory, seconds since the epoch; 0 when none waits."""
     lists_date: str
     """ISO date of the built-in lists of bots, sites and spam."""
+    visit_log: tuple[LogFault, ...] = ()
+    """Where the visit log of the last finished days differs from the counters, without a loss that the ledger has."""
 
     @property
     def healthy(self) -> bool:
@@ -84,9 +87,10 @@ async def tracking_status() -> Status:
     # After Redis: a flush in between moves counters to the database, and a view may show twice but is never missing.
     try:
         last_flush, views, excluded, left_out = await sync_to_async(look_at_database)()
+        faults = await sync_to_async(log_faults)()
         reachable = True
     except Error:
-        last_flush, views, excluded, left_out, reachable = 0.0, 0, {}, {}, False
+        last_flush, views, excluded, left_out, faults, reachable = 0.0, 0, {}, {}, (), False
     return Status(
         store,
         reachable,
@@ -97,6 +101,7 @@ async def tracking_status() -> Status:
         process_counts(),
         get_buffer().oldest(),
         lists_date().isoformat(),
+        faults,
     )
 
 

@@ -19,6 +19,7 @@ import codex_tracking
 from codex_tracking.models import database
 from codex_tracking.pipeline.status import Status
 from codex_tracking.sync import tracking_status
+from codex_tracking.visits.equality import LogFault
 
 
 class Command(BaseCommand):
@@ -96,7 +97,15 @@ def lines_of(status: Status) -> list[str]:
         f"Not counted       {in_words(status.excluded)}",
         f"Ledger            {in_words(status.left_out)}",
         f"Lists             of bots, sites and spam from {status.lists_date}",
+        *(f"Visit log         {of_log(fault)}" for fault in status.visit_log),
     ]
+
+
+def of_log(fault: LogFault) -> str:
+    """Return a fault of the visit log in words."""
+    if fault.figure == "damaged":
+        return f"{fault.date}: a file is missing or damaged"
+    return f"{fault.date}: {fault.figure} are {fault.logged} in the log and {fault.counted} in the counters"
 
 
 def ago(moment: float) -> str:
