@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from codex_tracking.stats import funnels, journeys, minutes, selections
+from codex_tracking.stats import minutes
+from codex_tracking.stats.selected import funnels, journeys, reads
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Condition, Step
 from codex_tracking.widgets import TrackingAnalyticsContext
@@ -15,23 +16,23 @@ class TrackingSelector:
     """
 
     # A table of names alone: each module of ``stats`` answers one question.
-    daily_counts = staticmethod(selections.daily_counts)
-    top_pages = staticmethod(selections.top_pages)
-    unique_visitors = staticmethod(selections.unique_visitors)
-    total_views = staticmethod(selections.total_views)
-    multi_day_totals = staticmethod(selections.multi_day_totals)
-    get_analytics_context = staticmethod(selections.get_analytics_context)
-    popular_pages = staticmethod(selections.popular_pages)
-    breakdown = staticmethod(selections.breakdown)
-    previous_summary = staticmethod(selections.previous_summary)
-    summary = staticmethod(selections.summary)
-    series = staticmethod(selections.series)
-    overview = staticmethod(selections.overview)
-    page = staticmethod(selections.page)
-    previous_page = staticmethod(selections.previous_page)
-    with_views = staticmethod(selections.with_views)
-    page_views = staticmethod(selections.page_views)
-    coverage = staticmethod(selections.coverage)
+    daily_counts = staticmethod(reads.daily_counts)
+    top_pages = staticmethod(reads.top_pages)
+    unique_visitors = staticmethod(reads.unique_visitors)
+    total_views = staticmethod(reads.total_views)
+    multi_day_totals = staticmethod(reads.multi_day_totals)
+    get_analytics_context = staticmethod(reads.get_analytics_context)
+    popular_pages = staticmethod(reads.popular_pages)
+    breakdown = staticmethod(reads.breakdown)
+    previous_summary = staticmethod(reads.previous_summary)
+    summary = staticmethod(reads.summary)
+    series = staticmethod(reads.series)
+    overview = staticmethod(reads.overview)
+    page = staticmethod(reads.page)
+    previous_page = staticmethod(reads.previous_page)
+    with_views = staticmethod(reads.with_views)
+    page_views = staticmethod(reads.page_views)
+    coverage = staticmethod(reads.coverage)
     last_minutes = staticmethod(minutes.last_minutes)
     visitors_now = staticmethod(minutes.visitors_now)
     funnel = staticmethod(funnels.funnel)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from django.urls import include, path
 
 from codex_tracking.web.api.counter import counter_json, counter_svg
-from codex_tracking.web.dashboard.funnels import funnels_view
-from codex_tracking.web.dashboard.journeys import journeys_view
-from codex_tracking.web.dashboard.segments import segments_view
 from codex_tracking.web.dashboard.share import open_link, revoke_link, share_links
 from codex_tracking.web.dashboard.views import (
     details_view,
@@ -16,6 +13,9 @@ from codex_tracking.web.dashboard.views import (
     page_view,
     tracking_analytics_view,
 )
+from codex_tracking.web.dashboard.visits.funnels import funnels_view
+from codex_tracking.web.dashboard.visits.journeys import journeys_view
+from codex_tracking.web.dashboard.visits.segments import segments_view
 from codex_tracking.web.unrouted import below, unknown_endpoint, unknown_page
 
 app_name = "codex_tracking"

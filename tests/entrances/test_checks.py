@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
-from codex_tracking.checks import MIDDLEWARE
+from codex_tracking.checks.deployment import MIDDLEWARE
 from codex_tracking.counters.days import site_today
 from codex_tracking.selector import TrackingSelector
 
@@ -42,7 +42,7 @@ def test_the_test_site_has_no_errors() -> None:
 @pytest.mark.parametrize(("days", "warned"), [(0, False), (183, False), (184, True)])
 def test_lists_older_than_six_months_are_warned_about(monkeypatch: pytest.MonkeyPatch, days: int, warned: bool) -> None:
     built = site_today() - timedelta(days=days)
-    monkeypatch.setattr("codex_tracking.checks.lists_date", lambda: built)
+    monkeypatch.setattr("codex_tracking.checks.deployment.lists_date", lambda: built)
     assert bool(found("W022")) is warned
     if warned:
         assert built.isoformat() in one("W022").msg
@@ -178,7 +178,9 @@ def test_an_error_stops_manage_py_check(settings: Settings) -> None:
 
 def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     """Make a package look as if it were not installed."""
-    monkeypatch.setattr("codex_tracking.checks.find_spec", lambda name: None if name == package else find_spec(name))
+    monkeypatch.setattr(
+        "codex_tracking.checks.deployment.find_spec", lambda name: None if name == package else find_spec(name)
+    )
 
 
 @pytest.mark.parametrize("package", ["fakeredis", "lupa"])

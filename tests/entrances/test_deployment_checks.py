@@ -240,7 +240,7 @@ def test_two_sites_with_one_prefix_are_warned_of(
     tracking_settings(redis_url=redis_server.url)
     for _ in range(2):
         assert "codex_tracking.W030" not in ids(include_deployment_checks=True)
-    monkeypatch.setattr("codex_tracking.redis_checks.own_site", lambda: "another")
+    monkeypatch.setattr("codex_tracking.checks.redis.own_site", lambda: "another")
     assert "codex_tracking.W030" in ids(include_deployment_checks=True)
     tracking_settings(key_prefix="another")
     assert "codex_tracking.W030" not in ids(include_deployment_checks=True)

@@ -21,7 +21,8 @@ from django.template import engines
 from django.test import AsyncClient, AsyncRequestFactory
 from pytest_django import Settings
 
-from codex_tracking import checks, redis_checks, traffic_checks
+import codex_tracking
+from codex_tracking.checks import deployment, redis, traffic
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.metrics import COUNTERS, GAUGES, PREFIX
 from codex_tracking.web.api.endpoints import ENDPOINTS
@@ -188,7 +189,7 @@ async def test_the_image_of_the_public_counter_is_served(async_client: AsyncClie
 
 def test_each_check_is_listed_once() -> None:
     listed = re.findall(r"^\| `(codex_tracking\.[EW]\d+)`", (DOCS / "operations.md").read_text(), re.MULTILINE)
-    texts = (inspect.getsource(module) for module in (checks, redis_checks, traffic_checks))
+    texts = (inspect.getsource(module) for module in (deployment, redis, traffic))
     assert listed == sorted({name for text in texts for name in re.findall(r'"(codex_tracking\.[EW]\d+)"', text)})
 
 
@@ -206,7 +207,7 @@ def test_each_address_of_the_api_is_listed() -> None:
 
 
 def test_each_command_is_listed() -> None:
-    commands = Path(checks.__file__).parent / "management" / "commands"
+    commands = Path(codex_tracking.__file__).parent / "management" / "commands"
     names = {path.stem for path in commands.glob("*.py")} - {"__init__"}
     listed = re.findall(r"^\| `manage\.py (\w+)", (DOCS / "commands.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(names)
@@ -227,7 +228,7 @@ def test_each_attack_that_was_tried_names_tests_that_exist() -> None:
     assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
 
-PACKAGE = Path(checks.__file__).parent
+PACKAGE = Path(codex_tracking.__file__).parent
 
 
 def test_the_map_of_the_packages_names_each_package_and_nothing_else() -> None:

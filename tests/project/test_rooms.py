@@ -41,7 +41,7 @@ MODULES = [name for name in MODULES if not name.startswith("migrations/")]
 def room(module: str) -> str:
     """Return the package that a module is in: ``ground`` or ``root`` for those without one."""
     folder = module.partition("/")[0] if "/" in module else ""
-    if folder in ("", "management", "templatetags"):
+    if folder in ("", "checks", "management", "templatetags"):
         return "ground" if module in GROUND else "root"
     return folder
 
@@ -90,7 +90,7 @@ def packages(module: str) -> set[str]:
 def test_every_folder_is_a_room_that_the_rule_names() -> None:
     folders = {path.parent.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/__init__.py")}
     rooms = {room for rooms in FLOORS for room in rooms} - {"ground", "root"}
-    assert folders - {"management", "migrations", "templatetags"} == rooms
+    assert folders - {"checks", "management", "migrations", "templatetags"} == rooms
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -100,9 +100,9 @@ def test_imports_point_one_way(module: str) -> None:
     assert not upwards | beside, f"{module} imports {sorted(upwards | beside)}, which its package may not know"
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.rpartition("/")[0] in NEIGHBOURS])
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(tuple(NEIGHBOURS))])
 def test_the_dashboard_and_the_api_do_not_know_each_other(module: str) -> None:
-    neighbour = NEIGHBOURS[module.rpartition("/")[0]]
+    neighbour = NEIGHBOURS["/".join(module.split("/")[:2])]
     assert not {other for other in ours(module) if other.startswith(f"{neighbour}/")}
 
 

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from codex_tracking import sync
 from codex_tracking.models import VisitFile
 from codex_tracking.selector import Condition, Filter, Step, TrackingSelector
-from codex_tracking.stats.funnels import rates_of
+from codex_tracking.stats.selected.funnels import rates_of
 from codex_tracking.visits.answers import Next
 from codex_tracking.visits.questions import LogOffError
 from codex_tracking.visits.steps import parse_step

@@ -23,7 +23,7 @@ from codex_tracking import sync
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
-from codex_tracking.stats.filtered import LOGGED, logged_dimension
+from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, build
 from codex_tracking.web.access import links
@@ -388,8 +388,8 @@ async def test_damaged_days_are_named_and_all_others_answered(staff: AsyncClient
 
 
 async def test_a_partial_answer_is_named(staff: AsyncClient, yesterday: Date, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tracking.stats.filtered.LEAST_SECONDS", 0.0)
-    monkeypatch.setattr("codex_tracking.stats.filtered.BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr("codex_tracking.stats.selected.figures.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("codex_tracking.stats.selected.figures.BUDGET_SECONDS", 0.0)
     page = await text_of(staff, f"{URL}?start={yesterday}&end={yesterday}&f=source:is:Google")
     assert "Partial answer" in page
 

@@ -16,13 +16,13 @@ from django.http.response import HttpResponseBase
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.filtered import select
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.ranking import AnyDimension, Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
+from codex_tracking.stats.selected.figures import select
 from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits

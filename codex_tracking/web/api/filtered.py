@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codex_tracking.stats.filtered import (
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
+from codex_tracking.stats.reading import Reading
+from codex_tracking.stats.selected.figures import (
     LOGGED,
     Selection,
     breakdown_in,
@@ -14,11 +18,7 @@ from codex_tracking.stats.filtered import (
     series_in,
     summary_in,
 )
-from codex_tracking.stats.filtered_pages import page_in
-from codex_tracking.stats.pages import Page
-from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
-from codex_tracking.stats.reading import Reading
+from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
 from codex_tracking.visits.answers import Table
 from codex_tracking.visits.asking import log_refusal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import Reading, in_database
 from codex_tracking.stats.rounding import rounded
+from codex_tracking.stats.selected.funnels import FunnelStep, funnel_of
 from codex_tracking.visits import questions
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.steps import FEWEST_STEPS, KINDS, MOST_STEPS, Step, checked_steps, parse_step

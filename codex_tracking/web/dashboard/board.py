@@ -17,11 +17,11 @@ from codex_tracking.stats.reading import Coverage
 from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
-from codex_tracking.web.dashboard.chips import Chips, chips_of
 from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
 from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
 from codex_tracking.web.dashboard.sparkline import Strip, strip_of
+from codex_tracking.web.dashboard.visits.chips import Chips, chips_of
 from codex_tracking.web.query import TABS, Query
 
 

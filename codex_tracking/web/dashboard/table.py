@@ -12,12 +12,12 @@ from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.filtered import LOGGED, Selection, breakdown_in, select
-from codex_tracking.stats.filtered_overview import reached_in, totals_in
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, ORDERS, AnyDimension, Figure, Order, opposite_of, orders_of
 from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.searching import containing
+from codex_tracking.stats.selected.figures import LOGGED, Selection, breakdown_in, select
+from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers

@@ -22,12 +22,12 @@ from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import details_url, query_string
 from codex_tracking.web.dashboard.board import page_board_of, part_of
-from codex_tracking.web.dashboard.chips import chips_of, with_added
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import place_of, respond, respond_with_part, wrong
 from codex_tracking.web.dashboard.loader import load_board, load_page, query_of
 from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
+from codex_tracking.web.dashboard.visits.chips import chips_of, with_added
 from codex_tracking.web.query import Query, QueryError
 
 SAFE = "/~!*'();:@&=+$,"

@@ -8,11 +8,11 @@ from datetime import timedelta
 from heapq import nsmallest
 
 from codex_tracking.stats.cards import BY_VISITS, CARDS, Card, order_of, whole_of
-from codex_tracking.stats.filtered import LOGGED, Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.overview import Hours, Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.stats.selected.figures import LOGGED, Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.summary import Days, elapsed
 from codex_tracking.visits.answers import Board, Table
 from codex_tracking.visits.filters import Filter

@@ -15,8 +15,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from codex_tracking.models import Funnel
-from codex_tracking.stats.funnels import FunnelStep, funnel_of
 from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.selected.funnels import FunnelStep, funnel_of
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import join
@@ -24,10 +24,10 @@ from codex_tracking.visits.steps import FEWEST_STEPS, MOST_STEPS, Step, checked_
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import numbers
-from codex_tracking.web.dashboard.chips import with_added
 from codex_tracking.web.dashboard.guard import with_form
 from codex_tracking.web.dashboard.layout import respond, wrong
-from codex_tracking.web.dashboard.visit_log import (
+from codex_tracking.web.dashboard.visits.chips import with_added
+from codex_tracking.web.dashboard.visits.question import (
     Pairs,
     address_of,
     filters_with,

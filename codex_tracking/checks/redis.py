@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 
-from codex_tracking.checks import Configs
+from codex_tracking.checks.deployment import Configs
 from codex_tracking.models import database
 from codex_tracking.settings import get_tracking_settings
 

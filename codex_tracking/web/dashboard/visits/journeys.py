@@ -17,10 +17,10 @@ from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link
-from codex_tracking.web.dashboard.chips import with_added
 from codex_tracking.web.dashboard.guard import for_viewers
 from codex_tracking.web.dashboard.layout import respond, wrong
-from codex_tracking.web.dashboard.visit_log import (
+from codex_tracking.web.dashboard.visits.chips import with_added
+from codex_tracking.web.dashboard.visits.question import (
     address_of,
     filters_with,
     menu_with,

@@ -12,7 +12,12 @@ from codex_tracking.stats import overview as overviews
 from codex_tracking.stats import pages
 from codex_tracking.stats import series as courses
 from codex_tracking.stats import summary as summaries
-from codex_tracking.stats.filtered import (
+from codex_tracking.stats.overview import Overview
+from codex_tracking.stats.pages import Page
+from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
+from codex_tracking.stats.ranking import LOG_DIMENSIONS, Figure, Order
+from codex_tracking.stats.reading import Coverage, T
+from codex_tracking.stats.selected.figures import (
     Selection,
     breakdown_in,
     figures_in,
@@ -22,13 +27,8 @@ from codex_tracking.stats.filtered import (
     series_in,
     summary_in,
 )
-from codex_tracking.stats.filtered_overview import FILTERED_CARDS, overview_in
-from codex_tracking.stats.filtered_pages import page_in, page_series_in, pages_views_in, previous_page_in
-from codex_tracking.stats.overview import Overview
-from codex_tracking.stats.pages import Page
-from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
-from codex_tracking.stats.ranking import LOG_DIMENSIONS, Figure, Order
-from codex_tracking.stats.reading import Coverage, T
+from codex_tracking.stats.selected.overview import FILTERED_CARDS, overview_in
+from codex_tracking.stats.selected.pages import page_in, page_series_in, pages_views_in, previous_page_in
 from codex_tracking.stats.summary import Count, Metric, Summary
 from codex_tracking.visits.filters import Filter
 from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context

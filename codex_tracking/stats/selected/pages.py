@@ -6,10 +6,10 @@ from collections.abc import Collection
 from datetime import date as Date
 from datetime import datetime
 
-from codex_tracking.stats.filtered import Selection, figures_from, figures_in
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period, Step
 from codex_tracking.stats.rounding import rounded
+from codex_tracking.stats.selected.figures import Selection, figures_from, figures_in
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import elapsed, share_by_then
 from codex_tracking.visits.answers import PageFigures

@@ -14,10 +14,10 @@ from codex_tracking.models import Segment
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.access import saved
 from codex_tracking.web.access.viewer import Viewer
-from codex_tracking.web.dashboard.chips import chips_of, with_added
 from codex_tracking.web.dashboard.guard import with_form
 from codex_tracking.web.dashboard.layout import respond, wrong
-from codex_tracking.web.dashboard.visit_log import (
+from codex_tracking.web.dashboard.visits.chips import chips_of, with_added
+from codex_tracking.web.dashboard.visits.question import (
     address_of,
     keep,
     saved_rows,

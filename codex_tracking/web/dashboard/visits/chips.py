@@ -12,8 +12,8 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from codex_tracking.stats.filtered_overview import log_begin
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.stats.selected.overview import log_begin
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Operator
 from codex_tracking.web.dashboard import labels, numbers

@@ -12,7 +12,7 @@ from django.core.checks import Warning as Caution
 from django.db import DatabaseError
 from django.db.models import Sum
 
-from codex_tracking.checks import Configs, has_time_zone
+from codex_tracking.checks.deployment import Configs, has_time_zone
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
 

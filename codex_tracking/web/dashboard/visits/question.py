@@ -19,9 +19,9 @@ from codex_tracking.web.access import saved
 from codex_tracking.web.access.saved import SavedT
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.addresses import query_string
-from codex_tracking.web.dashboard.chips import Chips, chips_of
 from codex_tracking.web.dashboard.loader import query_of
 from codex_tracking.web.dashboard.menu import Menu, menu_of
+from codex_tracking.web.dashboard.visits.chips import Chips, chips_of
 from codex_tracking.web.query import Query
 
 Pairs = Sequence[tuple[str, str]]
