@@ -185,7 +185,7 @@ def test_a_redis_that_is_too_old_is_warned_of(
         return version
 
     # Servers this old can't be had; only what this one tells of itself is another's.
-    monkeypatch.setattr(Store, "version", told)
+    monkeypatch.setattr("codex_tracking.store.server.server_version", told)
 
     assert ("codex_tracking.W011" in ids(include_deployment_checks=True)) is warned
 
