@@ -11,22 +11,20 @@ from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-from django.db.models import Q, Sum
-from django.utils import timezone
+from django.db.models import Q
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
-from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
+from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
-from codex_tracking.stats.periods import hours_of as hours_of_clock
 from codex_tracking.stats.ranking import AnyDimension, Figure
 from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
-    BY_HOUR,
     METRICS,
     Days,
     Metric,
@@ -200,10 +198,6 @@ def _whole_span(shape: Shape) -> Period:
     return Period(min(shape.period.start, shape.before.start), shape.period.end) if shape.before else shape.period
 
 
-Hours = dict[str, list[Figure]]
-"""ISO date -> views and visits of each of its hours."""
-
-
 def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
     """Return the hours of those days of which the page needs them one by one, and the newest minutes' stored views."""
     part = elapsed(shape.period, shape.before, shape.now)[0] if shape.before else None
@@ -225,42 +219,7 @@ def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
             found.setdefault(date.isoformat(), {})[value] = Figure(value, views, visits)
         else:
             newest[int(value)] = newest.get(int(value), 0) + views
-    return (_with_hours(found, deltas) if wanted else {}), newest
-
-
-def _with_hours(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
-    """Return all 24 hours of each day, with the deltas."""
-    for day in deltas:
-        hours = found.setdefault(day, {})
-        for hour, (views, visits) in changed_values("hour", [day], deltas).items():
-            known = hours.get(hour, Figure(hour, 0, 0))
-            hours[hour] = Figure(hour, known.views + views, known.secondary + visits)
-    return {
-        day: [hours.get(f"{hour:02}", Figure(f"{hour:02}", 0, 0)) for hour in range(24)] for day, hours in found.items()
-    }
-
-
-def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
-    """Return views by weekday and hour."""
-    heat = [[0] * 24 for _ in range(7)]
-    if period.length <= DAYS_BY_DAY:
-        for day in period.days:
-            for figure in hours.get(day, ()):
-                heat[Date.fromisoformat(day).weekday()][int(figure.value)] += figure.views
-        return heat
-    rows = Breakdown.objects.using(database()).filter(
-        date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
-    )
-    # ISO numbers weekdays from Monday, on every database; SQLite counts from Sunday, PostgreSQL from 0.
-    by_weekday = rows.order_by().values_list("date__iso_week_day", "value").annotate(n=Sum("views"))
-    for weekday, hour, views in by_weekday:
-        heat[weekday - 1][int(hour)] += views
-    for day in period.days:
-        changed = changed_values("hour", [day], deltas)
-        # Only known hours: a damaged counter in Redis may name any other.
-        for hour in range(24):
-            heat[Date.fromisoformat(day).weekday()][hour] += changed.get(f"{hour:02}", (0, 0))[0]
-    return heat
+    return (with_deltas(found, deltas) if wanted else {}), newest
 
 
 def elapsed_of(shape: Shape, days: Days, hours: Hours) -> Summary:
@@ -281,22 +240,9 @@ def elapsed_of(shape: Shape, days: Days, hours: Hours) -> Summary:
 def series_of_step(shape: Shape, period: Period, compared: Period | None, days: Days, hours: Hours) -> dict[str, float]:
     """Return the graph's metric of a period, by the graph's step; see ``series.bucket_of``."""
     if shape.step == "hour":
-        return _hourly_series(shape.metric, period, hours)
+        return hourly_series(shape.metric, period, hours)
     buckets: dict[str, Summary] = {}
     for day in period.days:
         name = bucket_of(Date.fromisoformat(day), shape.step, period, compared)
         buckets[name] = buckets.get(name, Summary()) + days.figures[day]
     return {name: float(getattr(figures, shape.metric)) for name, figures in buckets.items()}
-
-
-def _hourly_series(metric: Metric, period: Period, hours: Hours) -> dict[str, float]:
-    # Visitors of two hours cannot be added up: most are the same.
-    if metric not in BY_HOUR:
-        return {}
-    zone = timezone.get_default_timezone()
-    series: dict[str, float] = {}
-    for day in period.days:
-        for hour in hours_of_clock(Date.fromisoformat(day), zone):
-            figure = hours[day][hour] if day in hours else Figure("", 0, 0)
-            series[f"{day}T{hour:02}"] = float(figure.views if metric == "views" else figure.secondary)
-    return series
