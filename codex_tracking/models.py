@@ -136,7 +136,7 @@ class Generation(models.Model):
 
 
 class LogPart(models.Model):
-    """What the hits of one seal, or of one settlement, told: a part of the visit log that is not packed yet."""
+    """A part of the visit log that is not packed yet: the hits of one seal or one settlement."""
 
     date = models.DateField(db_index=True)
     seal = models.CharField(max_length=64)

@@ -57,7 +57,7 @@ class Chunk:
         return add_to(counts, reasons)
 
     def blobs_of(self, day: str, salt: bytes) -> Iterator[bytes]:
-        """Yield what a day's hits tell the visit log, if one is kept; they are gone then."""
+        """Yield the blobs of a day's hits for the visit log, if one is kept, and forget these hits."""
         found = self.aggregator.days.get(day)
         while found and found.log:
             yield found.log.take(BLOB_HITS, salt).blob

@@ -42,7 +42,7 @@ class DayCounts:
         return bool(self.counts or self.sets or self.touches or self.ids or self.log)
 
     def take(self, salt: bytes, embedded: bool) -> tuple[Counts, tuple[bytes, ...]]:
-        """Take the counters of one batch, and a blob of as many hits where a visit log is kept."""
+        """Take the counters of one batch, and with a visit log a blob of as many hits."""
         most = EMBEDDED_FIELDS if embedded else BATCH_FIELDS
         if not (self.log and salt):
             return self._take_counts(most), ()

@@ -1,4 +1,4 @@
-"""The visit log's blobs: what the hits of one batch tell, each distinct text once."""
+"""The visit log's blobs: the facts of one batch's hits, each distinct text once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ within are shared by many hits, so that packing looks each of them up once."""
 
 
 class LoggedHit(NamedTuple):
-    """One counted view or event, as the log tells it; empty strings for what is unknown."""
+    """One counted view or event of the log; unknown facts are empty strings."""
 
     visitor: bytes
     """The day's keyed hash, 16 bytes; empty for a visitor who opted out, or without address."""

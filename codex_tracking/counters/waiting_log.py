@@ -26,7 +26,7 @@ WaitingHit = tuple[int, int, str, ClientTraits, OriginTraits, str, str, str, str
 
 
 class Taken(NamedTuple):
-    """What one batch takes of the log."""
+    """The part of the log that one batch takes."""
 
     blob: bytes
     pages: Counts

@@ -35,7 +35,7 @@ def country_of(header_value: str, address: str, geoip_path: str) -> str:
 
 
 def region_of(country: str, address: str, geoip_path: str) -> tuple[str, str]:
-    """Return the English names of a visitor's region and city; empty strings where the database has none.
+    """Return the English names of a visitor's region and city; empty strings if the database has none.
 
     Args:
         country: from ``country_of``; a region of another country is none, as where a CDN knows the visitor better.

@@ -49,7 +49,7 @@ async def series(
 
 
 def check_series(metric: str, step: str, path: str) -> None:
-    """Refuse what is not kept.
+    """Raise ValueError for figures that are not kept.
 
     Raises:
         ValueError: an unknown metric or step, or one that is not kept by the hour or of a page.

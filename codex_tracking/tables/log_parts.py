@@ -13,7 +13,7 @@ PART_BYTES = 4_000_000
 
 
 def write_parts(alias: str, day: Date, name: str, blobs: Iterable[bytes]) -> None:
-    """Write blobs as one part of the log, or as several where they are large.
+    """Write blobs as one part of the log, or as several if they are large.
 
     Args:
         alias: the database, in a transaction that has locked the day and writes the counters of the same batches.

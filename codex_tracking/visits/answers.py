@@ -117,7 +117,7 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """What visits did after (before) the given steps."""
+    """The most frequent steps after (before) the given ones."""
 
     visits: int = 0
     """Visits that made the given steps."""

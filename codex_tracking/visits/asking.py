@@ -104,7 +104,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
 
 
 def _all_of(logged: Sequence[Date]) -> Sources:
-    """Return what may have failed when files could not even be joined."""
+    """Return the files that may be damaged when joining them has failed."""
     from codex_tracking.visits.files import files_of
 
     return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob("joined-*.parquet")))

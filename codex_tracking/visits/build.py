@@ -67,7 +67,7 @@ class Built:
 
 
 def days_of(dates: Collection[Date]) -> list[Day]:
-    """Return what the log has of these days, in order; two queries."""
+    """Return the log's files and parts of these days, in order; two queries."""
     files: dict[Date, list[File]] = {}
     for file in files_of(dates):
         files.setdefault(file.date, []).append(file)

@@ -1,4 +1,4 @@
-"""Columns of the visit log's files, and how visits are written into them."""
+"""Columns of the visit log's files, and the writing of visits into them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Parameters:
 
 
 def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
-    """Return the condition of the rows that filters select; without filters also of what belongs to no visit."""
+    """Return the condition of the rows that filters select; without filters, of all rows, in visits or not."""
     conditions = [_of_filter(each, parameters) for each in filters]
     return " AND ".join(["visit", *conditions]) if conditions else "true"
 

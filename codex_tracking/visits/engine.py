@@ -75,7 +75,7 @@ def quoted(path: Path) -> str:
 
 @contextmanager
 def time_limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Interrupt what the connection does after some seconds; it raises ``duckdb.InterruptException``."""
+    """Interrupt the connection's query after some seconds; it raises ``duckdb.InterruptException``."""
     timer = threading.Timer(max(0.001, seconds), connection.interrupt)
     timer.daemon = True
     timer.start()

@@ -52,7 +52,7 @@ _last: tuple[float, Marks, tuple[LogFault, ...]] | None = None
 
 
 def log_faults() -> tuple[LogFault, ...]:
-    """Return where the log of the last ``DAYS`` finished days does not hold, oldest first; blocking.
+    """Return the differences of log and counters in the last ``DAYS`` finished days, oldest first; blocking.
 
     Days with losses in the ledger are left out as far as these explain a difference, and so are the day on which the
     log began, and days with parts that are not packed yet. Empty while there is no log.

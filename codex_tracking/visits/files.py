@@ -71,7 +71,7 @@ def save(day: Date, digest: str, data: bytes) -> str:
 
 
 def delete_stored(names: Iterable[str]) -> None:
-    """Delete files from the storage; what cannot be deleted now is left to the next pruning."""
+    """Delete files from the storage; the next pruning tries again those that cannot be deleted now."""
     place = storage()
     for name in names:
         if name and place is not None:
@@ -181,7 +181,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def shrink(folder: Path, needed: Collection[Path]) -> None:
-    """Delete what was not used for a day, and the oldest files until the cache is within its bound."""
+    """Delete files not used for a day, and the oldest until the cache is within its bound."""
     found = []
     for path in folder.iterdir():
         try:

@@ -36,7 +36,7 @@ _next_look = 0.0
 
 
 def pack_due() -> int:
-    """Pack the days that are over and have parts that no file has, and delete what is too old; blocking.
+    """Pack the days that are over and have parts outside of files, and delete old days; blocking.
 
     For the flusher, after each flush; it looks once a minute. Safe to repeat, and to run in several processes. An
     error is logged, since the counters must not wait for the log; parts stay until they are packed.

@@ -91,7 +91,7 @@ def _rows_of(day: Day) -> int:
 
 
 def _of_month(files: Sequence[File], paths: dict[int, Path]) -> list[Source]:
-    """Return the sources of a month's packed days: one file, or each day's own where these are large."""
+    """Return the sources of a month's packed days: one file, or each day's own if these are large."""
     rows = sum(file.rows for file in files)
     if len(files) < 3 or rows > MONTH_ROWS:
         return [

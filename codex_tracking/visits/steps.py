@@ -1,4 +1,4 @@
-"""Steps of a funnel: what a visit must do next, and their text in an address."""
+"""Steps of a funnel: conditions on a visit's next hit, and their text in an address."""
 
 from __future__ import annotations
 

@@ -68,13 +68,13 @@ def _shared(name: AnyDimension) -> AnyDimension:
 
 
 def _names(dimensions: Iterable[AnyDimension]) -> list[str]:
-    """Return the names in the log of what cards need, each once."""
+    """Return the log's names of all dimensions that cards need, each once."""
     needed = (LOGGED[each] for name in dimensions for each in (name, _shared(name)) if each in LOGGED)
     return list(dict.fromkeys(needed))
 
 
 def _earlier(selection: Selection, shape: Shape) -> tuple[Board | None, Date | None]:
-    """Return the board of the period compared with, and the log's first day where nothing can be compared."""
+    """Return the board of the period compared with, and the log's first day if it begins later."""
     if shape.before is None:
         return None, None
     part, fraction = elapsed(shape.period, shape.before, shape.now)
@@ -151,7 +151,7 @@ def _total(board: Board, name: AnyDimension) -> int:
 
 
 def total_from(name: AnyDimension, table: Table) -> int:
-    """Return the views (visits, where a dimension counts those) of all values; see ``Card.total``."""
+    """Return the views of all values, or visits for a dimension that counts those; see ``Card.total``."""
     return table.visits if name in BY_VISITS else table.views
 
 

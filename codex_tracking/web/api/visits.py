@@ -105,7 +105,7 @@ async def answer_journey(call: Call) -> dict[str, Any]:
 
 
 def require_log() -> None:
-    """Refuse a question about visits where there is no visit log.
+    """Raise a 400 for a question about visits if there is no visit log.
 
     Raises:
         QueryError: there is none.

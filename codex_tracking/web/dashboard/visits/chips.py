@@ -19,6 +19,7 @@ from codex_tracking.visits.filters import FILTER_DIMENSIONS, Operator
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import OPPOSITES, fields_of, joined, query_string, turned, without
 from codex_tracking.web.dashboard.plot import full_day
+from codex_tracking.web.dashboard.visits.labels import FILTERS, OPERATORS
 from codex_tracking.web.query import Query, filter_of_texts, read_filters
 
 FORM = ("f_dimension", "f_operator", "f_value")
@@ -80,19 +81,19 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
     return Chips(
         chips=tuple(
             Chip(
-                str(labels.FILTERS[each.dimension]),
-                str(labels.OPERATORS[each.operator]),
+                str(FILTERS[each.dimension]),
+                str(OPERATORS[each.operator]),
                 _(" or ").join(labels.name_of(each.dimension, value) for value in each.values),
                 address(turned(query, each)),
-                str(labels.OPERATORS[OPPOSITES[each.operator]]),
+                str(OPERATORS[OPPOSITES[each.operator]]),
                 address(without(query, each)),
             )
             for each in query.chosen
         ),
         clear=address(query.filtered()),
         remarks=remarks_on(coverage),
-        dimensions=tuple((name, str(labels.FILTERS[name])) for name in FILTER_DIMENSIONS),
-        operators=tuple((name, str(labels.OPERATORS[name])) for name in get_args(Operator)),
+        dimensions=tuple((name, str(FILTERS[name])) for name in FILTER_DIMENSIONS),
+        operators=tuple((name, str(OPERATORS[name])) for name in get_args(Operator)),
         hidden=fields_of(query, **extra),
         values=reverse("codex_tracking:api-values", args=("dimension",)),
         names=json.dumps(

@@ -93,7 +93,7 @@ def filters_with(query: Query, coverage: Coverage | None, pairs: Pairs) -> Chips
 
 
 def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callable[[str, str], object]) -> str | None:
-    """Save or delete what a form asks for; blocking.
+    """Save or delete a row as a form asks; blocking.
 
     Args:
         save: takes the name and the user's name, and raises ``ValueError``.
