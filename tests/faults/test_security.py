@@ -94,7 +94,7 @@ ADDRESSES = [
                 "live/",
                 "dimensions/",
                 "status/",
-            )  # fmt: skip
+            )
         ),
         "api/export/path.csv",
         "api/openapi.json",
