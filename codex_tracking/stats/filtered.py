@@ -75,7 +75,7 @@ class Selection:
 
     @property
     def coverage(self) -> Coverage:
-        """The days of all answers so far; what one of them lacks is lacking."""
+        """The days of all answers so far, without those that one of them lacks."""
         unlogged, damaged, left = (
             {day for answer in self._asked for day in getattr(answer, name)} for name in ("unlogged", "damaged", "left")
         )

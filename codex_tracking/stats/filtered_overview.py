@@ -68,7 +68,7 @@ def _shared(name: AnyDimension) -> AnyDimension:
 
 
 def _names(dimensions: Iterable[AnyDimension]) -> list[str]:
-    """Return the names in the log of what cards need, each once."""
+    """Return the log's names of all dimensions of some cards, each once."""
     needed = (LOGGED[each] for name in dimensions for each in (name, _shared(name)) if each in LOGGED)
     return list(dict.fromkeys(needed))
 

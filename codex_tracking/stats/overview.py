@@ -76,11 +76,7 @@ def shape_of(
     limit: int,
     dimensions: Iterable[str] | None,
 ) -> Shape:
-    """Return the question of ``overview``, checked.
-
-    Raises:
-        ValueError: as ``overview``.
-    """
+    """Return the question of ``overview``; raises its ValueError."""
     shown: tuple[Dimension, ...] = ("path", *CARDS)
     if dimensions is not None:
         shown = tuple(map(dimension_of, dimensions))

@@ -159,18 +159,19 @@ def _add_values(connection: Connection, dimensions: Sequence[str], search: str =
 def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
     """Return the tables of all dimensions in one query."""
     rows = connection.execute(
-        "SELECT *, count(*) OVER (PARTITION BY dimension) FROM (SELECT dimension, value, sum(views) AS views, "
-        "sum(visits) AS visits FROM found GROUP BY dimension, value) "
+        "SELECT *, count(*) OVER whole, sum(views) OVER whole, sum(visits) OVER whole FROM (SELECT dimension, value, "
+        "sum(views) AS views, sum(visits) AS visits FROM found GROUP BY dimension, value) "
+        "WINDOW whole AS (PARTITION BY dimension) "
         f"QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
         f"ORDER BY dimension, {SORTED['views']}",
         [limit],
     ).fetchall()
     values: dict[str, list[Value]] = {name: [] for name in dimensions}
-    totals = dict.fromkeys(dimensions, 0)
-    for name, value, views, visits, total in rows:
+    totals: dict[str, Sequence[int]] = dict.fromkeys(dimensions, (0, 0, 0))
+    for name, value, views, visits, *whole in rows:
         values[name].append(Value(value, int(views), int(visits)))
-        totals[name] = total
-    return {name: Table(tuple(values[name]), totals[name]) for name in dimensions}
+        totals[name] = whole
+    return {name: Table(tuple(values[name]), *map(int, totals[name])) for name in dimensions}
 
 
 def _table(connection: Connection, dimension: str, order: str, limit: int, offset: int) -> Table:

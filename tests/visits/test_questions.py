@@ -93,6 +93,10 @@ def test_a_board_has_the_figures_of_the_selected_visits(visits: dict[Date, list[
         found = board.tables[dimension]
         assert {row.value: (row.views, row.visits) for row in found.values} == table_of(together, dimension), dimension
         assert found.total == len(found.values)
+        assert (found.views, found.visits) == (
+            sum(row.views for row in found.values),
+            sum(row.visits for row in found.values),
+        )
         assert [(-row.views, -row.visits, row.value) for row in found.values] == sorted(
             (-row.views, -row.visits, row.value) for row in found.values
         )
@@ -126,6 +130,13 @@ def test_a_table_is_searched_ordered_and_cut(visits: dict[Date, list[Visit]]) ->
         (value, *expected[value]) for value in sorted(expected)[1:2]
     ]
     assert answer.value.total == 2
+    # Sums are of all values, those included that were cut off.
+    views, visits = map(sum, zip(*expected.values(), strict=True))
+    assert (answer.value.views, answer.value.visits) == (views, visits)
+    board = questions.board(ISO, (), ["page", "city"], limit=1).value.tables
+    for dimension in ("page", "city"):
+        views, visits = map(sum, zip(*table_of(together, dimension).values(), strict=True))
+        assert (board[dimension].views, board[dimension].visits) == (views, visits)
     assert questions.table(ISO, "page", search="docs", offset=5).value.total == 2
     city = questions.table(ISO, "city", search="mün")
     assert [row.value for row in city.value.values] == ["München"]

@@ -236,6 +236,9 @@ async def test_figures_are_those_of_the_selected_visits_everywhere(staff: AsyncC
     page = await text_of(staff, f"{URL}?{only}")
     assert re.search(r'data-ct-kpi="visits"[^>]*>3<', page)
     assert "All figures are those of the visits" in page
+    [card] = re.findall(r'<section [^>]*id="ct-part-pages".*?</section>', page, re.DOTALL)
+    assert re.findall(r'ct-share">([^<]*)</td>', card) == ["50%", "33%", "17%"]
+    assert "Known for" not in card
 
 
 @pytest.mark.parametrize(

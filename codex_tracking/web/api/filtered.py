@@ -55,7 +55,7 @@ async def read_summaries(call: Call) -> Reading[tuple[Summary, Summary | None]]:
 
 
 def require_log(asked: str) -> None:
-    """Refuse a question that only the visit log answers where there is none.
+    """Refuse a question for the visit log where there is none.
 
     Raises:
         QueryError: with the reason.

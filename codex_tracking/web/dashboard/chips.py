@@ -11,6 +11,7 @@ from typing import get_args
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from codex_tracking.stats.filtered_overview import log_begin
 from codex_tracking.stats.reading import Coverage
@@ -25,6 +26,39 @@ FORM = ("f_dimension", "f_operator", "f_value")
 """Fields of the form that adds a filter."""
 NAMED_DAYS = 5
 """Days that a remark names one by one."""
+
+FILTERS: dict[str, labels.Text] = {
+    "page": gettext_lazy("Visited page"),
+    "route": gettext_lazy("Visited route"),
+    "event": gettext_lazy("Did event"),
+    "entry": gettext_lazy("Entered on"),
+    "exit": gettext_lazy("Left on"),
+    "host": gettext_lazy("Host"),
+    "country": gettext_lazy("Country"),
+    "region": gettext_lazy("Region"),
+    "city": gettext_lazy("City"),
+    "language": gettext_lazy("Language"),
+    "browser": gettext_lazy("Browser"),
+    "os": gettext_lazy("Operating system"),
+    "device": gettext_lazy("Device"),
+    "channel": gettext_lazy("Channel"),
+    "source": gettext_lazy("Source"),
+    "referrer": gettext_lazy("Referrer"),
+    "utm_source": gettext_lazy("UTM source"),
+    "utm_medium": gettext_lazy("UTM medium"),
+    "utm_campaign": gettext_lazy("UTM campaign"),
+    "utm_term": gettext_lazy("UTM term"),
+    "utm_content": gettext_lazy("UTM content"),
+    "member": gettext_lazy("Logged in"),
+}
+"""Dimension of a filter -> its name, in front of operator and value."""
+
+OPERATORS: dict[str, labels.Text] = {
+    "is": gettext_lazy("is"),
+    "is_not": gettext_lazy("is not"),
+    "contains": gettext_lazy("contains"),
+    "contains_not": gettext_lazy("does not contain"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +114,19 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
     return Chips(
         chips=tuple(
             Chip(
-                str(labels.FILTERS[each.dimension]),
-                str(labels.OPERATORS[each.operator]),
+                str(FILTERS[each.dimension]),
+                str(OPERATORS[each.operator]),
                 _(" or ").join(labels.name_of(each.dimension, value) for value in each.values),
                 address(turned(query, each)),
-                str(labels.OPERATORS[OPPOSITES[each.operator]]),
+                str(OPERATORS[OPPOSITES[each.operator]]),
                 address(without(query, each)),
             )
             for each in query.chosen
         ),
         clear=address(query.filtered()),
         remarks=remarks_on(coverage),
-        dimensions=tuple((name, str(labels.FILTERS[name])) for name in FILTER_DIMENSIONS),
-        operators=tuple((name, str(labels.OPERATORS[name])) for name in get_args(Operator)),
+        dimensions=tuple((name, str(FILTERS[name])) for name in FILTER_DIMENSIONS),
+        operators=tuple((name, str(OPERATORS[name])) for name in get_args(Operator)),
         hidden=fields_of(query, **extra),
         values=reverse("codex_tracking:api-values", args=("dimension",)),
         names=json.dumps(
