@@ -138,13 +138,25 @@ def test_periods_and_filters_keep_the_steps(staff: Client) -> None:
     text = page(staff, FUNNELS, *SIGN_UP, ("f", "source:is:Bing"))
     assert "1 Page / 1 100.0%" in text
     source = raw(staff, FUNNELS, *SIGN_UP, ("f", "source:is:Bing"))
+    dates = re.search(r'<form[^>]+class="ct-dates">(.*?)</form>', source, re.DOTALL)
+    assert dates is not None
+    hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', dates[1])
+    assert hidden == [("f", "source:is:Bing"), *SIGN_UP, ("period", "custom")]
     menu = re.findall(r'<li><a href="(\?[^"]+)"', source)
     assert len(menu) > 5
+    assert parse_qsl(html.unescape(chip_link(source))[1:]) == SIGN_UP
     for link in menu:
         assert [pair for pair in parse_qsl(html.unescape(link)[1:]) if pair[0] in ("f", "step")] == [
             ("f", "source:is:Bing"),
             *SIGN_UP,
         ]
+
+
+def chip_link(source: str) -> str:
+    """Return the address that removes a page's first filter."""
+    found = re.search(r'class="ct-chip-remove" href="([^"]+)"', source)
+    assert found is not None
+    return found[1]
 
 
 def test_the_step_of_a_graph_is_no_step_of_a_funnel(staff: Client) -> None:
