@@ -131,12 +131,11 @@ def test_a_table_is_searched_ordered_and_cut(visits: dict[Date, list[Visit]]) ->
     ]
     assert answer.value.total == 2
     # Sums are of all values, those included that were cut off.
-    views, visits = map(sum, zip(*expected.values(), strict=True))
-    assert (answer.value.views, answer.value.visits) == (views, visits)
+    assert [answer.value.views, answer.value.visits] == [*map(sum, zip(*expected.values(), strict=True))]
     board = questions.board(ISO, (), ["page", "city"], limit=1).value.tables
     for dimension in ("page", "city"):
-        views, visits = map(sum, zip(*table_of(together, dimension).values(), strict=True))
-        assert (board[dimension].views, board[dimension].visits) == (views, visits)
+        sums = [*map(sum, zip(*table_of(together, dimension).values(), strict=True))]
+        assert [board[dimension].views, board[dimension].visits] == sums
     assert questions.table(ISO, "page", search="docs", offset=5).value.total == 2
     city = questions.table(ISO, "city", search="mün")
     assert [row.value for row in city.value.values] == ["München"]

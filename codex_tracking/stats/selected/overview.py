@@ -8,7 +8,8 @@ from datetime import timedelta
 from heapq import nsmallest
 
 from codex_tracking.stats.cards import BY_VISITS, CARDS, Card, order_of, whole_of
-from codex_tracking.stats.overview import Hours, Overview, Shape, elapsed_of, series_of_step
+from codex_tracking.stats.hours import Hours
+from codex_tracking.stats.overview import Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure
 from codex_tracking.stats.reading import Coverage
