@@ -109,7 +109,7 @@ class LogFile:
                 number, start = number + 1, end
                 end += len(text) + lost + 1
                 lost = 0
-                yield RawLine(text, number, start, end)
+                yield tuple.__new__(RawLine, (text, number, start, end))
             if len(waiting) > LINE_BYTES:
                 lost += len(waiting) - LINE_BYTES
                 waiting = waiting[:LINE_BYTES]

@@ -26,11 +26,21 @@ from codex_tracking.counters.day_counts import (
     DayCounts,
 )
 from codex_tracking.counters.days import Clock
-from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place
+from codex_tracking.counters.dimensions import (
+    CACHED_LENGTH,
+    Origin,
+    Page,
+    Profile,
+    beginnings,
+    fields_of_error,
+    origin_of,
+    page,
+    place,
+)
 from codex_tracking.counters.fields import Counter, counter, first, other, pair, views_of
 from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.counters.profiles import Profiles
-from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
+from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
@@ -40,6 +50,7 @@ from codex_tracking.settings import TrackingSettings
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
 DROPPED_PAGE = counter("ledger", "dropped_page")
+MOST_ORIGINS = 16_384
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
@@ -62,11 +73,14 @@ class Aggregator:
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._profiles = Profiles(settings)
+        self._origins: dict[tuple[str, str, str], Origin] = {}
+        """Referrer, query string and host of the site -> origin, for ``add_view``."""
 
     def use(self, settings: TrackingSettings) -> None:
         """Continue with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
+            self._origins.clear()
             self._profiles.use(settings)
 
     def add(self, hit: RawHit) -> Kind:
@@ -79,11 +93,7 @@ class Aggregator:
         # A raw hit has no names for its fields; see ``RawHit``. Most of the time that a view costs is spent here.
         at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
-        day = self.days.get(date)
-        if day is None:
-            day = self.days[date] = DayCounts()
-        if not day.oldest or at < day.oldest:
-            day.oldest = int(at)
+        day = self._day(date, at)
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
@@ -98,21 +108,72 @@ class Aggregator:
 
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile) -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
-        _, traits, visitor, notes, _ = profile
-        second = int(at)
+        origin = self._origin(query, referrer, client.host)
+        found = place(route, view, hour, int(at) // 60 if self.minutes else None)
+        self._count_view(day, hour, int(at), profile, origin, page(path, secrets, route, origin[0]), found)
+
+    def add_view(self, at: float, date: str, hour: str, page: Page, query: str, referrer: str, client: Client) -> None:
+        """Count one view of a page as ``add`` does, but for its minute.
+
+        Args:
+            at: seconds since the epoch.
+            date: its ISO date.
+            hour: its hour.
+            page: what is known of it.
+            query: its query string.
+            referrer: as sent; so is the query.
+            client: who saw it.
+        """
+        day = self._day(date, at)
+        profile = self._profiles[client]
+        if profile.bot is not None:
+            self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
+            return
+        key = (referrer, query, client[0])
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origin(query, referrer, client[0])
+            if len(referrer) + len(query) <= 2 * CACHED_LENGTH:
+                if len(self._origins) >= MOST_ORIGINS:
+                    self._origins.clear()
+                self._origins[key] = origin
+        self._count_view(day, hour, int(at), profile, origin, page.stored(origin[0]), page.place(hour))
+
+    def _day(self, date: str, at: float) -> DayCounts:
+        day = self.days.get(date)
+        if day is None:
+            day = self.days[date] = DayCounts()
+        if not day.oldest or at < day.oldest:
+            day.oldest = int(at)
+        return day
+
+    def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
-        source, _, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, route, source)
+        return origin_of(referrer, campaign, host, settings.sources, settings.own_hosts)
+
+    def _count_view(
+        self,
+        day: DayCounts,
+        hour: str,
+        second: int,
+        profile: Profile,
+        origin: Origin,
+        page: tuple[str, tuple[Counter, ...]],
+        at_place: tuple[Counter, ...],
+    ) -> None:
+        _, traits, visitor, notes, _ = profile
+        _, _, counters, fields = origin
+        path, counted = page
         self._count(day, counted)
         if notes:
             self._count(day, notes)
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
-        for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
+        for together in (at_place, traits, counters):
             if together in sets:
                 sets[together] += 1
             else:

@@ -19,7 +19,7 @@ from codex_tracking.counters.fields import (
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.countries import country_of
 from codex_tracking.hits.devices import Device, device_of
-from codex_tracking.hits.hit import Client, Hit, Secrets
+from codex_tracking.hits.hit import Client, Hit, RawHit, Secrets
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites
@@ -35,6 +35,8 @@ VALUE_LIMIT = 200
 CACHED_LENGTH = 250
 """Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
 each time. So no cache takes more than about 16 MB, whatever strangers send."""
+
+SOURCES_OF_A_PAGE = 16
 
 
 class Profile(NamedTuple):
@@ -88,6 +90,38 @@ def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator
         yield UNREAD_FORWARDED
     if is_suspect(client):
         yield SUSPECT
+
+
+class Page:
+    """The facts that all views of one page share, each worked out once; for views that come by the thousand.
+
+    Args:
+        hit: one of the views.
+    """
+
+    __slots__ = ("_hit", "_hour", "_pages", "_place")
+
+    def __init__(self, hit: RawHit) -> None:
+        self._hit = hit
+        self._pages: dict[str, tuple[str, tuple[Counter, ...]]] = {}
+        self._hour = ""
+        self._place: tuple[Counter, ...] = ()
+
+    def stored(self, source: str) -> tuple[str, tuple[Counter, ...]]:
+        """Return what ``page`` does."""
+        found = self._pages.get(source)
+        if found is None:
+            # A page may have as many sources as strangers like to name.
+            if len(self._pages) >= SOURCES_OF_A_PAGE:
+                self._pages.clear()
+            found = self._pages[source] = page(*self._hit[4:7], source)
+        return found
+
+    def place(self, hour: str) -> tuple[Counter, ...]:
+        """Return what ``place`` does, without minute."""
+        if hour != self._hour:
+            self._hour, self._place = hour, place(*self._hit[6:8], hour, None)
+        return self._place
 
 
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
