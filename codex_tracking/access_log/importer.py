@@ -134,10 +134,12 @@ class Importer:
         chunk, replayed = self._chunk(), self._chunk()
         self.visits, self.newest = {}, 0.0
         request, known = self.request, self.known
+        # One long loop with fields by their places: it runs for each line, and a call or a name takes time.
         for source, (at, raw, line, day, hour, piece) in merged(sources, self._begin_of, self._entries):
             asked, asker = request.asked(line), request.asker(line)
             same = request_key(line[2], line[3], line[4]) if "?" in line[3] else asked.key
             key = int(at) % SECONDS << SECOND_BITS | same | asker.key
+            # Days are judged once; only lines that name a host can be another site's.
             left_out = self._left_out(day, line, asked) if line[7] or asked.host or day not in self._taken else ""
             is_new = known.is_new(day, key, piece, day in source.edited, not left_out)
             if at > self.newest:
@@ -149,7 +151,9 @@ class Importer:
             if is_new:
                 chunk.size += 1
                 chunk.days[day] += 1
+            # Counted before it is classified, since a line that cannot be is not to be tried again either.
             source.took(raw, is_new)
+            # Headers in the log may make one of two equal requests a prefetch.
             hit = asked.verdict if not line[11] else None
             if hit is None and (hit := self._hit(source, raw, line, is_new)) is None:
                 continue
@@ -165,13 +169,14 @@ class Importer:
                 replayed = self._replayed(replayed)
             elif not is_new and chunk.aggregator.visitors:
                 self._add_visits(chunk)
+            # Most of what is left are views, which go without a hit of their own.
             aggregator = (chunk if is_new else replayed).aggregator
             if asked.page is not None and not line[11]:
                 query = line[3].partition("?")[2][:LONGEST_REFERRER]
                 client = request.client(line, asked, asker)
                 aggregator.add_view(at, day, hour, asked.page, query, line[5][:LONGEST_REFERRER], client)
             else:
-                aggregator.add(hit if hit[0] == at and line[11] else request.hit(line))
+                aggregator.add(request.hit(line) if hit is asked.verdict else hit)
             replayed.size += not is_new
             if is_new:
                 if not chunk.size % FULL_EVERY and chunk.full:

@@ -38,9 +38,10 @@ class Asked:
         path: its target without query string.
     """
 
-    __slots__ = ("host", "key", "page", "path", "verdict")
+    __slots__ = ("host", "key", "known_as", "page", "path", "verdict")
 
     def __init__(self, line: Line, path: str) -> None:
+        self.known_as = (line.method, path, line.status, line.content_type)
         self.key = request_key(line.method, path, line.status)
         """Of lines without query string."""
         self.host = ""
@@ -96,7 +97,8 @@ class LineRequest:
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
     def asked(self, line: Line) -> Asked:
-        """Return what a line asks for."""
+        """Return the facts of a line's request and answer."""
+        # Query strings are many, and decide nothing but the origin.
         path = line[3]
         if "?" in path:
             path = path.partition("?")[0]
@@ -111,7 +113,7 @@ class LineRequest:
         return found
 
     def asker(self, line: Line) -> Asker:
-        """Return who asks."""
+        """Return the facts of a line's client."""
         key = (line[1], line[6], line[9], line[10])
         found = self._askers.get(key)
         if found is None:
@@ -149,18 +151,21 @@ class LineRequest:
         host = asked.host or line[7] or self._only or self._own_referrer(line[5]) or self._host
         found = asker.clients.get(host)
         if found is None:
+            # By the code of live requests, so that a client is cut and named alike.
             self._fill(line, "/", False, host, "")
             found = asker.clients[host] = hit_of(self._request, NO_USER, self.settings)[10]
         return found
 
     def _judge_first(self, line: Line, asked: Asked) -> RawHit | None:
-        """Return a line's hit, and remember what it tells of further lines."""
+        """Return a line's hit, and remember it for further lines with the same request and answer."""
         host = asked.host or line.host or self._own_referrer(line.referrer) or self._host
         hit = self._judge(line, asked.path, host, line.target.partition("?")[2])
         if hit is None:
             return None
         # Paths with secrets are not kept in memory, here as in `routes`.
-        if not line.headers and not hit[5]:
+        if hit[5]:
+            self._asked.pop(asked.known_as, None)
+        elif not line.headers:
             asked.verdict = hit
             if hit[1] == "view" and not hit[2]:
                 asked.page = Page(hit)

@@ -402,7 +402,7 @@ def test_days_that_the_site_counted_are_left_out(tmp_path: Path) -> None:
 def test_today_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     log = save(tmp_path / "access.log", [line(now)])
-    run(log, dry_run=True)
+    assert "0 page views" in run(log, dry_run=True)
     said = run(save(tmp_path / "other.log", [line(now, "/b/")]), overlap=True)
     assert "1 page views" in said
     assert {path for _, path in counted()} == {"/b/"}
