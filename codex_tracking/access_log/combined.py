@@ -8,9 +8,10 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balance
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from codex_tracking.access_log.addresses import WITH_PORT, client_of, forwarded_of
-from codex_tracking.access_log.line import QUOTED, Line, line_of, local_time, request_of, unescaped
+from codex_tracking.access_log.line import NO_HEADERS, QUOTED, Line, line_of, local_time, request_of, unescaped
 
 COMBINED = re.compile(
     # Before the time, anything: container runtimes, syslog and application servers put prefixes there.
@@ -23,6 +24,7 @@ COMMON = re.compile(
     rf"{QUOTED} (\d{{3}}) (?:\d+|-)(?: [\d.-]+)*",
     re.ASCII,
 )
+MINUTE = re.compile(r"(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d) ([+-]\d{4})\] ", re.ASCII)
 BALANCER = re.compile(
     # Classic load balancers have no type in front, application load balancers do.
     r"(?:(?:https?|h2|grpcs?|wss?) )?(\d{4}-\d\d-\d\dT[\d:.]+Z) \S+ (\S+) \S+ \S+ \S+ \S+ (\d{3}|-) \S+ \S+ \S+ "
@@ -31,12 +33,23 @@ BALANCER = re.compile(
 )
 
 
+SECONDS = {f":{second:02}": second for second in range(61)}
+"""With 60, since a server may log the leap second."""
+STATUSES = {f" {status:03} ": status for status in range(1000)}
+
+
 def parse_text(text: str) -> Line:
     """Return a line of text taken apart.
 
     Raises:
         ValueError: it has none of these formats, or no client; the message holds nothing of the line.
     """
+    # Of most lines the quotes alone tell the parts, in a third of the time that the pattern takes.
+    parts = text.split('"')
+    if len(parts) == 7 and "\\" not in text:
+        line = _plain(parts)
+        if line is not None:
+            return line
     found = COMBINED.match(text)
     if found is None:
         return _other(text)
@@ -56,6 +69,55 @@ def parse_text(text: str) -> Line:
         host,
         forwarded="" if forwarded is None or forwarded == "-" else forwarded_of(forwarded, address),
     )
+
+
+def _plain(parts: list[str]) -> Line | None:
+    """Return a line of the combined format from the parts between its quotes; None when the pattern has to decide."""
+    before, request, answer, referrer, between, agent, rest = parts
+    words, _, time = before.partition("[")
+    size = answer[5:-1]
+    if (
+        between != " "
+        or (rest and rest[0] != " ")
+        or answer[:5] not in STATUSES
+        or answer[-1] != " "
+        or not (size == "-" or (size.isdecimal() and size.isascii()))
+        or time[-11:-8] not in SECONDS
+    ):
+        return None
+    try:
+        method, target = request_of(request)
+        address, host = client_of(words.rstrip())
+        minute = _minute(time[:-11], time[-8:])
+    except ValueError:
+        # The client may come after other brackets; if not, the pattern's way says what is wrong.
+        return None
+    return tuple.__new__(
+        Line,
+        (
+            minute + SECONDS[time[-11:-8]],
+            address,
+            method,
+            target,
+            STATUSES[answer[:5]],
+            "" if referrer == "-" else referrer,
+            "" if agent == "-" else agent,
+            host,
+            "",
+            "",
+            "",
+            NO_HEADERS,
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _minute(text: str, zone: str) -> float:
+    """Return the beginning of a minute such as ``10/Oct/2026:13:55``, `` +0200] ``."""
+    found = MINUTE.fullmatch(text + zone)
+    if found is None:
+        raise ValueError("not a time of the form 10/Oct/2026:13:55:36 +0200")
+    return local_time(found[1], found[2], "00", found[3])
 
 
 def _other(text: str) -> Line:

@@ -50,6 +50,7 @@ APACHE_HEADERS: dict[str, Meaning] = {
     "true-client-ip": "address",
     "accept-language": "language",
 }
+# %{msec_frac}t and %{usec_frac}t are parts of a second alone.
 APACHE_TIMES = {"sec", "msec", "usec"}
 REQUEST = r"[A-Z]+ \S+(?: HTTP/[\d.]+)?"
 """Pattern of a request that no quotes enclose."""
@@ -116,8 +117,10 @@ class DirectiveParser:
         for meaning, value in zip(self._meanings, found.groups(), strict=True):
             if value and value != "-":
                 fields[meaning] = value if meaning in ("request", "time") else unescaped(value)
+        # None stands for a format without user agents, which cannot tell bots from people.
         if "agent" in self._meanings:
             fields.setdefault("agent", "")
+        # Behind a proxy some logs have the header in place of the address.
         if "address" not in self._meanings and "forwarded" in fields:
             fields["address"] = fields.pop("forwarded")
         if self._time:

@@ -47,6 +47,7 @@ class LogFile:
         self.name = name
         self._raw = _opened(name)
         try:
+            # By its first bytes: rotated logs are named access.log.1, whatever compressed them.
             self._magic = compression_of(self._raw.peek(8)[:8])
         except OSError:
             self._raw.close()
@@ -109,7 +110,8 @@ class LogFile:
                 number, start = number + 1, end
                 end += len(text) + lost + 1
                 lost = 0
-                yield RawLine(text, number, start, end)
+                yield tuple.__new__(RawLine, (text, number, start, end))
+            # A binary file may have no line end at all.
             if len(waiting) > LINE_BYTES:
                 lost += len(waiting) - LINE_BYTES
                 waiting = waiting[:LINE_BYTES]
@@ -130,4 +132,5 @@ def _opened(name: str) -> BufferedReader:
             with Path(name).open("rb") as pipe:
                 shutil.copyfileobj(pipe, spool, BLOCK_BYTES)
         spool.seek(0)
+        # The temporary file closes its own descriptor here, and has no name to be opened by again.
         return os.fdopen(os.dup(spool.fileno()), "rb")

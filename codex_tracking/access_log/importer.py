@@ -8,10 +8,11 @@ from datetime import date as Date
 from functools import partial
 
 from codex_tracking.access_log import records
-from codex_tracking.access_log.file import LogFile
+from codex_tracking.access_log.file import LogFile, RawLine
 from codex_tracking.access_log.formats import parser_of
-from codex_tracking.access_log.known import Evidence, KnownLines, key_of
+from codex_tracking.access_log.known import SECOND_BITS, SECONDS, Evidence, KnownLines, request_key
 from codex_tracking.access_log.line import Line
+from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.order import (
     Entry,
     in_order,
@@ -23,15 +24,17 @@ from codex_tracking.access_log.order import (
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of, same_log
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
-from codex_tracking.access_log.requests import LineRequest
-from codex_tracking.access_log.source import Source
+from codex_tracking.access_log.requests import Asked, LineRequest
+from codex_tracking.access_log.source import LeftOut, Source
 from codex_tracking.access_log.visits import DayVisits
-from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.days import Clock, site_today
+from codex_tracking.hits.capture import LONGEST_REFERRER
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.models import database
 from codex_tracking.settings import TrackingSettings
 
+FULL_EVERY = 16
+"""Lines after which a chunk is asked whether it is full."""
 LATE_SECONDS = 3_600
 """Seconds after its end for which a day's visits are still known, for lines that a server wrote late."""
 
@@ -78,6 +81,8 @@ class Importer:
         self.newest = 0.0
         self.known = KnownLines(database(write=True))
         self._refused: dict[str, bool] = {}
+        self._taken: set[str] = set()
+        """Days of which all lines of this site are taken."""
 
     def run(self, logs: Sequence[LogFile]) -> list[Report]:
         """Import all lines that no earlier import counted, and return a report of each log.
@@ -118,7 +123,9 @@ class Importer:
             record.prints = prints
         report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
         evidence = Evidence(self.known)
-        ordered = is_ordered(log, progress.begin, parser(), lambda line: evidence.note(self._day_of(line.at), line))
+        ordered = is_ordered(
+            log, progress.begin, parser(), lambda line: evidence.note(self.clock.read(line.at)[0], line)
+        )
         edited = evidence.edited_days(progress.intact)
         return Source(progress, report, parser, ordered, edited, not progress.intact and evidence.mostly_known)
 
@@ -126,15 +133,35 @@ class Importer:
         """Count all lines of these logs."""
         chunk, replayed = self._chunk(), self._chunk()
         self.visits, self.newest = {}, 0.0
-        for source, entry in merged(sources, self._begin_of, self._entries):
-            is_new, hit = self._take(source, entry, chunk)
-            if hit is None:
+        request, known = self.request, self.known
+        # One long loop with fields by their places: it runs for each line, and a call or a name takes time.
+        for source, (at, raw, line, day, hour, piece) in merged(sources, self._begin_of, self._entries):
+            asked, asker = request.asked(line), request.asker(line)
+            same = request_key(line[2], line[3], line[4]) if "?" in line[3] else asked.key
+            key = int(at) % SECONDS << SECOND_BITS | same | asker.key
+            # Days are judged once; only lines that name a host can be another site's.
+            left_out = self._left_out(day, line, asked) if line[7] or asked.host or day not in self._taken else ""
+            is_new = known.is_new(day, key, piece, day in source.edited, not left_out)
+            if at > self.newest:
+                self.newest = at
+            if left_out:
+                if is_new:
+                    source.left_out(day, left_out, self.request.other_host(line, asked))
+                continue
+            if is_new:
+                chunk.size += 1
+                chunk.days[day] += 1
+            # Counted before it is classified, since a line that cannot be is not to be tried again either.
+            source.took(raw, is_new)
+            # Headers in the log may make one of two equal requests a prefetch.
+            hit = asked.verdict if not line[11] else None
+            if hit is None and (hit := self._hit(source, raw, line, is_new)) is None:
                 continue
             if hit[1] == "excluded":
                 # Half of all lines; they have nothing but a reason, and no visit.
                 if is_new:
-                    chunk.excluded[entry.day, hit[2]] += 1
-                    if chunk.full:
+                    chunk.excluded[day, hit[2]] += 1
+                    if not chunk.size % FULL_EVERY and chunk.full:
                         chunk = self._written(chunk, sources)
                 continue
             # Lines that are counted already only tell who is on a visit; the order of both matters.
@@ -142,10 +169,19 @@ class Importer:
                 replayed = self._replayed(replayed)
             elif not is_new and chunk.aggregator.visitors:
                 self._add_visits(chunk)
-            (chunk if is_new else replayed).aggregator.add(hit)
+            # Most of what is left are views, which go without a hit of their own.
+            aggregator = (chunk if is_new else replayed).aggregator
+            if asked.page is not None and not line[11]:
+                query = line[3].partition("?")[2][:LONGEST_REFERRER]
+                client = request.client(line, asked, asker)
+                aggregator.add_view(at, day, hour, asked.page, query, line[5][:LONGEST_REFERRER], client)
+            else:
+                # A verdict is of the line that it was made for; a line like it is another hit.
+                aggregator.add((request.hit(line) or hit) if hit is asked.verdict else hit)
             replayed.size += not is_new
-            if chunk.full:
-                chunk = self._written(chunk, sources)
+            if is_new:
+                if not chunk.size % FULL_EVERY and chunk.full:
+                    chunk = self._written(chunk, sources)
             elif replayed.full:
                 replayed = self._replayed(replayed)
         if replayed.size:
@@ -155,62 +191,34 @@ class Importer:
             source.report.problem, source.report.unfinished = source.log.problem, source.log.unfinished
 
     def _chunk(self) -> Chunk:
-        return Chunk(Aggregator(self.settings, minutes=False))
+        return Chunk(LineAggregator(self.settings))
 
     def _entries(self, source: Source) -> Iterator[Entry]:
         """Return a log's well-formed lines in the order of time."""
-        found = source.entries(self._day_of)
-        return in_order(found) if source.ordered else sorted_entries(found, source.parser(), self._day_of)
-
-    def _day_of(self, at: float) -> str:
-        return self.clock.read(at)[0]
+        found = source.entries(self.clock.read)
+        return in_order(found) if source.ordered else sorted_entries(found, source.parser(), self.clock.read)
 
     def _begin_of(self, source: Source) -> float:
         """Return a time before which a log has no line."""
         return time_of_first(source.log, source.parser()) if source.ordered else 0.0
 
-    def _take(self, source: Source, entry: Entry, chunk: Chunk) -> tuple[bool, RawHit | None]:
-        """Return whether a line is new, and its hit; no hit for a line that is left out, or that cannot be counted."""
-        at, raw, line, day, piece = entry
-        report, progress = source.report, source.progress
-        report.add_readable(line)
-        key = key_of(line)
-        is_new = self.known.is_new(day, key, piece, day in source.edited)
-        if at > self.newest:
-            self.newest = at
-        if self._leaves_out(day, line, source, is_new):
-            return is_new, None
-        if is_new:
-            self.known.add(day, key)
-            report.lines += 1
-            chunk.size += 1
-            chunk.days[day] += 1
-        elif raw.begin >= progress.reported:
-            report.before += 1
-        if is_new or raw.begin >= progress.reported:
-            progress.record.lines += 1
+    def _hit(self, source: Source, raw: RawLine, line: Line, is_new: bool) -> RawHit | None:
+        """Return a line's hit; None, reported, for one that cannot be classified."""
         try:
-            hit = self.request.hit(line)
+            return self.request.hit(line)
         except Exception as error:  # a URL converter of the project, say; a log's line stops nothing
             if is_new:
-                report.add_malformed(raw.number, f"cannot be classified ({type(error).__name__})")
-            return is_new, None
-        return is_new, hit
+                source.report.add_malformed(raw.number, f"cannot be classified ({type(error).__name__})")
+            return None
 
-    def _leaves_out(self, day: str, line: Line, source: Source, is_new: bool) -> bool:
-        """Return whether a line is left out of this import, and note it; another import may take it."""
-        report = source.report
+    def _left_out(self, day: str, line: Line, asked: Asked) -> LeftOut:
+        """Return why a line is left out of this import; empty for one that is taken."""
         if not self.since <= day <= self.until:
-            report.outside += is_new
-        elif self._refuses(day):
-            report.counted_by_site[day] += is_new
-        elif host := self.request.other_host(line):
-            report.other_hosts[host] += is_new
-        else:
-            return False
-        if is_new:
-            source.progress.left_out.add(day)
-        return True
+            return "outside"
+        if self._refuses(day):
+            return "counted_by_site"
+        self._taken.add(day)
+        return "other_host" if self.request.other_host(line, asked) else ""
 
     def _refuses(self, day: str) -> bool:
         """Return whether the site counted this day itself, so that its views are there; today it may still do so."""

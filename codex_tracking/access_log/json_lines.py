@@ -51,6 +51,7 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError):
+        # Without the cause, which quotes the line, and so a visitor.
         raise ValueError("not JSON") from None
     if not isinstance(raw, dict):
         raise ValueError("not JSON")
@@ -64,6 +65,7 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
             if text and text != "-":
                 fields[meaning] = text
                 break
+    # A shipper's own fields may look like a request's, but none of them has a status.
     if "status" not in fields:
         whole = next((value for path in shape.texts if isinstance(value := _at(raw, path), str) and value), "").strip()
         if whole.startswith("{") and depth < NESTED_LIMIT:
@@ -84,6 +86,7 @@ def _tell_host_from_client(raw: dict[str, Any], fields: dict[str, str]) -> None:
         fields["host"] = ""
 
 
+# Caddy leaves out empty fields, so that one log has lines of many shapes.
 @lru_cache(maxsize=512)
 def _shape(keys: tuple[str, ...]) -> Shape:
     known: dict[str, str] = {}
@@ -118,6 +121,7 @@ def _at(raw: Any, path: Path) -> Any:
         if not isinstance(raw, dict):
             return None
         found = raw.get(key)
+        # The outermost names were compared when the shape was worked out.
         if found is None and key != path[0]:
             found = next((raw[name] for name in raw if plain(name) == plain(key)), None)
         raw = found

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date as Date
-from functools import lru_cache
 from zlib import crc32
 
 from codex_tracking.access_log.line import Line
@@ -33,19 +32,19 @@ class OverlapError(Exception):
 def key_of(line: Line) -> int:
     """Return the key of a line, the same in each file and on each machine."""
     second = int(line.at) % SECONDS << SECOND_BITS
-    return second | _request(line.method, line.target, line.status) | _client(line.address, line.forwarded, line.agent)
+    return second | request_key(line.method, line.target, line.status) | client_key(line)
 
 
-@lru_cache(maxsize=4_096)
-def _request(method: str, target: str, status: int) -> int:
+def request_key(method: str, target: str, status: int) -> int:
+    """Return the part of the key that all lines with the same request and status share."""
     # CRC-32 and no better hash: who makes two lines alike only hides his own.
     return crc32(f"{method} {target} {status}".encode("utf-8", "surrogatepass")) >> 8 << REQUEST_BITS
 
 
-@lru_cache(maxsize=8_192)
-def _client(address: str, forwarded: str, agent: str | None) -> int:
+def client_key(line: Line) -> int:
+    """Return the part of the key that all lines of a client share."""
     # Eight bits: that a person asked for a page cannot be told from the rows.
-    return crc32(f"{address} {forwarded} {agent}".encode("utf-8", "surrogatepass")) & 0xFF
+    return crc32(f"{line.address} {line.forwarded} {line.agent}".encode("utf-8", "surrogatepass")) & 0xFF
 
 
 @dataclass(slots=True)
@@ -79,10 +78,10 @@ class KnownLines:
         # Lines come in the order of time, so the keys of one hour, and what was read of one second, are enough.
         self._hour: tuple[str, int] = ("", 0)
         self._second: tuple[str, int] = ("", 0)
-        self._known: Counter[int] = Counter()
+        self._known: dict[int, int] = {}
         self._read: dict[tuple[int, int], int] = {}
 
-    def is_new(self, day: str, key: int, piece: int, edited: bool) -> bool:
+    def is_new(self, day: str, key: int, piece: int, edited: bool, counts: bool = False) -> bool:
         """Note that a line was read, and return whether no import has counted it.
 
         Args:
@@ -90,22 +89,29 @@ class KnownLines:
             key: from ``key_of``.
             piece: the number of the log's part that was written in one go; a line that two parts have is one line.
             edited: whether lines of this day may have been changed, so that they are told by their second alone.
+            counts: whether a new line is counted now, as ``add`` does.
         """
         second = key >> SECOND_BITS
-        if self._second != (day, second):
+        if second != self._second[1] or day != self._second[0]:
             self._enter(day, second)
-        if edited:
-            # Removed probes and changed clients leave the number of a second's other lines as it was.
-            key = second
-        read = self._read[piece, key] = self._read.get((piece, key), 0) + 1
-        if edited:
-            return read > sum(1 for _ in self._days[day].between(second, second + 1))
-        return read > self._known[key] if key in self._known else True
+        # Removed probes and changed clients leave the number of a second's other lines as it was.
+        told_by = second if edited else key
+        read = self._read[piece, told_by] = self._read.get((piece, told_by), 0) + 1
+        known = sum(1 for _ in self._days[day].between(second, second + 1)) if edited else self._known.get(key, 0)
+        if read <= known:
+            return False
+        if counts:
+            self.add(day, key)
+        return True
 
     def add(self, day: str, key: int) -> None:
         """Note that a line, the one asked about last, is counted."""
-        self._known[key] += 1
-        insort(self._days[day].added, key)
+        self._known[key] = self._known.get(key, 0) + 1
+        added = self._days[day].added
+        if not added or key > added[-1]:
+            added.append(key)
+        else:
+            insort(added, key)
 
     def _enter(self, day: str, second: int) -> None:
         self._second = (day, second)
@@ -113,7 +119,8 @@ class KnownLines:
         hour = second - second % HOUR
         if self._hour != (day, hour):
             self._hour = (day, hour)
-            self._known = Counter(self._day(day).between(hour, hour + HOUR))
+            # A plain dictionary: a counter asks Python code for each key that it lacks.
+            self._known = dict(Counter(self._day(day).between(hour, hour + HOUR)))
 
     def _day(self, day: str) -> KnownDay:
         found = self._days.get(day)

@@ -20,7 +20,7 @@ LINE_LIMIT = 32_768
 QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 REQUEST = re.compile(r"([A-Z]{1,20}) (\S*?)(?: (?:HTTP/)?[\d.]+)?", re.ASCII)
 # Almost all requests; the pattern takes three times as long.
-COMMON_METHODS = ("GET ", "POST ", "HEAD ")
+COMMON_METHODS = ("GET", "POST", "HEAD")
 PROTOCOLS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0", "HTTP/2", "HTTP/3"})
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))")
 SIGNS = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "b": "\b"}
@@ -43,6 +43,9 @@ ASSETS = re.compile(
 """Ends of paths that are files and not pages, where the log does not tell the content type."""
 
 
+NO_HEADERS: Mapping[str, str] = {}
+
+
 class Line(NamedTuple):
     """One request of a log; empty strings for fields that it does not have."""
 
@@ -60,7 +63,7 @@ class Line(NamedTuple):
     content_type: str = ""
     forwarded: str = ""
     language: str = ""
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = NO_HEADERS
     """Other request headers, by the names of ``request.META``."""
 
 
@@ -111,10 +114,9 @@ def request_of(text: str) -> tuple[str, str]:
     Raises:
         ValueError: it is none; the server answered 400 to what scanners send.
     """
-    if text.count(" ") == 2 and text.startswith(COMMON_METHODS):
-        method, target, protocol = text.split(" ")
-        if protocol in PROTOCOLS:
-            return method, target
+    parts = text.split(" ")
+    if len(parts) == 3 and parts[2] in PROTOCOLS and parts[0] in COMMON_METHODS:
+        return parts[0], parts[1]
     found = REQUEST.fullmatch(text)
     if found is None:
         raise ValueError("no HTTP request")

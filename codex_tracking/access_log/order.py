@@ -34,11 +34,15 @@ class Entry(NamedTuple):
     line: Line
     day: str
     """ISO date in the site's time zone."""
+    hour: str
+    """ "00" to "23"."""
     piece: int
     """The number of the log's part, written in one go, that has it; of two joined copies each is one."""
 
 
 Log = TypeVar("Log")
+ReadClock = Callable[[float], tuple[str, str]]
+"""Returns ISO date and hour of a time in the site's time zone."""
 
 time_of = attrgetter("at")
 
@@ -87,7 +91,7 @@ def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
     yield from sorted(waiting, key=time_of)
 
 
-def sorted_entries(entries: Iterable[Entry], parse: Parse, day_of: Callable[[float], str]) -> Iterator[Entry]:
+def sorted_entries(entries: Iterable[Entry], parse: Parse, read_clock: ReadClock) -> Iterator[Entry]:
     """Yield lines in the order of time, when they are in any order: sorted in parts on disk, and merged."""
     runs: list[IO[bytes]] = []
     part: list[Entry] = []
@@ -98,7 +102,7 @@ def sorted_entries(entries: Iterable[Entry], parse: Parse, day_of: Callable[[flo
                 runs.append(_run(part))
                 part = []
         part.sort(key=time_of)
-        yield from heapq.merge(*(_entries(run, parse, day_of) for run in runs), part, key=time_of)
+        yield from heapq.merge(*(_entries(run, parse, read_clock) for run in runs), part, key=time_of)
     finally:
         for run in runs:
             run.close()
@@ -113,7 +117,7 @@ def _run(part: list[Entry]) -> IO[bytes]:
     return file
 
 
-def _entries(run: IO[bytes], parse: Parse, day_of: Callable[[float], str]) -> Iterator[Entry]:
+def _entries(run: IO[bytes], parse: Parse, read_clock: ReadClock) -> Iterator[Entry]:
     while True:
         try:
             piece, *fields = marshal.load(run)
@@ -122,7 +126,7 @@ def _entries(run: IO[bytes], parse: Parse, day_of: Callable[[float], str]) -> It
         raw = RawLine(*fields)
         line = parse(raw.text.decode("utf-8", "replace"))
         if line is not None:
-            yield Entry(line.at, raw, line, day_of(line.at), piece)
+            yield Entry(line.at, raw, line, *read_clock(line.at), piece)
 
 
 def time_of_first(log: LogFile, parse: Parse) -> float:

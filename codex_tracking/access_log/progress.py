@@ -44,7 +44,12 @@ class LogProgress:
         self.left_out: set[str] = set()
         """Days with lines that this run left out, and another may take."""
         self._first: dict[str, Place] = {}
-        self._end: Place = (self.begin, self.begin_lines, 0)
+        self._last = RawLine(b"", self.begin_lines, self.begin, self.begin)
+        self._sum = 0
+
+    @property
+    def _end(self) -> Place:
+        return self._last.end, self._last.number, self._sum
 
     def saw(self, day: str) -> None:
         """Note that the line which comes now is of this day."""
@@ -54,7 +59,8 @@ class LogProgress:
 
     def passed(self, raw: RawLine) -> None:
         """Note that a line was read, whatever became of it."""
-        self._end = (raw.end, raw.number, self._end[2] + crc32(raw.text))
+        self._last = raw
+        self._sum += crc32(raw[0])
 
     def advance(self, open_since: str, finished: bool) -> None:
         """Set the place from which the next import reads.
@@ -64,11 +70,12 @@ class LogProgress:
             finished: whether all lines that were read are counted, too.
         """
         waiting = [place for day, place in self._first.items() if day >= open_since or day in self.left_out]
-        place = min([*waiting, self._end] if finished or not waiting else waiting)
+        end = self._end
+        place = min([*waiting, end] if finished or not waiting else waiting)
         record = self.record
         record.replay, record.replay_lines, _ = place
-        record.offset = self._end[0]
-        record.tail = (self._end[2] - place[2]) % SUM_LIMIT
+        record.offset = end[0]
+        record.tail = (end[2] - place[2]) % SUM_LIMIT
 
 
 def _sum_between(log: LogFile, record: ImportedLog) -> int | None:

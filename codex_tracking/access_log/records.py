@@ -12,9 +12,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from codex_tracking.access_log.known import KnownLines, OverlapError
+from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.progress import LogProgress, same_log
 from codex_tracking.access_log.visits import DayVisits
-from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import Counts, add_to, counter, split
 from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
@@ -42,7 +42,7 @@ class BusyError(Exception):
 class Chunk:
     """Lines of one or several logs that are written in one transaction."""
 
-    aggregator: Aggregator
+    aggregator: LineAggregator
     size: int = 0
     days: Counter[str] = field(default_factory=Counter)
     """ISO date -> lines."""

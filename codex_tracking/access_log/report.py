@@ -65,6 +65,8 @@ class Report:
     """Lines of a format that has no user agent."""
     addresses: set[str] = field(default_factory=set)
     """A few clients."""
+    knows_clients: bool = False
+    """Whether further clients would tell nothing new."""
     unfinished: int = 0
     """Bytes of a last line without an end."""
     problem: str = ""
@@ -76,15 +78,15 @@ class Report:
         if len(self.first_malformed) < MALFORMED_SHOWN:
             self.first_malformed.append((number, problem))
 
-    def add_readable(self, line: Line) -> None:
-        """Note a well-formed line."""
-        self.readable += 1
+    def add_client(self, line: Line) -> None:
+        """Note the client of a well-formed line."""
         if line.agent is None:
             self.without_agent += 1
         elif line.agent and len(self.agents) < SEVERAL_AGENTS:
             self.agents.add(line.agent)
         if len(self.addresses) < 2:
             self.addresses.add(line.address)
+        self.knows_clients = len(self.addresses) == 2 and len(self.agents) == SEVERAL_AGENTS
 
     def warnings(self) -> list[str]:
         """Return sentences about figures that the log cannot tell truly."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from django.utils import timezone
 
-from codex_tracking.access_log.file import LogFile
+from codex_tracking.access_log.file import LogFile, RawLine
 from codex_tracking.access_log.formats import Parse
-from codex_tracking.access_log.order import JUMBLE_SECONDS, Entry
+from codex_tracking.access_log.order import JUMBLE_SECONDS, Entry, ReadClock
 from codex_tracking.access_log.progress import LogProgress
 from codex_tracking.access_log.report import Report
+from codex_tracking.counters.days import WINDOW
 
 AHEAD_SECONDS = 86_400
 """Seconds by which a server's clock may be ahead."""
+
+LeftOut = Literal["", "outside", "counted_by_site", "other_host"]
+"""Why a line is left out: by ``--since`` and ``--until``, as the site counted its day, or as another site's."""
 
 
 @dataclass(eq=False)
@@ -37,14 +42,31 @@ class Source:
         """The open log."""
         return self.progress.log
 
-    def entries(self, day_of: Callable[[float], str]) -> Iterator[Entry]:
-        """Yield the log's well-formed lines as they come, and report the others.
+    def took(self, raw: RawLine, is_new: bool) -> None:
+        """Note that a line is counted, by this import or by an earlier one."""
+        if is_new:
+            self.report.lines += 1
+        elif raw.begin < self.progress.reported:
+            return
+        else:
+            self.report.before += 1
+        self.progress.record.lines += 1
 
-        Args:
-            day_of: returns the ISO date of a time in the site's time zone.
-        """
+    def left_out(self, day: str, reason: LeftOut, host: str) -> None:
+        """Note a new line that this import leaves out; another one may take it."""
+        if reason == "outside":
+            self.report.outside += 1
+        elif reason == "counted_by_site":
+            self.report.counted_by_site[day] += 1
+        else:
+            self.report.other_hosts[host] += 1
+        self.progress.left_out.add(day)
+
+    def entries(self, read_clock: ReadClock) -> Iterator[Entry]:
+        """Yield the log's well-formed lines as they come, and report the others."""
         parse, progress, report = self.parser(), self.progress, self.report
         reported, piece, newest = progress.reported, 0, 0.0
+        day, hour, begin = "", "", 0.0
         future = timezone.now().timestamp() + AHEAD_SECONDS
         for raw in progress.log.lines(progress.begin, progress.begin_lines):
             try:
@@ -64,7 +86,14 @@ class Source:
                 elif line.at < newest - JUMBLE_SECONDS:
                     # No server writes so late: another file was joined here.
                     piece, newest = piece + 1, line.at
-                day = day_of(line.at)
-                progress.saw(day)
-                yield Entry(line.at, raw, line, day, piece)
+                # The same day as long as the same minute; most lines are of the last one's.
+                at = line[0]
+                if not begin <= at < begin + WINDOW:
+                    begin = at - at % WINDOW
+                    day, hour = read_clock(at)
+                    progress.saw(day)
+                report.readable += 1
+                if line[6] is None or not report.knows_clients:
+                    report.add_client(line)
+                yield tuple.__new__(Entry, (at, raw, line, day, hour, piece))
             progress.passed(raw)

@@ -60,6 +60,7 @@ class W3CParser:
             if text.startswith("#Fields:"):
                 self._name_fields(text.removeprefix("#Fields:"))
             return None
+        # CloudFront has tabs; IIS has blanks, as the standard does.
         tabs = "\t" in text
         values = text.split("\t") if tabs else text.split()
         if len(values) != len(self._names):
@@ -71,6 +72,7 @@ class W3CParser:
             value = raw.get(name, "-")
             if value != "-":
                 found[meaning] = self._spaced(value, tabs) if meaning in SPACED else value
+        # A client that sends none is a bot; a format that logs none tells nothing of bots.
         if "cs(user-agent)" in raw:
             found.setdefault("agent", "")
         return line_of(found)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
-from codex_tracking.counters.batch import (
-    MOST_BYTES,
-    MOST_FIELDS,
-    MOST_VISITORS,
-    NAMES_PER_TOUCH,
-    TOUCH_BYTES,
-    VISIT_GAP,
-    Batch,
-    Touch,
-    weight_of,
-)
+from codex_tracking.counters.batch import NAMES_PER_TOUCH, Batch, weight_of
 from codex_tracking.counters.day_counts import MOST_SETS, DayCounts
 from codex_tracking.counters.days import Clock
-from codex_tracking.counters.dimensions import Profile, beginnings, fields_of_error, origin_of, page, place
-from codex_tracking.counters.fields import Counter, counter, first, other, pair, views_of
+from codex_tracking.counters.dimensions import (
+    Origin,
+    Profile,
+    beginnings,
+    fields_of_error,
+    origin_of,
+    page,
+    place,
+)
+from codex_tracking.counters.fields import Counter, counter, first, pair
 from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, VIEW
-from codex_tracking.counters.ledger import DayNote, ledger
+from codex_tracking.counters.ledger import ledger
 from codex_tracking.counters.profiles import Profiles
+from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
-from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
+from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
@@ -35,12 +32,10 @@ from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
-DROPPED_PAGE = counter("ledger", "dropped_page")
-DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 LOG_DROPPED = counter("ledger", "log_dropped")
 
 
-class Aggregator:
+class Aggregator(Tally):
     """All that this process has counted and not yet pushed.
 
     Args:
@@ -49,13 +44,10 @@ class Aggregator:
     """
 
     def __init__(self, settings: TrackingSettings, minutes: bool = True) -> None:
+        super().__init__()
         self.settings = settings
         self.minutes = minutes
-        self.days: dict[str, DayCounts] = {}
         self.clock = Clock()
-        self.fields = 0
-        """Distinct counters waiting, all days together; so are visitors, and the bytes of both."""
-        self.visitors = self.weight = 0
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._profiles = Profiles(settings)
@@ -76,11 +68,7 @@ class Aggregator:
         # A raw hit has no names for its fields; see ``RawHit``. Most of the time that a view costs is spent here.
         at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
-        day = self.days.get(date)
-        if day is None:
-            day = self.days[date] = DayCounts()
-        if not day.oldest or at < day.oldest:
-            day.oldest = int(at)
+        day = self._day(date, at)
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
@@ -95,21 +83,40 @@ class Aggregator:
 
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile) -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
-        _, traits, visitor, notes, _, logged = profile
-        second = int(at)
+        origin = self._origin(query, referrer, client.host)
+        found = place(route, view, hour, int(at) // 60 if self.minutes else None)
+        counted = page(path, secrets, route, origin[0][1])
+        self._count_view(day, hour, int(at), profile, origin, counted, found)
+        if profile.logged is not None:
+            self._log_view(day, int(at), client, profile, origin, counted[0], route)
+
+    def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the cache sees few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
-        facts, counters, fields = origin_of(referrer, campaign, client.host, settings.sources, settings.own_hosts)
-        path, counted = page(path, secrets, route, facts[1])
+        return origin_of(referrer, campaign, host, settings.sources, settings.own_hosts)
+
+    def _count_view(
+        self,
+        day: DayCounts,
+        hour: str,
+        second: int,
+        profile: Profile,
+        origin: Origin,
+        page: tuple[str, tuple[Counter, ...]],
+        at_place: tuple[Counter, ...],
+    ) -> None:
+        _, traits, visitor, notes, _, _ = profile
+        _, counters, fields = origin
+        path, counted = page
         self._count(day, counted)
         if notes:
             self._count(day, notes)
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
-        for together in (place(route, view, hour, second // 60 if self.minutes else None), traits, counters):
+        for together in (at_place, traits, counters):
             if together in sets:
                 sets[together] += 1
             else:
@@ -125,8 +132,12 @@ class Aggregator:
                 self._weigh(day, weight_of(path), touch)
             if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
                 self._add_page(day, touch, path)
-        if logged is not None:
-            self._log(day, second, MEMBER if client.user else VIEW, visitor, logged, facts, path, route, "", "")
+
+    def _log_view(
+        self, day: DayCounts, at: int, client: Client, profile: Profile, origin: Origin, path: str, route: str
+    ) -> None:
+        kind = MEMBER if client.user else VIEW
+        self._log(day, at, kind, profile.identity, profile.logged, origin[0], path, route, "", "")
 
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
         if hit.kind == "event":
@@ -172,100 +183,6 @@ class Aggregator:
         if not day.log.put(*hit):
             self._count(day, (LOG_DROPPED,))
             ledger.dropped("log")
-
-    def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
-        touches = day.touches.get(visitor)
-        if touches is None:
-            if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
-                self._count(day, (DROPPED_VISITOR,))
-                ledger.dropped("visitor")
-                return None
-            self.visitors += 1
-            touches = day.touches[visitor] = [Touch(at, at)]
-            self._weigh(day, TOUCH_BYTES + weight_of(visitor), touches[0])
-        touch = touches[-1]
-        if at - touch.last > VISIT_GAP:
-            touch = Touch(at, at)
-            touches.append(touch)
-            self._weigh(day, TOUCH_BYTES, touch)
-        # Comparisons: they take a third of the time of `max` and `min`.
-        if at > touch.last:
-            touch.last = at
-        elif at < touch.first:
-            touch.first = at
-        return touch
-
-    def _add_page(self, day: DayCounts, touch: Touch, path: str) -> None:
-        if self.weight >= MOST_BYTES:
-            self._count(day, (DROPPED_PAGE,))
-            ledger.dropped("page")
-            return
-        touch.paths[path] = None
-        self._weigh(day, weight_of(path), touch)
-
-    def _weigh(self, day: DayCounts, weight: int, touch: Touch | None = None) -> None:
-        self.weight += weight
-        day.weight += weight
-        if touch is not None:
-            touch.weight += weight
-
-    def _count(self, day: DayCounts, counters: Iterable[Counter]) -> None:
-        counts = day.counts
-        for field in counters:
-            if field in counts:
-                counts[field] += 1
-            else:
-                self._begin(day, field, 1)
-
-    def _add_sets(self, day: DayCounts) -> None:
-        counts = day.counts
-        for counters, n in day.sets.items():
-            for field in counters:
-                if field in counts:
-                    counts[field] += n
-                else:
-                    self._begin(day, field, n)
-        day.sets.clear()
-
-    def counted(self) -> dict[str, DayCounts]:
-        """Return the days by ISO date, with each counter by itself in ``counts``."""
-        for day in self.days.values():
-            self._add_sets(day)
-        return self.days
-
-    def _begin(self, day: DayCounts, field: Counter, n: int) -> None:
-        counts = day.counts
-        # The ledger has few values, and says what became of the others.
-        if (self.fields >= MOST_FIELDS or self.weight >= MOST_BYTES) and not field.startswith("ledger:"):
-            field = other(field)
-        if field in counts:
-            counts[field] += n
-            return
-        self.fields += 1
-        self._weigh(day, weight_of(field))
-        counts[field] = n
-
-    def note(self, date: str, name: DayNote, n: int = 1) -> None:
-        """Add to one counter of the day's ledger."""
-        self._begin(self.days.setdefault(date, DayCounts()), counter("ledger", name), n)
-
-    def requeue(self, date: str, ids: Iterable[str]) -> None:
-        """Take hashed visitors back after their HyperLogLog was lost; their views and visits are in the database."""
-        day = self.days.setdefault(date, DayCounts())
-        # Redis may lose the day many times before its visitors are sent.
-        day.ids.update(islice(ids, max(0, MOST_VISITORS - len(day.ids))))
-
-    def discard(self, date: str) -> int:
-        """Drop a day's counters, and return their views."""
-        day = self.days.pop(date)
-        self.fields -= len(day.counts)
-        self.visitors -= len(day.touches)
-        self.weight -= day.weight
-        return views_of(day.counts)
-
-    def oldest(self) -> int:
-        """Return the time of the oldest view that waits, seconds since the epoch; 0 when none waits."""
-        return min((day.oldest for day in self.days.values() if day and day.oldest), default=0)
 
     def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
         """Take the next batch of a day; None when nothing waits for it.

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.urls import ResolverMatch, URLResolver, get_resolver, get_script_prefix
+from django.urls import LocalePrefixPattern, ResolverMatch, URLResolver, get_resolver, get_script_prefix
 from django.utils.functional import Promise
 from django.utils.translation import get_language_from_path, override
 
@@ -48,9 +48,11 @@ def route_of(path_info: str, urlconf: Any, secret_names: frozenset[str]) -> Reso
 
 def _route_of(path_info: str, urlconf: Any) -> ResolverMatch | None:
     try:
-        chosen = get_language_from_path(path_info)
+        translated, prefixed = _languages_in(urlconf or settings.ROOT_URLCONF)
+        # On other sites the language decides nothing, and takes as long to find as the route.
+        chosen = get_language_from_path(path_info) if translated or prefixed else None
         languages = [chosen or settings.LANGUAGE_CODE]
-        if settings.USE_I18N and not chosen and _is_translated(urlconf or settings.ROOT_URLCONF):
+        if settings.USE_I18N and not chosen and translated:
             languages += [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
     except Exception:
         return None
@@ -67,20 +69,20 @@ _known: dict[tuple[Any, ...], ResolverMatch | None] = {}
 
 
 @lru_cache(maxsize=64)
-def _is_translated(urlconf: Any) -> bool:
-    """Return whether any route is a translated text."""
+def _languages_in(urlconf: Any) -> tuple[bool, bool]:
+    """Return whether any route is a translated text, and whether any begins with the language."""
     waiting: list[Any] = [get_resolver(urlconf)]
+    translated = prefixed = False
     while waiting:
         found = waiting.pop()
         pattern = found.pattern
-        if isinstance(getattr(pattern, "_route", getattr(pattern, "_regex", "")), Promise):
-            return True
+        translated |= isinstance(getattr(pattern, "_route", getattr(pattern, "_regex", "")), Promise)
+        prefixed |= isinstance(pattern, LocalePrefixPattern)
         if isinstance(found, URLResolver):
             waiting += found.url_patterns
-    return False
+    return translated, prefixed
 
 
-@lru_cache(maxsize=1024)
 def takes_anything(route: str) -> bool:
     """Whether an argument of a route is any rest of a path, so that the route does not name the secrets in it."""
     return "<path:" in route or ".*" in route or ".+" in route

@@ -20,7 +20,7 @@ from django.core.management import CommandError, call_command
 from codex_tracking.access_log import importer, order, records
 from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.known import KnownLines, key_of
-from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.models import DayTotals, ImportedLines, ImportedLog, PageView
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX
@@ -129,6 +129,24 @@ def test_changed_logs_count_their_new_lines(tmp_path: Path, seed: int) -> None:
     assert "0 lines" in run(log)
 
 
+def test_log_that_was_changed_within_its_length_is_a_changed_one(tmp_path: Path) -> None:
+    lines = traffic(100, hours=20)
+    log = save(tmp_path / "log", lines)
+    run(log)
+    changed = [text.replace("GET /3/", "GET /x/") for text in lines]
+    assert changed[:20] != lines[:20]
+    said = run(save(log, changed))
+    assert "The log was changed since it was imported" in said
+    assert views() == 100
+
+
+def test_copy_that_has_grown_shares_its_new_lines_with_another_log(tmp_path: Path) -> None:
+    lines = traffic(130)
+    run(save(tmp_path / "log", lines[:100]))
+    run(save(tmp_path / "copy", lines[40:120]), save(tmp_path / "next", lines[105:]))
+    assert views() == 130
+
+
 def packed(text: str) -> bytes:
     return gzip.compress(text.encode())
 
@@ -207,6 +225,13 @@ def test_equal_lines_of_two_servers_count_each(tmp_path: Path) -> None:
     assert views() == 124
 
 
+def test_requests_of_one_second_are_told_by_their_queries(tmp_path: Path) -> None:
+    for page in range(3):
+        lines = [line(BEGIN + timedelta(minutes=number), "/list/", target=f"/list/?page={page}") for number in range(4)]
+        run(save(tmp_path / f"{page}", lines))
+    assert views() == 12
+
+
 def test_logs_of_two_servers_in_two_commands_count_both(tmp_path: Path) -> None:
     # The same pages in the same seconds, of other people.
     dice = random.Random(4)
@@ -235,7 +260,7 @@ def test_two_imports_of_the_same_lines_at_once_count_them_once(tmp_path: Path) -
     assert all(slow.is_new("2026-05-01", key_of(parse(text)), 0, edited=False) for text in lines)
     run(save(tmp_path / "log", lines))
     slow.add("2026-05-01", key_of(parse(lines[50])))
-    chunk = records.Chunk(Aggregator(settings), days=Counter({"2026-05-01": 1}))
+    chunk = records.Chunk(LineAggregator(settings), days=Counter({"2026-05-01": 1}))
     with pytest.raises(records.BusyError):
         records.write(chunk, {}, [], slow, settings)
     assert views() == 100
@@ -247,6 +272,8 @@ def test_any_order_gives_the_figures_of_a_sorted_log(
     tmp_path: Path, disorder: str, run_lines: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order, "RUN_LINES", run_lines)
+    # A log that is taken for an ordered one is sorted no further than this.
+    monkeypatch.setattr(order, "BATCH_LINES", 10)
     lines = traffic(300)
     run(save(tmp_path / "sorted", lines))
     right = figures()

@@ -29,8 +29,8 @@ from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.known import KnownLines
+from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
-from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.hit_log import decode_part
 from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, LogPart, PageView
 from codex_tracking.settings import get_tracking_settings
@@ -319,7 +319,7 @@ def test_two_imports_of_one_log_at_once_count_it_once(tmp_path: Path, known: int
         slow = LogProgress(opened, record)
     run(log)
     slow.record.lines += 1
-    chunk = records.Chunk(Aggregator(get_tracking_settings()))
+    chunk = records.Chunk(LineAggregator(get_tracking_settings()))
     with pytest.raises(records.BusyError):
         records.write(chunk, {}, [slow], KnownLines("default"), get_tracking_settings())
     assert counted() == truth
@@ -429,7 +429,7 @@ def test_days_that_the_site_counted_are_left_out(tmp_path: Path) -> None:
 def test_today_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     log = save(tmp_path / "access.log", [line(now)])
-    run(log, dry_run=True)
+    assert "0 page views" in run(log, dry_run=True)
     said = run(save(tmp_path / "other.log", [line(now, "/b/")]), overlap=True)
     assert "1 page views" in said
     assert {path for _, path in counted()} == {"/b/"}

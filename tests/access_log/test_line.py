@@ -10,11 +10,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_tracking.access_log import combined as text_lines
+from codex_tracking.access_log.combined import parse_text
 from codex_tracking.access_log.file import HEAD_BYTES, LogFile
 from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page
@@ -170,6 +173,25 @@ def test_any_text_is_a_line_or_malformed(text: str) -> None:
     for line in (text, "{" + text, combined(request=text), combined(at=text[:20]), combined(agent=text)):
         with contextlib.suppress(ValueError):
             assert isinstance(parse(line), Line)
+
+
+def taken_apart(line: str, plainly: bool) -> Line | str:
+    """Return a line, or why it is malformed."""
+    with patch.object(text_lines, "_plain", text_lines._plain if plainly else lambda parts: None):
+        try:
+            return parse_text(line)
+        except ValueError as error:
+            return str(error)
+
+
+@given(
+    st.integers(0, len(combined())),
+    st.integers(0, 3),
+    st.sampled_from(['"', "\\", "[", "]", " ", "-", "9", "\u0664", "\n", ":", " - ", "61", ' "1.2.3.4"', "x", ""]),
+)
+def test_quotes_and_pattern_tell_the_same_parts(at: int, left_out: int, put_in: str) -> None:
+    line = combined()[:at] + put_in + combined()[at + left_out :]
+    assert taken_apart(line, True) == taken_apart(line, False)
 
 
 @given(

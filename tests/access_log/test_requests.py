@@ -14,16 +14,30 @@ from tests.kit.pipeline import FIREFOX, GOOGLEBOT
 def test_verdict_of_a_line_is_the_same_after_any_others(settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["site.example", "www.site.example"]
     lines = [
-        Line(1_777_000_000.0 + number, address, "GET", target, status, referrer, agent, host, content_type, forwarded)
-        for number, (address, target, status, (referrer, host), agent, content_type, forwarded) in enumerate(
+        Line(
+            1_777_000_000.0 + number,
+            *(address, method, target, status, referrer, agent, host, content_type, forwarded, language),
+        )
+        for number, (
+            address,
+            (method, target),
+            status,
+            (referrer, host),
+            agent,
+            content_type,
+            (forwarded, language),
+        ) in enumerate(
             itertools.product(
                 ["192.0.2.1", "192.0.2.2"],
-                ["/page/1/?a=b", "/page/1/", "/page/1/?utm_source=x", "/a.css", "/missing/", "http://site.example/a/"],
+                [
+                    *(("GET", "/page/1/?a=b"), ("GET", "/page/1/"), ("POST", "/page/1/"), ("GET", "/a.css")),
+                    *(("GET", "/page/1/?utm_source=x"), ("GET", "/missing/"), ("GET", "http://site.example/a/")),
+                ],
                 [200, 302, 304, 404, 500],
                 [("", ""), ("https://b.example/", ""), ("https://www.site.example/", ""), ("", "site.example")],
                 [FIREFOX, GOOGLEBOT, None],
                 ["", "text/html", "image/png"],
-                ["", "203.0.113.9"],
+                [("", ""), ("203.0.113.9", ""), ("", "de")],
             )
         )
     ]
@@ -35,6 +49,14 @@ def test_verdict_of_a_line_is_the_same_after_any_others(settings: Any) -> None:
         assert hit is None or hit[0] == line.at
 
 
+def test_headers_of_one_line_decide_about_that_line_alone() -> None:
+    request = LineRequest(get_tracking_settings())
+    plain = Line(1_777_000_000.0, "192.0.2.1", "GET", "/page/1/", 200, "", FIREFOX)
+    early = plain._replace(headers={"HTTP_SEC_PURPOSE": "prefetch"})
+    hits = [request.hit(line) for line in (early, plain, early, plain)]
+    assert [hit and hit[1:3] for hit in hits] == [("excluded", "prefetch"), ("view", "")] * 2
+
+
 def test_path_with_a_secret_is_not_remembered() -> None:
     request = LineRequest(get_tracking_settings())
     found = []
@@ -43,3 +65,4 @@ def test_path_with_a_secret_is_not_remembered() -> None:
         assert hit is not None
         found.append(hit[4])
     assert found == ["/reset/MQ/s3cret-a/", "/reset/MQ/s3cret-b/"]
+    assert "s3cret" not in str(request._asked)

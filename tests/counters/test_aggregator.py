@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from codex_tracking.counters import aggregator as aggregator_module
-from codex_tracking.counters import day_counts, dimensions
+from codex_tracking.counters import day_counts, dimensions, tally
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch, compact, local_visits
 from codex_tracking.counters.day_counts import (
@@ -271,7 +271,7 @@ def test_eight_days_back_and_one_ahead_are_accepted() -> None:
 
 
 def test_above_the_bound_fields_become_other_and_sums_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator_module, "MOST_FIELDS", 30)
+    monkeypatch.setattr(tally, "MOST_FIELDS", 30)
     aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))
     found = [batch.counts for batch in batches(aggregator)]
     paths = {name: n for part in found for name, n in part.items() if name.startswith("p:")}
@@ -297,7 +297,7 @@ def test_two_long_values_fit_into_the_smallest_index_of_the_databases() -> None:
 
 
 def test_room_comes_back_when_a_batch_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator_module, "MOST_FIELDS", 30)
+    monkeypatch.setattr(tally, "MOST_FIELDS", 30)
     aggregator = counting(at(0, f"/{n}/", anonymous=True) for n in range(100))
     batches(aggregator)
     aggregator.add(at(0, "/new/", anonymous=True))
@@ -312,7 +312,7 @@ def test_no_address_is_left_in_memory_when_all_is_pushed() -> None:
 
 
 def test_visitors_above_the_bound_are_dropped_and_counted_and_their_views_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator_module, "MOST_VISITORS", 3)
+    monkeypatch.setattr(tally, "MOST_VISITORS", 3)
     (batch,) = batches(counting(at(0, address=f"192.0.2.{n}") for n in range(10)))
     assert len(batch.ids) == 3
     assert batch.counts[counter("ledger", "dropped_visitor")] == 7
@@ -451,7 +451,7 @@ def test_no_cache_keeps_a_long_referrer() -> None:
 
 @pytest.mark.parametrize("letter", ["a", "\U0001f600"])
 def test_what_waits_takes_a_bounded_number_of_bytes(letter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator_module, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(tally, "MOST_BYTES", 1_000_000)
     hits = [at(0, f"/{n}/{m}/" + letter * 480, user=str(n)) for m in range(8) for n in range(400)]
     tracemalloc.start()
     try:

@@ -145,7 +145,7 @@ def test_a_batch_tells_the_views_that_it_counts(url: str) -> None:
 
 
 def test_views_counted_as_other_are_told_with_these(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tracking.counters.aggregator.MOST_FIELDS", 20)
+    monkeypatch.setattr("codex_tracking.counters.tally.MOST_FIELDS", 20)
     found = batches(logging([at(n, f"/{n}/") for n in range(600)]))
     assert [views_of(batch.counts) for batch in found] == [len(hits_of(batch)) for batch in found] == [500, 100]
 

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
-from codex_tracking.counters import aggregator, day_counts
+from codex_tracking.counters import day_counts, tally
 from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
@@ -30,7 +30,7 @@ BOUNDS = {
     "batch": [(day_counts, "BATCH_FIELDS")],
     "joined_log": [(retained, "MOST_LOG_BYTES")],
     "log": [(protocol, "MOST_LOG_BYTES")],
-    "memory": [(aggregator, "MOST_FIELDS")],
+    "memory": [(tally, "MOST_FIELDS")],
     "retained": [(pusher, "MOST_FIELDS"), (retained, "MOST_FIELDS")],
     "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
