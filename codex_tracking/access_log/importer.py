@@ -176,7 +176,7 @@ class Importer:
                 client = request.client(line, asked, asker)
                 aggregator.add_view(at, day, hour, asked.page, query, line[5][:LONGEST_REFERRER], client)
             else:
-                aggregator.add(request.hit(line) if hit is asked.verdict else hit)
+                aggregator.add((hit is asked.verdict and request.hit(line)) or hit)
             replayed.size += not is_new
             if is_new:
                 if not chunk.size % FULL_EVERY and chunk.full:
