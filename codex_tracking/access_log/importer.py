@@ -177,7 +177,7 @@ class Importer:
                 aggregator.add_view(at, day, hour, asked.page, query, line[5][:LONGEST_REFERRER], client)
             else:
                 # A verdict is of the line that it was made for; a line like it is another hit.
-                aggregator.add((request.hit(line) or hit) if hit is asked.verdict else hit)
+                aggregator.add((hit is asked.verdict and request.hit(line)) or hit)
             replayed.size += not is_new
             if is_new:
                 if not chunk.size % FULL_EVERY and chunk.full:

@@ -133,8 +133,8 @@ def test_log_that_was_changed_within_its_length_is_a_changed_one(tmp_path: Path)
     lines = traffic(100, hours=20)
     log = save(tmp_path / "log", lines)
     run(log)
-    changed = [text.replace("GET /3/", "GET /x/") for text in lines]
-    assert changed[:20] != lines[:20]
+    changed = [text.replace("GET /0/", "GET /x/") for text in lines]
+    assert changed != lines
     said = run(save(log, changed))
     assert "The log was changed since it was imported" in said
     assert views() == 100

@@ -417,6 +417,13 @@ def test_links_within_the_site_are_no_source(tmp_path: Path) -> None:
 # --- days that the site counted itself ---
 
 
+def test_link_from_one_host_of_a_site_is_a_source_of_the_other(tmp_path: Path, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    seen = [f"{host} {line(referrer='https://a.example/')}" for host in ("a.example", "b.example", "a.example")]
+    run(save(tmp_path / "access.log", seen))
+    assert Breakdown.objects.get(dimension="source", value="a.example").views == 1
+
+
 def test_days_that_the_site_counted_are_left_out(tmp_path: Path) -> None:
     DayTotals.objects.create(date="2026-05-02", views=10)
     PageView.objects.create(date="2026-05-02", path="/", views=10, own=1)

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codex_tracking.access_log import combined as text_lines
@@ -189,6 +189,7 @@ def taken_apart(line: str, plainly: bool) -> Line | str:
     st.integers(0, 3),
     st.sampled_from(['"', "\\", "[", "]", " ", "-", "9", "\u0664", "\n", ":", " - ", "61", ' "1.2.3.4"', "x", ""]),
 )
+@example(combined().index("512"), 1, "\u0664")
 def test_quotes_and_pattern_tell_the_same_parts(at: int, left_out: int, put_in: str) -> None:
     line = combined()[:at] + put_in + combined()[at + left_out :]
     assert taken_apart(line, True) == taken_apart(line, False)
