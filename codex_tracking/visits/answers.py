@@ -18,7 +18,7 @@ class Answer(Generic[T]):
     unlogged: tuple[str, ...] = ()
     """ISO dates that were asked for and are before the log's first day."""
     damaged: tuple[str, ...] = ()
-    """ISO dates that were asked for and whose file is missing or damaged; the value is without them."""
+    """ISO dates that were asked for and have a missing or damaged file or part; the value is without these."""
     left: tuple[str, ...] = ()
     """ISO dates that the time budget left out, the oldest; the value is without them."""
 

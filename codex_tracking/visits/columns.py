@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -60,12 +61,11 @@ def write_file(path: Path, day: str, lines: Path, folder: Path) -> tuple[int, in
     """
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in STAGED.items())
     lists = ", ".join(f"string_split({name}, chr({ord(SEPARATOR)})) AS {name}" for name in LISTS)
-    # In order of time, because starts and numbers of visitors rise then: a fifth smaller than sorted by any attribute.
     query = (
         f"SELECT CAST('{day}' AS DATE) AS date, * REPLACE ({lists}) FROM read_csv('{quoted(lines)}', header = false, "
         # An empty cell between quotes is an empty text; without this it would be NULL, which no condition is true of.
         "auto_detect = false, quote = '\"', escape = '\"', allow_quoted_nulls = false, "
-        f"columns = {{{columns}}}) ORDER BY start, visitor"
+        f"columns = {{{columns}}})"
     )
     with connect(folder) as connection:
         connection.execute(
@@ -82,7 +82,9 @@ def write_file(path: Path, day: str, lines: Path, folder: Path) -> tuple[int, in
 def stage(visits: Iterable[Visit], out: TextIO) -> None:
     """Write visits as lines that DuckDB reads quickly: a hundred times as fast as parameters of a statement."""
     cell, act_of, write, join = _Cells().__getitem__, _Acts().__getitem__, out.write, SEPARATOR.join
-    for visit in visits:
+    # In order of time, because starts and numbers of visitors rise then: a fifth smaller than sorted by any attribute.
+    # Sorted here, where only references move: DuckDB would move all columns of the rows.
+    for visit in sorted(visits, key=attrgetter("start")):
         visit.put_in_time()
         start, seconds = visit.start, visit.seconds
         if len(seconds) == 1:

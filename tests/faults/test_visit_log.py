@@ -33,12 +33,15 @@ def exported(site: Site, folder: Path) -> dict[str, int]:
     """Return ``{path: views}`` of the Parquet files that are made of the parts."""
     yesterday = (site_today() - timedelta(days=1)).isoformat()
     site.manage("tracking_export_visits", "--from", yesterday, "--to", site_today().isoformat(), str(folder))
-    found = duckdb.sql(
-        "SELECT path, count(*) FROM (SELECT unnest(hit_paths) AS path, unnest(hit_events) AS event "
-        f"FROM '{folder}/*.parquet') WHERE event = '' GROUP BY path"
+    rows = (
+        duckdb.connect()
+        .execute(
+            "SELECT path, count(*) FROM (SELECT unnest(hit_paths) AS path, unnest(hit_events) AS event "
+            f"FROM '{folder}/*.parquet') WHERE event = '' GROUP BY path"
+        )
+        .fetchall()
     )
-    assert found is not None
-    return dict(found.fetchall())
+    return dict(rows)
 
 
 def assert_log_equals_tables(site: Site, folder: Path) -> None:
