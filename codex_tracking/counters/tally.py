@@ -23,7 +23,7 @@ DROPPED_VISITOR = counter("ledger", "dropped_visitor")
 
 
 class Tally:
-    """Days by ISO date, all together within the bounds of ``counters.batch``; beyond them it says what it drops."""
+    """Days by ISO date, all together within the bounds of ``counters.batch``; beyond them the ledger counts losses."""
 
     def __init__(self) -> None:
         self.days: dict[str, DayCounts] = {}
