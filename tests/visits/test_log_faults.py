@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.db.models import F
+from django.test import AsyncClient
 from django.utils import timezone
+from pytest_django import Settings
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.management.commands.tracking_status import lines_of
@@ -151,3 +154,15 @@ def test_damaged_bytes_cost_their_part_alone_and_are_named(caplog: pytest.LogCap
     pack_all(TODAY)
     assert f"the files of {ISO} lack" in caplog.text
     assert (ISO, "views") in [(fault.date, fault.figure) for fault in log_faults()]
+
+
+async def test_the_status_page_names_the_day_in_the_readers_language(
+    async_client: AsyncClient, process: Process, settings: Settings
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    await sync_to_async(logged_days)()
+    await sync_to_async(change)(views=2)
+    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True, is_superuser=True))
+    text = (await async_client.get("/cabinet/tracking/health/")).content.decode()
+    assert f"Besuchsprotokoll {ISO}" in text
+    assert "weicht von den Zählern ab" in text
