@@ -137,13 +137,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "analytics_days": _counts(1, 36_500),
     "retention_days": _counts(0, 36_500),
     "visit_log_days": _counts(0, 36_500),
-    "visit_engine": (
-        TEXT,
-        Rule(
-            "empty, or a URL that starts with clickhouse://, clickhouses:// or chdb://",
-            lambda value: re.fullmatch(r"((clickhouses?|chdb)://\S+)?", value) is not None,
-        ),
-        Rule("a URL whose port is a number", _has_numeric_port),
-    ),
 }
 """Key -> its rules, checked in this order."""

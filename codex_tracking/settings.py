@@ -83,8 +83,6 @@ class TrackingSettings:
     """Days of the visit log, which filters, funnels and journeys read; 0 writes none. Needs the extra ``visits``."""
     visit_storage: str = ""
     """Alias in ``STORAGES`` of the storage for the visit log's files; when empty, they are rows of the database."""
-    visit_engine: str = ""
-    """URL of a ClickHouse that answers instead of DuckDB: ``clickhouse://host:port/database``."""
     # Links to reset a password have ``uidb64`` and ``token`` in Django's own URLs.
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""

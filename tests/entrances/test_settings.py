@@ -37,7 +37,6 @@ NEW_KEYS: dict[str, Any] = {
     "retention_days": 0,
     "visit_log_days": 0,
     "visit_storage": "",
-    "visit_engine": "",
 }
 
 
@@ -68,9 +67,7 @@ def test_every_key_can_be_changed(settings: Settings, key: str) -> None:
     default = (ANCESTORS_KEYS | NEW_KEYS)[key]
     changed: Any = {bool: not default, int: 7, float: 7.5, tuple: ["/x/"]}.get(type(default))
     if isinstance(default, str):
-        changed = {"redis_url": "redis://elsewhere:1/2", "visit_engine": "clickhouse://elsewhere:8123/visits"}.get(
-            key, "/else/"
-        )
+        changed = {"redis_url": "redis://elsewhere:1/2"}.get(key, "/else/")
     settings.CODEX_TRACKING = {key: changed}
     found = getattr(get_tracking_settings(), key)
     assert found == (tuple(changed) if isinstance(changed, list) else changed)
