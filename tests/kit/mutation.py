@@ -27,7 +27,7 @@ class Mutant(NamedTuple):
     scenario: str
     """The claim, or the test function, that must turn red."""
     arguments: dict[str, Any] = {}
-    """Of a test function."""
+    """Of a test function; of a scenario, keys of ``CODEX_TRACKING``."""
 
     @property
     def source(self) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+from typing import Any
 
 from tests.kit.simulation import World
 from tests.kit.steps import Steps
@@ -38,13 +39,18 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
-async def play(scenario: str, server: RedisServer) -> None:
+async def play(scenario: str, server: RedisServer, **tracking: Any) -> None:
     """Run a scenario, once per operation where it says ``any``.
+
+    Args:
+        scenario: ``steps => outcome``.
+        server: its Redis.
+        tracking: keys of ``CODEX_TRACKING``; with a visit log unless they say otherwise.
 
     Raises:
         AssertionError: the outcome is another one.
     """
-    async with World(server.url) as world:
+    async with World(server.url, **tracking) as world:
         for operation in itertools.count():
             world.clear()
             with contextlib.ExitStack() as stack:
