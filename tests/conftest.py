@@ -145,10 +145,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def mariadb_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Django 6.1 check models without asking MariaDB for its version, which a test without databases may not."""
-    if "mariadb" in connections.settings:
-        monkeypatch.setattr(type(connections["mariadb"].features), "has_native_uuid_field", True)
+def databases_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Django 6.1 check models without asking databases for their features, which a test without databases may not.
+
+    The answers are kept for the process, so that such a test fails only where it is a worker's first.
+    """
+    for alias in connections.settings:
+        for feature in ("has_native_uuid_field", "supports_json_field"):
+            monkeypatch.setattr(type(connections[alias].features), feature, True)
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_right_settings_of_every_kind_pass(settings: Settings) -> None:
     assert not [message for number in range(1, 7) for message in found(f"E00{number}")]
 
 
-@pytest.mark.usefixtures("mariadb_unasked")
+@pytest.mark.usefixtures("databases_unasked")
 def test_an_error_stops_manage_py_check(settings: Settings) -> None:
     settings.CODEX_TRACKING = {"push_interval": 0}
     with pytest.raises(SystemCheckError, match=r"codex_tracking\.E003"):
@@ -293,13 +293,13 @@ def test_other_databases_need_no_sqlite_options(monkeypatch: pytest.MonkeyPatch)
     assert not found("W006")
 
 
-@pytest.mark.usefixtures("mariadb_unasked")
+@pytest.mark.usefixtures("databases_unasked")
 def test_a_plain_check_asks_no_database() -> None:
     # Without a database mark, any query fails the test.
     run_checks(include_deployment_checks=True)
 
 
-@pytest.mark.usefixtures("mariadb_unasked")
+@pytest.mark.usefixtures("databases_unasked")
 def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "sqlite3", {})
     assert "codex_tracking.W006" in [message.id for message in run_checks()]
