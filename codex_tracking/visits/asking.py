@@ -12,7 +12,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.conditions import Parameters, selects
 from codex_tracking.visits.engine import connect, installed, time_limit
-from codex_tracking.visits.files import cache_folder
+from codex_tracking.visits.files import cache_folder, files_of
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.sources import Source, Sources, chunks, first_day, listed, mend, sources_of
 
@@ -105,8 +105,6 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
 
 def _all_of(logged: Sequence[Date]) -> Sources:
     """Return the files that may be damaged when joining them has failed."""
-    from codex_tracking.visits.files import files_of
-
     return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob("joined-*.parquet")))
 
 
