@@ -49,6 +49,7 @@ FILTER = gettext_noop(
     "operators: %(operators)s"
 )
 EVENTS_BY_NAME = gettext_noop("a filter by the whole name of an event")
+EVENT_ALONE = gettext_noop("an event without its value, which you may not see")
 NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)")
 
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
@@ -155,8 +156,8 @@ class Query:
             if not viewer.may_filter_by(each):
                 raise QueryError("f", EVENTS_BY_NAME, str(each))
         bound = viewer.filters
-        if bound and (refusal := log_refusal()):
-            raise QueryError("f", NO_LOG, str(bound[0]), refusal)
+        if bound:
+            require_log(str(bound[0]))
         return replace(self, bound=bound, filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property
@@ -224,6 +225,21 @@ def read_query(
     )
 
 
+def require_log(asked: str, parameter: str = "f", expected: str = NO_LOG) -> None:
+    """Return where there is a visit log.
+
+    Args:
+        asked: the value that needs it.
+        parameter: its name.
+        expected: completes "must be ..." for it.
+
+    Raises:
+        QueryError: there is none; the message says why.
+    """
+    if refusal := log_refusal():
+        raise QueryError(parameter, expected, asked, refusal)
+
+
 def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
     """Read the values of ``f``.
 
@@ -232,8 +248,7 @@ def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
     """
     if not texts:
         return ()
-    if refusal := log_refusal():
-        raise QueryError("f", NO_LOG, texts[0], refusal)
+    require_log(texts[0])
     text = texts[0]
     try:
         for text in texts:

@@ -31,6 +31,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.steps import Step
 from codex_tracking.web.access import links, saved
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ class Viewer:
         if not self.is_guest or condition.dimension != "event":
             return True
         return condition.operator in ("is", "is_not") and not any("=" in value for value in condition.values)
+
+    def may_ask_for(self, step: Step) -> bool:
+        """Return whether they may ask for a step of a funnel; see ``may_filter_by``."""
+        return "event_value" in self.dimensions or not step.asks_for_value
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:

@@ -27,7 +27,7 @@ from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
-from codex_tracking.web.query import QueryError
+from codex_tracking.web.query import QueryError, require_log
 
 
 async def answer_summary(call: Call) -> dict[str, Any]:
@@ -156,7 +156,7 @@ async def answer_page(call: Call) -> dict[str, Any]:
 async def answer_values(call: Call) -> dict[str, Any]:
     """Return values that a filter may have, the most viewed first."""
     dimension, search = call.values["dimension"], call.values.get("search", "").strip()
-    filtered.require_log(dimension)
+    require_log(dimension)
     found = await filtered.read_values(call, dimension, search, call.values["limit"])
     rows = [{"value": row.value, "views": row.views, "visits": row.visits} for row in found.value.values]
     return call.about(found) | {"dimension": dimension, "rows": rows, "more": found.value.total > len(rows)}

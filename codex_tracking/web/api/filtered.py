@@ -21,9 +21,8 @@ from codex_tracking.stats.selected.figures import (
 from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
 from codex_tracking.visits.answers import Table
-from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.api.endpoint import Call
-from codex_tracking.web.query import NO_LOG, QueryError
+from codex_tracking.web.query import QueryError, require_log
 
 
 def from_log(call: Call, table: str) -> bool:
@@ -52,16 +51,6 @@ async def read_summaries(call: Call) -> Reading[tuple[Summary, Summary | None]]:
         return own, selection.compared(lambda other: previous_summary_in(other, period, before, call.now))
 
     return await select(call.filters, look)
-
-
-def require_log(asked: str) -> None:
-    """Raise a 400 for a question that only the visit log answers, if there is none.
-
-    Raises:
-        QueryError: with the reason.
-    """
-    if refusal := log_refusal():
-        raise QueryError("f", NO_LOG, asked, refusal)
 
 
 Course = Mapping[str, float] | Mapping[str, Summary]

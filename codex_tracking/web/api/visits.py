@@ -8,14 +8,11 @@ from codex_tracking.stats.reading import Reading, in_database
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.selected.funnels import FunnelStep, funnel_of
 from codex_tracking.visits import questions
-from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.questions import LONGEST_JOURNEY, MOST_NEXT
 from codex_tracking.visits.steps import FEWEST_STEPS, KINDS, MOST_STEPS, Step, checked_steps, parse_step
 from codex_tracking.web.api.endpoint import Call
 from codex_tracking.web.api.parameters import Parameter
-from codex_tracking.web.query import QueryError
-
-DEEPEST = 10
-"""Steps of one journey."""
+from codex_tracking.web.query import EVENT_ALONE, QueryError, require_log
 
 STEPS = Parameter(
     "step",
@@ -36,7 +33,11 @@ STEPS = Parameter(
 TRAIL = Parameter(
     "step",
     "A page or route of the journey; repeat it in order. The entry pages are returned when omitted.",
-    {"type": "array", "maxItems": DEEPEST, "items": {"type": "string", "minLength": 1, "examples": ["/pricing/"]}},
+    {
+        "type": "array",
+        "maxItems": LONGEST_JOURNEY,
+        "items": {"type": "string", "minLength": 1, "examples": ["/pricing/"]},
+    },
 )
 BY = Parameter(
     "by", "Whether steps are pages or routes.", {"type": "string", "enum": ["page", "route"], "default": "page"}
@@ -46,12 +47,14 @@ TOWARDS = Parameter(
     "Go back from an end: the first `step` is the last one of a visit, and previous steps are returned.",
     {"type": "string", "enum": ["true", "false"], "default": "false"},
 )
-NEXT = Parameter("limit", "Number of next steps.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10})
+NEXT = Parameter(
+    "limit", "Number of next steps.", {"type": "integer", "minimum": 1, "maximum": MOST_NEXT, "default": 10}
+)
 
 
 async def answer_funnel(call: Call) -> dict[str, Any]:
     """Return visits, drop-off and conversion of each step."""
-    require_log()
+    require_log("0", "visit_log_days", "set in CODEX_TRACKING")
     steps = funnel_steps(call)
     answer = await in_database(funnel_of, call.period.days, steps, call.filters)
     found = Reading(answer.value, live=True, coverage=answer)
@@ -81,17 +84,17 @@ def funnel_steps(call: Call) -> tuple[Step, ...]:
     except ValueError as error:
         expected = f"given {FEWEST_STEPS} to {MOST_STEPS} times as <kind>:<value>[|...]; kinds: {', '.join(KINDS)}"
         raise QueryError("step", expected, got, str(error)) from error
-    if "event_value" not in call.viewer.dimensions and any(step.asks_for_value for step in steps):
-        raise QueryError("step", "an event without its value, which you may not see", got)
+    if not all(map(call.viewer.may_ask_for, steps)):
+        raise QueryError("step", EVENT_ALONE, got)
     return steps
 
 
 async def answer_journey(call: Call) -> dict[str, Any]:
     """Return the most frequent next or previous steps."""
-    require_log()
+    require_log("0", "visit_log_days", "set in CODEX_TRACKING")
     steps, by, towards = call.values["step"], call.values["by"], call.values["towards"] == "true"
-    if len(steps) > DEEPEST or not all(steps):
-        raise QueryError("step", f"given {DEEPEST} times at most, and never empty", " ".join(steps))
+    if len(steps) > LONGEST_JOURNEY or not all(steps):
+        raise QueryError("step", f"given {LONGEST_JOURNEY} times at most, and never empty", " ".join(steps))
     answer = await in_database(
         questions.journey, call.period.days, steps, call.filters, by, towards, call.values["limit"]
     )
@@ -102,13 +105,3 @@ async def answer_journey(call: Call) -> dict[str, Any]:
         "others": journey.others,
         "ended": journey.ended,
     }
-
-
-def require_log() -> None:
-    """Raise a 400 for a question about visits if there is no visit log.
-
-    Raises:
-        QueryError: there is none.
-    """
-    if refusal := log_refusal():
-        raise QueryError("visit_log_days", "set in CODEX_TRACKING", "0", refusal)

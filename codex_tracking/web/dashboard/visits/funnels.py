@@ -31,13 +31,12 @@ from codex_tracking.web.dashboard.visits.question import (
     Pairs,
     address_of,
     filters_with,
+    frame_of,
     keep,
-    menu_with,
-    pairs_of,
     saved_rows,
     visits_query,
 )
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.query import EVENT_ALONE, Query, QueryError
 
 KINDS: dict[str, Promise] = {
     "page": gettext_lazy("Page"),
@@ -95,13 +94,9 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     if error == "":
         return redirect(request.get_full_path())
     pairs: Pairs = [("step", str(step)) for step in steps]
-    context: dict[str, Any] = {
-        "query": query,
-        "dashboard": address_of(query),
-        "menu": menu_with(query, pairs),
+    context = frame_of(query, pairs) | {
         "kinds": KINDS.items(),
         "form": form_of(steps),
-        "hidden": pairs_of(address_of(query)),
         "error": error,
         "too_few": len(steps) == 1,
         "longest_name": saved.LONGEST_NAME,
@@ -153,8 +148,8 @@ def steps_in(texts: Sequence[str], viewer: Viewer) -> tuple[Step, ...]:
         steps = checked_steps(steps) if len(steps) > MOST_STEPS else steps
     except ValueError as error:
         raise QueryError("step", EXPECTED, got, str(error), kinds=", ".join(KINDS)) from error
-    if "event_value" not in viewer.dimensions and any(step.asks_for_value for step in steps):
-        raise QueryError("step", gettext_noop("an event without its value, which you may not see"), got)
+    if not all(map(viewer.may_ask_for, steps)):
+        raise QueryError("step", EVENT_ALONE, got)
     return steps
 
 

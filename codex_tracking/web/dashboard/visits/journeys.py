@@ -14,6 +14,7 @@ from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Journey
 from codex_tracking.visits.asking import log_refusal
+from codex_tracking.visits.questions import LONGEST_JOURNEY
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link
@@ -23,8 +24,7 @@ from codex_tracking.web.dashboard.visits.chips import with_added
 from codex_tracking.web.dashboard.visits.question import (
     address_of,
     filters_with,
-    menu_with,
-    pairs_of,
+    frame_of,
     visits_query,
 )
 from codex_tracking.web.query import ONE_OF, Query, QueryError
@@ -34,8 +34,6 @@ BY: dict[By, Promise] = {"page": gettext_lazy("Pages"), "route": gettext_lazy("R
 """What steps are -> its name."""
 DIRECTIONS: dict[str, Promise] = {"false": gettext_lazy("From a start"), "true": gettext_lazy("Towards an end")}
 """Value of the parameter ``towards`` -> its name."""
-DEEPEST = 10
-"""Steps of one journey."""
 ROWS = 10
 """Next steps that are shown."""
 LONGEST_STEP = 700
@@ -84,14 +82,10 @@ async def journeys_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     def address(*steps: str) -> str:
         return address_of(query, asked.pairs(*steps))
 
-    context: dict[str, Any] = {
-        "query": query,
-        "dashboard": address_of(query),
-        "menu": menu_with(query, asked.pairs(*asked.steps)),
+    context = frame_of(query, asked.pairs(*asked.steps)) | {
         "asked": asked,
         "by": BY.items(),
         "directions": DIRECTIONS.items(),
-        "hidden": pairs_of(address_of(query)),
         "trail": trail_of(asked, address),
         "begin": address(),
     }
@@ -127,8 +121,8 @@ def asked_in(request: HttpRequest) -> Asked:
         raise QueryError("by", ONE_OF, by, choices=", ".join(BY))
     if towards not in DIRECTIONS:
         raise QueryError("towards", ONE_OF, towards, choices=", ".join(DIRECTIONS))
-    if len(steps) > DEEPEST:
-        raise QueryError("step", gettext_noop("given %(times)s times at most"), " ".join(steps), times=DEEPEST)
+    if len(steps) > LONGEST_JOURNEY:
+        raise QueryError("step", gettext_noop("given %(times)s times at most"), " ".join(steps), times=LONGEST_JOURNEY)
     for step in steps:
         if len(step) > LONGEST_STEP or "\0" in step:
             expected = gettext_noop("a page or route of %(limit)s characters at most")
@@ -147,7 +141,7 @@ def trail_of(asked: Asked, address: Callable[..., str]) -> tuple[Link, ...]:
 
 def rows_of(asked: Asked, found: Journey, address: Callable[..., str]) -> tuple[NextRow, ...]:
     """Return the next steps, formatted."""
-    deeper = len(asked.steps) < DEEPEST
+    deeper = len(asked.steps) < LONGEST_JOURNEY
     return tuple(
         _row(step.value, step.visits, found, address(*asked.steps, step.value) if deeper else "")
         for step in found.steps

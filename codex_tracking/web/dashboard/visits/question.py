@@ -73,6 +73,16 @@ def menu_with(query: Query, pairs: Pairs) -> Menu:
     )
 
 
+def frame_of(query: Query, pairs: Pairs) -> dict[str, Any]:
+    """Return the template's context that pages about visits share; ``pairs`` are their own parameters."""
+    return {
+        "query": query,
+        "dashboard": address_of(query),
+        "menu": menu_with(query, pairs),
+        "hidden": pairs_of(address_of(query)),
+    }
+
+
 def filters_with(query: Query, coverage: Coverage | None, pairs: Pairs) -> Chips | None:
     """Return the filters of a page, whose links and form keep further parameters; None without a visit log."""
     found = chips_of(query, coverage)
