@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -115,9 +115,14 @@ def parse_all(texts: Iterable[str]) -> tuple[Filter, ...]:
         ValueError: as ``parse``, or more than ``MOST_FILTERS``.
     """
     found = tuple(dict.fromkeys(map(parse, texts)))
-    if len(found) > MOST_FILTERS:
-        raise ValueError(f"there may be {MOST_FILTERS} filters at most, not {len(found)}")
+    check_number(found)
     return found
+
+
+def check_number(filters: Collection[Filter]) -> None:
+    """Refuse more filters than ``MOST_FILTERS``; raises ValueError."""
+    if len(filters) > MOST_FILTERS:
+        raise ValueError(f"there may be {MOST_FILTERS} filters at most, not {len(filters)}")
 
 
 def join(values: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, defa
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 from codex_tracking.visits.asking import log_refusal
-from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, join, parse, parse_all
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, check_number, join, parse
 
 if TYPE_CHECKING:
     from codex_tracking.web.access.viewer import Viewer
@@ -249,14 +249,16 @@ def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
     if not texts:
         return ()
     require_log(texts[0])
-    text = texts[0]
+    found: dict[Filter, str] = {}
+    text = ""
     try:
         for text in texts:
-            parse(text)
-        return parse_all(texts)
+            found[parse(text)] = text
+        check_number(found)
     except ValueError as error:
         known = {"dimensions": ", ".join(FILTER_DIMENSIONS), "operators": ", ".join(OPERATORS)}
         raise QueryError("f", FILTER, text, str(error), **known) from None
+    return tuple(found)
 
 
 def filter_of_texts(dimension: str, operator: str, value: str) -> Filter:
