@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Literal, cast
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
-from codex_tracking.visits.asking import log_refusal
-from codex_tracking.visits.filters import FILTER_DIMENSIONS, OPERATORS, Filter, check_number, join, parse
+from codex_tracking.visits.filters import Filter
+from codex_tracking.web.errors import ONE_OF, QueryError
+from codex_tracking.web.filters import EVENTS_BY_NAME, read_filters, require_log
 
 if TYPE_CHECKING:
     from codex_tracking.web.access.viewer import Viewer
@@ -44,42 +45,7 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
 
-FILTER = gettext_noop(
-    "<dimension>:<operator>:<value>[|<value>...] such as source:is:Google; dimensions: %(dimensions)s; "
-    "operators: %(operators)s"
-)
-EVENTS_BY_NAME = gettext_noop("a filter by the whole name of an event")
-EVENT_ALONE = gettext_noop("an event without its value, which you may not see")
-NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)")
-
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
-
-
-ONE_OF = gettext_noop("one of %(choices)s")
-
-
-class QueryError(ValueError):
-    """A parameter with a value that it cannot have.
-
-    Args:
-        parameter: its name, as in the address.
-        expected: completes "must be ...", such as ``an ISO date such as 2026-01-31``; with the names of ``values``.
-        got: the value; the first 100 characters are repeated.
-        message: the whole text, where "must be" does not fit.
-        values: of ``expected``.
-    """
-
-    def __init__(self, parameter: str, expected: str, got: str, message: str = "", **values: object) -> None:
-        self.expected = expected % values if values else expected
-        super().__init__(message or f"{parameter} must be {self.expected}, not {got[:100]!r}")
-        self.parameter = parameter
-        self.got = got[:100]
-        self._pattern, self._values = expected, values
-
-    @property
-    def wanted(self) -> str:
-        """``expected`` in the reader's language, for pages; the API answers in English."""
-        return gettext(self._pattern) % self._values if self._values else gettext(self._pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,51 +189,6 @@ def read_query(
         tabs=tabs,
         filters=read_filters(filters),
     )
-
-
-def require_log(asked: str, parameter: str = "f", expected: str = NO_LOG) -> None:
-    """Return where there is a visit log.
-
-    Args:
-        asked: the value that needs it.
-        parameter: its name.
-        expected: completes "must be ..." for it.
-
-    Raises:
-        QueryError: there is none; the message says why.
-    """
-    if refusal := log_refusal():
-        raise QueryError(parameter, expected, asked, refusal)
-
-
-def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
-    """Read the values of ``f``.
-
-    Raises:
-        QueryError: one is no filter, or there is no visit log.
-    """
-    if not texts:
-        return ()
-    require_log(texts[0])
-    found: dict[Filter, str] = {}
-    text = ""
-    try:
-        for text in texts:
-            found[parse(text)] = text
-        check_number(found)
-    except ValueError as error:
-        known = {"dimensions": ", ".join(FILTER_DIMENSIONS), "operators": ", ".join(OPERATORS)}
-        raise QueryError("f", FILTER, text, str(error), **known) from None
-    return tuple(found)
-
-
-def filter_of_texts(dimension: str, operator: str, value: str) -> Filter:
-    """Return a filter by one value.
-
-    Raises:
-        QueryError: there is no such filter, or no visit log.
-    """
-    return read_filters([f"{dimension}:{operator}:{join([value])}"])[0]
 
 
 def named_period(name: str, today: date, first: date | None = None) -> Period:

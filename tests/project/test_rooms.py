@@ -34,6 +34,9 @@ FLOORS = (
 NEIGHBOURS = {"web/dashboard": "web/api", "web/api": "web/dashboard"}
 """Folders within ``web`` that do not know each other; both use ``web/query`` and ``web/access``."""
 
+MOST_LINES, MOST_MODULES = 300, 20
+"""Of a module, and modules of a package: what still can be looked over."""
+
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 MODULES = [name for name in MODULES if not name.startswith("migrations/")]
 
@@ -112,6 +115,15 @@ def test_a_package_is_a_docstring_alone(module: str) -> None:
     if room(module) != "root":
         assert ast.get_docstring(tree)
     assert len(tree.body) <= 1
+
+
+@pytest.mark.parametrize("folder", sorted({str(Path(name).parent) for name in MODULES}))
+def test_no_room_is_crowded(folder: str) -> None:
+    modules = [name for name in MODULES if str(Path(name).parent) == folder and not name.endswith("__init__")]
+    lines = {name: len((PACKAGE / f"{name}.py").read_text("utf-8").splitlines()) for name in modules}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+    # The public names are modules in the root, so that only packages are counted.
+    assert folder == "." or len(modules) <= MOST_MODULES
 
 
 def test_no_module_imports_itself_by_detours() -> None:

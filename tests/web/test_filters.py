@@ -27,7 +27,8 @@ from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, build
 from codex_tracking.web.access import links
-from codex_tracking.web.query import TABS, QueryError, read_query
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import TABS, read_query
 from tests.kit.pipeline import Process, view
 from tests.kit.visit_log import add_part, visit_hits
 

@@ -13,7 +13,8 @@ from codex_tracking.stats.periods import STEPS, Period, default_step
 from codex_tracking.stats.summary import METRICS
 from codex_tracking.web.dashboard import addresses
 from codex_tracking.web.dashboard.addresses import query_string, with_period
-from codex_tracking.web.query import COMPARISONS, MENU, TABS, Query, QueryError, read_query
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import COMPARISONS, MENU, TABS, Query, read_query
 
 TODAY = date(2026, 11, 23)
 

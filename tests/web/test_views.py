@@ -25,7 +25,8 @@ from codex_tracking.models import Breakdown, PageView
 from codex_tracking.registry import DashboardWidget, SidebarItem, TopbarEntry, declare, withdraw
 from codex_tracking.web.access import links
 from codex_tracking.web.dashboard.table import SIZE
-from codex_tracking.web.query import MENU, TABS, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import MENU, TABS
 from codex_tracking.widgets import MetricWidgetData
 from tests.conftest import Sites
 from tests.kit.clock import stop_clock

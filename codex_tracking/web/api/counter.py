@@ -17,7 +17,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.reading import in_database
 from codex_tracking.web.access.switches import public_address
 from codex_tracking.web.api.parameters import PAGE, read_parameters
-from codex_tracking.web.query import QueryError
+from codex_tracking.web.errors import QueryError
 
 SECONDS = 60
 """Age up to which an answer is used again, here and in HTTP caches."""

@@ -15,7 +15,8 @@ from codex_tracking.stats.reading import Reading
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.api.parameters import Parameter
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import Query
 
 
 class UnknownError(Exception):

@@ -27,7 +27,8 @@ from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
 from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
-from codex_tracking.web.query import QueryError, require_log
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.filters import require_log
 
 
 async def answer_summary(call: Call) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
 from codex_tracking.visits.answers import Table
 from codex_tracking.web.api.endpoint import Call
-from codex_tracking.web.query import QueryError, require_log
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.filters import require_log
 
 
 def from_log(call: Call, table: str) -> bool:

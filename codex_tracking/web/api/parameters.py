@@ -15,7 +15,8 @@ from codex_tracking.stats.periods import STEPS
 from codex_tracking.stats.ranking import LOG_DIMENSIONS, ORDERS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, MOST_FILTERS, OPERATORS
-from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING
 
 MOST_ROWS = 1_000
 """Rows of one answer; exports have all."""

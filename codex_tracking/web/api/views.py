@@ -18,7 +18,8 @@ from codex_tracking.web.access.switches import private_address
 from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, user_of, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.api.parameters import PERIOD, read_parameters
-from codex_tracking.web.query import QueryError, read_query
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import read_query
 
 logger = logging.getLogger(__name__)
 

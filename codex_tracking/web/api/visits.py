@@ -12,7 +12,8 @@ from codex_tracking.visits.questions import LONGEST_JOURNEY, MOST_NEXT
 from codex_tracking.visits.steps import FEWEST_STEPS, KINDS, MOST_STEPS, Step, checked_steps, parse_step
 from codex_tracking.web.api.endpoint import Call
 from codex_tracking.web.api.parameters import Parameter
-from codex_tracking.web.query import EVENT_ALONE, QueryError, require_log
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.filters import EVENT_ALONE, require_log
 
 STEPS = Parameter(
     "step",

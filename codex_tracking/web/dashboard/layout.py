@@ -30,7 +30,7 @@ from codex_tracking.registry import (
 )
 from codex_tracking.stats.live import socket_path
 from codex_tracking.web.access.viewer import User, Viewer
-from codex_tracking.web.query import QueryError
+from codex_tracking.web.errors import QueryError
 from codex_tracking.widgets import TrackingAnalyticsContext
 
 logger = logging.getLogger(__name__)

@@ -32,7 +32,8 @@ from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS
 from codex_tracking.web.dashboard.layout import place_of
-from codex_tracking.web.query import TABS, Query, QueryError, read_query
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import TABS, Query, read_query
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 

@@ -23,7 +23,8 @@ from codex_tracking.stats.values import Matching
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
-from codex_tracking.web.query import ONE_OF, TABS, Query, QueryError
+from codex_tracking.web.errors import ONE_OF, QueryError
+from codex_tracking.web.query import TABS, Query
 
 SIZE = 50
 """Rows of a page."""

@@ -28,7 +28,8 @@ from codex_tracking.web.dashboard.loader import load_board, load_page, query_of
 from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
 from codex_tracking.web.dashboard.visits.chips import chips_of, with_added
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import Query
 
 SAFE = "/~!*'();:@&=+$,"
 """Characters of a path that its address contains unquoted; not the percent sign, since stored paths are decoded."""

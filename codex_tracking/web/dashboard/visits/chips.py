@@ -20,7 +20,8 @@ from codex_tracking.visits.filters import FILTER_DIMENSIONS, Operator
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import OPPOSITES, fields_of, joined, query_string, turned, without
 from codex_tracking.web.dashboard.plot import full_day
-from codex_tracking.web.query import Query, filter_of_texts, read_filters
+from codex_tracking.web.filters import filter_of_texts, read_filters
+from codex_tracking.web.query import Query
 
 FORM = ("f_dimension", "f_operator", "f_value")
 """Fields of the form that adds a filter."""

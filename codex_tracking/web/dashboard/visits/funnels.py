@@ -36,7 +36,9 @@ from codex_tracking.web.dashboard.visits.question import (
     saved_rows,
     visits_query,
 )
-from codex_tracking.web.query import EVENT_ALONE, Query, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.filters import EVENT_ALONE
+from codex_tracking.web.query import Query
 
 KINDS: dict[str, Promise] = {
     "page": gettext_lazy("Page"),

@@ -27,7 +27,8 @@ from codex_tracking.web.dashboard.visits.question import (
     frame_of,
     visits_query,
 )
-from codex_tracking.web.query import ONE_OF, Query, QueryError
+from codex_tracking.web.errors import ONE_OF, QueryError
+from codex_tracking.web.query import Query
 
 By = Literal["page", "route"]
 BY: dict[By, Promise] = {"page": gettext_lazy("Pages"), "route": gettext_lazy("Routes")}

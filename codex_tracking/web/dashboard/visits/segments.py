@@ -23,7 +23,8 @@ from codex_tracking.web.dashboard.visits.question import (
     saved_rows,
     visits_query,
 )
-from codex_tracking.web.query import Query, QueryError
+from codex_tracking.web.errors import QueryError
+from codex_tracking.web.query import Query
 
 
 @with_form
