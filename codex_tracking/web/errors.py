@@ -19,6 +19,7 @@ class QueryError(ValueError):
     """
 
     def __init__(self, parameter: str, expected: str, got: str, message: str = "", **values: object) -> None:
+        # Without values the text is no pattern, and may contain percent signs.
         self.expected = expected % values if values else expected
         super().__init__(message or f"{parameter} must be {self.expected}, not {got[:100]!r}")
         self.parameter = parameter

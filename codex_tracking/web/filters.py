@@ -20,7 +20,7 @@ NO_LOG = gettext_noop("left out, because there is no visit log (visit_log_days)"
 
 
 def require_log(asked: str, parameter: str = "f", expected: str = NO_LOG) -> None:
-    """Return where there is a visit log.
+    """Raise an error for a value that needs a visit log, if there is none.
 
     Args:
         asked: the value that needs it.
@@ -43,7 +43,9 @@ def read_filters(texts: Sequence[str]) -> tuple[Filter, ...]:
     if not texts:
         return ()
     require_log(texts[0])
+    # A dictionary, because a filter that is given twice is one.
     found: dict[Filter, str] = {}
+    # The error names the text that failed, or the last one of too many.
     text = ""
     try:
         for text in texts:
@@ -61,4 +63,5 @@ def filter_of_texts(dimension: str, operator: str, value: str) -> Filter:
     Raises:
         QueryError: there is no such filter, or no visit log.
     """
+    # As the text of an address, so that a form's filter is checked by the same rules.
     return read_filters([f"{dimension}:{operator}:{join([value])}"])[0]

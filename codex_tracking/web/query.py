@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from codex_tracking.web.access.viewer import Viewer
 
 Compare = Literal["previous", "year", ""]
+# In addresses "off": an empty parameter stands for its default.
 COMPARISONS = ("previous", "year", "off")
 ROLLING = "24h"
 """The name of the period that begins 24 hours ago: yesterday and today, cut to hours."""
@@ -45,6 +46,7 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""
 
+# ASCII, because \d also matches the digits of other scripts, which int() reads.
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
 
 
@@ -80,6 +82,7 @@ class Query:
     def steps(self) -> tuple[Step, ...]:
         """The steps by which this period can be drawn."""
         if self.single:
+            # One day is drawn by hours alone, and a page has none.
             return tuple(step for step in steps_for(self.period) if step != "hour") or ("day",)
         return ("hour",) if self.rolling else steps_for(self.period)
 
@@ -110,6 +113,7 @@ class Query:
 
     def filtered(self, *filters: Filter) -> Query:
         """Return the question with these filters alone, and those that are bound."""
+        # Without any other filter a share link still shows its segment alone.
         return replace(self, filters=tuple(dict.fromkeys((*self.bound, *filters))))
 
     def seen_by(self, viewer: Viewer) -> Query:
@@ -123,6 +127,7 @@ class Query:
                 raise QueryError("f", EVENTS_BY_NAME, str(each))
         bound = viewer.filters
         if bound:
+            # Without a log there are only figures of all visits, which such a link must not show.
             require_log(str(bound[0]))
         return replace(self, bound=bound, filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
@@ -167,6 +172,7 @@ def read_query(
         QueryError: a parameter has a value that it cannot have.
     """
     default = f"{days}d"
+    # An empty parameter is none: browsers send the fields that were left empty as well.
     name = params.get("period") or ("custom" if params.get("start") or params.get("end") else default)
     period = _custom(params, today) if name == "custom" else _named(name, today, first)
     compare = params.get("compare") or "previous"

@@ -53,6 +53,7 @@ async def unknown_page(request: HttpRequest) -> HttpResponse:
 def _slash_appended(request: HttpRequest) -> HttpResponse | None:
     """Return the redirect to the address with a slash; None if no view answers that."""
     # CommonMiddleware does this only for addresses that no pattern matches.
+    # Only reads: browsers turn a redirected POST into a GET (RFC 9110, section 15.4.2), and its data would be lost.
     if not settings.APPEND_SLASH or request.path_info.endswith("/") or request.method not in ("GET", "HEAD"):
         return None
     if resolve(f"{request.path_info}/", getattr(request, "urlconf", None)).url_name is None:

@@ -14,6 +14,7 @@ from codex_tracking.web.access.viewer import Viewer
 def private(response: Answer, seen: Viewer | None) -> Answer:
     """Add headers against caching, and for share links against leaking the address; return the response."""
     response["Cache-Control"] = "private, no-store"
+    # Exports and JSON contain text of strangers, which a browser must not take for HTML.
     response["X-Content-Type-Options"] = "nosniff"
     # The address of a share link holds its token, which no other site and no search engine should learn.
     if seen is None or seen.is_guest:
@@ -34,6 +35,8 @@ def protect(response: Answer) -> Answer:
         f"default-src 'self'; script-src 'self'{origin}; style-src 'self'{origin}; img-src 'self' data:{origin}; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
     )
+    # For browsers without frame-ancestors, which came with CSP level 2.
     response["X-Frame-Options"] = "SAMEORIGIN"
+    # Addresses of the dashboard contain paths and filters, which other sites need not learn.
     response.setdefault("Referrer-Policy", "same-origin")
     return response

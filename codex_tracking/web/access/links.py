@@ -39,6 +39,7 @@ def create(name: str, days: int = DAYS, created_by: str = "", segment: Segment |
     if not 1 <= days <= LONGEST_DAYS:
         raise ValueError(f"days must be 1 to {LONGEST_DAYS}, not {days!r}")
     expires = timezone.now() + timedelta(days=days)
+    # A project's own user model may have longer names than the column, and PostgreSQL refuses them.
     return ShareLink.objects.using(database(write=True)).create(
         key=new_key(), name=name, expires_at=expires, created_by=created_by[:150], segment=segment
     )
@@ -62,6 +63,7 @@ def links() -> list[ShareLink]:
 
 def token_of(link: ShareLink) -> str:
     """Return the token in the link's address: its key, signed with ``SECRET_KEY``."""
+    # Signed without a time: expiry and revocation are columns, which are read with the key.
     return signing.Signer(salt=SALT).sign(link.key)
 
 

@@ -56,8 +56,10 @@ def public_address(seconds: int) -> Callable[[View], Any]:
         @wraps(view)
         async def answer(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             response = await _answer(view, request, arguments)
+            # A refusal is not kept: it ends when the setting changes, or the database is back.
             response["Cache-Control"] = _kept(request, seconds) if response.status_code == 200 else "no-store"
             response["X-Content-Type-Options"] = "nosniff"
+            # Pages with Cross-Origin-Embedder-Policy: require-corp show no picture of another site without it.
             response["Cross-Origin-Resource-Policy"] = "cross-origin"
             # An <object> or <iframe> may show the badge; read by XFrameOptionsMiddleware.
             response.xframe_options_exempt = True  # type: ignore[attr-defined]
@@ -72,7 +74,7 @@ async def _answer(view: View, request: HttpRequest, arguments: dict[str, Any]) -
     try:
         return await view(request, **arguments)
     except REFUSALS as error:
-        # Outside of the view nobody could add our headers.
+        # Outside of the view nobody could add our headers. In any thread, as Django does it.
         return await sync_to_async(response_for_exception, thread_sensitive=False)(request, error)
 
 

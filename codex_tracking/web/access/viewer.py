@@ -54,6 +54,7 @@ INTERNAL = frozenset({"minute", "view", "error", "error_referrer", "event_value"
 User: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
 
+# Without slots, because cached_property keeps its value in __dict__.
 @dataclass(frozen=True)
 class Viewer:
     """A person or program with access to the figures."""
@@ -88,6 +89,7 @@ class Viewer:
         """Say whether they may delete a segment or funnel: their own, or with the permission any; like ``may_save``."""
         if self.user is None:
             return False
+        # Compared as text, since created_by is no foreign key; see ShareLink.
         own = self.may_save and row.created_by == str(self.user)[:150]
         return own or _has(self.user, f"codex_tracking.delete_{row._meta.model_name}")
 
@@ -126,6 +128,7 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
     if token is not None:
         return Viewer("token") if good_token(token) else None
     user = await user_of(request)
+    # Permissions are queried, so not on the event loop.
     if user is not None and user.is_authenticated and await sync_to_async(may_see)(user):
         return Viewer("user", user)
     return await guest(request.COOKIES.get(COOKIE, ""))
@@ -166,7 +169,7 @@ async def guest(token: str) -> Viewer | None:
     try:
         filters = saved.filters_of(link.segment)
     except (ValueError, TypeError) as error:
-        # Without its filters the link would show all visits.
+        # Without its filters the link would show all visits. TypeError: the stored JSON is no list.
         logger.error("A share link is closed, because its segment cannot be read: %s", error)
         return None
     return Viewer("link", expires_at=link.expires_at, segment=link.segment.name, filters=filters)
@@ -178,6 +181,7 @@ def bearer(request: HttpRequest) -> str | None:
     Source: RFC 6750, section 2.1.
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    # Without tokens in the settings the header is not for us: a proxy that logs users in may send it.
     if scheme.lower() != "bearer" or not get_tracking_settings().api_tokens:
         return None
     return token.strip()
@@ -186,6 +190,7 @@ def bearer(request: HttpRequest) -> str | None:
 def good_token(token: str) -> bool:
     """Say whether a token is one of the settings'."""
     # In constant time over all tokens, so that the answer's delay reveals no prefix.
+    # As bytes: compare_digest takes text of ASCII characters alone.
     given = token.encode("utf-8", "surrogateescape")
     found = [hmac.compare_digest(given, known.encode()) for known in get_tracking_settings().api_tokens]
     return any(found)

@@ -44,6 +44,7 @@ class Remembered:
 
     def get(self, alias: str, path: str) -> int | None:
         """Return a page's views in a database; None when they are unknown or too old."""
+        # Without the lock: one look-up finds the entry from before or from after a put.
         until, views = self._views.get((alias, path), (0.0, 0))
         return views if time.monotonic() < until else None
 
@@ -100,8 +101,10 @@ async def counter_svg(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=503)
     # English for all readers: HTTP caches keep one picture for everybody.
     text = f"{views:,} {'view' if views == 1 else 'views'}"
+    # The server cannot measure text, so all characters get the same width.
     svg = format_html(SVG, text=text, width=WIDTH * len(text) + 12, height=HEIGHT)
     answer = HttpResponse(svg, content_type="image/svg+xml")
+    # Opened by its own address, an SVG is a document that may run scripts.
     answer["Content-Security-Policy"] = "default-src 'none'"
     return answer
 

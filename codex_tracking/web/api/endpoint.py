@@ -19,6 +19,7 @@ from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import Query
 
 
+# Not Http404, which Django answers with the project's own page.
 class UnknownError(Exception):
     """A part of the address names nothing that the viewer may read; answered with 404."""
 

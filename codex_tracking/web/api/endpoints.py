@@ -64,6 +64,7 @@ async def answer_series(call: Call) -> dict[str, Any]:
     metric, wanted, query = call.values["metric"], call.values.get("step"), call.query
     if wanted is not None and wanted not in query.steps:
         raise QueryError("step", f"one of {', '.join(query.steps)} for this period", wanted)
+    # The dashboard falls back to views, which a program would not notice.
     if query.step == "hour" and metric not in BY_HOUR:
         raise QueryError("metric", f"{' or '.join(BY_HOUR)} by the hour", metric)
     before = query.before
@@ -198,6 +199,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
     if "path" in call.values:
         if table != "page_source":
             raise QueryError("path", "left out, except with the table page_source", call.values["path"])
+        # The tab ends the path: without it, /a would have the sources of /a/b as well.
         options["within"] = f"{call.values['path']}\t"
     # JSON must not begin with one, RFC 8259, section 8.1.
     begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""

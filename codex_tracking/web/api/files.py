@@ -73,6 +73,7 @@ def json_lines(names: tuple[str, ...], rows: Iterable[TableRow]) -> Iterator[str
 
 
 FORMATS: dict[str, tuple[str, Callable[[tuple[str, ...], Iterable[TableRow]], Iterator[str]]]] = {
+    # The parameter header is of RFC 4180, section 3.
     "csv": ("text/csv; charset=utf-8; header=present", csv_lines),
     "json": ("application/json", json_lines),
 }
@@ -167,6 +168,7 @@ class Pieces:
 class AsyncPieces(Pieces):
     """A file's chunks for ASGI, read in a thread."""
 
+    # Django tries iter() first, and reads a synchronous iterator to its end before it sends anything.
     __iter__ = None  # type: ignore[assignment]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

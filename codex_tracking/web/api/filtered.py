@@ -36,6 +36,7 @@ def from_log(call: Call, table: str) -> bool:
         require_log(table)
     if call.filters and table not in (*LOGGED, "page_source", "hour", "days", "hours"):
         raise QueryError("f", f"left out with {table}, which is not about visits", str(call.filters[0]))
+    # The log has no pairs of page and source: it selects the visits with one page, and adds up their sources.
     if call.filters and table == "page_source" and "path" not in call.values:
         raise QueryError("f", "left out with page_source, except in an export of one path", str(call.filters[0]))
     return bool(call.filters) or table in LOG_DIMENSIONS

@@ -23,6 +23,7 @@ FLAG = {"type": "boolean"}
 
 def object_schema(properties: Mapping[str, Schema], optional: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     """Return the schema of an object that has these properties and no others."""
+    # No others, so that the tests find a field which nobody documented.
     required = [name for name in properties if name not in optional]
     return {
         "type": "object",
@@ -149,6 +150,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Live": object_schema(
         {
+            # As JSON Schema writes it, which OpenAPI uses since 3.1; 3.0 had nullable.
             "now": {"type": ["integer", "null"], "description": "Visitors of the last five minutes."},
             "views": WHOLE,
             "visitors": WHOLE,
@@ -199,6 +201,7 @@ def openapi_document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[
             "version": __version__,
             "description": "The dashboard's figures. Days and hours are in the site's time zone.",
         },
+        # Relative to the document (OpenAPI 3.1, section 4.8.5): the project chooses where the API is.
         "servers": [{"url": server}],
         "security": [{"session": []}, {"token": []}, {"link": []}],
         "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in endpoints},

@@ -53,7 +53,8 @@ class Parameter:
         good = self.schema.get("minLength", 0) <= len(text) <= self.schema.get("maxLength", 100)
         if "enum" in self.schema:
             good = text in self.schema["enum"]
-        # UNFIT as well, because in Python "$" also matches before a last line break.
+        # UNFIT as well, because in Python "$" also matches before a last line break;
+        # search, because JSON Schema does not anchor patterns.
         if not good or UNFIT.search(text) or not re.search(self.schema.get("pattern", ""), text, re.ASCII):
             raise QueryError(self.name, self.expected, text)
         return text
@@ -181,6 +182,7 @@ def read_parameters(known: Iterable[Parameter], given: QueryDict, in_path: Mappi
     table = {parameter.name: parameter for parameter in known}
     query = [name for name, parameter in table.items() if parameter.place == "query"]
     for name, values in given.lists():
+        # Refused and not ignored: a misspelt parameter would be answered with the figures of its default.
         if name not in query:
             expected = f"one of {', '.join(query)}" if query else "no parameter"
             message = f"Unknown parameter {name[:100]!r}; known: {', '.join(query) or 'none'}"

@@ -47,6 +47,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.scope["headers"]}
         user = await self._allowed() if same_site(headers, self.scope.get("scheme") == "wss") else ""
         if not user:
+            # Servers answer 403 to a close before the handshake is accepted (ASGI, WebSocket close event).
             await self.close()
             return
         live = get_live()
@@ -85,6 +86,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         sending = asyncio.create_task(self._send(live))
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
+                # A logout ends the session in its store; an open socket hears nothing of it.
                 if await self._allowed() != self._user:
                     await self.close(REFUSED, "logged out, or access was removed")
                     return
@@ -104,6 +106,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _allowed(self) -> str:
         """Return the primary key, as text, of the session's user; empty without access."""
+        # HTTP/2 may split the cookies into several headers (RFC 9113, section 8.2.3).
         cookies = [value.decode("latin-1") for name, value in self.scope["headers"] if name.lower() == b"cookie"]
         key = parse_cookie("; ".join(cookies)).get(settings.SESSION_COOKIE_NAME, "")
+        # Not sync_to_async: no request ends here, so nothing else would close connections that went stale.
         return str(await database_sync_to_async(allowed_user)(key)) if key else ""

@@ -12,6 +12,7 @@ from codex_tracking.web.api.views import view_of
 
 def pattern(path: str) -> str:
     """Return an endpoint's path as a regular expression; ``{name}`` takes word characters."""
+    # \Z, because $ also matches before a last line break.
     return "^" + re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\w+)", re.escape(path)) + r"\Z"
 
 

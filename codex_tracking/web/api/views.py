@@ -32,11 +32,13 @@ def view_of(endpoint: Endpoint) -> Any:
         try:
             if request.method != "GET":
                 response = error_response(405, f"Method {request.method} is not allowed.", "GET")
+                # RFC 9110, section 15.5.6, requires it with a 405.
                 response["Allow"] = "GET"
                 return headers.private(response, None)
             viewer = await viewer_of(request)
             return headers.private(await _answer(endpoint, request, viewer, in_path), viewer)
         except Error as error:
+            # The name alone: messages of drivers contain host and user of the connection.
             logger.error("The API cannot read the database: %s", type(error).__name__)
             return headers.private(error_response(503, "The database is not available.", "a retry later"), viewer)
 
@@ -81,6 +83,7 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
 
 
 async def _refused(request: HttpRequest) -> JsonResponse:
+    # A wrong token is answered with 401 whoever is logged in.
     user = await user_of(request) if bearer(request) is None else None
     if user is not None and user.is_authenticated:
         return error_response(403, "Permission denied.", f"a staff member, or a user with the permission {VIEW}")

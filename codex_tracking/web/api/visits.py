@@ -58,6 +58,7 @@ async def answer_funnel(call: Call) -> dict[str, Any]:
     require_log("0", "visit_log_days", "set in CODEX_TRACKING")
     steps = funnel_steps(call)
     answer = await in_database(funnel_of, call.period.days, steps, call.filters)
+    # The log is never read from Redis, so an outage of Redis changes nothing.
     found = Reading(answer.value, live=True, coverage=answer)
     return call.about(found) | {"steps": [_step(each) for each in found.value]}
 
