@@ -56,7 +56,9 @@ def fields_of(query: Query, **extra: str) -> tuple[tuple[str, str], ...]:
 
 def query_string(query: Query, **extra: str) -> str:
     """Return a query as ``?...``, followed by further parameters; ``?`` alone for the default view."""
+    # Colons and slashes stay as they are, so that a filter can be read in the address.
     filters = [f"f={quote(str(each), safe=':/')}" for each in query.chosen]
+    # Never empty: a link without a query keeps that of the page (RFC 3986, section 5.2.2).
     return "?" + "&".join(filter(None, (urlencode(parameters_of(query) | extra), *filters)))
 
 
@@ -80,6 +82,7 @@ def with_days(query: Query, period: Period) -> Query:
     names = ("today", "yesterday", "7d", "28d", "30d", "90d", query.default, "month", "last_month", "year", "12m")
     for name in names:
         named = named_period(name, query.today)
+        # Days alone do not tell: on the 7th, seven days are a month to date, and their arrows lead elsewhere.
         if named == period and named.months == period.months:
             return replace(query, name=name, period=named)
     return replace(query, name="custom", period=period)
@@ -131,6 +134,7 @@ def earlier(query: Query) -> Query | None:
     """Return the query with the period before; None when that would begin before ``EARLIEST``."""
     if query.name == "all" or query.period.start <= EARLIEST + timedelta(days=query.period.length):
         return None
+    # A month to date leads to the whole month before it.
     return with_days(query, query.period.completed().previous())
 
 

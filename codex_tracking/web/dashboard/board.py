@@ -73,6 +73,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         empty=not figures.summary.views and not figures.summary.visits,
         live=figures.live,
         online=figures.online,
+        # Minutes are counted for all visitors together.
         strip=None if query.filters else strip_of(figures.minutes),
         chips=chips_of(query, figures.coverage),
     )

@@ -106,6 +106,7 @@ def share_text(count: int, total: int) -> str:
     if not total:
         return ""
     share = count / total
+    # 9.95 % would be written as 10.0 %; 99.5 % needs its decimal, because it would be written as 100 %.
     return numbers.percent(share, 1 if share < 0.0995 or 0.995 <= share < 1 else 0)
 
 
@@ -207,6 +208,7 @@ def sources_of_page(found: Page, query: Query, root: str) -> CardView:
         subtabs=(),
         details="",
         more=False,
+        # With filters the arrivals are visits, which cannot be compared with views.
         coverage="" if query.filters else coverage(found.arrivals, found.views, "page_source"),
     )
 
@@ -214,6 +216,7 @@ def sources_of_page(found: Page, query: Query, root: str) -> CardView:
 def _tabs(
     name: str, dimension: AnyDimension, query: Query, root: str, dimensions: Sequence[AnyDimension]
 ) -> tuple[Link, ...]:
+    # The five parameters of campaigns are one tab, and subtabs of it.
     offered = [each for each in TABS[name] if each in dimensions and each not in CAMPAIGNS[1:]]
     if len(offered) < 2:
         return ()

@@ -71,6 +71,7 @@ def chart_of(
         "metric": query.graphed,
         "points": [(axis_name(bucket, step, query.period.length), bucket_name(bucket, step)) for bucket in buckets],
         "datasets": datasets,
+        # By the site's clock, since buckets have no offset.
         "unfinished": bool(begun) and _end(begun[-1], step) > now.replace(tzinfo=None),
     }
 
@@ -112,6 +113,7 @@ def axis_name(bucket: str, step: Step, days: int) -> str:
     """Return a bucket's short name, for the axis."""
     if step == "hour":
         day, _t, hour = bucket.partition("T")
+        # In more than two days the same hour would be below the axis several times.
         return hour_name(int(hour)) if days <= 2 else short_day(date.fromisoformat(day))
     day_ = date.fromisoformat(bucket)
     # Translators: a month on a chart's axis, in Django's date format syntax, such as "Nov 2026".

@@ -57,6 +57,7 @@ def dashboard_page(view: Page) -> Any:
 def for_viewers(view: Page) -> Any:
     """Pass the viewer to a view; send visitors to the login page, and tell all others why they see nothing."""
 
+    # Around require_safe, whose 405 must not be kept by caches either.
     @dashboard_page
     @require_safe
     @wraps(view)
@@ -129,6 +130,7 @@ def to_login(back: str) -> HttpResponse:
 def login_url() -> str:
     """Return the project's login page; the admin's when no view answers at ``LOGIN_URL``."""
     try:
+        # LOGIN_URL has a default, and a project with the admin alone has no view there.
         url = resolve_url(settings.LOGIN_URL)
         if not urlsplit(url).netloc:
             resolve("/" + urlsplit(url).path.removeprefix(get_script_prefix()))

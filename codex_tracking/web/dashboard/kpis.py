@@ -99,6 +99,7 @@ def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root:
         metric=metric,
         label=str(labels.METRICS[metric]),
         text=numbers.whole(value),
+        # Live figures have no single pages, so the script has nothing to add.
         value="",
         today="",
         change=change,

@@ -62,6 +62,7 @@ def place_of(viewer: Viewer) -> Place:
     # The websocket accepts users only, and exists when the project's ASGI application has imported our routing.
     socket = socket_path() if not guest and "codex_tracking.routing" in sys.modules else ""
     root, poll = reverse("codex_tracking:analytics"), reverse("codex_tracking:api-live")
+    # In the site's time zone, whatever zone the project has activated for this reader.
     until = viewer.expires_at and viewer.expires_at.astimezone(get_default_timezone())
     return Place(root, guest, poll, socket, until, viewer.segment)
 
@@ -122,12 +123,14 @@ async def _context_of_project(request: HttpRequest) -> dict[str, Any]:
 def site_name(request: HttpRequest) -> str:
     """Return the site's name: from ``django.contrib.sites`` when installed, else the host; may block."""
     if apps.is_installed("django.contrib.sites"):
+        # Importing models of an app that is not installed fails.
         from django.contrib.sites.models import Site
         from django.contrib.sites.shortcuts import get_current_site
 
         try:
             return str(get_current_site(request).name)
         except Site.DoesNotExist:
+            # Without SITE_ID, Django looks for the request's host, which need not have a row.
             pass
     return request.get_host()
 

@@ -51,6 +51,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[
     Raises:
         QueryError: a parameter is wrong, or names a table that the viewer may not see.
     """
+    # Two queries that no other period needs.
     first = await in_database(first_day) if params.get("period") == "all" else None
     start, end = params.get("start"), params.get("end")
     if start and end and DATE.fullmatch(start) and DATE.fullmatch(end):
@@ -94,6 +95,7 @@ async def load_overview(query: Query, now: datetime) -> Overview:
     figures = replace(found.value, live=found.live, online=found.online)
     if not logged:
         return figures
+    # A second read, because tabs such as exit pages are in the log alone.
     more = await select((), lambda selection: cards_in(selection, query.period, ROWS, logged))
     return replace(figures, cards={**figures.cards, **more.value}, coverage=more.coverage)
 

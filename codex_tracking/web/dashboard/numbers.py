@@ -14,12 +14,14 @@ from codex_tracking.stats.rounding import rounded
 
 def whole(value: float | Decimal | None) -> str:
     """Return a whole number with thousands separators; a dash for None."""
+    # Forced, because USE_THOUSAND_SEPARATOR is off by default.
     return "–" if value is None else number_format(rounded(value), use_l10n=True, force_grouping=True)
 
 
 def compact(value: float) -> str:
     """Return a whole number in few characters, such as ``12k``, for a chart's axis."""
     for power, text in ((1_000_000, _("%(number)sM")), (1_000, _("%(number)sk"))):
+        # From 10,000 on: a smaller number fits beside the axis as it is.
         if value >= 10 * power or (value >= power and power > 1_000):
             number = rounded(value / power, 1)
             return text % {"number": number_format(number, 0 if number == int(number) else 1, use_l10n=True)}

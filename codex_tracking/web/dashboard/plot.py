@@ -55,6 +55,7 @@ class Series:
     label: str
     line: str
     """SVG path without the last segment, in a box of 100 by 100."""
+    # A path has one pattern of dashes, so the unfinished stretch is a path of its own.
     rest: str
     """SVG path of the last segment, whose value is still growing."""
     area: str
@@ -142,6 +143,7 @@ def line_chart(data: Mapping[str, Any]) -> LineChart:
             zip(names, columns, _column_edges(len(columns)), strict=True)
         )
     )
+    # For the drawing's text alternative (WCAG 1.1.1).
     peak = max(rows, key=lambda row: row.values[0] or 0, default=None)
     unfinished = bool(data.get("unfinished", True))
     return LineChart(
@@ -286,4 +288,5 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _number(value: float) -> str:
+    # A hundredth of a percent is less than a pixel.
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -71,6 +71,7 @@ def of_link(link: ShareLink, now: datetime) -> Refusal | None:
     if state == "open":
         return None
     remedy = _("Ask the person who sent it for a new link.")
+    # 410 and not 404: the link was good, and trying it again does not help (RFC 9110, section 15.5.11).
     if state == "revoked":
         text = _("It was revoked on %(date)s.")
         return Refusal(410, _("This share link was revoked"), text, remedy, _day(link.revoked_at))

@@ -48,8 +48,10 @@ async def open_link(request: HttpRequest, token: str) -> HttpResponse:
         max_age=int((link.expires_at - now).total_seconds()),
         # Other pages of the site need not know the token.
         path=dashboard,
+        # Behind a proxy that ends TLS, is_secure() is false unless the project names the proxy's header.
         secure=request.is_secure() or settings.SESSION_COOKIE_SECURE,
         httponly=True,
+        # Not Strict: after a click in a mail or on another site, the redirect would come without the cookie.
         samesite="Lax",
     )
     return headers.private(response, None)
@@ -120,6 +122,7 @@ async def revoke_link(request: HttpRequest, primary_key: int) -> HttpResponse:
     viewer = await viewer_of(request)
     if viewer is None or viewer.kind != "user":
         return await _refused(request, viewer)
+    # In a thread, because permissions are queried.
     if not await sync_to_async(lambda: viewer.may_revoke)():
         raise PermissionDenied
     await sync_to_async(links.revoke)(primary_key)

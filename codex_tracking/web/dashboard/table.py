@@ -28,6 +28,7 @@ from codex_tracking.web.query import TABS, Query
 
 SIZE = 50
 """Rows of a page."""
+# As many rows as the API may skip: a database reads all rows before an offset.
 MOST_PAGES = 2_000
 """Pages of a table, at most."""
 LONGEST_SEARCH = 200
@@ -145,6 +146,7 @@ def _asked(dimension: AnyDimension, params: Mapping[str, str]) -> tuple[Order, s
     if order not in orders_of(dimension):
         raise QueryError("order", ONE_OF, order, choices=", ".join(orders_of(dimension)))
     search = params.get("search", "").strip()
+    # PostgreSQL takes no NUL in a text.
     if len(search) > LONGEST_SEARCH or "\0" in search:
         raise QueryError("search", gettext_noop("at most %(count)s characters"), search, count=LONGEST_SEARCH)
     return order, search, _number(params.get("page") or "1")

@@ -53,7 +53,9 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
         "site_url": request.build_absolute_uri("/"),
+        # In minutes since the epoch, as the live figures name theirs.
         "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
+        # Asked for an empty board alone, because it takes two more queries.
         "first_visit": board.empty and await in_database(first_day) is None,
     }
     return await respond(request, viewer, "codex_tracking/analytics.html", context)
@@ -72,6 +74,7 @@ async def fragment_view(request: HttpRequest, viewer: Viewer, part: str) -> Http
     try:
         board = await load_board(await query_of(request.GET.dict(), viewer, request.GET.getlist("f")), viewer)
     except QueryError as error:
+        # The script then loads the whole page, which explains the error.
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     template, context = part_of(board, part)
     return await respond_with_part(request, template, context)
@@ -105,6 +108,7 @@ async def page_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         if added := with_added(request.GET):
             return HttpResponseRedirect(f"{request.path}?{added}")
         query = (await query_of(request.GET.dict(), viewer, request.GET.getlist("f"))).of_page()
+        # PostgreSQL takes no NUL in a text.
         if not path or "\0" in path or len(path) > PATH_LIMIT:
             raise QueryError("path", gettext_noop("a page's path such as /articles/"), path)
     except QueryError as error:

@@ -133,6 +133,7 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
         names=json.dumps(
             {
                 name: {value: labels.name_of(name, value) for value in labels.VALUES[name]}
+                # Browsers know the names of countries and languages themselves (Intl.DisplayNames).
                 for name in ("channel", "device", "member")
             }
         ),
@@ -180,10 +181,12 @@ def with_added(params: QueryDict) -> str:
     if FORM[0] not in params:
         return ""
     dimension, operator, value = (params.get(name, "").strip() for name in FORM)
+    # Whole names alone: contains compares the stored codes.
     if operator in ("is", "is_not"):
         value = labels.value_named(dimension, value)
     added = filter_of_texts(dimension, operator, value)
     kept = params.copy()
+    # Another filter makes another table, so its first page is wanted.
     for name in (*FORM, "page"):
         kept.pop(name, None)
     kept.setlist("f", [str(each) for each in joined(read_filters(params.getlist("f")), added)])

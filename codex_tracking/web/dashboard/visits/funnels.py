@@ -94,6 +94,7 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         return await wrong(request, viewer, wrong_value)
     error = await sync_to_async(keep)(request, viewer, Funnel, lambda name, by: saved.save_funnel(name, steps, by))
     if error == "":
+        # A reload of the answer would save it again.
         return redirect(request.get_full_path())
     pairs: Pairs = [("step", str(step)) for step in steps]
     context = frame_of(query, pairs) | {

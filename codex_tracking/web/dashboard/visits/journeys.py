@@ -155,6 +155,7 @@ def _row(value: str, visits: int, found: Journey, url: str = "") -> NextRow:
         label=labels.name_of("path", value),
         visits=numbers.whole(visits),
         share=numbers.percent(visits / found.visits, 1) if found.visits else "",
+        # All others together, and visits that ended, may be more than any step: they have no bar.
         bar=max(1, visits * 100 // largest) if visits and value else 0,
         url=url,
     )

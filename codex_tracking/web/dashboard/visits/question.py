@@ -58,6 +58,7 @@ def address_of(query: Query, pairs: Pairs = (), root: str = "") -> str:
 
 def pairs_of(address: str) -> Pairs:
     """Return the parameters of an address, for the hidden fields of a form."""
+    # A form with GET replaces the query of its address (WHATWG HTML, "mutate action URL").
     return parse_qsl(address.partition("?")[2], keep_blank_values=True)
 
 
