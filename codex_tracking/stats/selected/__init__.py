@@ -1,5 +1,5 @@
 """Figures of the visits that filters select.
 
-Comes in: a period and filters. Goes out: the types of the unfiltered figures, worked out from the visit log, and
+In: a period and filters. Out: the types of the unfiltered figures, worked out from the visit log, and
 funnels and journeys. Without filters, the public reads in ``reads`` answer from the aggregates.
 """

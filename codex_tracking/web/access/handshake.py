@@ -88,5 +88,5 @@ def _is_trusted(origin: str, trusted: str) -> bool:
     scheme, _, domain = trusted.partition("://")
     if not domain.startswith("*."):
         return origin == trusted
-    begin, _, host = origin.partition("://")
-    return begin == scheme and is_same_domain(host, domain[1:])
+    origin_scheme, _, host = origin.partition("://")
+    return origin_scheme == scheme and is_same_domain(host, domain[1:])

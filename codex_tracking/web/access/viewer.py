@@ -86,7 +86,7 @@ class Viewer:
         return bool(getattr(self.user, "is_staff", False)) or _has(self.user, SAVE)
 
     def may_delete(self, row: Saved) -> bool:
-        """Say whether they may delete a segment or funnel: their own, or with the permission any; like ``may_save``."""
+        """Say whether they may delete a segment or funnel: their own, or any with the permission; may query."""
         if self.user is None:
             return False
         # Compared as text, since created_by is no foreign key; see ShareLink.

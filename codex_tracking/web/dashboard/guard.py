@@ -122,9 +122,9 @@ def to_login(back: str) -> HttpResponse:
     """Redirect to the login page, and from there back to an address of ours."""
     # Not ``redirect_to_login``, whose module needs the models of django.contrib.auth.
     url = login_url()
-    begin, _, fragment = url.partition("#")
-    query = f"{'&' if '?' in begin else '?'}{REDIRECT_FIELD_NAME}={quote(back, safe='/')}"
-    return HttpResponseRedirect(begin + query + (f"#{fragment}" if fragment else ""))
+    address, _, fragment = url.partition("#")
+    query = f"{'&' if '?' in address else '?'}{REDIRECT_FIELD_NAME}={quote(back, safe='/')}"
+    return HttpResponseRedirect(address + query + (f"#{fragment}" if fragment else ""))
 
 
 def login_url() -> str:

@@ -1,4 +1,4 @@
 """The visit log on the dashboard: chips of filters, and the pages of segments, funnels and journeys.
 
-Comes in: a request with filters or steps in its address. Goes out: HTML.
+In: a request with filters or steps in its address. Out: HTML.
 """

@@ -87,7 +87,7 @@ class Chips:
     remarks: tuple[str, ...]
     """What the visit log lacks, in words."""
     dimensions: tuple[tuple[str, str], ...]
-    """Name in the address and label of what a filter can be by."""
+    """Name in the address and label of each dimension of a filter."""
     operators: tuple[tuple[str, str], ...]
     hidden: tuple[tuple[str, str], ...]
     """The form's hidden fields."""
