@@ -88,6 +88,7 @@ class Figures:
         if not _in_event_loop():
             self._refresh()
         elif self._begin():
+            # A daemon, since a process that stops need not wait for figures.
             threading.Thread(target=self._in_background, name="codex_tracking.stats.cache", daemon=True).start()
         return known.answer
 
@@ -106,6 +107,7 @@ class Figures:
                 time.sleep(GATHER_SECONDS)
                 self._refresh()
         finally:
+            # No request ends in this thread, so nothing else would close its connection.
             connections.close_all()
 
     def _goes_on(self) -> bool:
@@ -171,5 +173,6 @@ def reset_figures() -> None:
     _figures = Figures()
 
 
+# A child has none of the parent's threads, but might inherit a lock that one of them held.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=reset_figures)

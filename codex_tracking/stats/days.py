@@ -192,6 +192,7 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
         nobody = Value(None, CharField())
         # Their views are in the day's total, since they were counted before the setting changed.
         left_out = in_span.filter(skipped, own__isnull=False).values("date", name=nobody).annotate(n=Sum("views"))
+        # Django 6.1 gives a union the model's ordering, whose columns it does not have.
         special = special.union(left_out, all=True).order_by()
     hand_made: dict[str, dict[str, int]] = {}
     for row in special:

@@ -155,6 +155,7 @@ class Live:
             await sync_to_async(connections.close_all)()
 
 
+# One for each event loop, to which tasks, locks and events belong.
 _lives: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
 
 
@@ -165,4 +166,5 @@ def get_live() -> Live:
 
 def socket_path() -> str:
     """Return the path of the live websocket; empty without Channels, so that pages poll the JSON API."""
+    # Looked for and not imported: only the project's ASGI application needs it.
     return get_tracking_settings().live_path if find_spec("channels") is not None else ""

@@ -158,6 +158,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     comparison, first = comparable(shape.before)
     shape = shape._replace(before=comparison)
     period, before, all_deltas = shape.period, shape.before, deltas
+    # Without days that were read for the newest minutes alone.
     deltas = {day: deltas[day] for day in days_in(period, before)}
     uniques = {day: found for day, found in uniques.items() if day in deltas}
     # One query for both periods: the days between them are small rows.
@@ -203,6 +204,7 @@ def clock_of(shape: Shape, deltas: Deltas) -> tuple[Hours, dict[int, int]]:
         wanted |= Q(date__range=(shape.period.start, shape.period.end))
     if shape.step == "hour" and shape.before:
         wanted |= Q(date__range=(shape.before.start, shape.before.end))
+    # Hours and minutes are rows of one table, so one query reads both.
     either = [Q(wanted, dimension="hour")] if wanted else []
     either += [minutes.stored(shape.minutes, shape.now)] if shape.minutes else []
     if not either:

@@ -90,6 +90,7 @@ def with_views_of(objects: Iterable[T], views_of: Callable[[list[str]], dict[str
         views_of: returns the views of paths, without those that have none.
     """
     found = list(objects)
+    # get_absolute_url quotes what stored paths have decoded.
     urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
     views = views_of(urls)
     for item, url in zip(found, urls, strict=True):

@@ -18,6 +18,7 @@ class Period:
 
     start: date
     end: date
+    # Not compared: the same days have the same figures, however arrows move them.
     months: int = field(default=0, compare=False)
     """Months by which the calendar moves it, such as 1 for a month to date; 0 for periods of a number of days."""
 
@@ -104,6 +105,7 @@ def days_in(*periods: Period | None) -> list[str]:
 
 def hours_of(day: date, zone: tzinfo) -> list[int]:
     """Return the hours of a day's clock: all 24, but 23 on the day when summer time begins."""
+    # Its first and its last minute, because the clock of Lord Howe Island skips half an hour.
     return [hour for hour in range(24) if any(_exists(day, hour, minute, zone) for minute in (0, 59))]
 
 
@@ -197,6 +199,7 @@ def compared_periods(start: str | None, end: str | None, today: date, year_ago: 
 
 Step = Literal["hour", "day", "week", "month"]
 STEPS: tuple[Step, ...] = get_args(Step)
+# 92 days are the longest three months.
 DAYS_BY_HOUR, DAYS_BY_DAY, DAYS_BY_WEEK = 2, 92, 400
 """The longest periods whose graph has a point for each hour, day and week unless another step is asked for."""
 

@@ -18,6 +18,7 @@ LogDimension = Literal["exit", "host", "region", "city"]
 LOG_DIMENSIONS: tuple[LogDimension, ...] = get_args(LogDimension)
 AnyDimension = Dimension | LogDimension
 
+# The more candidates, the larger the gap that a delta must close, and the fewer values are looked up one by one.
 SPARE = 100
 """Number of candidates beyond those that are asked for."""
 CHANGED = 20

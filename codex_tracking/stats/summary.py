@@ -121,6 +121,7 @@ def summary_of(period: Period, deltas: Deltas, uniques: Visitors) -> Summary:
     # Sketches stay in the database but for the days that Redis may know better.
     stored = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end))
     kept = stored.aggregate(*(Sum(name) for name in ("visitors", "visits", "engaged", "seconds")))
+    # A period without rows has NULL as its sum.
     sums = {name.removesuffix("__sum"): n or 0 for name, n in kept.items()}
     for day in period.days:
         for name in TOTALS:
@@ -235,6 +236,7 @@ def share_by_then(by_hour: Sequence[int], all_day: int, fraction: float) -> floa
 
 def fraction_of_day(now: datetime) -> float:
     """Return the share of its day that is over at ``now``, 0 to 1."""
+    # By the clock, as hours are counted; on the day when it changes, an hour is skipped or counts twice.
     return (now.hour * 3600 + now.minute * 60 + now.second) / 86_400
 
 

@@ -53,6 +53,7 @@ def figure_of(row: dict[str, Any]) -> Figure:
     return Figure(row["value"], row["n"], row["m"])
 
 
+# Without slots, because cached_property keeps its value in __dict__.
 @dataclass(frozen=True)
 class Matching:
     """The values of one dimension that are asked for: a condition of stored rows and of deltas."""

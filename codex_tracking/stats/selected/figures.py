@@ -256,6 +256,7 @@ def figures_in(
         return
     name, offset, total = LOGGED[dimension], 0, 1
     while offset < total:
+        # The log searches in the middle of values too, so those that only contain the beginning are left out here.
         table = selection.table(period.days, name, search or within, order, MOST, offset)
         yield from (each for each in figures_from(dimension, table) if each.value.startswith(within))
         offset, total = offset + MOST, table.total

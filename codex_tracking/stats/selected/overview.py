@@ -194,6 +194,7 @@ def _visits_of(
 ) -> dict[str, int]:
     visits = {row.value: row.secondary for row in figures_from(name, board.tables[LOGGED[name]])}
     for value in values:
+        # Values beyond the largest by views are asked for one by one: they are rows of one card or page of a table.
         one = filter_of(name, value) if value not in visits else None
         if one is not None:
             visits[value] = selection.narrowed(one).board(period.days).figures.visits

@@ -48,6 +48,7 @@ def like(plain: Callable[..., Any]) -> Callable[[Read], Read]:
     """Give a read the documentation of the one without filters."""
 
     def documented(read: Read) -> Read:
+        # These are the public reads, so their documentation is what help() shows.
         read.__doc__ = (plain.__doc__ or "").rstrip() + ADDED
         return read
 
@@ -148,6 +149,7 @@ async def popular_pages(
         return await breakdowns.popular_pages(limit, days, under)
     breakdowns.check_rows("path", limit, 0, "views")
     period = last_period(days)
+    # Also by /, which leaves out (other) and its like.
     found = await select(filters, lambda selection: breakdown_in(selection, "path", period, limit, within=under))
     return [{"path": page.value, "views": page.views} for page in found.value]
 
@@ -276,6 +278,7 @@ async def get_analytics_context(days: int | None = None, *, filters: Filters = (
 
     totals, tracked, visitors, top = (await select(filters, look)).value
     chart = [{"date": day, "views": views} for day, views in totals.items()]
+    # Figures of the log trail by up to flush_interval.
     return analytics_context(chart, tracked, visitors, top, live=False)
 
 
