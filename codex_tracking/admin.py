@@ -17,6 +17,7 @@ from codex_tracking.models import Breakdown, DayTotals, Funnel, PageView, Saved,
 from codex_tracking.web.access import links, saved
 from codex_tracking.web.access.viewer import may_see
 
+# Django's class takes no type parameters at run time.
 if TYPE_CHECKING:
     PageViewModelAdmin = admin.ModelAdmin[PageView]
     DayTotalsModelAdmin = admin.ModelAdmin[DayTotals]
@@ -37,6 +38,7 @@ class PageViewAdmin(PageViewModelAdmin):
     search_fields = ("path",)
     ordering = ("-date", "-views", "path")
     fields = ("date", "path", "views")
+    # The number of all rows, beside that of those found, takes a pass over the whole table.
     show_full_result_count = False
 
     def save_model(self, request: HttpRequest, obj: PageView, form: ModelForm[PageView], change: bool) -> None:
@@ -114,6 +116,7 @@ class ShareLinkAdmin(ReadOnly, ShareLinkModelAdmin):
     @admin.action(description=_("Revoke the selected links"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
         """Revoke the selected links."""
+        # Not by the queryset: a link that was revoked before keeps its moment.
         for primary_key in queryset.values_list("pk", flat=True):
             links.revoke(primary_key)
 

@@ -67,6 +67,7 @@ class DayTotalsManager(models.Manager["DayTotals"]):
         rows, ordered = self.using(using), sorted(days)
         # Always in the same order, so that no two transactions wait for each other.
         for day in ordered:
+            # An update locks its row on every database; SQLite ignores select_for_update.
             if not rows.filter(date=day).update(locks=models.F("locks") + 1):
                 rows.bulk_create([DayTotals(date=day)], ignore_conflicts=True)
                 rows.filter(date=day).update(locks=models.F("locks") + 1)
@@ -78,6 +79,7 @@ class DayTotalsManager(models.Manager["DayTotals"]):
         for day in sorted(dates):
             with transaction.atomic(using=using):
                 [totals] = self.lock([day], using)
+                # Rows made by hand are no part of the total; reads add them.
                 own = PageView.objects.using(using).filter(date=day, own__isnull=False)
                 totals.views = own.aggregate(views=Sum("views"))["views"] or 0
                 totals.save(using=using, update_fields=["views"])

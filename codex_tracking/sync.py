@@ -24,6 +24,7 @@ flush_page_views: Callable[..., int] = blocking(flush.flush_page_views)
 flush_pending: Callable[[], int] = blocking(flush.flush_pending)
 
 
+# For system checks and commands, which have no event loop.
 eviction_policy: Callable[[], str] = blocking(status.eviction_policy)
 store_version: Callable[[], str] = blocking(status.store_version)
 store_refusal: Callable[[], str] = blocking(status.store_refusal)

@@ -96,6 +96,7 @@ def assert_excluded(reason: Reason, n: int = 1) -> None:
 
 def reset_tracking() -> None:
     """Forget all that this process has counted and not yet written, so that no test sees another's views."""
+    # Not at the top: these load the models and the Redis client, which assertions do not need.
     from codex_tracking.stats.cache import reset_figures
     from codex_tracking.store.client import clear_embedded
 
@@ -114,6 +115,7 @@ def _counts() -> Counts:
     buffer = get_buffer()
     waiting = [later for later in buffer.later() if later.session or later.user]
     if waiting:
+        # pytest-django forbids the database to tests that do not ask for it.
         with suppress(Exception):
             buffer.learn(members_of(waiting))
     return buffer.counts()

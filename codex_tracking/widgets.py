@@ -156,6 +156,7 @@ def _total_views(totals: list[dict[str, Any]]) -> MetricWidgetData:
     today, yesterday = ([day["views"] for day in reversed(totals)] + [0, 0])[:2]
     trend_value: str | None = None
     trend_direction: Direction = "neutral"
+    # A rise from nothing has no percentage.
     if yesterday:
         change = (today - yesterday) / yesterday * 100
         trend_value = f"{change:+.0f}%"

@@ -92,6 +92,7 @@ def tracking_card(context: template.Context, part: str, **parameters: str) -> st
         QueryError: a parameter of the dashboard has a wrong value.
         Http404: there is no such part.
     """
+    # Without the context processor for requests nobody can be asked for access.
     user = getattr(context.get("request"), "user", None)
     if user is None:
         return ""
@@ -138,6 +139,7 @@ def tracking_bars(items: list[Any]) -> ListBars:
     largest = max(values, default=0) or 1
     units = {_field(item, "sublabel") or "" for item in items}
     return ListBars(
+        # A project's list may have values below 0, which have no bar.
         rows=tuple(ListBar(item, max(value, 0) * 100 // largest) for item, value in zip(items, values, strict=True)),
         unit=units.pop() if len(units) == 1 else "",
     )
@@ -149,6 +151,7 @@ def _field(item: Any, name: str) -> Any:
 
 
 def _whole(value: Any) -> int | None:
+    # True is an int in Python.
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

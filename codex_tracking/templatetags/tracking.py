@@ -64,10 +64,12 @@ def _path(target: Any) -> str:
         target = target.get_absolute_url()
     if not isinstance(target, str) or not target:
         return ""
+    # get_absolute_url quotes what stored paths have decoded.
     return normalise(unquote(urlsplit(target).path))
 
 
 def _within(number: Any, most: int) -> int:
+    # Never an error: a wrong number must not cost the page.
     try:
         return max(1, min(int(number), most))
     except (TypeError, ValueError):

@@ -23,12 +23,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            # An empty date is an error: a script whose variable is not set must not flush every day instead.
             count = flush_pending() if options["date"] is None else flush_page_views(options["date"])
         except ValueError as error:
             raise CommandError(f"--date: {error}") from error
         except STORE_ERRORS as error:
+            # The name alone: messages of drivers contain host and user of the connection.
             raise CommandError(f"Redis is not available, nothing was lost: {type(error).__name__}") from error
         except Error as error:
+            # The embedded store of this process is empty; the views are in the server's.
             keeper = "nothing was lost" if get_tracking_settings().embedded else "Redis keeps the views"
             message = f"The database is not available, {keeper}: {type(error).__name__}"
             raise CommandError(message) from error

@@ -92,6 +92,7 @@ class Command(BaseCommand):
         self._shown = options["verbosity"] > 0
         if not options["host"] and not [host for host in settings.ALLOWED_HOSTS if host != "*"]:
             self._say("ALLOWED_HOSTS names no host: give --host, or links within the site count as referrals.")
+        # A site whose middleware is off has no background task that would do it.
         if not options["dry_run"]:
             forget_salts()
         if options["format"]:
@@ -108,6 +109,7 @@ class Command(BaseCommand):
             progress=bar.show,
         )
         with ExitStack() as stack:
+            # All before the first line is read: a wrong name must not end an import half-way.
             logs = [self._opened(stack, name) for name in options["files"]]
             reports = self._imported(importer, logs, bar)
             for log, report in zip(logs, reports, strict=True):
@@ -140,6 +142,7 @@ class Command(BaseCommand):
         except Error as error:
             raise CommandError(f"The database failed ({type(error).__name__}). {again}") from error
         except KeyboardInterrupt as error:
+            # 128 and the number of SIGINT, as shells report it.
             raise CommandError(f"Stopped. {again}", returncode=130) from error
         finally:
             bar.end()
@@ -171,6 +174,7 @@ class Bar:
     """
 
     def __init__(self, verbosity: int) -> None:
+        # Not into files, or mails of cron.
         self._shown = verbosity > 0 and sys.stderr.isatty()
         self._drawn = 0.0
         self._begun = 0.0
@@ -191,6 +195,7 @@ class Bar:
         self._drawn = time.monotonic()
         share = f"[{'#' * round(log.done * BAR_WIDTH):.<{BAR_WIDTH}}] {log.done:4.0%} "
         rate = report.lines / max(0.001, self.seconds)
+        # The last code erases to the end of the line, since the text before may have been longer.
         sys.stderr.write(f"\r{log.name}: {share}{report.lines:,} lines, {rate:,.0f} a second\x1b[K")
         sys.stderr.flush()
 
@@ -212,6 +217,7 @@ def _problem(log: LogFile, report: Report) -> str:
     """Return the reason why a log was not read as a whole; empty when it was."""
     if report.problem:
         return f"{log.name}: {report.problem}"
+    # Lines of it that were imported before show that its format can be read.
     if report.malformed and not report.readable and not report.before:
         return f"{log.name}: {unreadable(log.head.decode('utf-8', 'replace'))}"
     return ""

@@ -34,6 +34,7 @@ BROWSER_HEADERS = {
 }
 """The headers that a browser sends with a navigation."""
 
+# RFC 5737 keeps 203.0.113.0/24 for examples, so it is nobody's address.
 ADDRESS = "203.0.113.7"
 
 REASONS = {
@@ -98,6 +99,7 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
             raise CommandError(f"--header must be 'Name: value', not {text!r}.")
+        # Names of headers ignore case (RFC 9110, section 5.1), so a given one replaces the browser's.
         known = next((known for known in headers if known.lower() == name.strip().lower()), name.strip())
         headers[known] = value.strip()
     sent = {name: value for name, value in headers.items() if value}
@@ -163,6 +165,8 @@ def counted(hit: Hit, settings: TrackingSettings) -> list[str]:
     aggregator.add(hit)
     fields = [split(field) for day in aggregator.counted().values() for field in day.counts]
     values: dict[str, str] = {dimension: value.replace("\t", " from ") for dimension, _, value in fields}
+    # Only visits are counted as direct, and a single hit is none yet.
     values.setdefault("channel", "direct")
+    # It has a line of its own.
     values.pop("route", None)
     return [f"{name.replace('_', ' ').capitalize():<17} {value}" for name, value in values.items()]

@@ -37,6 +37,7 @@ class Command(BaseCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         try:
+            # First, so that no link is stored whose address cannot be printed.
             reverse(OPEN, args=["token"])
             link = links.create(options["name"], options["days"], "manage.py", _segment(options["segment"]))
         except NoReverseMatch as error:

@@ -43,6 +43,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write("\n".join([*lines_of(status), *lines_of_checks(found)]))
         if not status.healthy or any(one.level >= logging.ERROR for one in found):
+            # No CommandError, which would add a message to the report.
             raise SystemExit(1)
 
 
@@ -110,6 +111,7 @@ def of_log(fault: LogFault) -> str:
 
 def ago(moment: float) -> str:
     """Return the age of a moment (seconds since the epoch), such as ``12 s ago``; ``none`` for 0."""
+    # Another machine may have noted the moment, and its clock may be ahead.
     return f"{max(0.0, time.time() - moment):.0f} s ago" if moment else "none"
 
 
