@@ -61,6 +61,7 @@ class Command(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         """Keep the description's paragraphs."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
+        # Django's own formatter would make one paragraph of them.
         parser.formatter_class = RawDescriptionHelpFormatter
         return parser
 

@@ -49,6 +49,7 @@ class Command(BaseCommand):
             return
         if not options["no_input"]:
             self.stdout.write(f"This deletes {rows}. Totals stay.")
+            # A whole word, as for Django's flush: what is deleted cannot be brought back.
             if input("Type 'yes' to continue: ").strip().lower() != "yes":
                 raise CommandError("Nothing was deleted.")
         prune(before)

@@ -111,6 +111,7 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
     request.resolver_match = route_of(request.path_info, options["urlconf"], get_tracking_settings().secret_names)
     if options["user"] != "anonymous":
         staff = options["user"] == "staff"
+        # No row of the project's user model, which may have required fields.
         request.user = SimpleNamespace(pk=1, is_authenticated=True, is_staff=staff)  # type: ignore[assignment]
     return request
 

@@ -43,6 +43,7 @@ class Command(BaseCommand):
         for offset in range((end - start).days + 1):
             day = start + timedelta(days=offset)
             try:
+                # A day without visits has no file.
                 written += export(day, folder) is not None
             except MissingDayError:
                 missing.append(day.isoformat())
