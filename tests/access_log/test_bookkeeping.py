@@ -19,8 +19,9 @@ from django.core.management import CommandError, call_command
 
 from codex_tracking.access_log import importer, order, records
 from codex_tracking.access_log.formats import parse
-from codex_tracking.access_log.known import KnownLines, key_of
+from codex_tracking.access_log.known import KnownLines, ReadLine, key_of
 from codex_tracking.access_log.line_aggregator import LineAggregator
+from codex_tracking.access_log.requests import LineRequest
 from codex_tracking.models import DayTotals, ImportedLines, ImportedLog, PageView
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX
@@ -257,10 +258,10 @@ def test_keys_of_lines_are_stored_in_few_bytes_and_without_the_client(tmp_path: 
 def test_two_imports_of_the_same_lines_at_once_count_them_once(tmp_path: Path) -> None:
     settings, lines = get_tracking_settings(), traffic(100, hours=20)
     slow = KnownLines("default")
-    assert all(slow.is_new("2026-05-01", key_of(parse(text)), 0, edited=False) for text in lines)
+    assert all(slow.are_new("2026-05-01", [ReadLine(key_of(parse(text)), 0, False) for text in lines]))
     run(save(tmp_path / "log", lines))
-    slow.add("2026-05-01", key_of(parse(lines[50])))
-    chunk = records.Chunk(LineAggregator(settings), days=Counter({"2026-05-01": 1}))
+    slow.add("2026-05-01", [key_of(parse(lines[50]))])
+    chunk = records.Chunk(LineAggregator(LineRequest(settings)), days=Counter({"2026-05-01": 1}))
     with pytest.raises(records.BusyError):
         records.write(chunk, {}, [], slow, settings)
     assert views() == 100
