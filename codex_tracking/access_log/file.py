@@ -1,4 +1,4 @@
-"""An access log as a sequence of raw lines: plain, compressed or from a pipe, from any place in it."""
+"""An access log as blocks of raw lines: plain, compressed or from a pipe, from any place in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple, Self
@@ -21,16 +22,39 @@ LINE_BYTES = 4 * LINE_LIMIT
 BOM = b"\xef\xbb\xbf"
 
 
-class RawLine(NamedTuple):
-    """One line and its place."""
+class Block(NamedTuple):
+    """Lines one after the other, and their place."""
 
-    text: bytes
-    """Without its end; of a line that is far too long, the beginning."""
+    texts: list[bytes]
+    """Without their ends; of a line that is far too long, the beginning."""
     number: int
-    """From 1."""
+    """Lines before them."""
     begin: int
     end: int
-    """Bytes of the uncompressed log before the line and up to its end."""
+    """Bytes of the uncompressed log before the lines, and up to their end."""
+    skipped: int = 0
+    """Bytes of the first line besides its text: zeros, a byte order mark, or the rest of one that is too long."""
+
+    def place(self, lines: int) -> int:
+        """Return the bytes of the log before the line that has so many of this block before it."""
+        if not lines:
+            return self.begin
+        if lines == len(self.texts):
+            return self.end
+        return self.begin + self.skipped + sum(map(len, self.texts[:lines])) + lines
+
+    def cut(self, place: int) -> tuple[Block, Block]:
+        """Return the lines up to a place, which is the end of a line, and those after it."""
+        if self.end <= place:
+            lines = len(self.texts)
+        else:
+            ends = accumulate((len(text) + 1 for text in self.texts), initial=self.begin + self.skipped)
+            # The first of these sums is the beginning of the text, which is no line's end.
+            lines = max(0, sum(end <= place for end in ends) - 1)
+        at = self.place(lines)
+        before = Block(self.texts[:lines], self.number, self.begin, at, self.skipped)
+        after = Block(self.texts[lines:], self.number + lines, at, self.end, 0 if lines else self.skipped)
+        return before, after
 
 
 class LogFile:
@@ -91,34 +115,32 @@ class LogFile:
             stream.seek(begin)
         return stream
 
-    def lines(self, begin: int = 0, number: int = 0) -> Iterator[RawLine]:
-        """Yield the lines from a place in the uncompressed log.
+    def blocks(self, begin: int = 0, number: int = 0) -> Iterator[Block]:
+        """Yield the lines from a place in the uncompressed log, some thousand at a time.
 
         Args:
             begin: bytes before it, the end of a line.
             number: lines before it.
         """
-        stream, waiting, end, lost = self._from(begin), b"", begin, 0
-        while block := stream.read(BLOCK_BYTES):
-            if not waiting and not begin and not end:
-                kept = block.lstrip(b"\0")
-                lost, block = lost + len(block) - len(kept), kept.removeprefix(BOM)
-                lost += len(kept) - len(block)
-            parts = (waiting + block).split(b"\n")
-            waiting = parts.pop()
-            for text in parts:
-                number, start = number + 1, end
-                end += len(text) + lost + 1
-                lost = 0
-                yield tuple.__new__(RawLine, (text, number, start, end))
+        stream, waiting, end, skipped = self._from(begin), b"", begin, 0
+        while data := stream.read(BLOCK_BYTES):
+            if not waiting and not end:
+                kept = data.lstrip(b"\0").removeprefix(BOM)
+                skipped, data = skipped + len(data) - len(kept), kept
+            texts = (waiting + data).split(b"\n")
+            waiting = texts.pop()
+            if texts:
+                block = Block(texts, number, end, end + skipped + sum(map(len, texts)) + len(texts), skipped)
+                number, end, skipped = number + len(texts), block.end, 0
+                yield block
             # A binary file may have no line end at all.
             if len(waiting) > LINE_BYTES:
-                lost += len(waiting) - LINE_BYTES
+                skipped += len(waiting) - LINE_BYTES
                 waiting = waiting[:LINE_BYTES]
         self.problem = stream.problem if isinstance(stream, Unpacker) else ""
         self.unfinished = len(waiting) if self.grows else 0
         if waiting and not self.grows and not self.problem:
-            yield RawLine(waiting, number + 1, end, end + len(waiting) + lost)
+            yield Block([waiting], number, end, end + len(waiting) + skipped, skipped)
 
 
 def _opened(name: str) -> BufferedReader:

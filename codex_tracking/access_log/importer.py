@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date as Date
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
-from codex_tracking.access_log import records
-from codex_tracking.access_log.file import LogFile, RawLine
+from codex_tracking.access_log import order, records
+from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import parser_of
-from codex_tracking.access_log.known import SECOND_BITS, SECONDS, Evidence, KnownLines, request_key
-from codex_tracking.access_log.line import Line
+from codex_tracking.access_log.known import Evidence, KnownLines, ReadLine
 from codex_tracking.access_log.line_aggregator import LineAggregator
-from codex_tracking.access_log.order import (
-    Entry,
-    in_order,
-    is_ordered,
-    merged,
-    sorted_entries,
-    time_of_first,
-)
-from codex_tracking.access_log.progress import LogProgress, new_record, prints_of, same_log
+from codex_tracking.access_log.order import Entries, Entry, end_of_second, is_ordered, merged, time_of_first
+from codex_tracking.access_log.progress import Beginnings, LogProgress, new_record, prints_of, same_log
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
-from codex_tracking.access_log.requests import Asked, LineRequest
-from codex_tracking.access_log.source import LeftOut, Source
+from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.access_log.source import LeftOut, Reader, Source
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.days import Clock, site_today
-from codex_tracking.hits.capture import LONGEST_REFERRER
-from codex_tracking.hits.hit import RawHit
 from codex_tracking.models import database
 from codex_tracking.settings import TrackingSettings
 
-FULL_EVERY = 16
-"""Lines after which a chunk is asked whether it is full."""
 LATE_SECONDS = 3_600
 """Seconds after its end for which a day's visits are still known, for lines that a server wrote late."""
+
+MOST_PIECES = 1_000_000
+"""More pieces than are joined in one log."""
 
 
 class Importer:
@@ -80,9 +74,11 @@ class Importer:
         """ISO date -> visits of the days that are not over."""
         self.newest = 0.0
         self.known = KnownLines(database(write=True))
+        self.beginnings = Beginnings([])
+        """Of the logs that are imported."""
+        self.chunk = Chunk(LineAggregator(self.request))
+        """Lines that are counted and not yet written."""
         self._refused: dict[str, bool] = {}
-        self._taken: set[str] = set()
-        """Days of which all lines of this site are taken."""
 
     def run(self, logs: Sequence[LogFile]) -> list[Report]:
         """Import all lines that no earlier import counted, and return a report of each log.
@@ -93,6 +89,7 @@ class Importer:
             django.db.DatabaseError: the lines of the last chunk are not written; run it again to go on.
         """
         reports = {log: Report() for log in logs}
+        self.beginnings = Beginnings(logs)
         waiting = list(logs)
         while waiting:
             # Copies of one log come one after the other, so that a line in both counts once.
@@ -124,101 +121,113 @@ class Importer:
         report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
         evidence = Evidence(self.known)
         ordered = is_ordered(
-            log, progress.begin, parser(), lambda line: evidence.note(self.clock.read(line.at)[0], line)
+            log,
+            progress.begin,
+            parser(),
+            lambda line: evidence.note(self.clock.read(line.at)[0], line),
+            partial(self.beginnings.look, log),
         )
-        edited = evidence.edited_days(progress.intact)
-        return Source(progress, report, parser, ordered, edited, not progress.intact and evidence.mostly_known)
+        return Source(
+            progress,
+            report,
+            lambda: Reader(parser(), self.request, self.clock.read),
+            ordered,
+            evidence.edited_days(progress.intact),
+            not progress.intact and evidence.mostly_known,
+            time_of_first(log, parser()) if ordered else 0.0,
+        )
 
     def _read(self, sources: list[Source]) -> None:
         """Count all lines of these logs."""
-        chunk, replayed = self._chunk(), self._chunk()
         self.visits, self.newest = {}, 0.0
-        request, known = self.request, self.known
-        # One long loop with fields by their places: it runs for each line, and a call or a name takes time.
-        for source, (at, raw, line, day, hour, piece) in merged(sources, self._begin_of, self._entries):
-            asked, asker = request.asked(line), request.asker(line)
-            same = request_key(line[2], line[3], line[4]) if "?" in line[3] else asked.key
-            key = int(at) % SECONDS << SECOND_BITS | same | asker.key
-            # Days are judged once; only lines that name a host can be another site's.
-            left_out = self._left_out(day, line, asked) if line[7] or asked.host or day not in self._taken else ""
-            is_new = known.is_new(day, key, piece, day in source.edited, not left_out)
-            if at > self.newest:
-                self.newest = at
-            if left_out:
-                if is_new:
-                    source.left_out(day, left_out, self.request.other_host(line, asked))
-                continue
-            if is_new:
-                chunk.size += 1
-                chunk.days[day] += 1
-            # Counted before it is classified, since a line that cannot be is not to be tried again either.
-            source.took(raw, is_new)
-            # Headers in the log may make one of two equal requests a prefetch.
-            hit = asked.verdict if not line[11] else None
-            if hit is None and (hit := self._hit(source, raw, line, is_new)) is None:
-                continue
-            if hit[1] == "excluded":
-                # Half of all lines; they have nothing but a reason, and no visit.
-                if is_new:
-                    chunk.excluded[day, hit[2]] += 1
-                    if not chunk.size % FULL_EVERY and chunk.full:
-                        chunk = self._written(chunk, sources)
-                continue
-            # Lines that are counted already only tell who is on a visit; the order of both matters.
-            if is_new and replayed.size:
-                replayed = self._replayed(replayed)
-            elif not is_new and chunk.aggregator.visitors:
-                self._add_visits(chunk)
-            # Most of what is left are views, which go without a hit of their own.
-            aggregator = (chunk if is_new else replayed).aggregator
-            if asked.page is not None and not line[11]:
-                query = line[3].partition("?")[2][:LONGEST_REFERRER]
-                client = request.client(line, asked, asker)
-                aggregator.add_view(at, day, hour, asked.page, query, line[5][:LONGEST_REFERRER], client)
-            else:
-                # A verdict is of the line that it was made for; a line like it is another hit.
-                aggregator.add((hit is asked.verdict and request.hit(line)) or hit)
-            replayed.size += not is_new
-            if is_new:
-                if not chunk.size % FULL_EVERY and chunk.full:
-                    chunk = self._written(chunk, sources)
-            elif replayed.full:
-                replayed = self._replayed(replayed)
-        if replayed.size:
-            self._add_visits(replayed)
-        self._written(chunk, sources, finished=True)
+        self._number_pieces(sources)
+        for lines in merged((source.begin, source.lines) for source in sources):
+            while lines:
+                room = records.CHUNK_LINES - self.chunk.size
+                end = end_of_second(lines, min(order.BATCH_LINES, room))
+                self._count(lines[:end])
+                del lines[:end]
+                if self.chunk.full:
+                    self._write(sources)
+        self._write(sources, finished=True)
         for source in sources:
             source.report.problem, source.report.unfinished = source.log.problem, source.log.unfinished
 
-    def _chunk(self) -> Chunk:
-        return Chunk(LineAggregator(self.settings))
+    def _number_pieces(self, sources: list[Source]) -> None:
+        """Let lines count once that two logs of a server have, and twice when two servers have them."""
+        within = self.beginnings.within
+        for number, source in enumerate(earlier := sorted(sources, key=lambda source: source.begin)):
+            before = [other.first_piece for other in earlier[:number] if other.log in within[source.log]]
+            source.first_piece = max(before, default=-MOST_PIECES) + MOST_PIECES
 
-    def _entries(self, source: Source) -> Iterator[Entry]:
-        """Return a log's well-formed lines in the order of time."""
-        found = source.entries(self.clock.read)
-        return in_order(found) if source.ordered else sorted_entries(found, source.parser(), self.clock.read)
+    def _count(self, lines: Entries) -> None:
+        """Count lines, those of one second together."""
+        self.newest = max(self.newest, lines[-1][0])
+        for day, group in groupby(lines, day_of):
+            taken = self._leave_out(day, list(group))
+            for is_new, together in self._by_news(day, taken):
+                if is_new:
+                    self._add(day, together)
+                else:
+                    self._replay(day, together)
 
-    def _begin_of(self, source: Source) -> float:
-        """Return a time before which a log has no line."""
-        return time_of_first(source.log, source.parser()) if source.ordered else 0.0
-
-    def _hit(self, source: Source, raw: RawLine, line: Line, is_new: bool) -> RawHit | None:
-        """Return a line's hit; None, reported, for one that cannot be classified."""
-        try:
-            return self.request.hit(line)
-        except Exception as error:  # a URL converter of the project, say; a log's line stops nothing
-            if is_new:
-                source.report.add_malformed(raw.number, f"cannot be classified ({type(error).__name__})")
-            return None
-
-    def _left_out(self, day: str, line: Line, asked: Asked) -> LeftOut:
-        """Return why a line is left out of this import; empty for one that is taken."""
+    def _leave_out(self, day: str, lines: Entries) -> Entries:
+        """Report lines that are left out of this import, and return the others."""
+        reason: LeftOut = ""
         if not self.since <= day <= self.until:
-            return "outside"
-        if self._refuses(day):
-            return "counted_by_site"
-        self._taken.add(day)
-        return "other_host" if self.request.other_host(line, asked) else ""
+            reason = "outside"
+        elif self._refuses(day):
+            reason = "counted_by_site"
+        elif not self.request.knows_others:
+            return lines
+        left = [line for line in lines if reason or other_host(line)]
+        for is_new, together in self._by_news(day, left):
+            for line in together if is_new else ():
+                line[7].source.left_out(day, reason or "other_host", other_host(line))
+        return [line for line in lines if not (reason or other_host(line))]
+
+    def _by_news(self, day: str, lines: Entries) -> Iterator[tuple[bool, Entries]]:
+        """Yield lines one after the other that are all new, or all known."""
+        parts = set(map(itemgetter(7), lines))
+        # Equal lines of one piece are several requests, and of most days nothing is known.
+        if lines and (len({part.piece for part in parts}) > 1 or self.known.any_of(day, [line[4] for line in lines])):
+            edited = {part: day in part.source.edited for part in parts}
+            flags = self.known.are_new(day, [ReadLine(line[4], line[7].piece, edited[line[7]]) for line in lines])
+            for is_new, group in groupby(zip(flags, lines, strict=True), itemgetter(0)):
+                yield is_new, [line for _, line in group]
+        elif lines:
+            yield True, lines
+
+    def _add(self, day: str, lines: Entries) -> None:
+        """Count new lines of one day."""
+        chunk = self.chunk
+        chunk.size += len(lines)
+        chunk.days[day] += len(lines)
+        self.known.add(day, [line[4] for line in lines])
+        self._took(lines, True)
+        # Half of all lines are no views; they have nothing but a reason, and no visitor.
+        for reason, n in Counter([line[2].reason for line in lines]).items():
+            if reason:
+                chunk.excluded[day, reason] += n
+        counted = [line for line in lines if not line[2].reason]
+        if counted:
+            chunk.aggregator.count(day, counted, self._visits(day))
+
+    def _replay(self, day: str, lines: Entries) -> None:
+        """Read lines that are counted already: they only tell who is on a visit."""
+        self._took(lines, False)
+        counted = [line for line in lines if not line[2].reason]
+        if counted:
+            self.chunk.aggregator.replay(counted, self._visits(day))
+
+    def _took(self, lines: Entries, is_new: bool) -> None:
+        """Report lines that this import or an earlier one counted."""
+        for part, n in Counter(map(itemgetter(7), lines)).items():
+            part.source.took(n, part, is_new)
+        # Counted before, since a line that cannot be classified is not to be tried again either.
+        for line in lines if is_new else ():
+            if line[2].problem:
+                line[7].source.report.add_malformed(line[2].number, line[2].problem)
 
     def _refuses(self, day: str) -> bool:
         """Return whether the site counted this day itself, so that its views are there; today it may still do so."""
@@ -228,20 +237,9 @@ class Importer:
             )
         return self._refused[day]
 
-    def _add_visits(self, chunk: Chunk) -> None:
-        """Work out the visits of a chunk's views."""
-        for date, day in chunk.aggregator.counted().items():
-            self._visits(date).add(day)
-        chunk.aggregator.visitors = 0
-
-    def _replayed(self, chunk: Chunk) -> Chunk:
-        """Work out the visits of views that are counted already, and return the next chunk."""
-        self._add_visits(chunk)
-        return chunk.emptied()
-
-    def _written(self, chunk: Chunk, sources: list[Source], finished: bool = False) -> Chunk:
-        """Write a chunk, forget days that are over, and return the next chunk."""
-        self._add_visits(chunk)
+    def _write(self, sources: list[Source], finished: bool = False) -> None:
+        """Write the chunk, forget days that are over, and begin the next chunk."""
+        chunk = self.chunk
         open_since, _ = self.clock.read(self.newest - LATE_SECONDS)
         touched = []
         for source in sources:
@@ -261,10 +259,20 @@ class Importer:
             self.known.forget(open_since)
         for source in sources:
             self.progress(source.log, source.report)
-        return chunk.emptied()
+        self.chunk = chunk.emptied()
 
     def _visits(self, day: str) -> DayVisits:
         if day not in self.visits:
             salt = secrets.token_bytes(16) if self.dry_run else records.salt_of(Date.fromisoformat(day))
             self.visits[day] = DayVisits(salt)
         return self.visits[day]
+
+
+def day_of(line: Entry) -> str:
+    """Return the ISO date of a line."""
+    return line[1][0]
+
+
+def other_host(line: Entry) -> str:
+    """Return the host of a line that is another site's; empty when it is this site's, or nobody can tell."""
+    return line[2].other_host or ("" if line[2].host else line[3].other_host)

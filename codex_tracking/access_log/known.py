@@ -9,20 +9,25 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
+from itertools import chain
 from zlib import crc32
 
 from codex_tracking.access_log.line import Line
 from codex_tracking.models import ImportedLines
 
 SECONDS = 86_400
-HOUR = 3_600
 # A key is second << 32 | request << 8 | client.
 SECOND_BITS, REQUEST_BITS = 32, 8
+
+
+def second_of(key: int) -> int:
+    """Return the second of a key, as a number that is no key."""
+    return -1 - (key >> SECOND_BITS)
 
 
 class OverlapError(Exception):
@@ -55,14 +60,31 @@ class KnownDay:
     """Sorted keys of each row."""
     last_row: int
     """Primary key of the newest row that was read."""
-    added: list[int] = field(default_factory=list)
+    added: list[array[int]] = field(default_factory=list)
     """Sorted keys of lines that no row has yet."""
 
     def between(self, begin: int, end: int) -> Iterator[int]:
         """Yield the keys of these seconds, the last not included."""
         low, high = begin << SECOND_BITS, end << SECOND_BITS
-        for keys in (*self.stored, self.added):
+        for keys in (*self.stored, *self.added):
             yield from keys[bisect_left(keys, low) : bisect_left(keys, high)]
+
+    def join(self) -> array[int]:
+        """Return the added keys in one, which they are from now on."""
+        self.added = [array("Q", sorted(chain.from_iterable(self.added)))]
+        return self.added[0]
+
+
+@dataclass(slots=True, frozen=True)
+class ReadLine:
+    """A line that was read."""
+
+    key: int
+    """From ``key_of``."""
+    piece: int
+    """The number of the log's part that was written in one go; a line that two parts have is one line."""
+    edited: bool
+    """Whether lines of this day may have been changed, so that they are told by their second alone."""
 
 
 class KnownLines:
@@ -75,52 +97,44 @@ class KnownLines:
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self._days: dict[str, KnownDay] = {}
-        # Lines come in the order of time, so the keys of one hour, and what was read of one second, are enough.
-        self._hour: tuple[str, int] = ("", 0)
-        self._second: tuple[str, int] = ("", 0)
-        self._known: dict[int, int] = {}
-        self._read: dict[tuple[int, int], int] = {}
 
-    def is_new(self, day: str, key: int, piece: int, edited: bool, counts: bool = False) -> bool:
-        """Note that a line was read, and return whether no import has counted it.
+    def has_rows(self, day: str) -> bool:
+        """Return whether any line of a day is known."""
+        known = self._day(day)
+        return bool(known.stored or known.added)
+
+    def any_of(self, day: str, keys: Collection[int]) -> bool:
+        """Return whether any line is known from the first to the last second of these keys."""
+        first, last = min(keys) >> SECOND_BITS, max(keys) >> SECOND_BITS
+        return next(self._day(day).between(first, last + 1), None) is not None
+
+    def are_new(self, day: str, lines: Sequence[ReadLine]) -> list[bool]:
+        """Return for each line whether no import has counted it.
 
         Args:
             day: ISO date.
-            key: from ``key_of``.
-            piece: the number of the log's part that was written in one go; a line that two parts have is one line.
-            edited: whether lines of this day may have been changed, so that they are told by their second alone.
-            counts: whether a new line is counted now, as ``add`` does.
+            lines: in the order of time, all of their seconds.
         """
-        second = key >> SECOND_BITS
-        if second != self._second[1] or day != self._second[0]:
-            self._enter(day, second)
+        seconds = {line.key >> SECOND_BITS for line in lines}
+        known = Counter(self._day(day).between(min(seconds), max(seconds) + 1))
         # Removed probes and changed clients leave the number of a second's other lines as it was.
-        told_by = second if edited else key
-        read = self._read[piece, told_by] = self._read.get((piece, told_by), 0) + 1
-        known = sum(1 for _ in self._days[day].between(second, second + 1)) if edited else self._known.get(key, 0)
-        if read <= known:
-            return False
-        if counts:
-            self.add(day, key)
-        return True
+        known.update(second_of(key) for key in list(known.elements()))
+        read: Counter[tuple[int, int]] = Counter()
+        found = []
+        for line in lines:
+            second = second_of(line.key)
+            told_by = second if line.edited else line.key
+            read[line.piece, told_by] += 1
+            is_new = read[line.piece, told_by] > known[told_by]
+            if is_new:
+                # The next part that has it has a line that is known.
+                known.update((line.key, second))
+            found.append(is_new)
+        return found
 
-    def add(self, day: str, key: int) -> None:
-        """Note that a line, the one asked about last, is counted."""
-        self._known[key] = self._known.get(key, 0) + 1
-        added = self._days[day].added
-        if not added or key > added[-1]:
-            added.append(key)
-        else:
-            insort(added, key)
-
-    def _enter(self, day: str, second: int) -> None:
-        self._second = (day, second)
-        self._read.clear()
-        hour = second - second % HOUR
-        if self._hour != (day, hour):
-            self._hour = (day, hour)
-            # A plain dictionary: a counter asks Python code for each key that it lacks.
-            self._known = dict(Counter(self._day(day).between(hour, hour + HOUR)))
+    def add(self, day: str, keys: Iterable[int]) -> None:
+        """Note that lines are counted."""
+        self._day(day).added.append(array("Q", sorted(keys)))
 
     def _day(self, day: str) -> KnownDay:
         found = self._days.get(day)
@@ -148,9 +162,10 @@ class KnownLines:
         for day in days:
             known = self._day(day)
             # Rows of a day come under its lock, so a newer one has a larger key.
-            if not all(set(keys).isdisjoint(known.added) for keys in self._load(day, known)):
+            added = known.join()
+            if not all(set(keys).isdisjoint(added) for keys in self._load(day, known)):
                 raise OverlapError
-            row = ImportedLines(date=Date.fromisoformat(day), keys=packed(known.added))
+            row = ImportedLines(date=Date.fromisoformat(day), keys=packed(added))
             row.save(using=self._alias, force_insert=True)
             known.last_row = row.pk
 
@@ -158,13 +173,12 @@ class KnownLines:
         """Note that the keys of these days' lines are written, or would be."""
         for day in days:
             known = self._day(day)
-            known.stored.append(array("Q", known.added))
+            known.stored.append(known.join())
             known.added = []
 
     def forget(self, before: str) -> None:
         """Drop the keys of earlier days from memory."""
         self._days = {day: known for day, known in self._days.items() if day >= before or known.added}
-        self._hour = self._second = ("", 0)
 
     def likeness(self, day: str, key: int) -> tuple[bool, bool]:
         """Return whether a known line of a line's second has the same request, and whether it is the same line.
@@ -197,6 +211,8 @@ class Evidence:
     def note(self, day: str, line: Line) -> None:
         """Compare a line with those that are known of its second."""
         self._noted += 1
+        if not self._known.has_rows(day):
+            return
         try:
             alike, same = self._known.likeness(day, key_of(line))
         except LookupError:

@@ -2,90 +2,123 @@
 
 from __future__ import annotations
 
-from codex_tracking.counters.aggregator import EXCLUDED_BOT, Aggregator
-from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, page, place
-from codex_tracking.counters.fields import Counter, counter
-from codex_tracking.hits.hit import Client, RawHit
-from codex_tracking.hits.text import clean
-from codex_tracking.settings import TrackingSettings
+from collections import defaultdict
+from collections.abc import Iterable
+
+from codex_tracking.access_log.order import Entry
+from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.access_log.visits import DayVisits, Page, Visitor
+from codex_tracking.counters.addresses import ONE_ADDRESS
+from codex_tracking.counters.aggregator import Aggregator
+from codex_tracking.counters.day_counts import DayCounts
+from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, beginnings
+from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.hits.capture import LONGEST_REFERRER
 
 MOST_ORIGINS = 16_384
-SOURCES_OF_A_PAGE = 16
-
-
-class Page:
-    """The facts that all views of one page share.
-
-    Args:
-        hit: one of the views.
-    """
-
-    __slots__ = ("_hit", "_hour", "_pages", "_place", "route")
-
-    def __init__(self, hit: RawHit) -> None:
-        self._hit = hit
-        self.route = hit[6]
-        self._pages: dict[str, tuple[str, tuple[Counter, ...]]] = {}
-        self._hour = ""
-        self._place: tuple[Counter, ...] = ()
-
-    def stored(self, source: str) -> tuple[str, tuple[Counter, ...]]:
-        """Return the stored path and the counters of a view that came from a source; see ``dimensions.page``."""
-        found = self._pages.get(source)
-        if found is None:
-            # A page may have as many sources as strangers like to name.
-            if len(self._pages) >= SOURCES_OF_A_PAGE:
-                self._pages.clear()
-            found = self._pages[source] = page(*self._hit[4:7], source)
-        return found
-
-    def place(self, hour: str) -> tuple[Counter, ...]:
-        """Return the counters of route, view and hour; see ``dimensions.place``."""
-        # Lines are in the order of time, so the last hour is the one that is asked for next.
-        if hour != self._hour:
-            self._hour, self._place = hour, place(*self._hit[6:8], hour, None)
-        return self._place
+SINGLE = (ONE_ADDRESS,)
 
 
 class LineAggregator(Aggregator):
     """All that a piece of a log has counted.
 
     Args:
-        settings: decide about bots, proxies, country and opt-outs.
+        request: knows what lines ask for, and who.
     """
 
-    def __init__(self, settings: TrackingSettings) -> None:
+    def __init__(self, request: LineRequest) -> None:
         # Minutes are for live figures; nobody asks for those of a log.
-        super().__init__(settings, minutes=False)
+        super().__init__(request.settings, minutes=False)
+        self._request = request
+        self._only = request.only
         self._origins: dict[tuple[str, str, str], Origin] = {}
         """Referrer, query string and host of the site -> origin."""
 
-    def add_view(self, at: float, date: str, hour: str, page: Page, query: str, referrer: str, client: Client) -> None:
-        """Count one view of a page as ``add`` does, but for its minute.
+    def count(self, date: str, entries: Iterable[Entry], visits: DayVisits) -> None:
+        """Count lines of one day; those that have a reason not to be views are counted by the caller."""
+        day, sums, counts = self._day(date, 0), defaultdict[tuple[Counter, ...], int](int), Counts()
+        for entry in entries:
+            page = entry[2].page
+            if page is not None:
+                self._count_line(day, entry, page, visits, sums, counts)
+            elif entry[2].verdict is not None:
+                self.add(self._request.hit(entry))
+        for field, n in counts.items():
+            sums[field,] += n
+        known = day.counts
+        for together, n in sums.items():
+            for field in together:
+                if field in known:
+                    known[field] += n
+                else:
+                    self._begin(day, field, n)
 
-        Args:
-            at: seconds since the epoch.
-            date: its ISO date.
-            hour: its hour.
-            page: its path and route.
-            query: its query string.
-            referrer: as sent; so is the query.
-            client: its visitor's.
-        """
-        day = self._day(date, at)
-        profile = self._profiles[client]
-        if profile.bot is not None:
-            self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
+    def replay(self, entries: Iterable[Entry], visits: DayVisits) -> None:
+        """Tell visits of lines that are counted already: they only say who is on one."""
+        uncounted = Counts()
+        for entry in entries:
+            page = entry[2].page
+            if page is not None:
+                visitor = self._visitor(entry)
+                if not visitor.bot and visitor.profile.identity:
+                    visits.add(visitor, int(entry[0]), page, uncounted)
+
+    def emptied(self) -> None:
+        """Forget all that was counted, and keep what is known of clients and origins."""
+        self.days.clear()
+        self.fields = self.visitors = self.weight = 0
+
+    def _count_line(
+        self,
+        day: DayCounts,
+        entry: Entry,
+        page: Page,
+        visits: DayVisits,
+        sums: dict[tuple[Counter, ...], int],
+        counts: Counts,
+    ) -> None:
+        """Count one view of a page as ``add`` does."""
+        visitor = self._visitor(entry)
+        if visitor.bot:
+            sums[visitor.bot] += 1
             return
-        key = (referrer, query, client[0])
+        profile, hour = visitor.profile, entry[1][1]
+        origin = self._origin_of(entry[6], entry[5], visitor)
+        sums[page.viewed_from(origin[0][1])] += 1
+        sums[page.place(hour)] += 1
+        sums[profile[1]] += 1
+        sums[origin[1]] += 1
+        if profile[3]:
+            sums[profile[3]] += 1
+        if self._profiles.addresses.single:
+            sums[SINGLE] += 1
+        second = int(entry[0])
+        if profile[2] and visits.add(visitor, second, page, counts):
+            counts[page.entry] = counts.get(page.entry, 0) + 1
+            sums[beginnings(hour, origin[2], profile[1])] += 1
+        if profile.logged is not None:
+            self._log_view(day, second, visitor.client, profile, origin, page.path, page.route)
+
+    def _visitor(self, entry: Entry) -> Visitor:
+        _, _, asked, asker, _, _, referrer, _ = entry
+        host = asked.host or asker.host or self._only or self._request.host(asked, asker, referrer)
+        visitor = asker.visitors.get(host)
+        if visitor is None:
+            client = self._request.client(asker, host)
+            visitor = asker.visitors[host] = Visitor(client, self._profiles[client])
+        return visitor
+
+    def _origin_of(self, referrer: str, query: str, visitor: Visitor) -> Origin:
+        # Links within the site are half of all, and their paths tell nothing.
+        if referrer.startswith(visitor.own):
+            referrer = visitor.own[0]
+        host = visitor.client[0]
+        key = (referrer, query, host)
         origin = self._origins.get(key)
         if origin is None:
-            origin = self._origin(query, referrer, client[0])
+            origin = self._origin(query[:LONGEST_REFERRER], referrer[:LONGEST_REFERRER], host)
             if len(referrer) + len(query) <= 2 * CACHED_LENGTH:
                 if len(self._origins) >= MOST_ORIGINS:
                     self._origins.clear()
                 self._origins[key] = origin
-        counted = page.stored(origin[0][1])
-        self._count_view(day, hour, int(at), profile, origin, counted, page.place(hour))
-        if profile.logged is not None:
-            self._log_view(day, int(at), client, profile, origin, counted[0], page.route)
+        return origin

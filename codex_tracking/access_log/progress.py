@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hashlib import blake2b, sha256
 from zlib import crc32
 
-from codex_tracking.access_log.file import LogFile, RawLine
+from codex_tracking.access_log.file import Block, LogFile
 from codex_tracking.access_log.formats import Parse
 from codex_tracking.access_log.line import Line
 from codex_tracking.models import ImportedLog
@@ -44,23 +44,18 @@ class LogProgress:
         self.left_out: set[str] = set()
         """Days with lines that this run left out, and another may take."""
         self._first: dict[str, Place] = {}
-        self._last = RawLine(b"", self.begin_lines, self.begin, self.begin)
-        self._sum = 0
+        self._end: Place = (self.begin, self.begin_lines, 0)
 
-    @property
-    def _end(self) -> Place:
-        return self._last.end, self._last.number, self._sum
-
-    def saw(self, day: str) -> None:
-        """Note that the line which comes now is of this day."""
+    def saw(self, day: str, block: Block, lines: int) -> None:
+        """Note that the line after the first ones of a block, of which there are so many, is of this day."""
         # Days begin in turn, but lines of yesterday may come after midnight's.
         if day not in self._first:
-            self._first[day] = self._end
+            before = self._end[2] + sum_of(block.texts[:lines])
+            self._first[day] = (block.place(lines), block.number + lines, before)
 
-    def passed(self, raw: RawLine) -> None:
-        """Note that a line was read, whatever became of it."""
-        self._last = raw
-        self._sum += crc32(raw[0])
+    def passed(self, block: Block) -> None:
+        """Note that lines were read, whatever became of them."""
+        self._end = (block.end, block.number + len(block.texts), self._end[2] + sum_of(block.texts))
 
     def advance(self, open_since: str, finished: bool) -> None:
         """Set the place from which the next import reads.
@@ -78,13 +73,19 @@ class LogProgress:
         record.tail = (end[2] - place[2]) % SUM_LIMIT
 
 
+def sum_of(texts: Iterable[bytes]) -> int:
+    """Return the sum by which a part of a log is known again."""
+    return sum(map(crc32, texts))
+
+
 def _sum_between(log: LogFile, record: ImportedLog) -> int | None:
     """Return the sum of the lines from the record's place to its offset; None when the log has no lines there."""
     end, found = record.replay, 0
     if end < record.offset:
-        for raw in log.lines(record.replay):
-            end, found = raw.end, found + crc32(raw.text)
-            if end >= record.offset:
+        for block in log.blocks(record.replay):
+            before, after = block.cut(record.offset)
+            end, found = before.end, found + sum_of(before.texts)
+            if after.texts:
                 break
     # Another end means another line there, so the sum would be of other bytes.
     return found % SUM_LIMIT if end == record.offset else None
@@ -115,6 +116,37 @@ def prints_of(log: LogFile, parse: Parse) -> list[str]:
 def _print(line: Line) -> str:
     text = f"{int(line.at)} {line.method} {line.target} {line.status}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+class Beginnings:
+    """The first lines of logs that are imported together, to tell which log begins within another one.
+
+    Args:
+        logs: that are open.
+    """
+
+    def __init__(self, logs: Iterable[LogFile]) -> None:
+        self.within: dict[LogFile, set[LogFile]] = {log: set() for log in logs}
+        """Log -> logs that have its beginning, as a rotated one and a copy from before the rotation do."""
+        self._lines: dict[bytes, list[tuple[LogFile, list[bytes]]]] = {}
+        for log in self.within:
+            # Headings are the same in all logs of a server; the last line of the head may be cut off.
+            lines = [text for text in log.head.split(b"\n")[:-1] if text and not text.startswith(b"#")][:PRINTS]
+            if lines and len(self.within) > 1:
+                self._lines.setdefault(lines[0], []).append((log, lines))
+
+    def look(self, log: LogFile, texts: list[bytes]) -> None:
+        """Look for the beginnings of other logs in some lines of a log."""
+        if self._lines.keys().isdisjoint(texts):
+            return
+        for first, others in self._lines.items():
+            if first not in texts:
+                continue
+            begin = texts.index(first)
+            for other, lines in others:
+                # Two servers may have one equal line, of a monitor; as much as these lines have must be equal.
+                if other is not log and texts[begin : begin + PRINTS] == lines[: len(texts) - begin]:
+                    self.within[other].add(log)
 
 
 def new_record(prints: list[str]) -> ImportedLog:

@@ -80,9 +80,7 @@ class Report:
 
     def add_client(self, line: Line) -> None:
         """Note the client of a well-formed line."""
-        if line.agent is None:
-            self.without_agent += 1
-        elif line.agent and len(self.agents) < SEVERAL_AGENTS:
+        if line.agent and len(self.agents) < SEVERAL_AGENTS:
             self.agents.add(line.agent)
         if len(self.addresses) < 2:
             self.addresses.add(line.address)

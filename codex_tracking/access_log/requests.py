@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
@@ -13,12 +14,15 @@ from django.urls import ResolverMatch
 
 from codex_tracking.access_log.known import client_key, request_key
 from codex_tracking.access_log.line import Line, is_page
-from codex_tracking.access_log.line_aggregator import Page
+from codex_tracking.access_log.visits import Page, Visitor
 from codex_tracking.hits.capture import LONGEST_REFERRER, answered, excluded, hit_of
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.hits.late import completed
 from codex_tracking.hits.routes import below_script_name, route_of
 from codex_tracking.settings import TrackingSettings
+
+if TYPE_CHECKING:
+    from codex_tracking.access_log.order import Entry
 
 PLAIN_AGENT = "Mozilla/5.0 (unknown) Gecko"
 """The agent of lines whose format has none: one of no known browser, and of no bot."""
@@ -26,8 +30,11 @@ OPEN_ADMIN = ("login", "logout", "jsi18n")
 """Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
 STAFF_VIEWS = ("django-admindocs-",)
 NO_USER = ("", None)
-MOST_KEPT, LONGEST_KEPT = 16_384, 250
-"""Paths and clients that are remembered, and characters of such a path."""
+MOST_KEPT, LONGEST_KEPT, LONGEST_CLIENT = 16_384, 250, 1_000
+"""Paths and clients that are remembered, and characters of such a path and client."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Asked:
@@ -38,10 +45,9 @@ class Asked:
         path: its target without query string.
     """
 
-    __slots__ = ("host", "key", "known_as", "page", "path", "verdict")
+    __slots__ = ("host", "is_kept", "key", "number", "other_host", "page", "path", "problem", "reason", "verdict")
 
     def __init__(self, line: Line, path: str) -> None:
-        self.known_as = (line.method, path, line.status, line.content_type)
         self.key = request_key(line.method, path, line.status)
         """Of lines without query string."""
         self.host = ""
@@ -49,10 +55,27 @@ class Asked:
         if not path.startswith("/"):
             self.host, path = _target(path)
         self.path = path
+        self.other_host = ""
+        """The same, when it is another site's."""
         self.verdict: RawHit | None = None
-        """A hit of such a line, if the line itself has no headers that decide."""
+        """A hit of such a line; None when nothing is counted at all."""
+        self.reason = ""
+        """Why such a line is no view and has nothing else to count; else empty."""
         self.page: Page | None = None
         """When the verdict is a view."""
+        self.problem = ""
+        """Why the line cannot be classified, and its number in the log."""
+        self.number = 0
+        self.is_kept = False
+        """Whether it stands for other lines, too."""
+
+    def judged(self, hit: RawHit | None) -> None:
+        """Note the hit of such a line."""
+        self.verdict = hit
+        if hit is not None and hit[1] == "excluded":
+            self.reason = hit[2]
+        elif hit is not None and hit[1] == "view" and not hit[2]:
+            self.page = Page(hit)
 
 
 class Asker:
@@ -62,12 +85,17 @@ class Asker:
         line: one of them.
     """
 
-    __slots__ = ("clients", "key")
+    __slots__ = ("host", "key", "line", "other_host", "visitors")
 
     def __init__(self, line: Line) -> None:
         self.key = client_key(line)
-        self.clients: dict[str, Client] = {}
-        """Host that was asked -> client."""
+        self.line = line._replace(target="/", referrer="")
+        """Its client's fields; a path may have secrets."""
+        self.host = line.host
+        self.other_host = ""
+        """The host, when it is another site's."""
+        self.visitors: dict[str, Visitor] = {}
+        """Host that was asked -> visitor."""
 
 
 class LineRequest:
@@ -85,91 +113,107 @@ class LineRequest:
         self._host = next((host for host in self.hosts if not host.startswith(".")), "")
         # A site of one host needs no look at referrers to tell which host was asked.
         only = set(self.hosts) == {self._host.lower()} and not self._host.startswith("*")
-        self._only = self._host if only else ""
+        self.only = self._host if only else ""
+        """The site's host, if it has no other."""
+        self.knows_others = False
+        """Whether a line of another site was seen."""
         self._request = HttpRequest()
         self._page = HttpResponse(content_type="text/html")
         self._file = HttpResponse(content_type="application/octet-stream")
         self._asked: dict[tuple[str, str, int, str], Asked] = {}
         """By method, path, status and content type."""
-        self._askers: dict[tuple[str | None, ...], Asker] = {}
-        """By address, agent, ``X-Forwarded-For`` and language."""
+        self._askers: dict[tuple[Any, ...], Asker] = {}
+        """By address, agent, ``X-Forwarded-For``, language, host and further headers."""
+        self.plain_asked: dict[tuple[str, str], Asked] = {}
+        """The same for text that a plain line has, see ``combined``: by request and status."""
+        self.plain_askers: dict[tuple[str, str, str], Asker] = {}
+        """By the text before the time, agent and ``X-Forwarded-For``."""
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
     def asked(self, line: Line) -> Asked:
         """Return the facts of a line's request and answer."""
         # Query strings are many, and decide nothing but the origin.
-        path = line[3]
-        if "?" in path:
-            path = path.partition("?")[0]
-        key = (line[2], path, line[4], line[8])
+        path = line.target.partition("?")[0]
+        if line.headers:
+            # Headers in the log may make one of two equal requests a prefetch.
+            return self._judged(line, path)
+        key = (line.method, path, line.status, line.content_type)
         found = self._asked.get(key)
         if found is None:
-            found = Asked(line, path)
-            if len(path) <= LONGEST_KEPT:
-                if len(self._asked) >= MOST_KEPT:
-                    self._asked.clear()
-                self._asked[key] = found
+            found = self._judged(line, path)
+            # Paths with secrets are not kept in memory, here as in `routes`.
+            has_secrets = found.verdict is not None and found.verdict[5]
+            found.is_kept = not (found.problem or has_secrets or len(path) > LONGEST_KEPT)
+            if found.is_kept:
+                keep(self._asked, key, found)
         return found
 
     def asker(self, line: Line) -> Asker:
         """Return the facts of a line's client."""
-        key = (line[1], line[6], line[9], line[10])
+        key = (line.address, line.agent, line.forwarded, line.language, line.host, *line.headers.items())
         found = self._askers.get(key)
         if found is None:
-            if len(self._askers) >= MOST_KEPT:
-                self._askers.clear()
-            found = self._askers[key] = Asker(line)
+            found = Asker(line)
+            found.other_host = self._other_host(line.host)
+            keep(self._askers, key, found)
         return found
 
-    def other_host(self, line: Line, asked: Asked) -> str:
-        """Return the host of a line that is another site's; empty when it is this site's, or nobody can tell.
+    def remember(self, asked: Asked, asker: Asker, request: str, status: str, client: tuple[str, str, str]) -> None:
+        """Note that the text of a plain line has these facts; see ``combined.plain_line``."""
+        if asked.is_kept and request.count(" ") == 2:
+            path, mark, rest = request.partition("?")
+            keep(self.plain_asked, (f"{path} {rest.rpartition(' ')[2]}" if mark else request, status), asked)
+        if sum(map(len, client)) <= LONGEST_CLIENT:
+            keep(self.plain_askers, client, asker)
 
-        A probe for an open proxy asks for a whole address, ``GET http://other.example/``, which then has the host.
-        """
-        host = asked.host or line.host
-        return "" if not host or self._is_own(host) else host
+    def plain_with_query(self, request: str, status: str) -> tuple[Asked | None, str, int]:
+        """Return the facts of a plain line's request that has a query string, this, and its part of the key."""
+        path, _, rest = request.partition("?")
+        query, _, protocol = rest.rpartition(" ")
+        asked = self.plain_asked.get((f"{path} {protocol}", status)) if request.count(" ") == 2 else None
+        method, _, target = request.partition(" ")
+        return asked, query, request_key(method, target.rpartition(" ")[0], int(status)) if asked else 0
+
+    def hit(self, entry: Entry) -> RawHit:
+        """Return the hit of a line that has a verdict."""
+        at, _, asked, asker, _, query, referrer, _ = entry
+        verdict = asked.verdict
+        assert verdict is not None
+        client = self.client(asker, self.host(asked, asker, referrer))
+        return (at, *verdict[1:8], query[:LONGEST_REFERRER], referrer[:LONGEST_REFERRER], client, None)
+
+    def host(self, asked: Asked, asker: Asker, referrer: str) -> str:
+        """Return the host that a line's client asked."""
+        return asked.host or asker.host or self.only or self._own_referrer(referrer) or self._host
+
+    def client(self, asker: Asker, host: str) -> Client:
+        """Return the client that asked a host."""
+        # By the code of live requests, so that a client is cut and named alike.
+        self._fill(asker.line, "/", False, host, "")
+        return hit_of(self._request, NO_USER, self.settings)[10]
+
+    def _other_host(self, host: str) -> str:
+        """Return a host that is another site's; empty when it is this site's, or nobody can tell."""
+        if not host or self._is_own(host):
+            return ""
+        self.knows_others = True
+        return host
 
     def _validate(self, host: str) -> bool:
         # An unnamed server is "_" in nginx, and "-" is no value.
         return not self.hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], self.hosts)
 
-    def hit(self, line: Line) -> RawHit | None:
-        """Return a line's hit; None when nothing is counted at all."""
-        asked = self.asked(line)
-        known = asked.verdict
-        if known is None or line.headers:
-            return self._judge_first(line, asked)
-        if known[1] == "excluded":
-            return (line.at, *known[1:])
-        client = self.client(line, asked, self.asker(line))
-        query = line.target.partition("?")[2]
-        return (line.at, *known[1:8], query[:LONGEST_REFERRER], line.referrer[:LONGEST_REFERRER], client, None)
-
-    def client(self, line: Line, asked: Asked, asker: Asker) -> Client:
-        """Return a line's client."""
-        host = asked.host or line[7] or self._only or self._own_referrer(line[5]) or self._host
-        found = asker.clients.get(host)
-        if found is None:
-            # By the code of live requests, so that a client is cut and named alike.
-            self._fill(line, "/", False, host, "")
-            found = asker.clients[host] = hit_of(self._request, NO_USER, self.settings)[10]
-        return found
-
-    def _judge_first(self, line: Line, asked: Asked) -> RawHit | None:
-        """Return a line's hit, and remember it for further lines with the same request and answer."""
+    def _judged(self, line: Line, path: str) -> Asked:
+        asked = Asked(line, path)
+        # A probe for an open proxy asks for a whole address, ``GET http://other.example/``, which then has the host.
+        asked.other_host = self._other_host(asked.host)
         host = asked.host or line.host or self._own_referrer(line.referrer) or self._host
-        hit = self._judge(line, asked.path, host, line.target.partition("?")[2])
-        if hit is None:
-            return None
-        # Paths with secrets are not kept in memory, here as in `routes`.
-        if hit[5]:
-            self._asked.pop(asked.known_as, None)
-        elif not line.headers:
-            asked.verdict = hit
-            if hit[1] == "view" and not hit[2]:
-                asked.page = Page(hit)
-        return (line.at, *hit[1:])
+        try:
+            asked.judged(self._judge(line, asked.path, host, line.target.partition("?")[2]))
+        except Exception as error:  # a URL converter of the project, say; a log's line stops nothing
+            asked.problem = f"cannot be classified ({type(error).__name__})"
+        return asked
 
     def _judge(self, line: Line, target: str, host: str, query: str) -> RawHit | None:
         """Return the hit that the classifier of live requests makes of a line."""
@@ -221,6 +265,13 @@ class LineRequest:
         except ValueError:
             return ""
         return host if host and validate_host(host, self.hosts) else ""
+
+
+def keep(known: dict[Key, Value], key: Key, value: Value) -> None:
+    """Remember one more of the facts that lines share."""
+    if len(known) >= MOST_KEPT:
+        known.clear()
+    known[key] = value
 
 
 def is_for_staff(match: ResolverMatch) -> bool:

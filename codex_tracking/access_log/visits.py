@@ -1,22 +1,100 @@
-"""Visits of one imported day."""
+"""Pages, visitors and their visits, as the lines of one imported day tell them."""
 
 from __future__ import annotations
 
-from collections import Counter as Sums
 from hashlib import blake2b
 from zlib import crc32
 
-from codex_tracking.counters.batch import VISIT_GAP, Touch
-from codex_tracking.counters.day_counts import DayCounts
-from codex_tracking.counters.fields import Counter, add_to, counter, first, total
+from codex_tracking.counters.batch import VISIT_GAP
+from codex_tracking.counters.dimensions import Profile, page, place
+from codex_tracking.counters.fields import Counter, Counts, counter, first, total
+from codex_tracking.hits.hit import Client, RawHit
+from codex_tracking.hits.text import clean
 from codex_tracking.store.protocol import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.sketch import REGISTERS, add
 
-ENGAGED = 2
-"""Views that make a visit no bounce."""
+VISITS, ENGAGED, SECONDS = total("visits"), total("engaged"), total("seconds")
+EXCLUDED_BOT = counter("excluded", "bot")
+SWEEP_SECONDS = 60
+DIGEST_BYTES = 4
+SOURCES_OF_A_PAGE = 16
 
 
-# --- visits, as lua/apply.lua keeps them in Redis ---
+class Page:
+    """The facts that all views of one page share.
+
+    Args:
+        hit: one of the views.
+    """
+
+    __slots__ = ("_hit", "_hour", "_pages", "_place", "digest", "entry", "newcomer", "path", "route")
+
+    def __init__(self, hit: RawHit) -> None:
+        self._hit = hit
+        self.route = hit[6]
+        self._pages: dict[str, tuple[Counter, ...]] = {}
+        self._hour = ""
+        self._place: tuple[Counter, ...] = ()
+        self.path, _ = page(*hit[4:7], "")
+        """As it is stored."""
+        self.digest = crc32(self.path.encode()).to_bytes(DIGEST_BYTES, "little")
+        """By which a visitor's state remembers it."""
+        self.entry = first(counter("entry", self.path))
+        self.newcomer = first(counter("path", self.path))
+
+    def viewed_from(self, source: str) -> tuple[Counter, ...]:
+        """Return the counters of a view that came from a source; see ``dimensions.page``."""
+        found = self._pages.get(source)
+        if found is None:
+            # A page may have as many sources as strangers like to name.
+            if len(self._pages) >= SOURCES_OF_A_PAGE:
+                self._pages.clear()
+            _, found = page(*self._hit[4:7], source)
+            self._pages[source] = found
+        return found
+
+    def place(self, hour: str) -> tuple[Counter, ...]:
+        """Return the counters of route, view and hour; see ``dimensions.place``."""
+        # Lines are in the order of time, so the last hour is the one that is asked for next.
+        if hour != self._hour:
+            self._hour, self._place = hour, place(*self._hit[6:8], hour, None)
+        return self._place
+
+
+class Visit:
+    """The state of one visitor's day, as ``lua/apply.lua`` keeps it in Redis."""
+
+    __slots__ = ("last", "pages", "views")
+
+    def __init__(self) -> None:
+        self.last = 0
+        """Second of the last view."""
+        self.views = 0
+        """Views of the visit that goes on."""
+        self.pages = b""
+        """Digests of the day's pages."""
+
+
+class Visitor:
+    """A client that asked for one host, and its visit.
+
+    Args:
+        client: its headers.
+        profile: what they tell.
+    """
+
+    __slots__ = ("bot", "client", "own", "profile", "states", "visit")
+
+    def __init__(self, client: Client, profile: Profile) -> None:
+        self.client = client
+        self.profile = profile
+        self.own = (f"https://{client.host}/", f"http://{client.host}/")
+        """Beginnings of links within the site."""
+        self.bot = () if profile.bot is None else (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80)))
+        """Counters of a request of a bot; none for a person."""
+        self.states: object = None
+        """The states that ``visit`` is one of."""
+        self.visit = Visit()
 
 
 class DayVisits:
@@ -29,49 +107,54 @@ class DayVisits:
     def __init__(self, salt: bytes) -> None:
         self.salt = salt
         self.registers = bytearray(REGISTERS)
-        self._states: dict[int, tuple[int, int, bytes]] = {}
-        """Visitor -> second of the last view, views of the visit, digests of the day's pages."""
+        self._states: dict[int, Visit] = {}
+        """Hashed visitor -> state."""
         self._swept = 0
 
-    def add(self, day: DayCounts) -> None:
-        """Work out the day's touches, and add the counters that they make grow to ``day.counts``."""
-        counts: Sums[Counter] = Sums()
-        for identity, touches in day.touches.items():
-            digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=self.salt, digest_size=8).digest()
-            visitor = int.from_bytes(digest, "little")
-            add(self.registers, visitor)
-            state = self._states.get(visitor)
-            for touch in touches:
-                state = _goes_on(state, touch, counts)
-            if state is not None and (visitor in self._states or self._room(state[0])):
-                self._states[visitor] = state
-        day.touches = {}
-        add_to(day.counts, counts)
+    def add(self, visitor: Visitor, second: int, page: Page, counts: Counts) -> bool:
+        """Add one view, and count the pages, seconds and visits that it makes grow.
 
-    def _room(self, now: int) -> bool:
+        Returns:
+            Whether a visit begins with it.
+        """
+        # Two clients of one network may be one visitor, so the state is the day's and not the client's.
+        if visitor.states is not self._states:
+            visitor.visit = self._of(visitor.profile.identity, second)
+            visitor.states = self._states
+        visit = visitor.visit
+        views, passed = visit.views, second - visit.last
+        begins = not views or passed > VISIT_GAP
+        if begins:
+            views, visit.last = 0, second
+            counts[VISITS] = counts.get(VISITS, 0) + 1
+        elif passed > 0:
+            visit.last = second
+            counts[SECONDS] = counts.get(SECONDS, 0) + passed
+        # A second view makes a visit no bounce.
+        if views == 1:
+            counts[ENGAGED] = counts.get(ENGAGED, 0) + 1
+        visit.views = views + 1
+        if page.digest not in visit.pages and len(visit.pages) < DIGEST_BYTES * NAMES_PER_VISITOR:
+            visit.pages += page.digest
+            counts[page.newcomer] = counts.get(page.newcomer, 0) + 1
+        return begins
+
+    def _of(self, identity: str, now: int) -> Visit:
+        digest = blake2b(identity.encode("utf-8", "surrogatepass"), key=self.salt, digest_size=8).digest()
+        number = int.from_bytes(digest, "little")
+        add(self.registers, number)
+        found = self._states.get(number)
+        if found is None:
+            found = Visit()
+            if self._has_room(now):
+                self._states[number] = found
+        return found
+
+    def _has_room(self, now: int) -> bool:
         if len(self._states) < VISITORS_WITH_STATE:
             return True
-        if now >= self._swept + 60:
+        if now >= self._swept + SWEEP_SECONDS:
             self._swept = now
-            self._states = {who: state for who, state in self._states.items() if state[0] >= now - VISIT_GAP}
+            # Another dictionary, so that no client keeps a state that has been dropped.
+            self._states = {who: visit for who, visit in self._states.items() if visit.last >= now - VISIT_GAP}
         return len(self._states) < VISITORS_WITH_STATE
-
-
-def _goes_on(state: tuple[int, int, bytes] | None, touch: Touch, counts: Sums[Counter]) -> tuple[int, int, bytes]:
-    """Return a visitor's state after one more touch, and count its new visit, pages and seconds."""
-    last, views, pages = state or (touch.first, 0, b"")
-    if state is None or touch.first > last + VISIT_GAP:
-        last, views = touch.first, 0
-        counts[total("visits")] += 1
-        counts.update(touch.fields)
-    if views < ENGAGED <= views + touch.views:
-        counts[total("engaged")] += 1
-    if touch.last > last:
-        counts[total("seconds")] += touch.last - last
-        last = touch.last
-    for path in touch.paths:
-        digest = crc32(path.encode()).to_bytes(4, "little")
-        if len(pages) < 4 * NAMES_PER_VISITOR and digest not in pages:
-            pages += digest
-            counts[first(counter("path", path))] += 1
-    return last, views + touch.views, pages

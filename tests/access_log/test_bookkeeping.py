@@ -19,8 +19,9 @@ from django.core.management import CommandError, call_command
 
 from codex_tracking.access_log import importer, order, records
 from codex_tracking.access_log.formats import parse
-from codex_tracking.access_log.known import KnownLines, key_of
+from codex_tracking.access_log.known import KnownLines, ReadLine, key_of
 from codex_tracking.access_log.line_aggregator import LineAggregator
+from codex_tracking.access_log.requests import LineRequest
 from codex_tracking.models import DayTotals, ImportedLines, ImportedLog, PageView
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX
@@ -257,10 +258,10 @@ def test_keys_of_lines_are_stored_in_few_bytes_and_without_the_client(tmp_path: 
 def test_two_imports_of_the_same_lines_at_once_count_them_once(tmp_path: Path) -> None:
     settings, lines = get_tracking_settings(), traffic(100, hours=20)
     slow = KnownLines("default")
-    assert all(slow.is_new("2026-05-01", key_of(parse(text)), 0, edited=False) for text in lines)
+    assert all(slow.are_new("2026-05-01", [ReadLine(key_of(parse(text)), 0, False) for text in lines]))
     run(save(tmp_path / "log", lines))
-    slow.add("2026-05-01", key_of(parse(lines[50])))
-    chunk = records.Chunk(LineAggregator(settings), days=Counter({"2026-05-01": 1}))
+    slow.add("2026-05-01", [key_of(parse(lines[50]))])
+    chunk = records.Chunk(LineAggregator(LineRequest(settings)), days=Counter({"2026-05-01": 1}))
     with pytest.raises(records.BusyError):
         records.write(chunk, {}, [], slow, settings)
     assert views() == 100
@@ -405,3 +406,37 @@ def test_secrets_of_paths_without_route_are_not_stored(tmp_path: Path, settings:
 
 def test_quiet_import_prints_nothing(tmp_path: Path) -> None:
     assert run(save(tmp_path / "log", traffic(3)), verbosity=0) == ""
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "in another order", "three", "without their last line"])
+def test_lines_of_two_rotated_logs_count_once_when_both_are_new(tmp_path: Path, form: str) -> None:
+    lines = traffic(200)
+    logs = [lines[:120], lines[80:]]
+    match form:
+        case "in another order":
+            logs.reverse()
+        case "three":
+            logs = [lines[:90], lines[60:150], lines[140:]]
+        case "without their last line":
+            # The server had not yet written all of a line when the log was copied.
+            logs[0][-1] = logs[0][-1][:40]
+    names = [save(tmp_path / str(number), log) for number, log in enumerate(logs)]
+    if form == "packed":
+        names[0].write_bytes(packed("".join(logs[0])))
+    run(*names)
+    assert views() == 200
+    assert "0 lines" in run(*reversed(names))
+
+
+def test_equal_lines_of_two_servers_count_each_though_their_logs_were_rotated(tmp_path: Path) -> None:
+    servers = [traffic(200, seed) for seed in range(2)]
+    both = line(BEGIN + timedelta(hours=30), "/both/")
+    servers = [sorted([*lines, both], key=time_of) for lines in servers]
+    at = [lines.index(both) for lines in servers]
+    names = [
+        save(tmp_path / f"{server}-{number}", part)
+        for server, lines in enumerate(servers)
+        for number, part in enumerate([lines[: at[server] + 20], lines[at[server] - 20 :]])
+    ]
+    run(*names)
+    assert views() == 402

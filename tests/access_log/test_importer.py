@@ -23,7 +23,7 @@ from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from codex_tracking.access_log import records, requests
+from codex_tracking.access_log import records
 from codex_tracking.access_log import visits as visits_module
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import parse
@@ -31,6 +31,7 @@ from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.known import KnownLines
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
+from codex_tracking.access_log.requests import LineRequest
 from codex_tracking.counters.hit_log import decode_part
 from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, LogPart, PageView
 from codex_tracking.settings import get_tracking_settings
@@ -38,6 +39,7 @@ from codex_tracking.store import sketch
 from codex_tracking.sync import TrackingSelector
 from codex_tracking.tables.retention import forget_salts
 from codex_tracking.tables.toplists import TOP_PAGES
+from tests.access_log.test_requests import hit_of_line
 from tests.conftest import Sites
 from tests.kit.load import AGENTS
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, rows
@@ -319,7 +321,7 @@ def test_two_imports_of_one_log_at_once_count_it_once(tmp_path: Path, known: int
         slow = LogProgress(opened, record)
     run(log)
     slow.record.lines += 1
-    chunk = records.Chunk(LineAggregator(get_tracking_settings()))
+    chunk = records.Chunk(LineAggregator(LineRequest(get_tracking_settings())))
     with pytest.raises(records.BusyError):
         records.write(chunk, {}, [slow], KnownLines("default"), get_tracking_settings())
     assert counted() == truth
@@ -498,7 +500,7 @@ def live(text: str) -> Any:
         found = parse(text)
     except ValueError:
         return None
-    return requests.LineRequest(get_tracking_settings()).hit(found)
+    return hit_of_line(LineRequest(get_tracking_settings()), found)
 
 
 # --- privacy and memory ---

@@ -177,7 +177,7 @@ def test_any_text_is_a_line_or_malformed(text: str) -> None:
 
 def taken_apart(line: str, plainly: bool) -> Line | str:
     """Return a line, or why it is malformed."""
-    with patch.object(text_lines, "_plain", text_lines._plain if plainly else lambda parts: None):
+    with patch.object(text_lines, "plain_line", text_lines.plain_line if plainly else lambda text, parts: None):
         try:
             return parse_text(line)
         except ValueError as error:
@@ -240,7 +240,15 @@ def test_content_type_of_the_log_decides_over_the_path() -> None:
 
 
 def lines(log: LogFile, begin: int = 0, number: int = 0) -> list[tuple[bytes, int, int]]:
-    return [(line.text, line.number, line.end) for line in log.lines(begin, number)]
+    """Return the text, number and end of each line."""
+    found = []
+    for block in log.blocks(begin, number):
+        end = block.place(0) + block.skipped
+        for place, text in enumerate(block.texts, 1):
+            end = min(end + len(text) + 1, block.end)
+            found.append((text, block.number + place, end))
+        assert block.place(len(block.texts)) == end
+    return found
 
 
 @pytest.fixture(params=["plain", "gzip"])
@@ -279,10 +287,25 @@ def test_a_line_without_an_end_is_left_in_a_file_that_may_grow(tmp_path: Path) -
 
 def test_a_line_without_end_takes_no_memory(tmp_path: Path, kind: str) -> None:
     with LogFile(save(tmp_path / "log", b"one\n" + b"x" * 5_000_000 + b"\ntwo\n", kind)) as log:
-        found = list(log.lines())
-    assert [line.number for line in found] == [1, 2, 3]
-    assert len(found[1].text) < 500_000
-    assert (found[2].text, found[2].begin, found[2].end) == (b"two", 5_000_005, 5_000_009)
+        found = lines(log)
+    assert [number for _, number, _ in found] == [1, 2, 3]
+    assert len(found[1][0]) < 500_000
+    assert found[1][2] == 5_000_005
+    assert found[2] == (b"two", 3, 5_000_009)
+
+
+def test_a_block_is_cut_at_the_end_of_any_line(tmp_path: Path, kind: str) -> None:
+    with LogFile(save(tmp_path / "log", b"\0\0one\n\nthree\nfour\n", kind)) as log:
+        [block] = log.blocks()
+    ends = [block.place(number) for number in range(5)]
+    assert ends == [0, 6, 7, 13, 18]
+    # A place within a line, as of a log that was changed, is the one before it.
+    for place in range(20):
+        before, after = block.cut(place)
+        assert before.texts + after.texts == [b"one", b"", b"three", b"four"]
+        assert before.end == after.begin == max(end for end in ends if end <= place)
+        assert after.number == len(before.texts)
+        assert [after.place(number) for number in range(len(after.texts) + 1)] == ends[len(before.texts) :]
 
 
 def test_damaged_gzip_gives_its_good_lines_and_says_so(tmp_path: Path) -> None:
