@@ -101,9 +101,11 @@ class Handler(BaseHTTPRequestHandler):
         fields = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         if self.headers.get_content_type() == "multipart/form-data":
             head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-            for part in message_from_bytes(head + body, policy=policy.HTTP).iter_parts():  # type: ignore[attr-defined]
-                content = part.get_payload(decode=True)
-                fields[part.get_param("name", header="content-disposition")] = content.decode()
+            for part in message_from_bytes(head + body, policy=policy.HTTP).iter_parts():
+                name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+                assert isinstance(name, str)
+                assert isinstance(content, bytes)
+                fields[name] = content.decode()
             body = b""
         given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
         if given != f"{USER}:{PASSWORD}":
@@ -165,5 +167,5 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     import chdb
 
-    Handler.engine = chdb.connect(sys.argv[2])
+    Handler.engine = chdb.connect(sys.argv[2])  # type: ignore[no-untyped-call]
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -205,6 +205,6 @@ def journey(question: JourneyQuestion, rows: Rows) -> Journey:
             f"SELECT l[place + {length}] AS value FROM ({found}) "
             f"WHERE place > 0 AND arraySlice(l, place, {length}) = {steps}"
         )
-    steps = rows.of(f"SELECT value, count() AS n FROM ({query}) GROUP BY value ORDER BY n DESC, value", parameters)
+    following = rows.of(f"SELECT value, count() AS n FROM ({query}) GROUP BY value ORDER BY n DESC, value", parameters)
     # Behind the end of an array is an empty text, and no step is empty.
-    return journey_of([(value or None, int(n)) for value, n in steps], question.limit)
+    return journey_of([(value or None, int(n)) for value, n in following], question.limit)
