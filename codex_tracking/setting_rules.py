@@ -13,6 +13,9 @@ EMBEDDED = "memory://"
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
 
+ENGINE_SCHEMES = ("clickhouse://", "clickhouses://", "chdb://")
+"""Of ``visit_engine``; ``chdb://`` is ClickHouse's engine within this process, for tests."""
+
 METRIC_SYSTEMS = {"prometheus", "opentelemetry"}
 
 CHANNELS = ("search", "social", "ai", "email", "campaign", "referral")
@@ -107,6 +110,22 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(
             "empty, or a path that starts with /",
             lambda value: re.fullmatch(r"(/[\w.~/-]*)?", value, re.ASCII) is not None,
+        ),
+    ),
+    "visit_engine": (
+        TEXT,
+        Rule(
+            f"empty, or a URL that starts with {', '.join(ENGINE_SCHEMES)}",
+            lambda value: not value or value.startswith(ENGINE_SCHEMES),
+            "Write it like clickhouse://user:password@host:8123/database.",
+        ),
+        Rule("a URL whose port is a number", _has_numeric_port),
+    ),
+    "visit_engine_cluster": (
+        TEXT,
+        Rule(
+            "empty, or the name of a cluster: letters, digits, '_', '-' and '.'",
+            lambda value: re.fullmatch(r"[A-Za-z0-9_.-]{0,100}", value) is not None,
         ),
     ),
     "metrics": (

@@ -83,6 +83,11 @@ class TrackingSettings:
     """Days of the visit log, which filters, funnels and journeys read; 0 writes none. Needs the extra ``visits``."""
     visit_storage: str = ""
     """Alias in ``STORAGES`` of the storage for the visit log's files; when empty, they are rows of the database."""
+    visit_engine: str = ""
+    """URL of the ClickHouse that answers questions about the visit log, ``clickhouse://user:password@host:8123/database``
+    (``clickhouses://`` with TLS); when empty, DuckDB reads its files. Needs the extra ``clickhouse``."""
+    visit_engine_cluster: str = ""
+    """Cluster of that ClickHouse, over which its tables are spread and replicated; when empty, it is one server."""
     # Links to reset a password have ``uidb64`` and ``token`` in Django's own URLs.
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
     """URL arguments whose values are stored as ``<name>``."""

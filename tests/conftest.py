@@ -7,6 +7,7 @@
 ``store``: runs the test on the embedded store and on a real Redis.
 ``process``: a ``Process`` whose pushes the test makes itself.
 ``visit_log``: the visit log is on, with a cache of the test's own.
+``clickhouse``: a running ``ClickHouseServer`` without tables, which ``visit_engine`` names; needs ``visit_log``.
 ``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
 ``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
 ``browser``: a headless Chromium (playwright, async).
@@ -39,6 +40,7 @@ from tests.kit import databases
 from tests.kit.pipeline import Process
 from tests.kit.routers import PinnedRouter
 from tests.servers import (
+    ClickHouseServer,
     DatabaseServer,
     MariaDBServer,
     PostgresServer,
@@ -50,13 +52,14 @@ from tests.servers import (
     require,
     server_command,
 )
+from tests.servers import clickhouse as clickhouse_servers
 from tests.site.settings import sqlite
 
 # No test fails because the machine is slow.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
-INTEGRATION_FIXTURES = {"app_server", "browser", "mariadb", "postgres", "project", "wheel_files"}
+INTEGRATION_FIXTURES = {"app_server", "browser", "clickhouse", "mariadb", "postgres", "project", "wheel_files"}
 """Fixtures that start more than a Redis, make a Django project or build the wheel."""
 
 SITE_FIXTURES = {"app_server", "browser", "project"}
@@ -217,6 +220,32 @@ def visit_log(
     tracking_settings(visit_log_days=90)
     yield tmp_path
     build.forget()
+
+
+@pytest.fixture(scope="session")
+def shared_clickhouse() -> Iterator[ClickHouseServer]:
+    """Yield the run's ClickHouse as the last test left it; tests take ``clickhouse``."""
+    if not clickhouse_servers.installed():
+        require("chdb and clickhouse-connect are not installed")
+    with ClickHouseServer() as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse(
+    shared_clickhouse: ClickHouseServer, tracking_settings: Callable[..., None]
+) -> Iterator[ClickHouseServer]:
+    """Yield a running ClickHouse without tables, which answers questions about the visit log."""
+    # Not above, for the same reason as in visit_log.
+    from codex_tracking.visits.clickhouse import following, server
+
+    shared_clickhouse.resume()
+    shared_clickhouse.start()
+    shared_clickhouse.clear()
+    tracking_settings(visit_engine=shared_clickhouse.url)
+    yield shared_clickhouse
+    server.forget()
+    following.forget()
 
 
 @pytest.fixture(params=["embedded", "redis"])

@@ -74,7 +74,7 @@ def _shown(key: str, value: Any) -> str:
     # Checks are printed and logged: no token, and no URL's password.
     if key == "api_tokens":
         return "the given value (not shown)"
-    if key == "redis_url" and isinstance(value, str):
+    if key in ("redis_url", "visit_engine") and isinstance(value, str):
         scheme, separator, _ = value.partition("://")
         return repr(f"{scheme}://...") if separator else "a string without a scheme"
     return repr(value)

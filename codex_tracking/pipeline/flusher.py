@@ -26,6 +26,7 @@ from codex_tracking.tables.seals import (
     write_seal,
 )
 from codex_tracking.tables.toplists import list_finished_days
+from codex_tracking.visits.engines import engine
 from codex_tracking.visits.pack import pack_due
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Flusher:
         await self.run(list_finished_days, today)
         if self.store.settings.visit_log_days:
             await self.run(pack_due)
+            await self.run(engine().follow_due)
         return written
 
     async def flush(self, day: str, retire: bool = False) -> int:

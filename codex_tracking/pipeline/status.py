@@ -20,6 +20,7 @@ from codex_tracking.store import server
 from codex_tracking.store.client import REFUSALS, STORE_ERRORS
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.protocol import Store
+from codex_tracking.visits.engines import EngineStatus, engine
 from codex_tracking.visits.equality import LogFault, log_faults
 
 
@@ -64,6 +65,8 @@ class Status:
     """ISO date of the built-in lists of bots, sites and spam."""
     visit_log: tuple[LogFault, ...] = ()
     """Where the visit log of the last finished days differs from the counters, without a loss that the ledger has."""
+    visit_engine: EngineStatus | None = None
+    """The state of the server of ``visit_engine``; None without one, and while the database is away."""
 
     @property
     def healthy(self) -> bool:
@@ -88,9 +91,10 @@ async def tracking_status() -> Status:
     try:
         last_flush, views, excluded, left_out = await sync_to_async(look_at_database)()
         faults = await sync_to_async(log_faults)()
+        log_engine = await sync_to_async(look_at_engine)()
         reachable = True
     except Error:
-        last_flush, views, excluded, left_out, faults, reachable = 0.0, 0, {}, {}, (), False
+        last_flush, views, excluded, left_out, faults, log_engine, reachable = 0.0, 0, {}, {}, (), None, False
     return Status(
         store,
         reachable,
@@ -102,6 +106,7 @@ async def tracking_status() -> Status:
         get_buffer().oldest(),
         lists_date().isoformat(),
         faults,
+        log_engine,
     )
 
 
@@ -193,3 +198,8 @@ def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:
         dict(rows.filter(dimension=dimension).values_list("value", "views")) for dimension in ("excluded", "ledger")
     )
     return newest.timestamp() if newest else 0.0, views, excluded, left_out
+
+
+def look_at_engine() -> EngineStatus | None:
+    """Return the state of the server of ``visit_engine``, None without one or without a visit log; blocking."""
+    return engine().status() if get_tracking_settings().visit_log_days else None

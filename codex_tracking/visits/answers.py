@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+LACKING = ("unlogged", "damaged", "left", "unavailable")
+"""Fields of ``Answer`` with the days that its value lacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
@@ -21,11 +24,13 @@ class Answer(Generic[T]):
     """ISO dates that were asked for and have a missing or damaged file or part; the value is without these."""
     left: tuple[str, ...] = ()
     """ISO dates that the time budget left out, the oldest; the value is without them."""
+    unavailable: tuple[str, ...] = ()
+    """ISO dates that ``visit_engine`` has not got, or has as they were ten minutes ago or longer."""
 
     @property
     def complete(self) -> bool:
         """Whether the value has all days that were asked for."""
-        return not (self.unlogged or self.damaged or self.left)
+        return not any(getattr(self, name) for name in LACKING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import date as Date
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from codex_tracking.counters.days import date_of
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class LogOffError(ValueError):
-    """There is no visit log: ``visit_log_days`` is 0, or DuckDB is not installed; the message says which."""
+    """There is no visit log: ``visit_log_days`` is 0, or a package is not installed; the message says which."""
 
 
 class Question(Protocol[T_co]):
@@ -53,8 +54,12 @@ def log_refusal() -> str:
     """Return why there can be no log; empty when there can."""
     if not get_tracking_settings().visit_log_days:
         return "filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']"
-    # Also the second reason names the setting, which is the other way out.
-    return "" if installed() else "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
+    # The other reasons name the setting as well, which is the other way out.
+    if not installed():
+        return "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
+    if get_tracking_settings().visit_engine and find_spec("clickhouse_connect") is None:
+        return "visit_engine needs clickhouse-connect: pip install 'codex-tracking[clickhouse]'"
+    return ""
 
 
 def require_log() -> None:

@@ -193,7 +193,18 @@ def _table(connection: Connection, dimension: str, order: str, limit: int, offse
 def _hour(connection: Connection) -> str:
     """Return the expression of the hour of ``second`` on the site's clock."""
     span = connection.execute("SELECT min(start), max(start) FROM chosen").fetchone()
-    begin, end = span if span is not None and span[0] is not None else (0, 0)
+    offsets = clock_shifts(*(span if span is not None and span[0] is not None else (0, 0)))
+    cases = " ".join(f"WHEN second >= {since} THEN {shift}" for since, shift in reversed(offsets))
+    return f"CAST((second + CASE {cases} ELSE {offsets[0][1]} END) // 3600 % 24 AS INTEGER)"
+
+
+def clock_shifts(begin: int, end: int) -> list[tuple[int, int]]:
+    """Return the moments from which on the site's clock has another offset from UTC, and the offsets in seconds.
+
+    Args:
+        begin: seconds since the epoch, of the first visit.
+        end: of the last one; it may go on for a day.
+    """
     zone = timezone.get_default_timezone()
     offsets: list[tuple[int, int]] = []
     # Clocks are changed at a full quarter of an hour.
@@ -202,5 +213,4 @@ def _hour(connection: Connection) -> str:
         seconds = int(shift.total_seconds()) if shift is not None else 0
         if not offsets or offsets[-1][1] != seconds:
             offsets.append((second, seconds))
-    cases = " ".join(f"WHEN second >= {since} THEN {shift}" for since, shift in reversed(offsets))
-    return f"CAST((second + CASE {cases} ELSE {offsets[0][1]} END) // 3600 % 24 AS INTEGER)"
+    return offsets

@@ -13,8 +13,9 @@ from typing import Literal
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, Generation, database
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer, Board, Figures
+from codex_tracking.visits.asking import ask
+from codex_tracking.visits.boards import BoardQuestion
 from codex_tracking.visits.build import Day, days_of
 from codex_tracking.visits.engine import installed
 from codex_tracking.visits.sources import first_day
@@ -119,7 +120,8 @@ def _ask(days: Sequence[str]) -> Answer[Board]:
     import duckdb
 
     try:
-        return questions.board(days, dimensions=(), seconds=SECONDS)
+        # The files themselves, whichever engine answers the dashboard.
+        return ask(days, (), BoardQuestion((), 1, False), SECONDS)
     except (duckdb.Error, OSError):
         # The cache may be unwritable; a status is told all the same.
         logger.exception("the visit log cannot be compared with the counters")

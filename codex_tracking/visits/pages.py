@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codex_tracking.visits.answers import Answer, PageFigures
-from codex_tracking.visits.asking import BUDGET_SECONDS, Connection, ask
-from codex_tracking.visits.filters import Filter
-
-
-def page(
-    days: Sequence[str], path: str, filters: Sequence[Filter] = (), seconds: float = BUDGET_SECONDS
-) -> Answer[dict[str, PageFigures]]:
-    """Return one page's figures of each answered day, oldest first; blocking, see ``questions``.
-
-    Args:
-        days: ISO dates, each once.
-        path: as stored.
-        filters: all of them must select a visit.
-        seconds: time budget.
-    """
-    return ask(days, filters, PageQuestion(path), seconds)
+from codex_tracking.visits.answers import PageFigures
+from codex_tracking.visits.asking import Connection
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuestion:
-    """Views, visitors and entries of one page by the day."""
+    """Views, visitors and entries of one page by the day; see ``questions.page``."""
 
     path: str
 

@@ -90,8 +90,12 @@ class JourneyQuestion:
         rows = connection.execute(
             "SELECT value, sum(visits) AS n FROM following GROUP BY value ORDER BY n DESC, value"
         ).fetchall()
-        steps = [Next(value, int(visits)) for value, visits in rows if value is not None]
-        ended = sum(int(visits) for value, visits in rows if value is None)
-        shown = tuple(steps[: self.limit])
-        others = sum(step.visits for step in steps[self.limit :])
-        return Journey(sum(step.visits for step in steps) + ended, shown, others, ended)
+        return journey_of(rows, self.limit)
+
+
+def journey_of(rows: Sequence[tuple[str | None, int]], limit: int) -> Journey:
+    """Return the journey of all next steps with their visits, the largest first; None is the end of a visit."""
+    steps = [Next(value, int(visits)) for value, visits in rows if value is not None]
+    ended = sum(int(visits) for value, visits in rows if value is None)
+    others = sum(step.visits for step in steps[limit:])
+    return Journey(sum(step.visits for step in steps) + ended, tuple(steps[:limit]), others, ended)

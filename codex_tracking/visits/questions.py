@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from codex_tracking.visits import boards, paths
-from codex_tracking.visits.answers import Answer, Board, Journey, Table
-from codex_tracking.visits.asking import BUDGET_SECONDS, LogOffError, ask
+from codex_tracking.visits import boards, pages, paths
+from codex_tracking.visits.answers import Answer, Board, Journey, PageFigures, Table
+from codex_tracking.visits.asking import BUDGET_SECONDS, LogOffError
 from codex_tracking.visits.boards import BOARD_DIMENSIONS, TABLE_DIMENSIONS, Order
+from codex_tracking.visits.engines import ask
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Step, checked_steps
 
@@ -76,6 +77,20 @@ def table(
     _require_between("limit", limit, 1, MOST_VALUES)
     _require_between("offset", offset, 0, 2**31)
     return ask(days, filters, boards.TableQuestion(dimension, search, order, limit, offset), seconds)
+
+
+def page(
+    days: Sequence[str], path: str, filters: Sequence[Filter] = (), seconds: float = BUDGET_SECONDS
+) -> Answer[dict[str, PageFigures]]:
+    """Return one page's figures of each answered day, oldest first.
+
+    Args:
+        days: ISO dates, each once.
+        path: as stored.
+        filters: all of them must select a visit.
+        seconds: time budget.
+    """
+    return ask(days, filters, pages.PageQuestion(path), seconds)
 
 
 def funnel(
@@ -146,5 +161,6 @@ __all__ = [
     "board",
     "funnel",
     "journey",
+    "page",
     "table",
 ]

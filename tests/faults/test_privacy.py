@@ -21,7 +21,8 @@ from codex_tracking.pipeline.runner import get_runner
 from tests.conftest import Sites
 from tests.kit.faults import PUSH_ONLY, held
 from tests.kit.pipeline import view
-from tests.servers import RedisServer, Site, wait_until
+from tests.servers import ClickHouseServer, RedisServer, Site, wait_until
+from tests.servers.clickhouse import PASSWORD as CLICKHOUSE_PASSWORD
 
 pytestmark = pytest.mark.fault
 
@@ -249,6 +250,38 @@ def test_nothing_personal_is_in_the_visit_log(app_server: Sites, own_redis: Redi
         for spelling in (visitor, visitor.hex().encode(), base64.b64encode(visitor), repr(visitor)[2:-1].encode()):
             assert spelling not in at_rest
     assert oct(next(path for path in cache.iterdir() if path.is_dir()).stat().st_mode & 0o777) == "0o700"
+
+
+def test_nothing_personal_is_in_the_server_of_visit_engine(
+    app_server: Sites, own_redis: RedisServer, shared_clickhouse: ClickHouseServer
+) -> None:
+    shared_clickhouse.start()
+    shared_clickhouse.clear()
+    tracking = {"trusted_proxies": 1, "visit_log_days": 3, "visit_engine": shared_clickhouse.url}
+    site = app_server(database="postgres", redis=own_redis, tracking=PUSH_ONLY | tracking)
+    session = site.manage("shell", "-c", LOGIN).stdout.split()[-1]
+    visit(site, session)
+    wait_until(lambda: b"/me/" in everything_in(own_redis), 10, "all is in Redis")
+    site.manage("flush_page_views")
+    parts = [bytes(data) for (data,) in site.rows("SELECT data FROM codex_tracking_logpart")]
+    hashes = {hit.visitor for part in parts for hit in decode_part(part) if hit.visitor}
+    tables = [name for (name,) in shared_clickhouse.rows("SELECT name FROM system.tables WHERE database = 'default'")]
+    assert len(tables) == 2
+    there = repr([shared_clickhouse.rows(f"SELECT * FROM {name}") for name in tables]).encode()
+    assert b"'/me/'" in there
+    assert personal_in(there) == []
+    for visitor in hashes:
+        for spelling in (visitor.hex().encode(), base64.b64encode(visitor), repr(visitor)[2:-1].encode()):
+            assert spelling not in there
+    said = site.manage("tracking_status", check=False)
+    assert "Visit engine      available, 1 days loaded" in said.stdout
+    site.stop()
+    shared_clickhouse.stop()
+    said = site.manage("tracking_status", check=False)
+    assert "Visit engine      NOT AVAILABLE" in said.stdout
+    printed = f"{said.stdout}{said.stderr}{site.log.read_text()}"
+    assert CLICKHOUSE_PASSWORD not in printed
+    assert shared_clickhouse.url.partition("@")[0] not in printed
 
 
 def test_reset_link_with_something_glued_to_it_leaves_no_token(app_server: Sites, redis_server: RedisServer) -> None:

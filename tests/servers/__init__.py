@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from tests.servers.app import AppServer, Response, Site, server_command
 from tests.servers.binaries import available, binary, missing, provide, require
+from tests.servers.clickhouse import ClickHouseServer
 from tests.servers.databases import DatabaseServer, MariaDBServer, PostgresServer
 from tests.servers.process import ServerProcess, free_port, wait_until
 from tests.servers.redis import RedisCluster, RedisSentinel, RedisServer
 
 __all__ = [
     "AppServer",
+    "ClickHouseServer",
     "DatabaseServer",
     "MariaDBServer",
     "PostgresServer",

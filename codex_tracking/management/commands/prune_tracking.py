@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import count_old, first_kept, forget_salts, prune
+from codex_tracking.visits.clickhouse.server import EngineError
+from codex_tracking.visits.engines import engine
 from codex_tracking.visits.pack import first_logged, old_log_days, prune_log
 
 
@@ -45,6 +47,7 @@ class Command(BaseCommand):
             self.stdout.write(f"[codex-tracking] would delete {rows}")
             return
         if not any(old) and not logged:
+            self._prune_engine()
             self.stdout.write(f"[codex-tracking] nothing to delete before {before}")
             return
         if not options["no_input"]:
@@ -54,4 +57,15 @@ class Command(BaseCommand):
                 raise CommandError("Nothing was deleted.")
         prune(before)
         prune_log(first_logged())
+        self._prune_engine()
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] deleted {rows}"))
+
+    def _prune_engine(self) -> None:
+        # The flusher does it as well, but not while the log is off.
+        try:
+            engine().follow()
+        except EngineError as error:
+            raise CommandError(
+                f"The server of CODEX_TRACKING['visit_engine'] may still have deleted days of the visit log: {error}. "
+                "All else is deleted. Run the command again when the server answers."
+            ) from error

@@ -19,6 +19,7 @@ import codex_tracking
 from codex_tracking.models import database
 from codex_tracking.pipeline.status import Status
 from codex_tracking.sync import tracking_status
+from codex_tracking.visits.engines import EngineStatus
 from codex_tracking.visits.equality import LogFault
 
 
@@ -100,6 +101,7 @@ def lines_of(status: Status) -> list[str]:
         f"Ledger            {in_words(status.left_out)}",
         f"Lists             of bots, sites and spam from {status.lists_date}",
         *(f"Visit log         {of_log(fault)}" for fault in status.visit_log),
+        *([] if status.visit_engine is None else [f"Visit engine      {of_engine(status.visit_engine)}"]),
     ]
 
 
@@ -108,6 +110,14 @@ def of_log(fault: LogFault) -> str:
     if fault.figure == "damaged":
         return f"{fault.date}: a file is missing or damaged"
     return f"{fault.date}: {fault.figure} are {fault.logged} in the log and {fault.counted} in the counters"
+
+
+def of_engine(engine: EngineStatus) -> str:
+    """Return the state of the server of ``visit_engine`` in words."""
+    if not engine.reachable:
+        return f"NOT AVAILABLE ({engine.error})"
+    waiting = f"; not up to date: {', '.join(engine.waiting)}" if engine.waiting else ""
+    return f"available, {engine.loaded} days loaded{waiting}"
 
 
 def ago(moment: float) -> str:

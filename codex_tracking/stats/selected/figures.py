@@ -16,8 +16,8 @@ from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order, op
 from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
-from codex_tracking.visits import pages, questions
-from codex_tracking.visits.answers import Answer, Board, PageFigures, Table
+from codex_tracking.visits import questions
+from codex_tracking.visits.answers import LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.boards import Order as LogOrder
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
@@ -77,11 +77,9 @@ class Selection:
     @property
     def coverage(self) -> Coverage:
         """The days of all answers so far; a day that one of them lacks is lacking."""
-        unlogged, damaged, left = (
-            {day for answer in self._asked for day in getattr(answer, name)} for name in ("unlogged", "damaged", "left")
-        )
-        days = {day for answer in self._asked for day in answer.days} - unlogged - damaged - left
-        return Answer(None, *(tuple(sorted(some)) for some in (days, unlogged, damaged, left)))
+        lacking = {name: {day for answer in self._asked for day in getattr(answer, name)} for name in LACKING}
+        days = {day for answer in self._asked for day in answer.days}.difference(*lacking.values())
+        return Answer(None, tuple(sorted(days)), **{name: tuple(sorted(some)) for name, some in lacking.items()})
 
     def other(self, filters: Sequence[Filter]) -> Selection:
         """Return another selection with the rest of the time budget, whose days are its own."""
@@ -115,8 +113,8 @@ class Selection:
         )
 
     def page(self, days: Sequence[str], path: str) -> dict[str, PageFigures]:
-        """Return one page's figures of each day; see ``visits.pages.page``."""
-        return self._noted(pages.page(days, path, self.filters, self._seconds()))
+        """Return one page's figures of each day; see ``questions.page``."""
+        return self._noted(questions.page(days, path, self.filters, self._seconds()))
 
     def _noted(self, answer: Answer[T]) -> T:
         self._asked.append(answer)

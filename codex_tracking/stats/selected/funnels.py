@@ -63,7 +63,8 @@ async def funnel(
 def funnel_of(days: Sequence[str], steps: Sequence[Step], filters: Sequence[Filter]) -> Answer[Funnel]:
     """Return a funnel of some days; blocking."""
     found = questions.funnel(days, steps, filters)
-    return Answer(rates_of(steps, found.value), found.days, found.unlogged, found.damaged, found.left)
+    lacking = found.unlogged, found.damaged, found.left, found.unavailable
+    return Answer(rates_of(steps, found.value), found.days, *lacking)
 
 
 def rates_of(steps: Sequence[Step], visits: Sequence[int]) -> Funnel:

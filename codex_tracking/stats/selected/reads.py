@@ -64,8 +64,9 @@ async def coverage(start: str | None = None, end: str | None = None, *, filters:
         filters: those of the question.
 
     Returns:
-        ``days``, ``unlogged`` (before the log began), ``damaged`` (file missing or damaged) and ``left`` (beyond the
-        time budget), ISO dates; ``complete`` says whether nothing is lacking.
+        ``days``, ``unlogged`` (before the log began), ``damaged`` (file missing or damaged), ``left`` (beyond the
+        time budget) and ``unavailable`` (not in ``visit_engine``), ISO dates; ``complete`` says whether nothing is
+        lacking.
 
     Raises:
         ValueError: a bad date, or there is no visit log.

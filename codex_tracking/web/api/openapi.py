@@ -59,6 +59,10 @@ ABOUT = {
             "unlogged": {**array_schema(DAY), "description": "Days before the visit log began."},
             "damaged": {**array_schema(DAY), "description": "Days whose file is missing or damaged."},
             "left": {**array_schema(DAY), "description": "Days for which there was no time; the newest are answered."},
+            "unavailable": {
+                **array_schema(DAY),
+                "description": "Days that the server of `visit_engine` has not got yet; all while it does not answer.",
+            },
         },
         description="Only with filters, and of dimensions that the visit log alone has: the days that it lacks.",
     ),
@@ -178,6 +182,7 @@ SCHEMAS: dict[str, Schema] = {
             "process": COUNTS,
             "store": {"type": "object"},
             "visit_log": array_schema({"type": "object"}),
+            "visit_engine": {"type": ["object", "null"]},
         },
     },
     "Document": {"type": "object"},

@@ -156,6 +156,11 @@ def remarks_on(coverage: Coverage | None) -> tuple[str, ...]:
             _("Not in these figures, because their files are missing or damaged: %(days)s.")
             % {"days": _days(coverage.damaged)}
         )
+    if coverage.unavailable:
+        remarks.append(
+            _("Not up to date in these figures, because the server of the visit log has not got them: %(days)s.")
+            % {"days": _days(coverage.unavailable)}
+        )
     if coverage.left:
         remarks.append(
             _("Partial answer: there was no time for the days up to %(day)s. Choose a shorter period to see them.")

@@ -1,0 +1,69 @@
+"""System checks of the server that answers questions about the visit log, each with a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
+
+from codex_tracking.checks.deployment import Configs
+from codex_tracking.models import database
+from codex_tracking.settings import get_tracking_settings
+
+
+@register(Tags.compatibility)
+def check_visit_engine(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that ``visit_engine`` has its package and a visit log."""
+    tracking = get_tracking_settings()
+    found: list[CheckMessage] = []
+    if not tracking.visit_engine:
+        if tracking.visit_engine_cluster:
+            message = "CODEX_TRACKING['visit_engine_cluster'] is set without visit_engine, which it is about."
+            found.append(Error(message, hint="Set visit_engine, or leave both out.", id="codex_tracking.E012"))
+        return found
+    package = _missing_package(tracking.visit_engine)
+    if package:
+        message = f"CODEX_TRACKING['visit_engine'] needs the package {package}: no filtered page can be answered."
+        hint = f"pip install {package}, or leave visit_engine out: DuckDB answers then."
+        found.append(Error(message, hint=hint, id="codex_tracking.E011"))
+    if not tracking.visit_log_days:
+        message = "CODEX_TRACKING['visit_engine'] is set, but there is no visit log that it could answer from."
+        found.append(Caution(message, hint="Set visit_log_days, such as 90.", id="codex_tracking.W012"))
+    return found
+
+
+def _missing_package(url: str) -> str:
+    wanted = {"clickhouse_connect": "'codex-tracking[clickhouse]'", "chdb": "chdb"}
+    if not url.startswith("chdb:"):
+        del wanted["chdb"]
+    return next((package for module, package in wanted.items() if find_spec(module) is None), "")
+
+
+@register(Tags.database, deploy=True)
+def check_visit_engine_answers(
+    app_configs: Configs, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Check that the server of ``visit_engine`` answers.
+
+    Runs with ``check --deploy --database default``.
+    """
+    tracking = get_tracking_settings()
+    if not tracking.visit_engine or _missing_package(tracking.visit_engine) or database() not in (databases or ()):
+        return []
+    # Not at the top: every command imports the checks, and few need the log.
+    from codex_tracking.visits.clickhouse.server import EngineError, connect
+
+    try:
+        connect().rows("SELECT 1")
+    except EngineError as error:
+        # Neither the URL, which has a password, nor the server's text, which may quote it.
+        message = f"The server of CODEX_TRACKING['visit_engine'] is not available: {error}."
+        hint = (
+            "Check the host, the port of its HTTP interface (8123, with TLS 8443), user, password (code 516) and "
+            "database (code 81). Until it answers, filtered pages have no figures; all views are counted."
+        )
+        return [Caution(message, hint=hint, id="codex_tracking.W013")]
+    return []

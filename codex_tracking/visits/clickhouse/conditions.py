@@ -1,0 +1,94 @@
+"""Conditions of filters and steps in ClickHouse's SQL; values are parameters, never text of a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from codex_tracking.visits.filters import HAPPENINGS, Filter
+from codex_tracking.visits.steps import Condition, Step
+
+ATTRIBUTE_TEXT = {"member": "if(member, 'yes', 'no')"}
+"""Expressions of the attributes that are not a column of their own."""
+
+CAPITALS = "\N{GREEK CAPITAL LETTER SIGMA}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
+SMALL = "\N{GREEK SMALL LETTER SIGMA}i"
+
+
+class Parameters:
+    """The parameters of one statement."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+
+    def text(self, value: str) -> str:
+        """Add a text, and return its place in the statement."""
+        return self._add(_storable(value), "String")
+
+    def texts(self, values: Sequence[str]) -> str:
+        """Add texts, and return the place of their array."""
+        return self._add([*map(_storable, values)], "Array(String)")
+
+    def _add(self, value: object, kind: str) -> str:
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"{{{name}:{kind}}}"
+
+
+def _storable(value: str) -> str:
+    # A half of a surrogate pair is no text in UTF-8, so no stored value has one.
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def lower(text: str) -> str:
+    """Return the expression of a text in lower case, letter by letter.
+
+    ``lowerUTF8`` alone looks at the letters around a sigma, and makes two of the dotted I; DuckDB does neither.
+    """
+    return f"lowerUTF8(translateUTF8({text}, '{CAPITALS}', '{SMALL}'))"
+
+
+def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
+    """Return the condition of the rows that filters select; without filters, of all rows, in visits or not."""
+    conditions = [_of_filter(each, parameters) for each in filters]
+    return " AND ".join(["visit", *conditions]) if conditions else "1"
+
+
+def _of_filter(each: Filter, parameters: Parameters) -> str:
+    values = parameters.texts(each.values)
+    if each.operator in ("contains", "contains_not"):
+        values = f"arrayMap(w -> {lower('w')}, {values})"
+    if each.dimension not in HAPPENINGS:
+        test = _matches(ATTRIBUTE_TEXT.get(each.dimension, each.dimension), each, values)
+    elif each.dimension == "event":
+        # The name alone is tested besides, since a name may have a "=" of its own.
+        found = f"{_matches('e', each, values)} OR {_matches(_with_value('e', 'v'), each, values)}"
+        test = f"events > 0 AND arrayExists((e, v) -> e != '' AND ({found}), hit_events, hit_values)"
+    else:
+        texts = "hit_paths" if each.dimension == "page" else "hit_routes"
+        test = f"arrayExists((t, e) -> e = '' AND {_matches('t', each, values)}, {texts}, hit_events)"
+    return f"NOT ({test})" if each.negated else f"({test})"
+
+
+def _matches(text: str, each: Filter, values: str) -> str:
+    """Return the condition that an expression is, or contains, one of a filter's values."""
+    if each.operator in ("is", "is_not"):
+        return f"has({values}, {text})"
+    return f"arrayExists(w -> position({lower(text)}, w) > 0, {values})"
+
+
+def _with_value(event: str, value: str) -> str:
+    return f"concat({event}, '=', {value})"
+
+
+def meets(step: Step, parameters: Parameters) -> str:
+    """Return the condition that a hit of path ``p``, route ``r``, event ``e`` and value ``v`` makes a step."""
+    return "(" + " OR ".join(_of_condition(each, parameters) for each in step.conditions) + ")"
+
+
+def _of_condition(each: Condition, parameters: Parameters) -> str:
+    place = parameters.text(each.value)
+    if each.kind == "event":
+        return f"(e != '' AND (e = {place} OR {_with_value('e', 'v')} = {place}))"
+    if each.kind == "prefix":
+        return f"(e = '' AND startsWith(p, {place}))"
+    return f"(e = '' AND {'p' if each.kind == 'page' else 'r'} = {place})"

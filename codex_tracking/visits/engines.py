@@ -1,0 +1,91 @@
+"""The choice of the engine that answers questions about the visit log: DuckDB, or the server of ``visit_engine``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits import asking
+from codex_tracking.visits.answers import Answer
+from codex_tracking.visits.asking import Question
+from codex_tracking.visits.clickhouse import asking as clickhouse_asking
+from codex_tracking.visits.clickhouse import following
+from codex_tracking.visits.clickhouse.following import EngineStatus
+from codex_tracking.visits.filters import Filter
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """What answers questions."""
+
+    def ask(self, days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
+        """Return the answer to a question about the visits of some days.
+
+        Raises:
+            LogOffError: there is no log.
+            ValueError: one of ``days`` is no ISO date.
+        """
+
+    def follow_due(self) -> int:
+        """Take what the log has got since the last flush, and return the number of days; raises no errors."""
+
+    def follow(self) -> int:
+        """Take all that the log has and drop what it has no more, and return the number of days that were taken."""
+
+    def status(self) -> EngineStatus | None:
+        """Return the state of the engine's server; None when it has none."""
+
+
+class DuckDB:
+    """Reads the log's files themselves, so that it has nothing to take."""
+
+    def ask(self, days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
+        """Return the answer to a question."""
+        return asking.ask(days, filters, question, seconds)
+
+    def follow_due(self) -> int:
+        """Do nothing."""
+        return 0
+
+    def follow(self) -> int:
+        """Do nothing."""
+        return 0
+
+    def status(self) -> EngineStatus | None:
+        """Return None."""
+        return None
+
+
+class ClickHouse:
+    """Asks a server that takes the log's days."""
+
+    def ask(self, days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
+        """Return the answer to a question."""
+        return clickhouse_asking.ask(days, filters, question, seconds)
+
+    def follow_due(self) -> int:
+        """Load what has changed."""
+        return following.follow_due()
+
+    def follow(self) -> int:
+        """Load and drop all days that differ; see ``following.follow``."""
+        return following.follow()
+
+    def status(self) -> EngineStatus | None:
+        """Return the server's state."""
+        return following.status()
+
+
+def engine() -> Engine:
+    """Return the engine that the settings name."""
+    return ClickHouse() if get_tracking_settings().visit_engine else DuckDB()
+
+
+def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
+    """Return the engine's answer to a question; see ``Engine.ask``."""
+    return engine().ask(days, filters, question, seconds)
+
+
+__all__ = ["Engine", "EngineStatus", "ask", "engine"]
