@@ -78,6 +78,22 @@ class LoggedHit(NamedTuple):
     """Value of an event."""
 
 
+class Columns(NamedTuple):
+    """The hits of a blob, as columns, with each distinct value once."""
+
+    seconds: Sequence[int]
+    kinds: Sequence[int]
+    """With ``MEMBER``."""
+    visitors: list[bytes]
+    """Distinct ones, the first of them empty."""
+    texts: list[str]
+    clients: Sequence[int]
+    """Texts of all distinct clients, eight each."""
+    origins: Sequence[int]
+    indexes: tuple[Sequence[int], ...]
+    """Of visitor, client, origin, and the texts of path, route, event and value; each as long as ``seconds``."""
+
+
 class DamagedLog(ValueError):  # noqa: N818
     """Bytes that are not a whole blob."""
 
@@ -159,19 +175,29 @@ def decode(data: bytes) -> Iterator[LoggedHit]:
     Raises:
         DamagedLog: at once, before the first hit.
     """
+    found = unpack(data)
+    # Eight texts at a time: the same iterator stands in eight places.
+    eights = ([map(found.texts.__getitem__, shared)] * 8 for shared in (found.clients, found.origins))
+    clients, origins = (list(zip(*eight, strict=True)) for eight in eights)
+    tables: list[list[Any]] = [found.visitors, clients, origins, *[found.texts] * 4]
+    columns = (map(table.__getitem__, indexes) for table, indexes in zip(tables, found.indexes, strict=True))
     return (
-        LoggedHit(visitor, second, kind & EVENT, *client, *origin, kind & MEMBER != 0, path, route, event, value)
-        for second, kind, visitor, client, origin, path, route, event, value in unpack(data)
+        LoggedHit._make(
+            (visitor, second, kind & EVENT, *client, *origin, kind & MEMBER != 0, path, route, event, value)
+        )
+        for second, kind, visitor, client, origin, path, route, event, value in zip(
+            found.seconds, found.kinds, *columns, strict=True
+        )
     )
 
 
-def unpack(data: bytes) -> Iterator[Row]:
-    """Return the rows of a blob; see ``decode``."""
+def unpack(data: bytes) -> Columns:
+    """Return the columns of a blob; see ``decode``."""
     try:
         version, rows = HEAD.unpack_from(data)
         if version != VERSION:
             raise DamagedLog(f"a blob of the visit log has version {version}, not {VERSION}")
-        return _rows(_inflate(data[HEAD.size :]), rows)
+        return _columns(_inflate(data[HEAD.size :]), rows)
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError) as error:
         raise DamagedLog(f"a blob of the visit log is damaged ({error})") from error
 
@@ -184,7 +210,7 @@ def _inflate(data: bytes) -> bytes:
     return body
 
 
-def _rows(body: bytes, rows: int) -> Iterator[Row]:
+def _columns(body: bytes, rows: int) -> Columns:
     width, begin, number_of_texts, number_of_visitors, *shared = BODY.unpack_from(body)
     at = BODY.size
 
@@ -205,15 +231,16 @@ def _rows(body: bytes, rows: int) -> Iterator[Row]:
     visitors = [b"", *(body[at + VISITOR_BYTES * i : at + VISITOR_BYTES * (i + 1)] for i in range(number_of_visitors))]
     at += VISITOR_BYTES * number_of_visitors
     seconds, kinds = take("I", rows), take("B", rows)
-    # Eight texts at a time: the same iterator stands in eight places.
-    eights = ([map(texts.__getitem__, take(code, 8 * number))] * 8 for number in shared)
-    clients, origins = (list(zip(*eight, strict=True)) for eight in eights)
-    tables: list[list[Any]] = [visitors, clients, origins, texts, texts, texts, texts]
-    # All at once, so that an index out of range shows before the first row.
-    columns = [list(map(table.__getitem__, take(code, rows))) for table in tables]
+    clients, origins = (take(code, 8 * number) for number in shared)
+    indexes = tuple(take(code, rows) for _ in range(7))
+    sizes = (len(visitors), *shared, *[len(texts)] * 4)
+    if any(column and max(column) >= size for column, size in zip(indexes, sizes, strict=True)) or any(
+        traits and max(traits) >= len(texts) for traits in (clients, origins)
+    ):
+        raise DamagedLog("a blob of the visit log has an index out of range")
     if at != len(body) or ends[-1] != len(names):
         raise DamagedLog("a blob of the visit log has other lengths than it says")
-    return zip(map(begin.__add__, seconds), kinds, *columns, strict=True)
+    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, texts, clients, origins, indexes)
 
 
 def blobs_of(part: bytes) -> Iterator[bytes]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from django.db.models.functions import Length
 
-from codex_tracking.counters.hit_log import DamagedLog, Row, blobs_of, unpack
+from codex_tracking.counters.hit_log import Columns, DamagedLog, blobs_of, unpack
 from codex_tracking.models import LogPart, database
-from codex_tracking.visits.columns import stage, write_file
+from codex_tracking.visits.columns import write_file
 from codex_tracking.visits.files import File, cache_folder, files_of, shrink
 from codex_tracking.visits.sessions import DayVisits
 
@@ -108,14 +108,14 @@ def build(day: Day, folder: Path) -> tuple[list[Built], int]:
     damaged: set[int] = set()
     for share in range(number):
         visits = DayVisits(visitors)
-        for rows in _rows(day, damaged):
-            visits.add(rows if number == 1 else _of_share(rows, share, number))
+        for blob in _blobs(day, damaged):
+            visits.add(blob, share, number)
         visitors += visits.visitors
         built.append(_write(day, visits, folder))
     return built, len(damaged)
 
 
-def _rows(day: Day, damaged: set[int]) -> Iterator[Iterator[Row]]:
+def _blobs(day: Day, damaged: set[int]) -> Iterator[Columns]:
     parts = LogPart.objects.using(database())
     for pk in day.parts:
         data = parts.filter(pk=pk).values_list("data", flat=True).first()
@@ -128,17 +128,10 @@ def _rows(day: Day, damaged: set[int]) -> Iterator[Iterator[Row]]:
             damaged.add(pk)
 
 
-def _of_share(rows: Iterator[Row], share: int, number: int) -> Iterator[Row]:
-    """Yield the hits of a share of the visitors; those without identity are in the first."""
-    return (row for row in rows if (row[2][0] % number if row[2] else 0) == share)
-
-
 def _write(day: Day, visits: DayVisits, folder: Path) -> Built:
     with tempfile.TemporaryDirectory(dir=folder) as inner:
-        lines, path = Path(inner) / "lines.csv", Path(inner) / "built.parquet"
-        with lines.open("w", encoding="utf-8", newline="") as out:
-            stage(visits, out)
-        rows, views = write_file(path, day.date.isoformat(), lines, folder)
+        path = Path(inner) / "built.parquet"
+        rows, views = write_file(path, day.date.isoformat(), visits, folder)
         kept = path.replace(folder / f"{secrets.token_hex(16)}.parquet")
     return Built(kept, rows, views)
 

@@ -20,7 +20,7 @@ class MissingDayError(Exception):
 def export(day: Date, folder: Path) -> Path | None:
     """Write one day's visits to ``<folder>/visits-<date>.parquet``, and return this path; None when it has none.
 
-    The columns are those of ``columns.STAGED``, with ``date`` in front; ``start`` is a timestamp in UTC.
+    The columns are ``columns.COLUMNS``; ``start`` is a timestamp in UTC.
 
     Raises:
         MissingDayError: a file is missing or damaged.

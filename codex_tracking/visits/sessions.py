@@ -7,50 +7,22 @@ them: one that comes late belongs to the visitor's visit of then, and changes ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from itertools import compress, count
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.hit_log import EVENT, MEMBER, ClientTraits, OriginTraits, Row
-
-Act: TypeAlias = tuple[str, str, str, str]
-"""Path, route, event and value of a hit; the event of a view is empty."""
+from codex_tracking.counters.hit_log import EVENT, Columns
 
 UNNAMED = "(invalid)"
-"""Stands for an event's name that nothing is left of."""
-
-
-@dataclass(slots=True)
-class Visit:
-    """A visit, or a hit that belongs to none."""
-
-    visitor: int | None
-    """The visitor's number within the day; None when it is no visit."""
-    client: ClientTraits
-    origin: OriginTraits
-    member: bool
-    start: int
-    """Seconds since the epoch."""
-    last: int
-    entry: str
-    # Two lists rather than one of pairs, which the garbage collector would visit one by one.
-    seconds: list[int]
-    """Of its hits, since the epoch, in the order in which they were counted."""
-    acts: list[Act]
-    late: bool = False
-    """Whether a hit came after later ones."""
-
-    def put_in_time(self) -> None:
-        """Bring the hits into the order of their seconds."""
-        if self.late:
-            order = sorted(range(len(self.seconds)), key=self.seconds.__getitem__)
-            self.seconds = [self.seconds[i] for i in order]
-            self.acts = [self.acts[i] for i in order]
+"""Stands for an event's name that nothing is left of; its number is 1, as ``EVENT`` is."""
+NONE = -1
 
 
 class DayVisits:
     """The visits of one day, while hits are added.
+
+    Texts, hits and visits are numbers in order of appearance. Lists of numbers rather than objects: they take a
+    fraction of the time to make, and the garbage collector does not visit them one by one.
 
     Args:
         first_visitor: the number of the first visitor, above those of the day's other files.
@@ -58,69 +30,136 @@ class DayVisits:
 
     def __init__(self, first_visitor: int = 0) -> None:
         self._first = first_visitor
-        self._visits: list[Visit] = []
-        self._current: dict[bytes, Visit] = {}
-        self._early: dict[bytes, list[Visit]] = {}
-        """Visitors' events outside of visits, since the blob began."""
-        self._numbers: dict[bytes, int] = {}
-        self._acts: dict[Act, Act] = {}
+        self.visitors = 0
+        """Number of distinct visitors who have visits."""
+        self.texts: dict[str, int] = {"": 0, UNNAMED: 1}
+        """Text -> its number."""
+        self.clients: list[int] = []
+        """Texts of all clients, eight each; some are equal."""
+        self.origins: list[int] = []
+        # Of each hit, in the order in which they were counted.
+        self.seconds: list[int] = []
+        self.kinds: list[int] = []
+        self.client_of: list[int] = []
+        self.origin_of: list[int] = []
+        self.acts: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
+        """Texts of paths, routes, events and values; the event of a view is 0, the empty text."""
+        # Of each visit, and of each hit that belongs to none.
+        self.hits: list[list[int]] = []
+        """Its hits in order of time; empty for what has become a part of another visit."""
+        self.first: list[int] = []
+        """The hit that it began with: its first view."""
+        self.visitor: list[int] = []
+        """Number within the day; ``NONE`` when it is no visit."""
+        self.start: list[int] = []
+        self.last: list[int] = []
+        self.events: dict[int, int] = {}
+        """Visit -> number of its events, if it has any."""
+        # The first one is nobody, who has no visit ever.
+        self._slots: dict[bytes, int] = {b"": 0}
+        self._current = [NONE]
+        """Slot -> the visitor's last visit."""
+        self._numbers = [NONE]
+        """Slot -> the visitor's number."""
 
-    def __iter__(self) -> Iterator[Visit]:
-        return (visit for visit in self._visits if visit.acts)
-
-    @property
-    def visitors(self) -> int:
-        """The number of distinct visitors."""
-        return len(self._numbers)
-
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, blob: Columns, share: int = 0, shares: int = 1) -> None:
         """Add the hits of one blob, which were counted after all hits so far.
 
         A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
         counters see both in one push, which is one blob, and begin the visit with the event.
+
+        Args:
+            blob: its hits.
+            share: of ``shares``, the share of the visitors whose hits are added; those of nobody are in the first.
+            shares: their number.
         """
-        current, known = self._current.get, self._acts.setdefault
-        for second, kind, visitor, client, origin, path, route, event, value in rows:
-            if kind & EVENT and not event:
-                event = UNNAMED
-            act = (path, route, event, value)
-            # One object for each distinct text, whichever blob it came in.
-            act = known(act, act)
-            visit = current(visitor)
-            if visit is not None and second - visit.last <= VISIT_GAP:
-                if second >= visit.last:
-                    visit.last = second
+        if shares > 1:
+            blob = _of_share(blob, share, shares)
+        number = len(self.seconds)
+        self._add_hits(blob)
+        current, last, hits = self._current, self.last, self.hits
+        late: set[int] = set()
+        early: dict[int, list[int]] = {}
+        for hit, second, kind, slot in zip(count(number), blob.seconds, blob.kinds, self._slots_of(blob)):
+            visit = current[slot]
+            if visit >= 0 and second - last[visit] <= VISIT_GAP:
+                hits[visit].append(hit)
+                if second >= last[visit]:
+                    last[visit] = second
                 else:
-                    visit.late = True
-                visit.seconds.append(second)
-                visit.acts.append(act)
-            elif kind & EVENT or not visitor:
-                self._add_alone(second, kind, visitor, client, origin, act)
-            else:
-                self._begin(second, kind, visitor, client, origin, act)
-        self._early.clear()
+                    late.add(visit)
+                if kind & EVENT:
+                    self.events[visit] = self.events.get(visit, 0) + 1
+                continue
+            visit = len(hits)
+            hits.append([hit])
+            self.first.append(hit)
+            self.start.append(second)
+            last.append(second)
+            if kind & EVENT or not slot:
+                # Of a visitor without identity, or an event outside of visits.
+                self.visitor.append(NONE)
+                if kind & EVENT:
+                    self.events[visit] = 1
+                    early.setdefault(slot, []).append(visit)
+                continue
+            current[slot] = visit
+            self.visitor.append(self._number_of(slot))
+            if slot in early:
+                self._take_in(visit, early.pop(slot))
+                late.add(visit)
+        for visit in late:
+            hits[visit].sort(key=self.seconds.__getitem__)
 
-    def _add_alone(
-        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
-    ) -> None:
-        """Add a hit that belongs to no visit: of a visitor without identity, or an event outside of visits."""
-        entry = "" if kind & EVENT else act[0]
-        alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [second], [act])
-        self._visits.append(alone)
-        if visitor:
-            self._early.setdefault(visitor, []).append(alone)
+    def _add_hits(self, blob: Columns) -> None:
+        """Add what does not depend on visits."""
+        known = self.texts
+        texts = [known.setdefault(text, len(known)) for text in blob.texts]
+        _, client, origin, *acts = blob.indexes
+        self.client_of += map((len(self.clients) // 8).__add__, client)
+        self.origin_of += map((len(self.origins) // 8).__add__, origin)
+        self.clients += map(texts.__getitem__, blob.clients)
+        self.origins += map(texts.__getitem__, blob.origins)
+        for column, indexes in zip(self.acts, acts, strict=True):
+            column += map(texts.__getitem__, indexes)
+        events = self.acts[2]
+        for hit in compress(count(len(self.seconds)), map(EVENT.__and__, blob.kinds)):
+            # Without a name it would be taken for a view.
+            events[hit] = events[hit] or 1
+        self.seconds += blob.seconds
+        self.kinds += blob.kinds
 
-    def _begin(
-        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
-    ) -> None:
-        number = self._first + self._numbers.setdefault(visitor, len(self._numbers))
-        visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
-        for early in reversed(self._early.pop(visitor, ())):
-            if visit.start - early.start > VISIT_GAP:
+    def _slots_of(self, blob: Columns) -> Iterator[int]:
+        """Return the slot of each hit's visitor."""
+        known = self._slots
+        slots = [known.setdefault(visitor, len(known)) for visitor in blob.visitors]
+        for lists in (self._current, self._numbers):
+            lists += [NONE] * (len(known) - len(lists))
+        return map(slots.__getitem__, blob.indexes[0])
+
+    def _number_of(self, slot: int) -> int:
+        if self._numbers[slot] < 0:
+            self._numbers[slot] = self._first + self.visitors
+            self.visitors += 1
+        return self._numbers[slot]
+
+    def _take_in(self, visit: int, early: Sequence[int]) -> None:
+        """Let a visit begin with its visitor's events of the same blob."""
+        for one in reversed(early):
+            if self.start[visit] - self.start[one] > VISIT_GAP:
                 break
-            visit.start, visit.late = min(visit.start, early.start), True
-            visit.seconds[:0], visit.acts[:0] = early.seconds, early.acts
-            # It is no hit of its own any more.
-            early.seconds, early.acts = [], []
-        self._visits.append(visit)
-        self._current[visitor] = visit
+            self.start[visit] = min(self.start[visit], self.start[one])
+            self.hits[visit][:0] = self.hits[one]
+            self.events[visit] = self.events.get(visit, 0) + 1
+            # It is no row of its own any more.
+            self.hits[one] = []
+
+
+def _of_share(blob: Columns, share: int, shares: int) -> Columns:
+    wanted = [(visitor[0] % shares if visitor else 0) == share for visitor in blob.visitors]
+    chosen = list(map(wanted.__getitem__, blob.indexes[0]))
+    return blob._replace(
+        seconds=list(compress(blob.seconds, chosen)),
+        kinds=list(compress(blob.kinds, chosen)),
+        indexes=tuple(list(compress(column, chosen)) for column in blob.indexes),
+    )

@@ -15,7 +15,7 @@ from codex_tracking.counters.hit_log import EVENT, MEMBER, LoggedHit, Row, encod
 from codex_tracking.models import LogPart
 from codex_tracking.visits.columns import CLIENT, ORIGIN
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.sessions import DayVisits, Visit
+from tests.kit.sessions import PlainVisits, Visit
 
 BLOB = 50
 """Hits of a blob."""
@@ -95,7 +95,7 @@ def rows_of(hits: Iterable[LoggedHit]) -> list[Row]:
 
 def visits_of(hits: Sequence[LoggedHit]) -> list[Visit]:
     """Return the visits, and single hits without one."""
-    day = DayVisits()
+    day = PlainVisits()
     # The same blobs as those of add_part.
     for start in range(0, len(hits), BLOB):
         day.add(rows_of(hits[start : start + BLOB]))

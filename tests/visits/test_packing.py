@@ -17,6 +17,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.models import ImportSalt, LogPart, VisitFile
 from codex_tracking.visits import build, engine, files, pack, questions
 from codex_tracking.visits.build import days_of
+from codex_tracking.visits.columns import COLUMNS
 from codex_tracking.visits.pack import pack_all, pack_due
 from tests.kit.visit_log import add_part, hits_of, visits_of
 
@@ -211,6 +212,8 @@ def test_days_are_exported_as_files_that_duckdb_reads(db: None, tmp_path: Path) 
     assert names == ["visits-2026-03-29.parquet", "visits-2026-03-30.parquet"]
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT visit, epoch(start), views FROM '{tmp_path / names[1]}'").fetchall()
+        described = connection.execute(f"DESCRIBE FROM '{tmp_path / names[0]}'").fetchall()
+    assert {row[0]: row[1] for row in described} == COLUMNS | {"start": "TIMESTAMP"}
     expected = [(visit.visitor is not None, visit.start) for visit in visits_of(hits)]
     assert sorted((row[0], int(row[1])) for row in rows) == sorted(expected)
     VisitFile.objects.update(digest="0" * 64)

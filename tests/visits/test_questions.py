@@ -16,8 +16,8 @@ from codex_tracking.visits import asking, build, files, questions, sources
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
-from codex_tracking.visits.sessions import Visit
 from codex_tracking.visits.steps import Step, parse_step
+from tests.kit.sessions import Visit
 from tests.kit.visit_log import PAGES, add_part, hits_of, selected, table_of, values_of, views_of, visits_of
 
 LAST = Date(2026, 3, 30)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from codex_tracking.counters.hit_log import EVENT, Row
-from codex_tracking.visits.sessions import UNNAMED, DayVisits, Visit
+from datetime import date as Date
+
+import pytest
+
+from codex_tracking.counters.hit_log import EVENT, Row, encode, pack, unpack
+from codex_tracking.visits.sessions import UNNAMED, DayVisits
+from tests.kit.sessions import Visit, visits_in
+from tests.kit.visit_log import BLOB, hits_of, visits_of
 
 CLIENT = ("site.example", "", "", "", "", "Firefox", "Linux", "desktop")
 DIRECT = ("direct", "", "", "", "", "", "", "")
@@ -25,11 +31,8 @@ def visits(*blobs: list[Row]) -> list[Visit]:
     """Return the visits of some blobs."""
     day = DayVisits()
     for blob in blobs:
-        day.add(blob)
-    found = list(day)
-    for visit in found:
-        visit.put_in_time()
-    return found
+        day.add(unpack(pack(blob)))
+    return visits_in(day)
 
 
 def spans(found: list[Visit]) -> list[tuple[int | None, int, int, int]]:
@@ -65,13 +68,33 @@ def test_the_events_of_a_first_views_push_belong_to_its_visit() -> None:
 def test_visitors_are_numbered_and_those_without_identity_are_alone() -> None:
     found = visits([view(0), view(1, visitor=BERT), view(2, visitor=b""), view(3, visitor=b""), view(4_000)])
     assert [visit.visitor for visit in found] == [0, 1, None, None, 0]
-    assert [visit.visitor for visit in DayVisits(7)] == []
     day = DayVisits(7)
-    day.add([view(0), view(1, visitor=BERT)])
-    assert [visit.visitor for visit in day] == [7, 8]
+    assert visits_in(day) == []
+    day.add(unpack(pack([view(0), view(1, visitor=BERT)])))
+    assert [visit.visitor for visit in visits_in(day)] == [7, 8]
     assert day.visitors == 2
 
 
 def test_an_event_without_a_name_is_no_view() -> None:
     [visit] = visits([view(0), event(1, "")])
     assert [act[2] for act in visit.acts] == ["", UNNAMED]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_columns_have_the_visits_of_the_plain_definition(seed: int) -> None:
+    hits = hits_of(Date(2026, 3, 30), 2_000, seed)
+    blobs = [unpack(encode(hits[start : start + BLOB])) for start in range(0, len(hits), BLOB)]
+    day = DayVisits()
+    shares = [DayVisits() for _ in range(3)]
+    for blob in blobs:
+        day.add(blob)
+        for share, some in enumerate(shares):
+            some.add(blob, share, len(shares))
+    expected = visits_of(hits)
+    for visit in expected:
+        visit.late = False
+    assert visits_in(day) == expected
+    # Each visitor is in one share.
+    spans = sorted((visit.start, visit.last, visit.acts) for visit in expected)
+    assert sorted((v.start, v.last, v.acts) for some in shares for v in visits_in(some)) == spans
+    assert sum(some.visitors for some in shares) == day.visitors

@@ -1,0 +1,142 @@
+"""Visits by the same definition as ``codex_tracking.visits.sessions``, hit by hit, to compare with.
+
+A visit begins with a view and goes on with views and events while gaps are 30 minutes at most; it has the client and
+the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
+them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from codex_tracking.counters.batch import VISIT_GAP
+from codex_tracking.counters.hit_log import EVENT, MEMBER, ClientTraits, OriginTraits, Row
+from codex_tracking.visits.sessions import NONE, UNNAMED, DayVisits
+
+Act: TypeAlias = tuple[str, str, str, str]
+"""Path, route, event and value of a hit; the event of a view is empty."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """A visit, or a hit that belongs to none."""
+
+    visitor: int | None
+    """The visitor's number within the day; None when it is no visit."""
+    client: ClientTraits
+    origin: OriginTraits
+    member: bool
+    start: int
+    """Seconds since the epoch."""
+    last: int
+    entry: str
+    # Two lists rather than one of pairs, which the garbage collector would visit one by one.
+    seconds: list[int]
+    """Of its hits, since the epoch, in the order in which they were counted."""
+    acts: list[Act]
+    late: bool = False
+    """Whether a hit came after later ones."""
+
+    def put_in_time(self) -> None:
+        """Bring the hits into the order of their seconds."""
+        if self.late:
+            order = sorted(range(len(self.seconds)), key=self.seconds.__getitem__)
+            self.seconds = [self.seconds[i] for i in order]
+            self.acts = [self.acts[i] for i in order]
+
+
+class PlainVisits:
+    """The visits of one day, while hits are added."""
+
+    def __init__(self) -> None:
+        self._visits: list[Visit] = []
+        self._current: dict[bytes, Visit] = {}
+        self._early: dict[bytes, list[Visit]] = {}
+        """Visitors' events outside of visits, since the blob began."""
+        self._numbers: dict[bytes, int] = {}
+        self._acts: dict[Act, Act] = {}
+
+    def __iter__(self) -> Iterator[Visit]:
+        return (visit for visit in self._visits if visit.acts)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add the hits of one blob, which were counted after all hits so far.
+
+        A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
+        counters see both in one push, which is one blob, and begin the visit with the event.
+        """
+        current, known = self._current.get, self._acts.setdefault
+        for second, kind, visitor, client, origin, path, route, event, value in rows:
+            if kind & EVENT and not event:
+                event = UNNAMED
+            act = (path, route, event, value)
+            # One object for each distinct text, whichever blob it came in.
+            act = known(act, act)
+            visit = current(visitor)
+            if visit is not None and second - visit.last <= VISIT_GAP:
+                if second >= visit.last:
+                    visit.last = second
+                else:
+                    visit.late = True
+                visit.seconds.append(second)
+                visit.acts.append(act)
+            elif kind & EVENT or not visitor:
+                self._add_alone(second, kind, visitor, client, origin, act)
+            else:
+                self._begin(second, kind, visitor, client, origin, act)
+        self._early.clear()
+
+    def _add_alone(
+        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
+    ) -> None:
+        """Add a hit that belongs to no visit: of a visitor without identity, or an event outside of visits."""
+        entry = "" if kind & EVENT else act[0]
+        alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [second], [act])
+        self._visits.append(alone)
+        if visitor:
+            self._early.setdefault(visitor, []).append(alone)
+
+    def _begin(
+        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
+    ) -> None:
+        number = self._numbers.setdefault(visitor, len(self._numbers))
+        visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
+        for early in reversed(self._early.pop(visitor, ())):
+            if visit.start - early.start > VISIT_GAP:
+                break
+            visit.start, visit.late = min(visit.start, early.start), True
+            visit.seconds[:0], visit.acts[:0] = early.seconds, early.acts
+            # It is no hit of its own any more.
+            early.seconds, early.acts = [], []
+        self._visits.append(visit)
+        self._current[visitor] = visit
+
+
+def visits_in(day: DayVisits) -> list[Visit]:
+    """Return the visits that columns have, with their texts."""
+    texts = list(day.texts)
+
+    def eight(shared: list[int], number: int) -> ClientTraits:
+        return tuple(texts[text] for text in shared[8 * number : 8 * number + 8])  # type: ignore[return-value]
+
+    found = []
+    for number, hits in enumerate(day.hits):
+        if hits:
+            first, visitor = day.first[number], day.visitor[number]
+            kind = day.kinds[first]
+            visit = Visit(
+                None if visitor == NONE else visitor,
+                eight(day.clients, day.client_of[first]),
+                eight(day.origins, day.origin_of[first]),
+                bool(kind & MEMBER),
+                day.start[number],
+                day.last[number],
+                "" if kind & EVENT else texts[day.acts[0][first]],
+                [day.seconds[hit] for hit in hits],
+                [tuple(texts[column[hit]] for column in day.acts) for hit in hits],  # type: ignore[misc]
+            )
+            assert day.events.get(number, 0) == sum(act[2] != "" for act in visit.acts)
+            found.append(visit)
+    return found
