@@ -132,6 +132,27 @@ def _build(span: Span, alias: str) -> None:
         rollup.save(using=alias, update_fields=["version"])
 
 
+@repeated
+def forget_rollups(before: Date) -> None:
+    """Delete the rollups of days before ``before``, and values that no rollup and no row has any more; blocking."""
+    alias = database(write=True)
+    with transaction.atomic(using=alias, durable=True):
+        lock_rollups(alias)
+        old = list(_rollups(alias).filter(start__lt=before).values_list("pk", flat=True))
+        RollupRow.objects.using(alias).filter(rollup_id__in=old).delete()
+        Rollup.objects.using(alias).filter(pk__in=old).delete()
+        with connections[alias].cursor() as cursor:
+            cursor.execute(UNUSED)
+
+
+UNUSED = """
+    DELETE FROM codex_tracking_rollupvalue
+    WHERE NOT EXISTS (SELECT 1 FROM codex_tracking_rolluprow WHERE value_id = codex_tracking_rollupvalue.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM codex_tracking_pageview
+        WHERE codex_tracking_rollupvalue.dimension = 'path' AND path = codex_tracking_rollupvalue.value
+    )
+"""
 PATHS = """
     INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
     SELECT %s, 'path', ROW_NUMBER() OVER (ORDER BY sums.n DESC, named.id), named.id, sums.n, sums.m

@@ -165,9 +165,7 @@ async def test_only_the_cards_that_are_asked_for_are_read() -> None:
         await TrackingSelector.overview(dimensions=["money"])
 
 
-async def test_the_first_page_takes_sixteen_queries(
-    database: str, process: Process, async_client: AsyncClient
-) -> None:
+async def test_the_first_page_takes_sixteen_queries(database: str, process: Process, async_client: AsyncClient) -> None:
     await fill(process, "both")
     await traffic(process, {f"/page/{number}/": 1 for number in range(150)}, 1)
     await flushed(process)

@@ -217,7 +217,7 @@ CHANGES: tuple[tuple[Callable[[History], None], int], ...] = (
 )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_question_has_the_answer_that_the_rows_give(
     database: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,10 +230,10 @@ def test_every_question_has_the_answer_that_the_rows_give(
     history.flush(days=40)
     history.work()
     read = 0
-    for _ in range(25):
+    for _ in range(20):
         chance.choices(steps, weights)[0](history)
-        for _ in range(3):
+        for _ in range(2):
             history.ask()
             read += len(cover_of(Period(day(LAST), day(0))).rollups)
     # Else nothing but days would have been read.
-    assert read > 50
+    assert read > 20
