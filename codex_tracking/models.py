@@ -11,6 +11,9 @@ from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+# Django looks for tables here alone.
+import codex_tracking.rollups  # noqa: F401
+
 
 class PageView(models.Model):
     """One path's views on one day."""
@@ -81,8 +84,8 @@ class DayTotalsManager(models.Manager["DayTotals"]):
                 [totals] = self.lock([day], using)
                 # Rows made by hand are no part of the total; reads add them.
                 own = PageView.objects.using(using).filter(date=day, own__isnull=False)
-                totals.views = own.aggregate(views=Sum("views"))["views"] or 0
-                totals.save(using=using, update_fields=["views"])
+                totals.views, totals.listed = own.aggregate(views=Sum("views"))["views"] or 0, False
+                totals.save(using=using, update_fields=["views", "listed"])
 
 
 class DayTotals(models.Model):

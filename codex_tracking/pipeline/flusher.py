@@ -15,6 +15,7 @@ from codex_tracking.store.answers import Seal, number
 from codex_tracking.store.client import AWAY
 from codex_tracking.store.protocol import Store
 from codex_tracking.tables.retention import DailyPruning
+from codex_tracking.tables.rollups import build_rollups
 from codex_tracking.tables.seals import (
     Outcome,
     Sealed,
@@ -67,6 +68,7 @@ class Flusher:
         if daily.due(today):
             await self.run(daily.run, today, self.store.settings)
         await self.run(list_finished_days, today)
+        await self.run(build_rollups, today)
         if self.store.settings.visit_log_days:
             await self.run(pack_due)
             await self.run(engine().follow_due)

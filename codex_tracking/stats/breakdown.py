@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from datetime import date as Date
 from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
-from django.db import connections
-from django.db.models import F, QuerySet, Sum
-
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Dimension, dimension_of
-from codex_tracking.models import Breakdown, DayTotals, PageView, database
+from codex_tracking.stats.best_pages import best_pages
+from codex_tracking.stats.cover import Cover
 from codex_tracking.stats.deltas import Deltas
-from codex_tracking.stats.filters import shown
 from codex_tracking.stats.periods import Period, last_period, period_between
-from codex_tracking.stats.ranking import (
-    ORDERS,
-    SPARE,
-    AnyDimension,
-    Figure,
-    Order,
-    collation,
-    in_code_points,
-    most_changed,
-    orders_of,
-    rising,
-)
+from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.values import Matching, figure_of
-from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
+from codex_tracking.stats.values import Matching
 
 
 async def breakdown(
@@ -114,61 +98,6 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
 
 NO_PAGES = 3
 """Rows among the pages that stand for something else: ``(other)``, ``(long)``, ``(invalid)``."""
-UNLISTED = 31
-"""The most days without a list that are ranked day by day; more of them (after an import) are added up by path."""
-
-
-def unlisted_days(period: Period) -> list[Date]:
-    """Return the days without a current list of their most viewed pages: today and recently flushed days."""
-    days = DayTotals.objects.using(database()).filter(date__range=(period.start, period.end), listed=False)
-    return list(days.order_by("date").values_list("date", flat=True))
-
-
-def best_pages(wanted: Matching, count: int, order: Order, unlisted: list[Date]) -> list[str]:
-    """Return the matching paths among which a period's first ``count`` pages are, in one query.
-
-    Finished days have a list of their most viewed pages, so that a year need not be added up path by path. A path that
-    was on no day's list is missed; it can be among the period's best only if it came just behind them on most days.
-
-    Args:
-        wanted: which pages, of which days.
-        count: how many, at most ``PAGES_PER_DAY``.
-        order: by views or by visitors.
-        unlisted: days of the period without a list.
-    """
-    alias, span = database(), (wanted.period.start, wanted.period.end)
-    listed = Breakdown.objects.using(alias).filter(date__range=span, dimension=TOP_PAGES).order_by()
-    column, listed_column = ("views", "views") if order == "views" else ("visitors", "visits")
-    rows = shown(PageView.objects.using(alias).filter(date__range=span)).order_by()
-    flushed, hand_made = rows.filter(own__isnull=False), rows.filter(own__isnull=True)
-    matching = wanted.narrow
-    parts = [matching(listed.values("value").annotate(n=Sum(listed_column)))]
-    if len(unlisted) > UNLISTED:
-        parts.append(matching(flushed.filter(date__in=unlisted).values(value=F("path")).annotate(n=Sum(column))))
-    else:
-        # Day by day, so that each query has its index.
-        by_day = (matching(flushed.filter(date=day).values(value=F("path"), n=F(column))) for day in unlisted)
-        parts += [day.order_by("-n", in_code_points("value"))[:PAGES_PER_DAY] for day in by_day]
-    # Hand-made rows are in no list, and their days may have no totals that would name them as unlisted.
-    parts.append(matching(hand_made.values(value=F("path")).annotate(n=Sum(column))))
-    return _largest_of(parts, alias, count + SPARE)
-
-
-def _largest_of(parts: list[QuerySet[Any, Any]], alias: str, count: int) -> list[str]:
-    """Return the largest values of several queries together."""
-    # The ORM cannot group the rows of a union.
-    queries = [part.query.get_compiler(alias).as_sql() for part in parts]
-    names = connections[alias].ops.quote_name
-    together = " UNION ALL ".join(
-        f"SELECT {names('value')}, {names('n')} FROM ({sql}) AS part{number}" for number, (sql, _) in enumerate(queries)
-    )
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            f"SELECT {names('value')} FROM ({together}) AS parts GROUP BY {names('value')} "
-            f"ORDER BY SUM({names('n')}) DESC, {names('value')}{collation()} LIMIT {count:d}",
-            [param for _, params in queries for param in params],
-        )
-        return [value for (value,) in cursor.fetchall()]
 
 
 def breakdown_of(
@@ -180,7 +109,7 @@ def breakdown_of(
     within: str = "",
     offset: int = 0,
     order: Order = "views",
-    unlisted: list[Date] | None = None,
+    cover: Cover | None = None,
 ) -> list[Figure]:
     """Return the largest values of a dimension; blocking.
 
@@ -193,16 +122,16 @@ def breakdown_of(
         within: only values that begin with this; of pairs such as page and source, the first part and a tab.
         offset: how many to leave out first.
         order: one of ``orders_of(dimension)``.
-        unlisted: see ``unlisted_days``, which is asked when they are omitted.
+        cover: of the period; see ``cover_of``, which is asked when it is omitted.
     """
     most = offset + limit
     if ORDERS[order].backward:
         # The lists of the most viewed pages, and the rule for values that rise among them, are about the largest.
         return list(islice(figures_of(dimension, period, deltas, order, search, within, most), offset, most))
-    wanted = Matching(dimension, period, deltas, search, within)
-    rows, last = _candidates(wanted, most, order, unlisted)
+    wanted = Matching(dimension, period, deltas, search, within, cover)
+    rows, last = _candidates(wanted, most, order)
     # In order of the database alone, which the deltas may change.
-    found = {row["value"]: wanted.figure(row) for row in rows}
+    found = {row.value: wanted.figure(row) for row in rows}
     others = {value: pair for value, pair in wanted.changed.items() if value not in found}
     risen = rising(others, list(found.values()), last, most, order)
     # When no rows are left, the other changed values are in the deltas alone.
@@ -210,30 +139,30 @@ def breakdown_of(
     return nsmallest(most, found.values(), key=ORDERS[order].key)[offset:]
 
 
-def _candidates(
-    wanted: Matching, most: int, order: Order, unlisted: list[Date] | None
-) -> tuple[list[dict[str, Any]], Figure | None]:
-    """Return the stored rows among which the first ``most`` are, as far as the database knows.
+def _candidates(wanted: Matching, most: int, order: Order) -> tuple[list[Figure], Figure | None]:
+    """Return the stored figures among which the first ``most`` are, as far as the database knows.
 
     Returns:
-        rows of ``values_in``, and the figure behind which all other stored figures are; None when there are no others.
+        figures without deltas, and one behind which all other stored ones are; None when there are no others.
     """
-    in_order = ORDERS[order].applied(wanted.stored())
-    best: list[str] = []
-    # A day's list has PAGES_PER_DAY pages; further down only the rows themselves have the order.
-    if wanted.dimension == "path" and order != "value" and wanted.period.length > 1 and most <= PAGES_PER_DAY:
-        days = unlisted_days(wanted.period) if unlisted is None else unlisted
-        best = best_pages(wanted, most, order, days)
-    # Where few of the most viewed pages match, others may be among the first that do.
-    if best and (len(best) >= most or not (wanted.search or wanted.within)):
-        rows = list(in_order.filter(value__in=sorted({*best, *most_changed(wanted.changed, order)})))
-        return rows, figure_of(rows[: len(best)][-1]) if rows else None
-    rows = list(in_order[: most + SPARE])
-    return rows, figure_of(rows[-1]) if len(rows) == most + SPARE else None
+    stored = wanted.stored
+    if wanted.dimension == "path" and wanted.period.length > 1 and stored.values is None:
+        found = first_by_name(wanted, most) if order == "value" else best_pages(wanted, most, order)
+        if found is not None:
+            return found
+    rows = stored.first(ORDERS[order], most + SPARE)
+    return rows, rows[-1] if len(rows) == most + SPARE else None
 
 
-CHUNK_ROWS = 2_000
-"""Rows that the database hands over at a time."""
+def first_by_name(wanted: Matching, most: int) -> tuple[list[Figure], Figure | None] | None:
+    """Return ``_candidates`` by name from the dictionary of paths; None when too few of these are in the period."""
+    if not wanted.days_are_few:
+        return None
+    names = wanted.stored.names(most + SPARE)
+    figures = sorted(wanted.stored.of(names), key=ORDERS["value"].key)
+    if len(names) < most + SPARE:
+        return figures, None
+    return (figures, Figure(names[-1], 0, 0)) if len(figures) >= most else None
 
 
 def figures_of(
@@ -259,9 +188,7 @@ def figures_of(
     ranking = ORDERS[order]
     wanted = Matching(dimension, period, deltas, search, within)
     changed = ranking.arranged(wanted.merged(wanted.changed).values())
-    stored = ranking.applied(wanted.stored())
-    if most is not None:
-        # Rows with deltas are among the changed, and may all be the first of the stored.
-        stored = stored[: most + len(changed)]
-    unchanged = (figure_of(row) for row in stored.iterator(chunk_size=CHUNK_ROWS) if row["value"] not in wanted.changed)
+    # Figures with deltas are among the changed, and may all be the first of the stored.
+    stored = wanted.stored.each(ranking, None if most is None else most + len(changed))
+    unchanged = (figure for figure in stored if figure.value not in wanted.changed)
     yield from heapq.merge(changed, unchanged, key=ranking.key, reverse=ranking.backward)

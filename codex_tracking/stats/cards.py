@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date as Date
-from functools import reduce
 from heapq import nsmallest
-from operator import or_
-
-from django.db import connections
-from django.db.models import Q, Sum
 
 from codex_tracking.counters.fields import DIMENSIONS, Dimension, dimension_of
-from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.stats.cover import Cover, cover_of, whole
 from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
-from codex_tracking.stats.filters import begins
+from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, collation, rising
+from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
+from codex_tracking.stats.stored import Query, Stored, fetched, ordered_by, union
 from codex_tracking.stats.summary import Summary
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
@@ -54,28 +49,28 @@ def cards_of(
     limit: int,
     dimensions: Sequence[Dimension],
     deltas: Deltas,
-    unlisted: list[Date],
+    cover: Cover,
     summary: Summary,
 ) -> dict[AnyDimension, Card]:
     """Return the cards: a query for the largest of every dimension, two for pages.
 
     A third looks up values whose deltas may bring them among the largest. ``summary`` is the period's.
     """
-    changed, fetched = all_changes(period.days, deltas), limit + SPARE
+    changed = all_changes(period.days, deltas)
     names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
-    stored, totals = _largest(period, fetched, sorted(names))
+    stored, totals = _largest(cover, limit + SPARE, sorted(names))
     figures: dict[Dimension, dict[str, Figure]] = {}
     unread: dict[Dimension, list[str]] = {}
     for name in names:
         rows, new = stored.get(name, []), changed.get(name, {})
         figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
         new = {value: pair for value, pair in new.items() if value not in figures[name]}
-        last = rows[-1] if len(rows) == fetched else None
+        last = rows[-1] if len(rows) == limit + SPARE else None
         risen = rising(new, list(figures[name].values()), last, limit + 1, order_of(name))
         figures[name] |= {value: Figure(value, *new[value]) for value in risen}
         if last is not None and risen:
             unread[name] = risen
-    for name, row in _stored_sums(period, unread):
+    for name, row in _stored_sums(cover, unread):
         figures[name][row.value] = _plus(row, changed[name][row.value])
     for name, (views, visits) in totals.items():
         more = changed.get(name, {}).values()
@@ -84,7 +79,7 @@ def cards_of(
         name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"
     }
     if "path" in dimensions:
-        cards["path"] = _pages(period, deltas, limit, unlisted, summary.views)
+        cards["path"] = _pages(period, deltas, limit, cover, summary.views)
     return {name: replace(card, whole=whole_of(name, summary)) for name, card in cards.items()}
 
 
@@ -106,49 +101,44 @@ def _card(name: Dimension, figures: dict[str, Figure], totals: dict[Dimension, t
 # would sort all rows of many to group them, which takes three times as long.
 LARGEST = """
     SELECT * FROM (
-        SELECT %s AS dimension, value, SUM(views) AS n, SUM(visits) AS m,
-            SUM(SUM(views)) OVER () AS all_n, SUM(SUM(visits)) OVER () AS all_m
-        FROM codex_tracking_breakdown WHERE dimension = %s AND date BETWEEN %s AND %s
-        GROUP BY value ORDER BY {order}, value{collation} LIMIT %s
-    ) AS largest{number}
+        SELECT '{name}' AS dimension, value, n, m, SUM(n) OVER () AS all_n, SUM(m) OVER () AS all_m
+        FROM ({sums}) AS sums ORDER BY {order} LIMIT {count:d}
+    ) AS largest
 """
-ORDER_BY = {"views": "n DESC, m DESC", "visits": "m DESC, n DESC"}
-
+DIMENSIONS_AT_ONCE = 8
+"""Dimensions of one statement about rollups: of all, PostgreSQL would compile the plan, which takes a second."""
 BY_VISITS: tuple[AnyDimension, ...] = ("entry", "exit", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
 
 def _largest(
-    period: Period, count: int, names: Sequence[Dimension]
+    cover: Cover, count: int, names: list[Dimension]
 ) -> tuple[dict[Dimension, list[Figure]], dict[Dimension, tuple[int, int]]]:
     """Return the stored best of every dimension, and the sums of all its values."""
     found: dict[Dimension, list[Figure]] = {}
     totals = dict.fromkeys(names, (0, 0))
-    # An empty UNION is no SQL.
-    if not names:
-        return found, totals
-    parts = [
-        LARGEST.format(order=ORDER_BY[order_of(name)], number=number, collation=collation())
-        for number, name in enumerate(names)
-    ]
-    params = [param for name in names for param in (name, name, period.start, period.end, count)]
-    with connections[database()].cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), params)
-        for dimension, value, n, m, all_n, all_m in cursor.fetchall():
+    for some in slices(names, DIMENSIONS_AT_ONCE if cover.rollups else max(1, len(names))):
+        for dimension, value, n, m, all_n, all_m in fetched(union(_best_of(cover, count, name) for name in some)):
             found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
             totals[dimension] = (int(all_n), int(all_m))
-    order = {name: ORDERS[order_of(name)].key for name in found}
-    return {name: sorted(rows, key=order[name]) for name, rows in found.items()}, totals
+    return {name: sorted(rows, key=ORDERS[order_of(name)].key) for name, rows in found.items()}, totals
 
 
-def _stored_sums(period: Period, values: dict[Dimension, list[str]]) -> list[tuple[Dimension, Figure]]:
-    """Return the stored sums of single values, with their dimension."""
+def _best_of(cover: Cover, count: int, name: Dimension) -> Query:
+    sums, order = Stored(name, cover).sums(), ordered_by(ORDERS[order_of(name)])
+    return Query(LARGEST.format(name=name, sums=sums.sql, order=order, count=count), sums.params)
+
+
+def _stored_sums(cover: Cover, values: dict[Dimension, list[str]]) -> Iterator[tuple[Dimension, Figure]]:
+    """Yield the stored sums of single values, with their dimension."""
     if not values:
-        return []
-    wanted = reduce(or_, (Q(dimension=name, value__in=some) for name, some in values.items()))
-    rows = Breakdown.objects.using(database()).filter(wanted, date__range=(period.start, period.end)).order_by()
-    sums = rows.values_list("dimension", "value").annotate(n=Sum("views"), m=Sum("visits"))
-    return [(dimension_of(name), Figure(value, n, m)) for name, value, n, m in sums]
+        return
+    parts = [(f"'{name}'", Stored(name, cover, values=tuple(some)).sums()) for name, some in values.items()]
+    query = union(
+        Query(f"SELECT {name} AS dimension, each_.* FROM ({sums.sql}) AS each_", sums.params) for name, sums in parts
+    )
+    for name, value, n, m in fetched(query):
+        yield dimension_of(name), Figure(value, int(n), int(m))
 
 
 def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str = "") -> int:
@@ -163,10 +153,8 @@ def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str =
     if dimension == "path":
         return sum(totals_of(period.days, deltas).values())
     name, secondary = SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
-    rows = Breakdown.objects.using(database()).filter(date__range=(period.start, period.end), dimension=name)
-    if within:
-        rows = rows.filter(begins("value", within))
-    stored: int = rows.aggregate(n=Sum("visits" if secondary else "views"))["n"] or 0
+    cover = whole(period) if period.length == 1 else cover_of(period)
+    stored = Stored(name, cover, within=within).total()[secondary]
     changed = changed_values(name, period.days, deltas)
     return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))
 
@@ -178,6 +166,6 @@ def whole_of(dimension: AnyDimension, summary: Summary) -> int:
     return summary.visits if dimension in BY_VISITS else summary.views
 
 
-def _pages(period: Period, deltas: Deltas, limit: int, unlisted: list[Date], total: int) -> Card:
-    rows = breakdown_of("path", period, deltas, limit + 1, unlisted=unlisted)
+def _pages(period: Period, deltas: Deltas, limit: int, cover: Cover, total: int) -> Card:
+    rows = breakdown_of("path", period, deltas, limit + 1, cover=cover)
     return Card("path", rows[:limit], total, len(rows) > limit)

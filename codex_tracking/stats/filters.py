@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
+from typing import TypeVar
 
 from django.db import connections
 from django.db.models import Q, QuerySet
 
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
+
+T = TypeVar("T")
 
 
 def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
@@ -19,12 +22,12 @@ def shown(rows: QuerySet[PageView]) -> QuerySet[PageView]:
     return rows if skipped is None else rows.exclude(skipped)
 
 
-def skipped_paths() -> Q | None:
+def skipped_paths(column: str = "path") -> Q | None:
     """Return the condition of paths under ``skip_prefixes``, in a form that an index answers."""
     prefixes = get_tracking_settings().skip_prefixes
     if not prefixes:
         return None
-    return reduce(or_, (begins("path", prefix) for prefix in prefixes))
+    return reduce(or_, (begins(column, prefix) for prefix in prefixes))
 
 
 def begins(column: str, prefix: str) -> Q:
@@ -40,7 +43,7 @@ def rows_on(day: str) -> QuerySet[PageView]:
     return shown(PageView.objects.using(database()).filter(date=day).order_by())
 
 
-def slices(names: list[str], size: int) -> Iterable[list[str]]:
+def slices(names: list[T], size: int) -> Iterable[list[T]]:
     """Yield a list in pieces that fit a statement's parameters."""
     for start in range(0, len(names), size):
         yield names[start : start + size]

@@ -18,6 +18,7 @@ from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
+from codex_tracking.stats.cover import cover_of, whole
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
@@ -179,7 +180,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
             shape.limit,
             shape.dimensions,
             deltas,
-            [day for day in days.unlisted if period.contains(day)],
+            whole(period) if period.length == 1 else cover_of(period, days.states, days.hand_made),
             summary,
         ),
         heat=heat_of(period, hours, deltas),

@@ -15,8 +15,8 @@ from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import total_of
+from codex_tracking.stats.cover import whole
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import T, read
@@ -182,10 +182,7 @@ def previous_page_of(path: str, period: Period, before: Period, deltas: Deltas, 
 
 def pages_views(paths: Sequence[str], period: Period, deltas: Deltas) -> dict[str, int]:
     """Return the views of some paths, each day's added up; paths without views are left out."""
-    wanted = Matching("path", period, deltas)
+    # The days' own rows, in an index by path: of a month, as many as rollups have.
+    wanted = Matching("path", period, deltas, known_cover=whole(period))
     counts = {path: wanted.changed[path][0] for path in paths if path in wanted.changed}
-    # SQLite takes 999 parameters in old builds, and a list of articles may be longer.
-    for names in slices(list(dict.fromkeys(paths)), 500):
-        for row in wanted.stored().filter(value__in=names):
-            counts[row["value"]] = wanted.figure(row).views
-    return counts
+    return counts | {figure.value: wanted.figure(figure).views for figure in wanted.stored.of(paths)}

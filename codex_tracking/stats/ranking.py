@@ -7,8 +7,6 @@ from heapq import nlargest, nsmallest
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from django.db import connections
-from django.db.models import QuerySet
-from django.db.models.functions import Collate
 
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import database
@@ -63,21 +61,9 @@ class Ordering(NamedTuple):
         """Return figures in this order."""
         return sorted(figures, key=self.key, reverse=self.backward)
 
-    def applied(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-        """Return rows of ``values.values_in`` in this order."""
-        return rows.order_by(*map(in_code_points, self.columns))
-
 
 # Python compares code points, and so do our columns in MariaDB and SQLite. PostgreSQL sorts by the database's locale,
 # in which pages of a table that both sort would repeat some rows and skip others.
-
-
-def in_code_points(column: str) -> Any:
-    """Return a column to order by, ``value`` by its code points."""
-    if column.removeprefix("-") != "value" or not collation():
-        return column
-    value = Collate("value", "C")
-    return value.desc() if column.startswith("-") else value
 
 
 def collation() -> str:

@@ -8,18 +8,21 @@ from datetime import date as Date
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from django.db.models import BinaryField, Case, F, Sum, Value, When
+from django.db.models import BinaryField, Case, Exists, F, Sum, Value, When
 
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import Total
 from codex_tracking.counters.fields import total as total_field
-from codex_tracking.models import DayTotals, database
+from codex_tracking.models import DayTotals, PageView, database
+from codex_tracking.stats.cover import whole
 from codex_tracking.stats.days import daily_views, first_day, totals_of, visitors_of, visitors_with
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import Period, compared_periods, period_between
+from codex_tracking.stats.ranking import ORDERS
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
-from codex_tracking.stats.values import values_in
+from codex_tracking.stats.stored import Stored
+from codex_tracking.tables.rollups import Day
 
 
 async def summary(start: str | None = None, end: str | None = None) -> Summary:
@@ -188,7 +191,8 @@ def comparable(before: Period | None) -> tuple[Period | None, Date | None]:
 
 def hours_on(day: Period, deltas: Deltas) -> list[tuple[int, int]]:
     """Return the views and visits of a day's 24 hours."""
-    hours = {row["value"]: (row["n"], row["m"]) for row in values_in("hour", day)}
+    stored = Stored("hour", whole(day)).first(ORDERS["value"], 24)
+    hours = {figure.value: (figure.views, figure.secondary) for figure in stored}
     for hour, (views, visits) in changed_values("hour", day.days, deltas).items():
         known = hours.get(hour, (0, 0))
         hours[hour] = known[0] + views, known[1] + visits
@@ -246,8 +250,10 @@ class Days:
 
     figures: dict[str, Summary] = field(default_factory=dict)
     flushed_at: datetime | None = None
-    unlisted: list[Date] = field(default_factory=list)
-    """Days without a list of their most viewed pages; see ``breakdown.unlisted_days``."""
+    states: dict[Date, Day] = field(default_factory=dict)
+    """Of the days that have totals; see ``cover.cover_of``."""
+    hand_made: bool | None = None
+    """Whether they have rows that no flush wrote; None when no day has totals."""
 
 
 def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
@@ -257,8 +263,9 @@ def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
     # A sketch has 12 kB, so only days that Redis may add to are read with theirs.
     nothing = Value(None, BinaryField())
     sketch = Case(When(date__in=list(uniques), then=F("sketch")), default=nothing) if uniques else nothing
-    columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed")
-    for row in rows.values(*columns, live_sketch=sketch):
+    columns = ("date", "views", "visitors", "visits", "engaged", "seconds", "flushed_at", "listed", "locks")
+    special = PageView.objects.filter(own__isnull=True, date__range=(span.start, span.end))
+    for row in rows.values(*columns, live_sketch=sketch, hand_made=Exists(special)):
         stored[row["date"].isoformat()] = row
     views = daily_views(span.days, deltas, {day: row["views"] for day, row in stored.items()})
     figures: dict[str, Summary] = {}
@@ -271,7 +278,9 @@ def daily_summaries(span: Period, deltas: Deltas, uniques: Visitors) -> Days:
         figures[day] = Summary(views=views[day], visitors=visitors, **sums)
     # The newest of them: an older day may be flushed once more, for views that arrived late.
     flushes = [row["flushed_at"] for row in stored.values() if row["flushed_at"]]
-    return Days(figures, max(flushes, default=None), [row["date"] for row in stored.values() if not row["listed"]])
+    states = {row["date"]: Day(row["locks"], row["listed"]) for row in stored.values()}
+    hand_made = any(row["hand_made"] for row in stored.values()) if stored else None
+    return Days(figures, max(flushes, default=None), states, hand_made)
 
 
 Metric = Literal["visitors", "visits", "views", "views_per_visit", "bounce_rate", "duration"]

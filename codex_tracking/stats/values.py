@@ -1,56 +1,25 @@
-"""The values of a dimension: stored rows and deltas, matched and merged."""
+"""The values of one dimension: stored figures and deltas, matched and merged."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
-
-from django.db.models import Case, F, QuerySet, Sum, When
 
 from codex_tracking.counters.fields import Dimension, counter
-from codex_tracking.models import Breakdown, PageView, database
+from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.cover import Cover, cover_of, whole
 from codex_tracking.stats.deltas import Deltas, changed_values
-from codex_tracking.stats.filters import begins, shown, slices
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Figure
-from codex_tracking.stats.searching import containing, contains
+from codex_tracking.stats.searching import containing
+from codex_tracking.stats.stored import Stored
 
-
-def values_in(dimension: Dimension, period: Period, changed_on: Sequence[str] = ()) -> QuerySet[Any, Any]:
-    """Return the stored sums of one dimension: rows of ``value``, ``n`` (views) and ``m`` (secondary figure).
-
-    Args:
-        dimension: whose values.
-        period: the days.
-        changed_on: of pages, ISO dates with deltas; for each of them a row has its hand-made views, see
-            ``hand_made_on``.
-    """
-    span = (period.start, period.end)
-    if dimension != "path":
-        kept = Breakdown.objects.using(database()).filter(date__range=span, dimension=dimension).order_by()
-        return kept.values("value").annotate(n=Sum("views"), m=Sum("visits"))
-    rows = shown(PageView.objects.using(database()).filter(date__range=span).order_by())
-    hand_made = {
-        hand_made_on(day): Case(When(own__isnull=True, date=day, then=F("views")), default=0) for day in changed_on
-    }
-    if period.length == 1:
-        # One row a path: nothing to group, which is five times as fast.
-        return rows.values(value=F("path"), n=F("views"), m=F("visitors"), **hand_made)
-    sums = {name: Sum(views) for name, views in hand_made.items()}
-    return rows.values(value=F("path")).annotate(n=Sum("views"), m=Sum("visitors"), **sums)
-
-
-def hand_made_on(day: str) -> str:
-    """Return the name of the column with the views of rows that no flush wrote on ``day``."""
-    return f"hand_made_{day.replace('-', '_')}"
-
-
-def figure_of(row: dict[str, Any]) -> Figure:
-    """Return a row of ``values_in`` as it is stored."""
-    return Figure(row["value"], row["n"], row["m"])
+FEW_NAMES = 500
+"""Paths that a search may find to be looked up one by one; more of them are added up like all."""
+UNLISTED = 31
+"""The most days without a list whose pages are searched or ranked day by day; after an import there are more."""
 
 
 # Without slots, because cached_property keeps its value in __dict__.
@@ -65,59 +34,79 @@ class Matching:
     """Only values that contain this, whatever its case."""
     within: str = ""
     """Only values that begin with this; of pairs such as page and source, the first part and a tab."""
+    known_cover: Cover | None = None
+    """Of the period, when it is known already."""
+
+    @cached_property
+    def cover(self) -> Cover:
+        """The parts that the period is read from."""
+        return self.known_cover or (whole if self.period.length == 1 else cover_of)(self.period)
 
     @cached_property
     def changed(self) -> dict[str, list[int]]:
         """The matching values of ``changed_values``."""
-        changed = changed_values(self.dimension, self.period.days, self.deltas)
-        skipped = get_tracking_settings().skip_prefixes if self.dimension == "path" else ()
-        found = containing(self.search)
+        matches = self.matches
         return {
             value: pair
-            for value, pair in changed.items()
-            if found(value) and value.startswith(self.within) and not value.startswith(skipped)
+            for value, pair in changed_values(self.dimension, self.period.days, self.deltas).items()
+            if matches(value)
         }
 
     @cached_property
-    def changed_on(self) -> list[str]:
-        """The ISO dates on which hand-made rows may count less than the deltas; only pages have such rows."""
-        return [day for day in self.period.days if self.deltas.get(day)] if self.dimension == "path" else []
+    def matches(self) -> Callable[[str], bool]:
+        """The condition of a value in memory."""
+        skipped = get_tracking_settings().skip_prefixes if self.dimension == "path" else ()
+        found = containing(self.search)
+        return lambda value: value.startswith(self.within) and not value.startswith(skipped) and bool(found(value))
 
-    def narrow(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-        """Leave out rows whose ``value`` does not match."""
-        if self.search:
-            rows = contains(rows, self.search)
-        return rows.filter(begins("value", self.within)) if self.within else rows
+    @cached_property
+    def hand_made(self) -> dict[str, dict[str, int]]:
+        """ISO date with deltas -> the views of rows that no flush wrote; only pages have such rows."""
+        changed_on = [day for day in self.period.days if self.deltas.get(day)] if self.dimension == "path" else []
+        if not changed_on or not self.cover.hand_made:
+            return {}
+        found: dict[str, dict[str, int]] = {}
+        rows = PageView.objects.using(database()).filter(own__isnull=True, date__in=changed_on).order_by()
+        for date, path, views in rows.values_list("date", "path", "views"):
+            found.setdefault(date.isoformat(), {})[path] = views
+        return found
 
-    def stored(self) -> QuerySet[Any, Any]:
-        """Return the matching rows of ``values_in``, in no order."""
-        return self.narrow(values_in(self.dimension, self.period, self.changed_on))
+    @cached_property
+    def stored(self) -> Stored:
+        """The matching values that are stored."""
+        stored = Stored(self.dimension, self.cover, self.search, self.within)
+        # The dictionary of paths has a hundredth of a year's rows, and what it finds is looked up in an index.
+        if self.dimension == "path" and self.search and self.period.length > 1 and self.days_are_few:
+            names = stored.names(FEW_NAMES + 1)
+            if len(names) <= FEW_NAMES:
+                return replace(stored, values=tuple(names))
+        return stored
+
+    @property
+    def days_are_few(self) -> bool:
+        """Whether the days without a list are few enough to be looked at one by one."""
+        return len(self.cover.unlisted) <= UNLISTED
 
     def count(self) -> int:
         """Return the number of matching values, stored and changed."""
-        stored = self.stored()
-        new = set(self.changed)
         # Counted by the database: a table may have a million values.
-        for names in slices(list(self.changed), 500):
-            new.difference_update(stored.filter(value__in=names).values_list("value", flat=True))
-        return stored.count() + len(new)
+        known = {figure.value for figure in self.stored.of(self.changed)}
+        return self.stored.count() + len(self.changed.keys() - known)
 
-    def figure(self, row: dict[str, Any]) -> Figure:
-        """Return a row of ``stored`` with its deltas.
+    def figure(self, stored: Figure) -> Figure:
+        """Return a stored figure with its deltas.
 
         They are added, but on a day whose row no flush wrote the larger of row and delta counts, as a flush will write
         it. That is decided day by day: a delta of one day says nothing about a hand-made row of another.
         """
-        value = row["value"]
-        views, secondary = self.changed.get(value, (0, 0))
-        field = counter("path", value)
-        counted_twice = (min(row[hand_made_on(day)], self.deltas[day].get(field, 0)) for day in self.changed_on)
-        return Figure(value, row["n"] + views - sum(counted_twice), row["m"] + secondary)
+        views, secondary = self.changed.get(stored.value, (0, 0))
+        field = counter("path", stored.value)
+        counted_twice = (
+            min(rows.get(stored.value, 0), self.deltas[day].get(field, 0)) for day, rows in self.hand_made.items()
+        )
+        return Figure(stored.value, stored.views + views - sum(counted_twice), stored.secondary + secondary)
 
     def merged(self, values: Collection[str]) -> dict[str, Figure]:
-        """Return figures of values in ``changed``: their rows, if any, with the deltas."""
+        """Return figures of values in ``changed``: those stored, if any, with the deltas."""
         found = {value: Figure(value, *self.changed[value]) for value in values}
-        stored = self.stored()
-        for names in slices(list(values), 500):
-            found |= {row["value"]: self.figure(row) for row in stored.filter(value__in=names)}
-        return found
+        return found | {figure.value: self.figure(figure) for figure in self.stored.of(values)}

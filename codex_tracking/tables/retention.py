@@ -17,6 +17,7 @@ from codex_tracking.models import Breakdown, DayTotals, ImportSalt, PageView, da
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.tables import upsert
 from codex_tracking.tables.conflicts import repeated
+from codex_tracking.tables.rollups import forget_rollups
 from codex_tracking.tables.toplists import TOP_PAGES
 
 KEPT = ("hour", "channel", "device", "excluded", "ledger")
@@ -88,7 +89,14 @@ def prune(before: Date, most: int | None = None) -> bool:
     Returns:
         Whether detail is left.
     """
-    return any(done == most for done, _ in enumerate(_prune_parts(before), start=1))
+    done = 0
+    for done, _ in enumerate(_prune_parts(before), start=1):
+        if done == most:
+            break
+    if done:
+        # Their sums are out of date, but still name what was deleted.
+        forget_rollups(before)
+    return done == most
 
 
 def _prune_parts(before: Date) -> Iterator[None]:

@@ -15,7 +15,7 @@ from tests.kit.programs import loaded_by, run_program
 
 PACKAGE = Path(codex_tracking.__file__).parent
 
-GROUND = ("__init__", "isolation", "setting_rules", "settings", "models", "registry", "widgets", "dashboard")
+GROUND = ("__init__", "isolation", "setting_rules", "settings", "models", "rollups", "registry", "widgets", "dashboard")
 """Modules in the root that any package may import; all others in the root import packages, and no package them."""
 
 FLOORS = (

@@ -24,6 +24,7 @@ from codex_tracking.stats import breakdown, cards, summary
 from codex_tracking.stats import pages as pages_module
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import cards_of
+from codex_tracking.stats.cover import whole
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Order
 from codex_tracking.stats.summary import Summary
@@ -200,7 +201,7 @@ def test_pages_of_a_table_are_in_one_order_whatever_the_locale(
             Breakdown.objects.using(database).create(date=today, dimension="event", value=name, views=1, visits=1)
         period = Period(today, today)
         found = [breakdown_of("event", period, {}, 1, offset=at, order=order) for at in range(len(names))]
-        card = cards_of(period, 3, ["event"], {}, [], Summary())["event"]
+        card = cards_of(period, 3, ["event"], {}, whole(period), Summary())["event"]
         transaction.set_rollback(True, using=database)
     assert [figure.value for page in found for figure in page] == sorted(names, reverse=order == "value_descending")
     assert [figure.value for figure in card.rows] == sorted(names)[:3]

@@ -15,12 +15,14 @@ from django.db import transaction
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking.rollups import Rollup, RollupRow, RollupValue
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.sync import TrackingSelector, flush_pending
 from codex_tracking.tables import retention
 from codex_tracking.tables.day_rows import DayRows
 from codex_tracking.tables.retention import KEPT, first_kept, prune
+from codex_tracking.tables.rollups import LOCK
 from codex_tracking.tables.toplists import TOP_PAGES
 from tests.kit.pipeline import Process, counters, view
 
@@ -194,3 +196,20 @@ def test_views_by_minute_are_kept_for_two_days() -> None:
     minutes = Breakdown.objects.filter(dimension="minute").order_by("-date")
     assert list(minutes.values_list("date", flat=True)) == [day(0), day(1)]
     assert Breakdown.objects.filter(dimension="hour").count() == 5
+
+
+def test_rollups_and_their_values_go_with_the_detail(database: str) -> None:
+    fill(database, *range(30, 47))
+    fill(database, 3, pages=2)
+    flush_pending()
+    assert RollupValue.objects.filter(dimension="path").count() == 12
+    assert Rollup.objects.filter(start__lt=day(30)).exists()
+    before = figures()
+    prune(day(29))
+    assert not Rollup.objects.filter(start__gt=LOCK, start__lt=day(30)).exists()
+    assert set(RollupValue.objects.filter(dimension="path").values_list("value", flat=True)) <= {"/0/", "/1/"}
+    assert not RollupRow.objects.exclude(value_id__in=RollupValue.objects.values("id")).exists()
+    assert figures() == before
+    flush_pending()
+    assert figures() == before
+    assert not RollupValue.objects.filter(value="/5/").exists()

@@ -26,6 +26,7 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from codex_tracking.counters.fields import DIMENSIONS, Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.stats import breakdown
+from codex_tracking.stats import stored as stored_figures
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
@@ -159,7 +160,7 @@ async def test_an_empty_table_is_still_a_file(staff: AsyncClient) -> None:
 async def test_a_file_has_the_rows_of_the_table_in_its_order(
     database: str, process: Process, order: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breakdown, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(stored_figures, "CHUNK_ROWS", 3)
     await process.push(*[hit for n in range(9) for hit in views(f"/{n}/", n + 1, address=f"192.0.2.{n % 4}")])
     await process.flusher.flush(today())
     await process.push(*views("/3/", 4), *views("/new/", 2), view("/0/", address="192.0.2.99"))
@@ -196,7 +197,7 @@ def random_day(seed: random.Random, dimension: Dimension, day: date) -> Counts:
 def test_pages_of_a_table_put_together_are_the_file(
     database: str, dimension: Dimension, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breakdown, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(stored_figures, "CHUNK_ROWS", 3)
     seed = random.Random(f"{dimension} {days}")
     last = date.fromisoformat(today())
     period = Period(last - timedelta(days=days - 1), last)

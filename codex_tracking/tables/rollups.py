@@ -1,0 +1,222 @@
+"""Rollups: the sums of 8 and of 64 days, which make long periods quick to read.
+
+A rollup is current as long as none of its days was locked since, because whoever changes a day's rows locks the day. So
+nobody has to say what they changed, and a rollup that is out of date is not read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date as Date
+from datetime import timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from django.db import connections, transaction
+from django.db.models import F, QuerySet
+
+from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.models import DayTotals, database
+from codex_tracking.rollups import Rollup, RollupRow
+from codex_tracking.tables.conflicts import repeated
+
+DAYS, MANY_DAYS = 8, 64
+"""Days of the small rollups, and of those that are made of them: a year is about 30 reads instead of 365."""
+LOCK = Date(1970, 1, 1)
+"""Start and end of the row that the writers of rollups lock; no rollup has one day."""
+SECONDS = 10.0
+"""Time after which one call begins no further rollup; after a long import the next calls continue."""
+ROLLED_UP = tuple(name for name in DIMENSIONS if name not in ("path", "minute"))
+"""Dimensions of ``Breakdown`` that rollups have; minutes are deleted after two days, without a lock."""
+
+
+class Span(NamedTuple):
+    """The days of a rollup, both included."""
+
+    start: Date
+    end: Date
+
+
+class Day(NamedTuple):
+    """A day's state as far as rollups depend on it."""
+
+    locks: int
+    listed: bool
+
+
+Days = Mapping[Date, Day]
+
+
+def span_of(day: Date, length: int) -> Span:
+    """Return the span of so many days that a day belongs to."""
+    start = Date.fromordinal(max(1, day.toordinal() // length * length))
+    return Span(start, start + timedelta(days=length - 1))
+
+
+def days_between(first: Date | None, last: Date, alias: str) -> dict[Date, Day]:
+    """Return the states of the days from ``first`` (or from the beginning) to ``last``, oldest first."""
+    rows = DayTotals.objects.using(alias).filter(date__lte=last).order_by("date")
+    if first is not None:
+        rows = rows.filter(date__gte=first)
+    return {date: Day(locks, listed) for date, locks, listed in rows.values_list("date", "locks", "listed")}
+
+
+def version_of(span: Span, days: Days) -> int:
+    """Return the version that a current rollup of these days has."""
+    every = (span.start + timedelta(days=number) for number in range((span.end - span.start).days + 1))
+    return sum(days[day].locks for day in every if day in days)
+
+
+def lock_rollups(alias: str) -> None:
+    """Lock the tables of rollups against other writers until the transaction ends.
+
+    Must come before anything else in a transaction, also before a day's lock.
+    """
+    row = Rollup.objects.using(alias).filter(start=LOCK, end=LOCK)
+    if not row.update(version=F("version") + 1):
+        Rollup.objects.using(alias).bulk_create([Rollup(start=LOCK, end=LOCK)], ignore_conflicts=True)
+        row.update(version=F("version") + 1)
+
+
+def build_rollups(today: str, seconds: float = SECONDS) -> bool:
+    """Sum up spans of finished days that have changed, and return whether some are left; blocking.
+
+    Args:
+        today: ISO date; only days before it are finished.
+        seconds: time after which no further span is begun.
+    """
+    alias, until = database(write=True), time.monotonic() + seconds
+    for length in (DAYS, MANY_DAYS):
+        for span in list(_due(length, Date.fromisoformat(today), alias)):
+            if time.monotonic() >= until:
+                return True
+            _build(span, alias)
+    return False
+
+
+def _due(length: int, today: Date, alias: str) -> Iterator[Span]:
+    """Yield the spans that are over and have no current rollup, newest first."""
+    days = days_between(None, today - timedelta(days=1), alias)
+    known = {
+        Span(start, end): version for start, end, version in _rollups(alias).values_list("start", "end", "version")
+    }
+    for span, within in groupby(reversed(days), lambda day: span_of(day, length)):
+        # A day that was not listed yet is about to be locked once more.
+        if span.end < today and all(days[day].listed for day in within) and known.get(span) != version_of(span, days):
+            yield span
+
+
+def _rollups(alias: str) -> QuerySet[Rollup]:
+    return Rollup.objects.using(alias).exclude(start=LOCK)
+
+
+@repeated
+def _build(span: Span, alias: str) -> None:
+    """Sum up a span of days, from its small rollups where it has many days."""
+    with transaction.atomic(using=alias, durable=True):
+        lock_rollups(alias)
+        # Read before the rows: a change in between makes the rollup out of date, not wrong.
+        days = days_between(span.start, span.end, alias)
+        rollup, _ = Rollup.objects.using(alias).get_or_create(start=span.start, end=span.end)
+        version = version_of(span, days)
+        # Another process was faster, or a day has changed: its new paths may not be in the dictionary yet.
+        if rollup.version == version or not all(day.listed for day in days.values()):
+            return
+        RollupRow.objects.using(alias).filter(rollup_id=rollup.pk).delete()
+        if (span.end - span.start).days + 1 == DAYS:
+            _add_up_days(rollup, alias)
+        elif not _add_up_rollups(rollup, days, alias):
+            return
+        rollup.version = version
+        rollup.save(using=alias, update_fields=["version"])
+
+
+@repeated
+def forget_rollups(before: Date) -> None:
+    """Delete the rollups of days before ``before``, and values that no rollup and no row has any more; blocking."""
+    alias = database(write=True)
+    with transaction.atomic(using=alias, durable=True):
+        lock_rollups(alias)
+        old = list(_rollups(alias).filter(start__lt=before).values_list("pk", flat=True))
+        RollupRow.objects.using(alias).filter(rollup_id__in=old).delete()
+        Rollup.objects.using(alias).filter(pk__in=old).delete()
+        with connections[alias].cursor() as cursor:
+            cursor.execute(UNUSED)
+
+
+UNUSED = """
+    DELETE FROM codex_tracking_rollupvalue
+    WHERE NOT EXISTS (SELECT 1 FROM codex_tracking_rolluprow WHERE value_id = codex_tracking_rollupvalue.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM codex_tracking_pageview
+        WHERE codex_tracking_rollupvalue.dimension = 'path' AND path = codex_tracking_rollupvalue.value
+    )
+"""
+PATHS = """
+    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
+    SELECT %s, 'path', ROW_NUMBER() OVER (ORDER BY sums.n DESC, named.id), named.id, sums.n, sums.m
+    FROM (
+        SELECT path, SUM(views) AS n, SUM(visitors) AS m FROM codex_tracking_pageview
+        WHERE date BETWEEN %s AND %s AND own IS NOT NULL GROUP BY path
+    ) AS sums
+    INNER JOIN codex_tracking_rollupvalue AS named ON named.dimension = 'path' AND named.value = sums.path
+"""
+"""Hand-made rows are read as they are, since nobody tells that they have changed."""
+VALUES = """
+    INSERT INTO codex_tracking_rollupvalue (dimension, value)
+    SELECT found.dimension, found.value
+    FROM (
+        SELECT DISTINCT dimension, value FROM codex_tracking_breakdown
+        WHERE date BETWEEN %s AND %s AND dimension IN ({marks})
+    ) AS found
+    WHERE NOT EXISTS (
+        SELECT 1 FROM codex_tracking_rollupvalue AS named
+        WHERE named.dimension = found.dimension AND named.value = found.value
+    )
+"""
+BREAKDOWNS = """
+    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
+    SELECT %s, sums.dimension, ROW_NUMBER() OVER (PARTITION BY sums.dimension ORDER BY sums.n DESC, named.id),
+        named.id, sums.n, sums.m
+    FROM (
+        SELECT dimension, value, SUM(views) AS n, SUM(visits) AS m FROM codex_tracking_breakdown
+        WHERE date BETWEEN %s AND %s AND dimension IN ({marks}) GROUP BY dimension, value
+    ) AS sums
+    INNER JOIN codex_tracking_rollupvalue AS named
+        ON named.dimension = sums.dimension AND named.value = sums.value
+"""
+TOGETHER = """
+    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
+    SELECT %s, dimension, ROW_NUMBER() OVER (PARTITION BY dimension ORDER BY n DESC, value_id), value_id, n, m
+    FROM (
+        SELECT dimension, value_id, SUM(views) AS n, SUM(secondary) AS m FROM codex_tracking_rolluprow
+        WHERE rollup_id IN ({marks}) GROUP BY dimension, value_id
+    ) AS sums
+"""
+
+
+def _add_up_days(rollup: Rollup, alias: str) -> None:
+    marks = _marks(ROLLED_UP)
+    span = (rollup.start, rollup.end)
+    with connections[alias].cursor() as cursor:
+        # Of paths, the dictionary has all that listed days have.
+        cursor.execute(PATHS, [rollup.pk, *span])
+        cursor.execute(VALUES.format(marks=marks), [*span, *ROLLED_UP])
+        cursor.execute(BREAKDOWNS.format(marks=marks), [rollup.pk, *span, *ROLLED_UP])
+
+
+def _add_up_rollups(rollup: Rollup, days: Days, alias: str) -> bool:
+    """Add up the small rollups of a span; return False when one is missing or out of date."""
+    needed = {span_of(day, DAYS) for day in days}
+    spans = ((Span(each.start, each.end), each) for each in _rollups(alias).filter(start__in=[s.start for s in needed]))
+    current = [each.pk for span, each in spans if span in needed and each.version == version_of(span, days)]
+    if len(current) < len(needed):
+        return False
+    with connections[alias].cursor() as cursor:
+        cursor.execute(TOGETHER.format(marks=_marks(current)), [rollup.pk, *current])
+    return True
+
+
+def _marks(values: Iterable[object]) -> str:
+    return ", ".join("%s" for _ in values)

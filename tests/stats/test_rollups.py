@@ -1,0 +1,239 @@
+"""Rollups: whatever has happened to the days, every question has the answer that their rows alone give."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date as Date
+from datetime import timedelta
+from heapq import nsmallest
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.counters.fields import Counts, Dimension, counter, first
+from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats import best_pages, breakdown, cards, cover, pages, values
+from codex_tracking.stats.breakdown import breakdown_of, figures_of
+from codex_tracking.stats.cards import cards_of, total_of
+from codex_tracking.stats.cover import cover_of
+from codex_tracking.stats.deltas import Deltas
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
+from codex_tracking.stats.searching import containing
+from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.values import Matching
+from codex_tracking.tables import retention, rollups, toplists
+from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.tables.rollups import build_rollups
+from codex_tracking.tables.toplists import list_finished_days
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LAST = 24
+"""The oldest day, so many days ago."""
+PATHS = [f"/{letter}{number}/" for letter in ("a", "B", "ab", "ü", "_", "admin/jsi18n") for number in range(4)]
+VALUES: dict[Dimension, list[str]] = {
+    "path": PATHS,
+    "source": ["a", "B", "b", "ß", "ss", "%"],
+    "page_source": [f"{path}\t{source}" for path in PATHS[:5] for source in ("a", "b")],
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make few days and few pages behave as many."""
+    for module in (rollups, cover):
+        monkeypatch.setattr(module, "DAYS", 2)
+    monkeypatch.setattr(rollups, "MANY_DAYS", 6)
+    for module in (best_pages, breakdown, cards):
+        monkeypatch.setattr(module, "SPARE", 1)
+    for module in (best_pages, toplists):
+        monkeypatch.setattr(module, "PAGES_PER_DAY", 5)
+
+
+def day(back: int) -> Date:
+    """Return the date of so many days ago."""
+    return site_today() - timedelta(days=back)
+
+
+@dataclass
+class History:
+    """Random changes of days, and the answers that their rows give."""
+
+    alias: str
+    random: random.Random
+
+    # --- changes ---
+
+    def some_day(self) -> Date:
+        return day(self.random.randint(0, LAST))
+
+    def flush(self, *, days: int = 1) -> None:
+        """Add counters to days, as flushes and imports do."""
+        for _ in range(days):
+            counts: Counts = {}
+            for dimension, names in VALUES.items():
+                for value in self.random.sample(names, self.random.randint(1, len(names))):
+                    n = self.random.choice([1, 2, self.random.randint(1, 40)])
+                    field = counter(dimension, value)
+                    counts |= {field: n, first(field): self.random.randint(0, n)}
+            with transaction.atomic(using=self.alias):
+                [totals] = DayTotals.objects.lock([self.some_day()], self.alias)
+                rows = DayRows(totals, self.alias, get_tracking_settings())
+                rows.add(counts)
+                rows.save()
+
+    def flush_many(self) -> None:
+        self.flush(days=8)
+
+    def write_by_hand(self) -> None:
+        for _ in range(3):
+            row = {"path": self.random.choice(PATHS), "date": self.some_day()}
+            found = PageView.objects.filter(**row)
+            n, visitors = self.random.randint(0, 30), self.random.randint(0, 40)
+            if not found.exists():
+                PageView.objects.create(**row, views=n, visitors=visitors)
+            else:
+                found.filter(own__isnull=True).update(views=n)
+
+    def edit(self) -> None:
+        """Change or delete a flushed row, as the admin does."""
+        row = PageView.objects.filter(own__isnull=False).order_by("?").first()
+        if row is not None and self.random.random() < 0.5:
+            row.views += self.random.randint(1, 90)
+            row.save()
+        elif row is not None:
+            row.delete()
+        if row is not None:
+            DayTotals.objects.recount({row.date})
+
+    def prune(self) -> None:
+        retention.prune(day(self.random.randint(LAST - 6, LAST)))
+
+    def list_days(self) -> None:
+        list_finished_days(site_today().isoformat(), self.random.choice([0.05, 60.0]))
+
+    def build(self) -> None:
+        build_rollups(site_today().isoformat(), self.random.choice([0.05, 60.0]))
+
+    def work(self) -> None:
+        """Do all of the background work."""
+        list_finished_days(site_today().isoformat(), 60.0)
+        build_rollups(site_today().isoformat(), 60.0)
+
+    # --- answers ---
+
+    def deltas(self, period: Period) -> Deltas:
+        """Return random counters that no flush has written."""
+        found: Deltas = {each: {} for each in period.days}
+        for each in period.days[-3:] if self.random.random() < 0.6 else ():
+            for dimension, names in VALUES.items():
+                for value in self.random.sample(names, 3):
+                    field = counter(dimension, value)
+                    found[each] |= {field: self.random.randint(1, 30), first(field): 1}
+        return found
+
+    def expected(
+        self, dimension: Dimension, period: Period, deltas: Deltas, search: str = "", within: str = ""
+    ) -> dict[str, Figure]:
+        """Return all figures, from one row after the other."""
+        sums: dict[str, list[int]] = {}
+        rows: Any = Breakdown.objects.filter(dimension=dimension).values_list("date", "value", "views", "visits")
+        if dimension == "path":
+            rows = PageView.objects.values_list("date", "path", "views", "visitors", "own")
+        waiting = {(each, field): n for each, counts in deltas.items() for field, n in counts.items()}
+        for date, value, n, m, *own in rows:
+            if period.contains(date):
+                key = (date.isoformat(), counter(dimension, value))
+                if own == [None] and waiting.get(key, 0):
+                    n, waiting[key] = max(n, waiting[key]), 0
+                pair = sums.setdefault(value, [0, 0])
+                pair[0] += n
+                pair[1] += m
+        for (_, field), n in waiting.items():
+            for is_first, start in enumerate((counter(dimension, ""), first(counter(dimension, "")))):
+                if field.startswith(start):
+                    sums.setdefault(field.removeprefix(start), [0, 0])[is_first] += n
+        found, skipped = containing(search), get_tracking_settings().skip_prefixes if dimension == "path" else ()
+        return {
+            value: Figure(value, *pair)
+            for value, pair in sums.items()
+            if found(value) and value.startswith(within) and not value.startswith(skipped)
+        }
+
+    def ask(self) -> None:
+        """Ask one random question in every way, and compare the answers."""
+        ends = sorted((self.some_day(), self.some_day()))
+        period = self.random.choice([Period(*ends), Period(day(LAST), day(0)), Period(ends[0], day(0))])
+        deltas = self.deltas(period)
+        dimension = self.random.choice(list(VALUES))
+        search = self.random.choice(["", "", "a", "B", "ü", "ss", "1", "nothing"])
+        within = self.random.choice(["", "", "/a", f"{PATHS[1]}\t"])
+        order: Order = self.random.choice(orders_of(dimension))
+        every = self.expected(dimension, period, deltas, search, within)
+        arranged = ORDERS[order].arranged(every.values())
+        question = (period, dimension, order, search, within)
+        offset, limit = self.random.randint(0, 12), self.random.randint(1, 8)
+        found = breakdown_of(dimension, period, deltas, limit, search, within, offset, order)
+        assert found == arranged[offset : offset + limit], (*question, offset, limit)
+        assert list(figures_of(dimension, period, deltas, order, search, within)) == arranged, question
+        assert Matching(dimension, period, deltas, search, within).count() == len(every), question
+        if dimension != "path":
+            within_total = sum(
+                figure.views if dimension not in cards.BY_VISITS else figure.secondary
+                for figure in self.expected(dimension, period, deltas, "", within).values()
+            )
+            assert total_of(dimension, period, deltas, within) == within_total, question
+        names = self.random.sample(PATHS, 6)
+        known = self.expected("path", period, deltas)
+        assert pages.pages_views(names, period, deltas) == {
+            name: known[name].views for name in names if name in known
+        }, question
+        self.ask_for_cards(period, deltas)
+
+    def ask_for_cards(self, period: Period, deltas: Deltas) -> None:
+        shown = cards_of(period, 3, list(VALUES), deltas, cover_of(period), Summary())
+        for name in VALUES:
+            every, order = self.expected(name, period, deltas), cards.order_of(name)
+            card = shown[name]
+            assert card.rows == nsmallest(3, every.values(), key=ORDERS[order].key), (period, name)
+            assert card.more == (len(every) > 3), (period, name)
+
+
+CHANGES: tuple[tuple[Callable[[History], None], int], ...] = (
+    (History.flush, 5),
+    (History.flush_many, 2),
+    (History.write_by_hand, 2),
+    (History.edit, 2),
+    (History.prune, 1),
+    (History.list_days, 3),
+    (History.build, 3),
+    (History.work, 5),
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_question_has_the_answer_that_the_rows_give(
+    database: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    monkeypatch.setattr(values, "FEW_NAMES", chance.choice([2, 500]))
+    monkeypatch.setattr(values, "UNLISTED", chance.choice([0, 3, 31]))
+    monkeypatch.setattr(best_pages, "DEPTH", chance.choice([1, 4]))
+    history = History(database, chance)
+    steps, weights = zip(*CHANGES, strict=True)
+    history.flush(days=40)
+    history.work()
+    read = 0
+    for _ in range(20):
+        chance.choices(steps, weights)[0](history)
+        for _ in range(2):
+            history.ask()
+            read += len(cover_of(Period(day(LAST), day(0))).rollups)
+    # Else nothing but days would have been read.
+    assert read > 20
