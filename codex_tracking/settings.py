@@ -106,6 +106,11 @@ class TrackingSettings:
     """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""
     public_counter_prefixes: tuple[str, ...] = ("/",)
     """Paths with these prefixes have a public counter."""
+    page_ids: bool = False
+    """Send each page's id in ``Server-Timing``, and count what the browser script of ``{% tracking_beacon %}`` reports
+    with it: views from caches and the back button, prefetched pages that were opened, reading time, clicks."""
+    pages_without_id: bool = False
+    """Count what the script reports of pages without an id too, such as those of a static site on the same host."""
     metrics: tuple[str, ...] = ()
     """Systems that export the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 
