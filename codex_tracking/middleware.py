@@ -14,7 +14,7 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.capture import answered
-from codex_tracking.hits.page_ids import mark_page
+from codex_tracking.hits.pages.ids import mark_page
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 

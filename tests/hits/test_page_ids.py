@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from pytest_django import Settings
 
 from codex_tracking.hits.capture import answered
-from codex_tracking.hits.page_ids import POOL, forget_ids, mark_page, read_id
+from codex_tracking.hits.pages.ids import POOL, forget_ids, mark_page, read_id
 from codex_tracking.middleware import record
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import request_for
