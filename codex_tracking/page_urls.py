@@ -2,7 +2,7 @@
 
     path("seen/", include("codex_tracking.page_urls"))
 
-The dashboard's URLs have one too, but its own prefix often says "tracking", which browsers with a block list refuse.
+Not among the dashboard's: its prefix often says "tracking", and browsers with a block list refuse such an address.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class TrackingSettings:
     """Secrets of at least 20 characters for the JSON API (``Authorization: Bearer ...``); use two to rotate one."""
     share_links: bool = True
     """Allow share links, which show the dashboard read only; False disables all of them."""
-    live_path: str = "/ws/tracking/"
+    live_path: str = "/ws/figures/"
     """Path of the websocket of ``codex_tracking.routing``; when empty, pages poll the JSON API instead."""
     public_counter: bool = False
     """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.urls import include, path
 
 from codex_tracking.web.api.counter import counter_json, counter_svg
-from codex_tracking.web.claims import claim_view
 from codex_tracking.web.dashboard.share import open_link, revoke_link, share_links
 from codex_tracking.web.dashboard.views import (
     details_view,
@@ -36,7 +35,6 @@ urlpatterns = [
     path("share/", share_links, name="share-links"),
     path("share/<int:primary_key>/revoke/", revoke_link, name="share-revoke"),
     path("share/<str:token>/", open_link, name="share-open"),
-    path("seen/", claim_view, name="claim"),
     path("counter.svg", counter_svg, name="counter-svg"),
     path("counter.json", counter_json, name="counter-json"),
     below("", unknown_page),
