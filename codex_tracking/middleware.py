@@ -14,6 +14,7 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.capture import answered
+from codex_tracking.hits.pages.ids import mark_page
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
 
@@ -62,9 +63,14 @@ def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[],
     """Count an answer, and start the background tasks unless a lifespan did; log failures instead of raising."""
     try:
         # Only after the answer: its status and type decide what the request counts as.
-        hit = answered(request, response, get_tracking_settings())
-        if hit is not None and get_buffer().put(hit) and not get_runner().running:
+        settings = get_tracking_settings()
+        hit = answered(request, response, settings)
+        if hit is None:
+            return
+        if get_buffer().put(hit) and not get_runner().running:
             start()
+        if settings.page_ids:
+            mark_page(response, hit)
     # A visitor gets the page, whatever fails here.
     except Exception:
         ledger.add("record_failures")

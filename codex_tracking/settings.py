@@ -105,12 +105,17 @@ class TrackingSettings:
     """Secrets of at least 20 characters for the JSON API (``Authorization: Bearer ...``); use two to rotate one."""
     share_links: bool = True
     """Allow share links, which show the dashboard read only; False disables all of them."""
-    live_path: str = "/ws/tracking/"
+    live_path: str = "/ws/figures/"
     """Path of the websocket of ``codex_tracking.routing``; when empty, pages poll the JSON API instead."""
     public_counter: bool = False
     """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""
     public_counter_prefixes: tuple[str, ...] = ("/",)
     """Paths with these prefixes have a public counter."""
+    page_ids: bool = False
+    """Send each page's id in ``Server-Timing``, and count what the browser script of ``{% tracking_beacon %}`` reports
+    with it: views from caches and the back button, prefetched pages that were opened, reading time, clicks."""
+    pages_without_id: bool = False
+    """Count what the script reports of pages without an id too, such as those of a static site on the same host."""
     metrics: tuple[str, ...] = ()
     """Systems that export the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 

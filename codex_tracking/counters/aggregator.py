@@ -6,6 +6,7 @@ from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.batch import NAMES_PER_TOUCH, Batch, weight_of
+from codex_tracking.counters.claims import VIEWS, confirmed, refused
 from codex_tracking.counters.day_counts import MOST_SETS, DayCounts
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import (
@@ -69,6 +70,9 @@ class Aggregator(Tally):
         at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
         day = self._day(date, at)
+        if kind == "claim":
+            self._add_claim(day, hour, Hit._make(hit))
+            return kind
         if kind != "view":
             self._add_other(day, Hit._make(hit))
             return kind
@@ -139,6 +143,30 @@ class Aggregator(Tally):
         kind = MEMBER if client.user else VIEW
         self._log(day, at, kind, profile.identity, profile.logged, origin[0], path, route, "", "")
 
+    def _add_claim(self, day: DayCounts, hour: str, hit: Hit) -> None:
+        """Count a claim by its outcome; see ``counters/claims.py``."""
+        outcome = hit.name
+        if outcome.startswith("claim_"):
+            self._count(day, (counter("ledger", outcome),))
+            return
+        profile = self._profiles[hit.client]
+        if profile.bot is not None:
+            self._count(day, (refused("claim_bot"),))
+        elif hit.path.startswith(self.settings.skip_prefixes):
+            self._count(day, (counter("excluded", "prefix"),))
+        # The page of an id has a route; no other path of a stranger's choice gets into the lists.
+        elif not hit.route and outcome != "without_id":
+            self._count(day, (refused("claim_unrouted"),))
+        elif outcome == "event":
+            name, _, value = hit.value.partition("\t")
+            self._event(day, hit._replace(name=name, value=value))
+        elif outcome in VIEWS or outcome == "first":
+            if outcome in VIEWS:
+                self._count(day, (VIEWS[outcome],))
+                self._add_view(day, hour, hit, profile)
+            source = self._origin(hit.query, hit.referrer, hit.client.host).facts[1]
+            self._count(day, confirmed(profile.fields, source))
+
     def _add_other(self, day: DayCounts, hit: Hit) -> None:
         if hit.kind == "event":
             self._event(day, hit)
@@ -155,7 +183,9 @@ class Aggregator(Tally):
         key = member_key(hit.later) if hit.later and hit.kind != "error" else ""
         if key and key not in self.members:
             self.note(self.clock.read(hit.at)[0], "unknown_member")
-        return completed(hit, self.members, self.settings)
+        found = completed(hit, self.members, self.settings)
+        # The server has left out the page itself, and says so.
+        return None if found and hit.kind == "claim" and found.kind == "excluded" else found
 
     def _event(self, day: DayCounts, hit: Hit) -> None:
         name = hit.name

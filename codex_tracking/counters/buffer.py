@@ -12,6 +12,7 @@ from time import perf_counter
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.claims import WaitingClaims
 from codex_tracking.counters.fields import Counts, add_to
 from codex_tracking.counters.ledger import DayNote, ledger
 from codex_tracking.hits.hit import Later, Member, RawHit
@@ -40,6 +41,7 @@ class Buffer:
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
         self._hits: deque[RawHit] = deque()
+        self.claims = WaitingClaims()
         self._longest = 0
         """Characters of the longest hit seen since none waited."""
         self._lock = threading.Lock()
@@ -47,7 +49,7 @@ class Buffer:
     @property
     def empty(self) -> bool:
         """Whether nothing waits here."""
-        return not self._hits and not any(self._aggregator.days.values())
+        return not self._hits and not self.claims and not any(self._aggregator.days.values())
 
     @property
     def waiting(self) -> int:

@@ -31,6 +31,7 @@ Dimension = Literal[
     "event",
     "event_value",
     "bot",
+    "confirmed",
     "excluded",
     "ledger",
 ]

@@ -18,6 +18,8 @@ Loss = Literal["damaged", "day", "joined", "log", "page", "shutdown", "sketch", 
 """What a bound or a fault took: damaged counters, views too far from today, retained batches, pages of visits, views at
 a stop, visitor sketches, visitors."""
 DayNote = Literal[
+    "cached",
+    "confirmed",
     "dropped_day",
     "dropped_joined",
     "dropped_page",
@@ -25,14 +27,16 @@ DayNote = Literal[
     "imported",
     "log_dropped",
     "log_lost",
+    "moved",
     "no_address",
     "no_lifespan",
     "one_address",
+    "opened",
     "suspect",
     "unknown_member",
     "unread_forwarded",
 ]
-"""Values of the dimension ``ledger``, which the tables keep per day."""
+"""Values of the dimension ``ledger``, which the tables keep per day, beside the refusals of claims."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ Reason = Literal[
     "disabled",
 ]
 """Why a request was not counted as a page view."""
-Kind = Literal["view", "error", "excluded", "event"]
+Kind = Literal["view", "error", "excluded", "event", "claim"]
 Secrets = tuple[tuple[str, str], ...]
 """Names and values of the URL arguments whose values must not be stored."""
 
@@ -80,8 +80,8 @@ class Hit(NamedTuple):
     """When the response was ready, seconds since the epoch."""
     kind: Kind
     name: str
-    """The status of an error, the reason of an exclusion, the name of an event; of a view the reason why it is none
-    unless a bot sent it; else empty."""
+    """The status of an error, the reason of an exclusion, the name of an event; of a claim its kind, and once that is
+    decided its outcome; of a view the reason why it is none unless a bot sent it; else empty."""
     value: str
     """The value of an event, else empty."""
     path: str

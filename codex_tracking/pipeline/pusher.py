@@ -16,6 +16,7 @@ from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import add_to, views_of
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.pipeline.claims import Claims
 from codex_tracking.pipeline.retained import shorten
 from codex_tracking.pipeline.sessions import Sessions
 from codex_tracking.pipeline.threads import Run
@@ -73,11 +74,12 @@ class Pusher:
         self._epochs = itertools.count(1)
         self._salts: dict[str, bytes] = {}
         self.sessions = Sessions(buffer)
+        self.claims = Claims(buffer, self._boot)
 
     @property
     def idle(self) -> bool:
         """Whether everything that was counted is in the database."""
-        return self.buffer.empty and all(stream.idle for stream in self.streams.values())
+        return self.buffer.empty and self.claims.idle and all(stream.idle for stream in self.streams.values())
 
     @property
     def unsent_views(self) -> int:
@@ -117,6 +119,8 @@ class Pusher:
         inflight = [day for day, stream in self.streams.items() if stream.inflight]
         for day in sorted({*self.buffer.days(), *inflight}):
             await self._push_day(self._stream(day), store, flusher)
+        # Last, so that no trouble with claims keeps counters from being sent; their hits go with the next push.
+        await self.claims.decide(store)
 
     def _leave_past(self) -> None:
         """Drop the counters of days that are not accepted, and forget past days that are done."""
@@ -229,6 +233,7 @@ class Pusher:
         # Before anything is cut: batches that were cut for the database can no longer go through Redis.
         await flusher.reach_database()
         while not self.idle:
+            self.claims.decide_alone()
             await self.fold(flusher.run)
             for day in sorted({*self.buffer.days(), *self.streams}):
                 await self._settle_day(self._stream(day), flusher)

@@ -17,7 +17,9 @@ from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Or
 from codex_tracking.stats.stored import Query, Stored, fetched, ordered_by, union
 from codex_tracking.stats.summary import Summary
 
-NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
+NOT_CARDS: tuple[Dimension, ...] = (
+    *("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view", "confirmed"),
+)
 """Dimensions without a card: they are pairs, or shown elsewhere on the page."""
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
 PARTIAL: frozenset[AnyDimension] = frozenset(

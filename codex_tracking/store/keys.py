@@ -24,13 +24,15 @@ class DayKeys(NamedTuple):
     """List: the visit log's blobs that came with the counters of ``live``."""
     sealed_log: str
     """List: those that came with the counters of ``sealed``; immutable."""
+    claims: str
+    """Hash: which claims of the day's pages were decided; see ``lua/claim.lua``."""
 
 
 def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
-    return DayKeys(*(f"{tag}:{name}" for name in ("live", "sealed", "u", "v", "now", "salt", "log", "slog")))
+    return DayKeys(*(f"{tag}:{name}" for name in ("live", "sealed", "u", "v", "now", "salt", "log", "slog", "claims")))
 
 
 def site_key(prefix: str) -> str:

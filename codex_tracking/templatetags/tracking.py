@@ -3,9 +3,10 @@
 ``{% page_views %}``: views of the current page in the last 30 days.
 ``{% page_views article days=7 %}``: of an object's page (``get_absolute_url``), or of a path.
 ``{% popular_pages limit=5 days=7 under="/articles/" as pages %}``: ``path`` and ``views`` of each, most viewed first.
+``{% tracking_beacon %}``: the browser script, where the setting ``page_ids`` is on; anywhere in the page.
 
-Both work in sync and async views, and never block an event loop (see ``stats/cache.py``): there a new figure is empty
-on the first page that needs it. For lists of objects ``TrackingSelector.with_views`` takes one read for all.
+The first two work in sync and async views, and never block an event loop (see ``stats/cache.py``): there a new figure
+is empty on the first page that needs it. For lists of objects ``TrackingSelector.with_views`` takes one read for all.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from django import template
 from django.http import HttpRequest
+from django.templatetags.static import static
+from django.utils.html import format_html, format_html_join
 
 from codex_tracking.hits.capture import secrets_of
 from codex_tracking.hits.text import normalise
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, get_figures
+from codex_tracking.web.script import SCRIPT, claim_address
 
 register = template.Library()
 
@@ -53,6 +57,27 @@ def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict
     """
     count, span = _within(limit, MOST_PAGES), _within(days, MOST_DAYS)
     return list(get_figures().get(Question("popular", span, limit=count, under=str(under))) or [])
+
+
+@register.simple_tag(takes_context=True)
+def tracking_beacon(context: template.Context) -> str:
+    """Return the element of the browser script; empty where ``page_ids`` is off, or no address takes its claims.
+
+    It has the nonce of Django 6's content security policy, or of django-csp, when the page has one.
+    """
+    settings = get_tracking_settings()
+    address = claim_address() if settings.page_ids and settings.enabled else ""
+    if not address:
+        return ""
+    heeded = [name for name in ("gpc", "dnt") if getattr(settings, f"respect_{name}")]
+    attributes = {"data-to": address, "data-heed": " ".join(heeded)}
+    nonce = context.get("csp_nonce") or getattr(context.get("request"), "csp_nonce", "")
+    if nonce:
+        attributes["nonce"] = str(nonce)
+    if settings.pages_without_id:
+        attributes["data-all"] = ""
+    written = format_html_join("", ' {}="{}"', attributes.items())
+    return format_html('<script src="{}"{} defer></script>', static(SCRIPT), written)
 
 
 def _path(target: Any) -> str:

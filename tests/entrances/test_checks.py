@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +16,7 @@ from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from codex_tracking.checks.deployment import MIDDLEWARE
+from codex_tracking.checks.pages import check_page_addresses
 from codex_tracking.counters.days import site_today
 from codex_tracking.selector import TrackingSelector
 
@@ -331,3 +333,15 @@ def test_a_time_zone_that_is_none_is_an_error_and_no_traceback(settings: Setting
     settings.TIME_ZONE = None
     assert "TIME_ZONE" in one("E008").msg
     run_checks(databases=["default"])
+
+
+def test_the_scripts_reports_need_an_address_that_no_block_list_refuses(
+    tracking_settings: Callable[..., None], settings: Settings
+) -> None:
+    assert check_page_addresses(None) == []
+    tracking_settings(page_ids=True)
+    assert check_page_addresses(None) == []
+    settings.STATIC_URL = "/collected/"
+    assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W051"]
+    settings.ROOT_URLCONF = "tests.site.bare"
+    assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W050"]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.db import connection
 from django.template import Context, engines
 from django.test.utils import CaptureQueriesContext
 from django.urls import resolve
+from pytest_django import Settings
 
+import codex_tracking
+from codex_tracking.checks.pages import BLOCKED_WORDS
 from codex_tracking.stats import cache as figures_module
 from codex_tracking.stats.cache import FRESH_SECONDS, MOST_QUESTIONS, Figures, Question, get_figures, reset_figures
+from codex_tracking.web.script import SCRIPT
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, request_for, views
 from tests.servers import RedisServer, wait_until
@@ -185,3 +192,49 @@ def test_pages_of_a_real_site_show_figures(app_server: Sites, redis_server: Redi
 def test_answers_hold_what_was_asked() -> None:
     asked = [Question("page", 30, path="/"), Question("page", 7, path="/"), Question("popular", 7, limit=3)]
     assert figures_module.answer(asked) == {asked[0]: 0, asked[1]: 0, asked[2]: []}
+
+
+# --- the browser script ---
+
+
+def beacon(**context: Any) -> str:
+    """Return what the tag renders."""
+    return engines["django"].from_string("{% load tracking %}{% tracking_beacon %}").render(context)
+
+
+def test_the_script_is_off_by_default() -> None:
+    assert beacon() == ""
+
+
+def test_the_script_has_its_address_and_what_it_heeds(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(page_ids=True)
+    assert beacon() == '<script src="/static/codex_pages/page.js" data-to="/seen/" data-heed="gpc" defer></script>'
+    tracking_settings(pages_without_id=True, respect_gpc=False, respect_dnt=True)
+    assert 'data-heed="dnt" data-all=""' in beacon()
+
+
+def test_the_script_has_the_nonce_of_the_page(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(page_ids=True)
+    assert ' nonce="a&amp;b" defer' in beacon(csp_nonce="a&b")
+    request = request_for()
+    request.csp_nonce = "of-django-csp"  # type: ignore[attr-defined]
+    assert ' nonce="of-django-csp"' in beacon(request=request)
+
+
+def test_the_script_is_left_out_where_no_address_takes_its_reports(
+    tracking_settings: Callable[..., None], settings: Settings
+) -> None:
+    tracking_settings(page_ids=True)
+    settings.ROOT_URLCONF = "tests.site.bare"
+    assert beacon() == ""
+
+
+def test_the_script_is_small_and_no_block_list_refuses_it() -> None:
+    # Tried: the words of public block lists for addresses, in the script's and in all of the dashboard's files.
+    found = [finders.find(SCRIPT)]
+    assert found[0] is not None
+    assert len(gzip.compress(Path(found[0]).read_bytes(), 9)) <= 2_500
+    folder = Path(codex_tracking.__file__).parent / "static"
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    assert SCRIPT in names
+    assert not [name for name in names if any(word in name.lower() for word in BLOCKED_WORDS)]

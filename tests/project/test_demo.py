@@ -56,7 +56,7 @@ def test_demo_serves_its_pages_until_ctrl_c() -> None:
                     assert answer.status == 200
             # The dashboard listens on a websocket: strangers are refused there, and not told that there is none.
             with pytest.raises(InvalidStatus) as refused:
-                connect(f"ws://{address}/ws/tracking/", origin=Origin(f"http://{address}")).close()
+                connect(f"ws://{address}/ws/figures/", origin=Origin(f"http://{address}")).close()
             assert refused.value.response.status_code == 403
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()

@@ -23,5 +23,6 @@ urlpatterns = [
     path("whoami/", views.whoami, name="whoami"),
     path("login/", LoginView.as_view(template_name="admin/login.html"), name="login"),
     path("cabinet/tracking/", include("codex_tracking.urls")),
+    path("seen/", include("codex_tracking.page_urls")),
     path("admin/", admin.site.urls),
 ]

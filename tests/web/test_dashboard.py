@@ -142,7 +142,7 @@ async def violations(page: Page) -> list[str]:
 # --- figures that move ---
 
 
-@pytest.mark.parametrize("live_path", ["/ws/tracking/", ""], ids=["websocket", "poll"])
+@pytest.mark.parametrize("live_path", ["/ws/figures/", ""], ids=["websocket", "poll"])
 async def test_a_visit_shows_within_two_seconds_without_loading(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:
@@ -237,7 +237,7 @@ async def drawn(page: Page) -> list[int]:
     return counts
 
 
-@pytest.mark.parametrize("live_path", ["/ws/tracking/", ""], ids=["websocket", "poll"])
+@pytest.mark.parametrize("live_path", ["/ws/figures/", ""], ids=["websocket", "poll"])
 async def test_a_visit_moves_the_strip_of_minutes_within_two_seconds(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:
@@ -279,7 +279,7 @@ async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, app_s
     await context.close()
 
 
-@pytest.mark.parametrize("live_path", ["/ws/tracking/", ""], ids=["websocket", "poll"])
+@pytest.mark.parametrize("live_path", ["/ws/figures/", ""], ids=["websocket", "poll"])
 async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:

@@ -43,7 +43,7 @@ for name, staff in {users!r}.items():
     client.force_login(User.objects.create(username=name, is_staff=staff))
     print("cookie", client.cookies["sessionid"].value)
 """
-PATH = "/ws/tracking/"
+PATH = "/ws/figures/"
 SNAPSHOT = Snapshot(now=1, views=2, visitors=3, visits=4, minute=5, minutes=(6, 7), live=True)
 
 

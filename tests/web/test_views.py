@@ -243,7 +243,7 @@ def test_the_widgets_can_stand_on_a_page_of_the_project() -> None:
         '{% include "codex_tracking/widgets/kpi.html" with data=tracking_total_views %}'
     )
     text = engines["django"].from_string(source).render({"tracking_total_views": MetricWidgetData("Views", "5")})
-    assert "codex_tracking/dashboard.css" in text
+    assert "codex_dashboard/dashboard.css" in text
     assert "Views" in text
 
 

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer", bound=HttpResponseBase)
 def protect(response: Answer) -> Answer:
     """Add headers against framing by other sites and against foreign scripts and styles; return the response."""
     # STATIC_URL may be another host, such as a CDN.
-    files = urlsplit(static("codex_tracking/dashboard.css"))
+    files = urlsplit(static("codex_dashboard/dashboard.css"))
     origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
     response["Content-Security-Policy"] = (
         # No inline code: the pages have none, so text of strangers that reached one could not run.

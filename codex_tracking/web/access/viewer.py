@@ -48,7 +48,9 @@ SAVE = "codex_tracking.add_segment"
 COOKIE = "codex_tracking_share"
 """Name of the cookie that holds an opened share link's token."""
 
-INTERNAL = frozenset({"minute", "view", "error", "error_referrer", "event_value", "bot", "excluded", "ledger"})
+INTERNAL = frozenset(
+    {"minute", "view", "error", "error_referrer", "event_value", "bot", "confirmed", "excluded", "ledger"}
+)
 """Dimensions of the site's operation, and free text that may contain names; share links do not show them."""
 
 User: TypeAlias = "AbstractBaseUser | AnonymousUser"

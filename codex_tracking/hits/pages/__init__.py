@@ -1,0 +1,1 @@
+"""Page ids, and what a browser script reports with them."""

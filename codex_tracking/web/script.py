@@ -1,0 +1,17 @@
+"""The browser script's file, and the address of its claims."""
+
+from __future__ import annotations
+
+from django.urls import NoReverseMatch, reverse
+
+SCRIPT = "codex_pages/page.js"
+"""Among the static files; not below our name, which block lists refuse."""
+
+
+def claim_address() -> str:
+    """Return the address that takes claims; empty when the site has none."""
+    try:
+        return reverse("codex_pages:claim")
+    except NoReverseMatch:
+        # A system check says so; a page must not fail for it.
+        return ""

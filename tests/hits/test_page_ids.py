@@ -1,0 +1,172 @@
+"""Page ids: which answers have one, that nobody else can make one, and what the header costs."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+
+import pytest
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from pytest_django import Settings
+
+from codex_tracking.hits.capture import answered
+from codex_tracking.hits.pages.ids import POOL, forget_ids, mark_page, read_id
+from codex_tracking.middleware import record
+from codex_tracking.settings import get_tracking_settings
+from tests.kit.pipeline import request_for
+
+COUNTED = re.compile(r'v;desc="(c\.[A-Za-z0-9+/]{28})"')
+PREFETCHED = re.compile(r'v;desc="(p\.[A-Za-z0-9+/]{28})"')
+
+
+@pytest.fixture(autouse=True)
+def _on(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(page_ids=True)
+
+
+def header(request: HttpRequest | None = None, response: HttpResponseBase | None = None) -> str | None:
+    """Return the header of an answer."""
+    response = response or HttpResponse("<p>")
+    record(request or request_for(), response, lambda: None)
+    return response.headers.get("Server-Timing")
+
+
+def page_id(letter: re.Pattern[str] = COUNTED, **headers: str) -> str:
+    """Return letter and id of a new page."""
+    found = letter.fullmatch(header(request_for(**headers)) or "")
+    assert found is not None
+    return found[1]
+
+
+def test_it_is_off_by_default(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(page_ids=False)
+    assert header() is None
+
+
+def test_each_counted_page_has_an_id_of_its_own() -> None:
+    ids = {page_id() for _ in range(3 * POOL)}
+    assert len(ids) == 3 * POOL
+    assert len({(found := read_id(text, time.time())) and found.key for text in ids}) == 3 * POOL
+
+
+def test_a_prefetched_page_has_an_id_that_says_so() -> None:
+    found = read_id(page_id(PREFETCHED, sec_purpose="prefetch;prerender"), time.time())
+    assert found is not None
+    assert found.mark == "p"
+
+
+@pytest.mark.parametrize(
+    ("request_", "response"),
+    [
+        (request_for(x_requested_with="XMLHttpRequest"), HttpResponse("<p>")),
+        (request_for(), HttpResponse("{}", content_type="application/json")),
+        (request_for(), HttpResponse("<p>", status=404)),
+        (request_for(), HttpResponse(status=302)),
+        (request_for("/static/page.html"), HttpResponse("<p>")),
+        # A program's own name for what it wants; its answer counts as partial.
+        (request_for(accept="*/*"), HttpResponse("<p>")),
+    ],
+)
+def test_other_answers_have_no_header(request_: HttpRequest, response: HttpResponse) -> None:
+    assert header(request_, response) is None
+
+
+def test_a_page_of_staff_says_that_it_has_none() -> None:
+    request = request_for()
+    request.user = type("User", (), {"pk": 7, "is_authenticated": True, "is_staff": True})()  # type: ignore[assignment]
+    assert header(request) == 'v;desc="x"'
+
+
+def test_an_unchanged_page_has_an_id_and_a_streamed_one_too() -> None:
+    assert COUNTED.fullmatch(header(response=HttpResponse(status=304)) or "")
+    assert COUNTED.fullmatch(header(response=StreamingHttpResponse([b"<p>"])) or "")
+
+
+def test_the_projects_own_header_is_kept_and_an_earlier_id_is_not() -> None:
+    response = HttpResponse("<p>", headers={"Server-Timing": "db;dur=5, app;dur=9"})
+    for _ in range(2):
+        text = header(response=response) or ""
+        assert text.startswith("db;dur=5, app;dur=9, ")
+        assert len(COUNTED.findall(text)) == 1
+
+
+def test_nobody_else_can_make_an_id() -> None:
+    text, now = page_id(), time.time()
+    assert read_id(text, now) is not None
+    data = b64decode(text[2:])
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert read_id(f"c.{b64encode(changed).decode()}", now) is None
+    assert read_id(f"p.{text[2:]}", now) is None
+    assert read_id(f"c.{b64encode(os.urandom(21)).decode()}", now) is None
+
+
+@pytest.mark.parametrize("text", ["", "c.", "c." + "A" * 27, "c." + "A" * 29, "x." + "A" * 28, "c." + "é" * 28])
+def test_other_texts_are_no_ids(text: str) -> None:
+    assert read_id(text, time.time()) is None
+
+
+def test_another_site_and_another_secret_give_other_ids(
+    settings: Settings, tracking_settings: Callable[..., None]
+) -> None:
+    text, secret, now = page_id(), settings.SECRET_KEY, time.time()
+    tracking_settings(key_prefix="another")
+    assert read_id(text, now) is None
+    tracking_settings(key_prefix=get_tracking_settings().key_prefix)
+    tracking_settings(key_prefix="tracking")
+    assert read_id(text, now) is not None
+    settings.SECRET_KEY = "another-secret"
+    assert read_id(text, now) is None
+    # A secret that was replaced while a page was open.
+    settings.SECRET_KEY_FALLBACKS = [secret]
+    assert read_id(text, now) is not None
+
+
+def test_an_id_of_a_clock_that_is_ahead_is_refused() -> None:
+    text = page_id()
+    assert read_id(text, time.time() - 30) is not None
+    assert read_id(text, time.time() - 300) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_child_gives_away_no_id_of_its_parent() -> None:
+    page_id()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, page_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 100).decode()
+    assert COUNTED.fullmatch(f'v;desc="{theirs}"')
+    assert theirs not in {page_id() for _ in range(POOL)}
+
+
+@pytest.mark.slow
+def test_the_header_costs_a_microsecond() -> None:
+    settings, request, response = get_tracking_settings(), request_for(), HttpResponse("<p>")
+    hit = answered(request, response, settings)
+    assert hit is not None
+    forget_ids()
+    best = min(_seconds(lambda: mark_page(HttpResponseWithoutId(response), hit)) for _ in range(20))
+    # Of this thread's own processor time; four times the target, since processors differ by that.
+    assert best < 4e-6
+
+
+class HttpResponseWithoutId:
+    """A response whose header is new each time, since replacing an earlier one takes longer."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.headers = response.headers
+        self.headers._store.pop("server-timing", None)
+
+
+def _seconds(once: Callable[[], None], n: int = 5_000) -> float:
+    begin = time.thread_time()
+    for _ in range(n):
+        once()
+    return (time.thread_time() - begin) / n

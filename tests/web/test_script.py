@@ -1,0 +1,332 @@
+"""The browser script in a real Chromium: each page counts as often as a person who watches would count it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.conftest import Sites
+from tests.servers import RedisServer, Site, available, binary, require
+
+pytestmark = pytest.mark.browser
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+OFTEN = {"page_ids": True, "push_interval": 0.1, "flush_interval": 0.2, "bot_allow": ["Chrome/"]}
+# Playwright switches both off, which a person's browser has.
+SWITCHED_OFF = ["--disable-back-forward-cache"]
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """Yield a Chromium with a cache for the back button."""
+    if not available("chromium"):
+        require("chromium is not installed")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=binary("chromium"), args=["--no-sandbox"], ignore_default_args=SWITCHED_OFF
+        )
+        yield started
+        await started.close()
+
+
+@pytest.fixture
+def site(app_server: Sites, redis_server: RedisServer) -> Site:
+    """Start a site whose pages have the script."""
+    return scripted(app_server, redis_server)
+
+
+def scripted(sites: Sites, redis: RedisServer, **tracking: Any) -> Site:
+    """Start a site whose pages have the script, with further keys of ``CODEX_TRACKING``."""
+    return sites(redis=redis, tracking=OFTEN | tracking, settings={"ROOT_URLCONF": "tests.site.scripted"})
+
+
+async def context_of(browser: Browser, site: Site, **options: Any) -> BrowserContext:
+    """Return a person's browser."""
+    return await browser.new_context(base_url=site.url, **{"user_agent": AGENT, **options})
+
+
+async def page_of(browser: Browser, site: Site, **options: Any) -> Page:
+    """Return a window of a person's browser."""
+    return await (await context_of(browser, site, **options)).new_page()
+
+
+def ledger(site: Site) -> dict[str, int]:
+    """Return the day's ledger, without what no claim adds to."""
+    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'ledger'")
+    return {name: int(n) for name, n in found}
+
+
+def events(site: Site) -> dict[str, int]:
+    """Return the events with their values."""
+    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'event_value'")
+    return {name: int(n) for name, n in found}
+
+
+async def confirmed(site: Site, n: int) -> None:
+    """Wait until so many views are confirmed.
+
+    Raises:
+        AssertionError: they are not within ten seconds.
+    """
+    end = time.monotonic() + 10
+    while ledger(site).get("confirmed", 0) < n:
+        assert time.monotonic() < end, (ledger(site), site.views())
+        await asyncio.sleep(0.05)
+
+
+async def told(site: Site) -> tuple[dict[str, int], dict[str, int]]:
+    """Return views and ledger after everything is written."""
+    # A claim that is on its way is one that would be counted twice.
+    await asyncio.sleep(0.5)
+    site.stop()
+    return site.views(), ledger(site)
+
+
+async def test_a_fresh_load_and_a_reload_are_two_views(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/")
+    await page.reload()
+    await confirmed(site, 2)
+    assert await told(site) == ({"/a/": 2}, {"confirmed": 2})
+
+
+async def test_a_page_that_is_asked_for_again_is_not_counted_twice(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    for _ in range(3):
+        await page.goto("/a/?etag=1")
+    await confirmed(site, 3)
+    assert await told(site) == ({"/a/": 3}, {"confirmed": 3})
+
+
+async def test_a_page_from_the_browsers_cache_is_a_view(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    for _ in range(3):
+        await page.goto("/b/?cache=60")
+        await page.goto("/a/")
+    await confirmed(site, 6)
+    assert await told(site) == ({"/a/": 3, "/b/": 3}, {"confirmed": 6, "cached": 2})
+
+
+async def test_back_and_forward_through_the_back_button_cache(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/")
+    await page.goto("/c/")
+    for step, title in ((-1, "a"), (1, "c"), (-1, "a")):
+        # Playwright's own call waits for a load, which such a page has not.
+        await page.evaluate(f"history.go({step})")
+        await expect(page.locator("#title")).to_have_text(title)
+        assert await page.evaluate("performance.getEntriesByType('navigation')[0].type") == "navigate", "was loaded"
+    await confirmed(site, 5)
+    assert await told(site) == ({"/a/": 3, "/c/": 2}, {"confirmed": 5, "cached": 3})
+
+
+async def test_back_and_forward_without_it(site: Site, browser: Browser) -> None:
+    page = await page_of(browser, site)
+    await page.goto("/a/")
+    await page.goto("/c/")
+    await page.go_back()
+    await page.go_forward()
+    await confirmed(site, 4)
+    views, noted = await told(site)
+    assert views == {"/a/": 2, "/c/": 2}
+    assert noted == {"confirmed": 4, "cached": 2}
+
+
+async def test_back_to_a_page_that_may_not_be_stored(site: Site, browser: Browser) -> None:
+    page = await page_of(browser, site)
+    await page.goto("/a/?store=0")
+    await page.goto("/c/?store=0")
+    await page.go_back()
+    await confirmed(site, 3)
+    assert await told(site) == ({"/a/": 2, "/c/": 1}, {"confirmed": 3})
+
+
+async def opens_ahead(browser: Browser, site: Site) -> Page:
+    """Open a page whose speculation rules name another one, and wait until that is fetched."""
+    page = await page_of(browser, site)
+    await page.goto("/a/?ahead=/plain/")
+    end = time.monotonic() + 10
+    while not excluded(site).get("prefetch"):
+        assert time.monotonic() < end, excluded(site)
+        await asyncio.sleep(0.05)
+    return page
+
+
+def excluded(site: Site) -> dict[str, int]:
+    """Return the requests that were not counted, by reason."""
+    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'excluded'")
+    return {name: int(n) for name, n in found}
+
+
+async def test_a_page_fetched_ahead_counts_when_it_is_opened(chromium: Browser, site: Site) -> None:
+    page = await opens_ahead(chromium, site)
+    assert site.views() == {"/a/": 1}
+    await page.click("#plain")
+    await expect(page.locator("#title")).to_have_text("plain")
+    assert await page.evaluate("performance.getEntriesByType('navigation')[0].deliveryType") == "navigational-prefetch"
+    await confirmed(site, 2)
+    assert await told(site) == ({"/a/": 1, "/plain/": 1}, {"confirmed": 2, "opened": 1})
+
+
+async def test_a_page_fetched_ahead_and_never_opened_is_no_view(chromium: Browser, site: Site) -> None:
+    page = await opens_ahead(chromium, site)
+    await page.goto("/c/")
+    await confirmed(site, 2)
+    assert await told(site) == ({"/a/": 1, "/c/": 1}, {"confirmed": 2})
+
+
+def alone(site: Site, folder: Path, path: str) -> subprocess.Popen[bytes]:
+    """Start a Chromium that nothing drives, since DevTools switch prerendering off."""
+    if not available("chromium"):
+        require("chromium is not installed")
+    options = ["--headless=new", "--no-sandbox", "--no-first-run", f"--user-data-dir={folder}", f"{site.url}{path}"]
+    command = [binary("chromium") or "chromium", *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("then", "views", "noted", "seen"),
+    [
+        ("/plain/?tell=1", {"/a/": 1, "/plain/": 1}, {"confirmed": 2, "opened": 1}, {"prerendered", "activated"}),
+        ("/c/", {"/a/": 1, "/c/": 1}, {"confirmed": 2}, {"prerendered"}),
+    ],
+)
+async def test_a_prerendered_page_counts_once_it_is_activated(
+    site: Site, tmp_path: Path, then: str, views: dict[str, int], noted: dict[str, int], seen: set[str]
+) -> None:
+    ahead = "/plain/?tell=1"
+    asked = urlencode({"ahead": ahead, "how": "prerender", "then": then})
+    process = alone(site, tmp_path, f"/a/?{asked}")
+    try:
+        await confirmed(site, 2)
+        assert await told(site) == (views, noted)
+    finally:
+        process.terminate()
+        process.wait(10)
+    found = site.rows("SELECT value FROM codex_tracking_breakdown WHERE dimension = 'event'")
+    assert {name for (name,) in found} == seen
+
+
+async def test_a_small_application_counts_each_of_its_pages(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/")
+    await page.evaluate("history.pushState({}, '', '/b/')")
+    await page.wait_for_timeout(1100)
+    await page.evaluate("history.pushState({}, '', '/c/?tab=1')")
+    # No other page: a filter, a fragment, a corrected address.
+    await page.evaluate("history.pushState({}, '', '/c/?tab=2')")
+    await page.evaluate("location.hash = 'part'")
+    await page.evaluate("history.replaceState({}, '', '/d/')")
+    await page.evaluate("history.replaceState({}, '', '/c/')")
+    await page.wait_for_timeout(1100)
+    await page.evaluate("history.go(-3)")
+    await page.wait_for_timeout(1100)
+    await confirmed(site, 4)
+    assert await told(site) == ({"/a/": 1, "/b/": 2, "/c/": 1}, {"confirmed": 4, "moved": 3})
+
+
+BOOSTED = """async (address) => {
+  const answer = await fetch(address, {headers: {"HX-Request": "true", "HX-Boosted": "true"}});
+  document.body.innerHTML = new DOMParser().parseFromString(await answer.text(), "text/html").body.innerHTML;
+  history.pushState({}, "", address);
+}"""
+
+
+async def test_a_boosted_link_that_the_server_counted_is_not_counted_again(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/")
+    await page.evaluate(BOOSTED, "/b/")
+    await page.wait_for_timeout(1200)
+    await page.evaluate(BOOSTED, "/c/?slow=1")
+    await page.wait_for_timeout(1200)
+    await confirmed(site, 3)
+    assert await told(site) == ({"/a/": 1, "/b/": 1, "/c/": 1}, {"confirmed": 3})
+
+
+async def test_three_tabs_are_three_views(chromium: Browser, site: Site) -> None:
+    context = await context_of(chromium, site)
+    for _ in range(3):
+        await (await context.new_page()).goto("/a/")
+    await confirmed(site, 3)
+    assert await told(site) == ({"/a/": 3}, {"confirmed": 3})
+
+
+async def test_leaving_during_the_load_is_one_view(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/?slow=0.3", wait_until="commit")
+    await page.close()
+    assert (await told(site))[0] == {"/a/": 1}
+
+
+async def test_a_blocked_script_costs_no_view(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site, java_script_enabled=False)
+    for _ in range(2):
+        await page.goto("/a/")
+    assert await told(site) == ({"/a/": 2}, {})
+
+
+async def test_it_works_under_a_strict_policy(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto("/a/?csp=1")
+    await confirmed(site, 1)
+    assert await told(site) == ({"/a/": 1}, {"confirmed": 1})
+    assert complaints == []
+
+
+async def test_it_leaves_nothing_in_the_browser(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    names = "Object.getOwnPropertyNames(window).sort().join()"
+    await page.goto("/a/?script=0")
+    before = await page.evaluate(names)
+    await page.goto("/a/")
+    await confirmed(site, 1)
+    assert await page.evaluate(names) == before
+    assert await page.context.cookies() == []
+    assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+async def test_clicks_are_events_and_are_not_held_up(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a/")
+    await page.click("#buy")
+    await page.evaluate("document.addEventListener('click', (event) => event.preventDefault())")
+    for name in ("mail", "tel", "out", "file"):
+        await page.click(f"#{name}")
+    await confirmed(site, 1)
+    views, _ = await told(site)
+    assert views == {"/a/": 1}
+    assert events(site) == {
+        "mailto\texample.org": 1,
+        "tel\t+4912345": 1,
+        "outbound\tlocalhost:1/there/page": 1,
+        f"download\t127.0.0.1:{site.port}/files/report.pdf": 1,
+    }
+    assert site.rows("SELECT views FROM codex_tracking_breakdown WHERE dimension='event' AND value='buy'") == [(1,)]
+
+
+async def test_an_opt_out_sends_nothing_but_the_claim(
+    chromium: Browser, app_server: Sites, redis_server: RedisServer
+) -> None:
+    site = scripted(app_server, redis_server, respect_dnt=True)
+    page = await page_of(chromium, site, extra_http_headers={"DNT": "1"})
+    await page.add_init_script("Object.defineProperty(navigator, 'doNotTrack', {value: '1'})")
+    bodies: list[str] = []
+    page.on("request", lambda request: bodies.append(request.post_data or "") if "/seen/" in request.url else None)
+    await page.goto("/a/")
+    await page.click("#buy")
+    await page.wait_for_timeout(1200)
+    await page.goto("/c/")
+    await confirmed(site, 2)
+    assert await told(site) == ({"/a/": 1, "/c/": 1}, {"confirmed": 2})
+    assert len(bodies) == 2
