@@ -10,27 +10,30 @@
 ``clickhouse``: a running ``ClickHouseServer`` without tables, which ``visit_engine`` names; needs ``visit_log``.
 ``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
 ``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
-``browser``: a headless Chromium (playwright, async).
+``browser``: the worker's headless Chromium (playwright, async); its contexts are closed after each test.
 Whatever is missing is skipped by ``require(reason)``, which fails when ``CI=true``.
 """
 
 from __future__ import annotations
 
+import datetime
 import functools
 import itertools
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import hypothesis
 import pytest
+import pytest_asyncio
 from asgiref.sync import SyncToAsync
 from django.core.cache import cache
 from django.core.management.commands import flush
 from django.db import connections
+from django.utils import timezone
 from playwright.async_api import Browser, async_playwright
 from pytest_django import Settings
 
@@ -53,7 +56,7 @@ from tests.servers import (
     server_command,
 )
 from tests.servers import clickhouse as clickhouse_servers
-from tests.site.settings import sqlite
+from tests.site.settings import INSTALLED_APPS, sqlite
 
 # No test fails because the machine is slow.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -92,12 +95,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if alias == "default" or alias in databases.SERVERS:
             item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
         fixtures = set(getattr(item, "fixturenames", ()))
+        if "browser" in fixtures:
+            # Chromium belongs to the event loop that started it, which outlives the test.
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         if fixtures & INTEGRATION_FIXTURES or alias in databases.KINDS or _named_databases(item) - {"default"}:
             item.add_marker("integration")
         # A site under every Python would take half of the time, and find what it finds under one.
-        if SITE_FIXTURES.intersection(getattr(item, "fixturenames", ())) and not item.get_closest_marker(
-            "every_python"
-        ):
+        if fixtures & SITE_FIXTURES and not item.get_closest_marker("every_python"):
             item.add_marker("slow")
     # A long test that begins last leaves the other workers idle.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
@@ -129,8 +133,12 @@ def _keep_permissions() -> Iterator[None]:
     """Keep content types and permissions when a test's rows are deleted: making them takes longer than most tests."""
 
     def sql_flush(style: Any, connection: Any, **options: Any) -> list[str]:
-        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-        statements: list[str] = connection.ops.sql_flush(style, set(tables) - PERMANENT_TABLES, **options)
+        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+        if connection.vendor == "postgresql":
+            # TRUNCATE makes new files for each table and index, also for empty ones.
+            names = map(connection.ops.quote_name, tables - PERMANENT_TABLES)
+            return ["".join(f"DELETE FROM {name};" for name in names)]
+        statements: list[str] = connection.ops.sql_flush(style, tables - PERMANENT_TABLES, **options)
         return statements
 
     with patch.object(flush, "sql_flush", sql_flush), patch.object(flush, "emit_post_migrate_signal"):
@@ -282,6 +290,7 @@ class Sites:
         tracking: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
+        seed: str = "",
         start: bool = True,
     ) -> Site:
         """Start the site and wait until it answers.
@@ -294,9 +303,10 @@ class Sites:
             tracking: keys of ``CODEX_TRACKING``.
             settings: further settings, such as ``{"DEBUG": True}``.
             env: further variables.
+            seed: Python code that fills a SQLite database; it runs once, and later sites get a copy.
             start: False leaves the site ready for ``manage()`` and ``start()``.
         """
-        entry = self._database(database)
+        entry = self._database(database, seed)
         url = redis.url if isinstance(redis, RedisServer) else redis or "memory://"
         variables = {
             "TEST_DATABASE": json.dumps(entry),
@@ -306,7 +316,7 @@ class Sites:
         }
         site = Site(server_command(server, "{port}", workers), variables | (env or {}), entry)
         self.started.append(site)
-        if settings and "INSTALLED_APPS" in settings:
+        if settings and set(settings.get("INSTALLED_APPS", ())) - set(INSTALLED_APPS):
             site.manage("migrate", "--verbosity=0")
         return site.start() if start else site
 
@@ -316,11 +326,13 @@ class Sites:
             site.stop()
             site.close()
 
-    def _database(self, kind: str) -> dict[str, Any]:
+    def _database(self, kind: str, seed: str) -> dict[str, Any]:
         """Return a migrated database, a copy where the kind allows it: migrating takes seconds."""
         name = f"site_{next(self.numbers)}"
         if kind == "sqlite":
-            return sqlite(str(shutil.copy(_template(kind)["NAME"], self.folder / f"{name}.sqlite3")))
+            # A seed's days end with today.
+            filled = _seeded(seed, timezone.localdate()) if seed else _template(kind)
+            return sqlite(str(shutil.copy(filled["NAME"], self.folder / f"{name}.sqlite3")))
         server = _running(kind)
         if isinstance(server, PostgresServer):
             return server.create_database(name, _template(kind)["NAME"])
@@ -335,15 +347,32 @@ def app_server(tmp_path: Path) -> Iterator[Sites]:
     sites.close()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Yield a headless Chromium."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _chromium() -> AsyncIterator[Callable[[], Awaitable[Browser]]]:
+    """Yield what returns the worker's Chromium: starting one takes longer than most of the tests in it."""
     if not available("chromium"):
         require("chromium is not installed")
+    started: list[Browser] = []
+
+    async def running() -> Browser:
+        if not started or not started[-1].is_connected():
+            path = binary("chromium")
+            started.append(await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]))
+        return started[-1]
+
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=binary("chromium"), args=["--no-sandbox"])
-        yield chromium
-        await chromium.close()
+        yield running
+        for browser in started:
+            await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(_chromium: Callable[[], Awaitable[Browser]]) -> AsyncIterator[Browser]:
+    """Yield the worker's headless Chromium, and close the contexts that the test leaves open."""
+    chromium = await _chromium()
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
 
 
 @functools.cache
@@ -353,6 +382,15 @@ def _template(kind: str) -> dict[str, Any]:
         return _migrated(_running(kind).create_database("site_template"))
     databases.prepare()
     return _migrated(sqlite(str(databases.FOLDER / "site_template.sqlite3")))
+
+
+@functools.cache
+def _seeded(seed: str, _day: datetime.date) -> dict[str, Any]:
+    """Make the SQLite database that sites with this seed have copies of."""
+    name = databases.FOLDER / f"site_seeded_{next(Sites.numbers)}.sqlite3"
+    entry = sqlite(str(shutil.copy(_template("sqlite")["NAME"], name)))
+    Site([], {"TEST_DATABASE": json.dumps(entry)}, entry).manage("shell", "-c", seed)
+    return entry
 
 
 def _migrated(entry: dict[str, Any]) -> dict[str, Any]:

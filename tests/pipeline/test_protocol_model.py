@@ -1,6 +1,6 @@
 """Workers and flushers in any order, with any faults: hypothesis looks for a course of events that miscounts.
 
-250 runs, always the same ones; ``TRACKING_MODEL_RUNS=20000`` makes that many others.
+100 runs, always the same ones; ``TRACKING_MODEL_RUNS=20000`` makes that many others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.kit.simulation import Activity, Worker, World, settle_down
 from tests.servers import RedisServer
 
 RUNS = int(os.environ.get("TRACKING_MODEL_RUNS", "0"))
-USUAL_RUNS = 250
+USUAL_RUNS = 100
 STEPS = 40
 MOST_WORKERS, MOST_FLUSHES = 3, 3
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)

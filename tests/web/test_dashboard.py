@@ -74,21 +74,21 @@ for number, text in enumerate(evil):
 """
 
 
-def seed(site: Site, days: int) -> None:
-    """Store ``days`` days of views, and a staff user."""
-    site.manage("shell", "-c", f"days = {days}\n{SEED}")
+def views_of(days: int) -> str:
+    """Return the code that stores ``days`` days of views, and a staff user."""
+    return f"days = {days}\n{SEED}"
 
 
 async def log_in(browser: Browser, site: Site, **options: Any) -> tuple[BrowserContext, Page]:
-    """Log in through the login page, and return the dashboard."""
+    """Return a context in which the staff user is logged in, with an empty page."""
     context = await browser.new_context(base_url=site.url, **({"locale": "en-US"} | options))
-    page = await context.new_page()
-    await page.goto(URL)
-    await page.fill("[name=username]", "boss")
-    await page.fill("[name=password]", "secret")
-    await page.press("[name=password]", "Enter")
-    await page.wait_for_url("**" + URL)
-    return context, page
+    await context.request.get("/login/")
+    [token] = [cookie["value"] for cookie in await context.cookies() if cookie["name"] == "csrftoken"]
+    form = {"username": "boss", "password": "secret", "csrfmiddlewaretoken": token}
+    # Where the login leads to is another page of the site.
+    answer = await context.request.post("/login/", form=form, max_redirects=0)
+    assert answer.status == 302
+    return context, await context.new_page()
 
 
 @asynccontextmanager
@@ -121,8 +121,7 @@ class Open(Protocol):
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start a site with 30 days of views for the tests that only look."""
     sites = Sites(tmp_path_factory.mktemp("dashboard"))
-    site = sites()
-    seed(site, days=30)
+    site = sites(seed=views_of(days=30))
     yield site
     sites.close()
 
@@ -146,8 +145,7 @@ async def violations(page: Page) -> list[str]:
 async def test_a_visit_shows_within_two_seconds_without_loading(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:
-    site = app_server(tracking={"live_path": live_path})
-    seed(site, days=0)
+    site = app_server(tracking={"live_path": live_path}, seed=views_of(days=0))
     async with opened(browser, site) as page:
         await expect(page.get_by_text("No page views yet")).to_be_visible()
         for path in ("/", "/page/1/", "/page/1/"):
@@ -178,8 +176,7 @@ async def test_a_visit_shows_within_two_seconds_without_loading(
 async def test_a_longer_period_grows_from_what_the_page_shows_not_from_the_first_message(
     browser: Browser, app_server: Sites
 ) -> None:
-    site = app_server(tracking={"live_path": ""})
-    seed(site, days=3)
+    site = app_server(tracking={"live_path": ""}, seed=views_of(days=3))
     async with opened(browser, site) as page:
         views = page.locator('[data-ct-kpi="views"]')
         old = await told(page)
@@ -241,8 +238,7 @@ async def drawn(page: Page) -> list[int]:
 async def test_a_visit_moves_the_strip_of_minutes_within_two_seconds(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:
-    site = app_server(tracking={"live_path": live_path})
-    seed(site, days=1)
+    site = app_server(tracking={"live_path": live_path}, seed=views_of(days=1))
     async with opened(browser, site) as page:
         picture = page.get_by_role("img", name="Views per minute, last 30 minutes")
         await expect(picture).to_have_accessible_name(re.compile("0 in all, at most 0$"))
@@ -262,8 +258,7 @@ async def test_a_visit_moves_the_strip_of_minutes_within_two_seconds(
 
 
 async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, app_server: Sites) -> None:
-    site = app_server()
-    seed(site, days=1)
+    site = app_server(seed=views_of(days=1))
     context, page = await log_in(browser, site)
     pages = [page, *[await context.new_page() for _ in range(5)]]
     for each in pages:
@@ -283,9 +278,9 @@ async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, app_s
 async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
     browser: Browser, app_server: Sites, live_path: str
 ) -> None:
-    site = app_server(tracking={"live_path": live_path})
-    seed(site, days=1)
+    site = app_server(tracking={"live_path": live_path}, seed=views_of(days=1))
     context, page = await log_in(browser, site)
+    await page.goto(URL)
     await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -301,6 +296,10 @@ async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
     assert await violations(page) == []
     await notice.get_by_role("link").click()
     await page.wait_for_url("**/login/?next=/cabinet/tracking/")
+    await page.fill("[name=username]", "boss")
+    await page.fill("[name=password]", "secret")
+    await page.press("[name=password]", "Enter")
+    await page.wait_for_url("**" + URL)
     await context.close()
 
 
@@ -308,8 +307,7 @@ async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
 async def test_the_page_says_by_itself_when_redis_is_away_and_back(
     browser: Browser, app_server: Sites, redis_server: RedisServer
 ) -> None:
-    site = app_server(redis=redis_server)
-    seed(site, days=1)
+    site = app_server(redis=redis_server, seed=views_of(days=1))
     context, page = await log_in(browser, site)
     await page.clock.install()
     await page.goto(URL)
@@ -327,8 +325,7 @@ async def test_the_page_says_by_itself_when_redis_is_away_and_back(
 
 
 async def test_at_midnight_the_page_changes_its_days_and_its_foot(browser: Browser, app_server: Sites) -> None:
-    site = app_server(tracking={"live_path": ""})
-    seed(site, days=3)
+    site = app_server(tracking={"live_path": ""}, seed=views_of(days=3))
     async with opened(browser, site, "?period=7d") as page:
         await expect(page.locator(".ct-footer .ct-state")).to_have_text("Counting works")
         # As if the page had been loaded on an earlier day.
@@ -607,8 +604,7 @@ async def test_axe_finds_nothing_that_keeps_people_out(open_dashboard: Open, sch
 async def test_share_links_are_made_copied_and_revoked_by_everybody(
     browser: Browser, app_server: Sites, scheme: str, width: int
 ) -> None:
-    site = app_server()
-    seed(site, days=1)
+    site = app_server(seed=views_of(days=1))
     context, page = await log_in(
         browser,
         site,
@@ -616,6 +612,7 @@ async def test_share_links_are_made_copied_and_revoked_by_everybody(
         viewport={"width": width, "height": 800},
         permissions=["clipboard-read", "clipboard-write"],
     )
+    await page.goto(URL)
     await page.get_by_role("link", name="Share links").click()
     await expect(page.locator("h1")).to_have_text("Share links")
     assert await violations(page) == []
@@ -652,8 +649,7 @@ async def test_share_links_are_made_copied_and_revoked_by_everybody(
 async def test_axe_finds_nothing_on_the_page_without_views_and_the_one_that_cannot_be_read(
     browser: Browser, app_server: Sites
 ) -> None:
-    site = app_server()
-    seed(site, days=0)
+    site = app_server(seed=views_of(days=0))
     context, page = await log_in(browser, site)
     for address in ("", "?period=x"):
         await page.goto(URL + address)
@@ -675,8 +671,7 @@ async def test_the_live_dot_pulses_three_times_after_a_change_and_then_rests(
     browser: Browser, app_server: Sites
 ) -> None:
     states = "document.querySelector('[data-ct-online-state]').getAnimations({ subtree: true }).map((a) => a.playState)"
-    site = app_server()
-    seed(site, days=1)
+    site = app_server(seed=views_of(days=1))
     async with opened(browser, site) as page:
         await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
         running = "document.getAnimations().forEach((a) => { if (a.animationName === 'ct-pulse') a.finish(); })"
@@ -752,8 +747,7 @@ async def test_the_whole_cell_of_a_short_name_leads_to_it(open_dashboard: Open) 
 async def test_live_numbers_are_written_as_the_server_writes_them(
     browser: Browser, app_server: Sites, locale: str
 ) -> None:
-    site = app_server(tracking={"live_path": ""}, settings={"LANGUAGE_CODE": locale})
-    seed(site, days=1)
+    site = app_server(tracking={"live_path": ""}, settings={"LANGUAGE_CODE": locale}, seed=views_of(days=1))
     async with opened(browser, site, "?period=today", locale=locale) as page:
         views = page.locator('[data-ct-kpi="views"]')
         await expect(page.locator("[data-ct-strip][data-minute]")).to_be_visible()
@@ -771,8 +765,7 @@ async def test_live_numbers_are_written_as_the_server_writes_them(
 
 async def test_hostile_text_stays_text_everywhere(browser: Browser, app_server: Sites) -> None:
     # Some tabs are of the visit log alone.
-    site = app_server(tracking={"visit_log_days": 30})
-    seed(site, days=1)
+    site = app_server(tracking={"visit_log_days": 30}, seed=views_of(days=1))
     dimensions = sorted({tab for tabs in TABS.values() for tab in tabs} - {"path"})
     site.manage("shell", "-c", f"evil = {EVIL!r}\ndimensions = {dimensions!r}\n{HOSTILE}")
     for text in EVIL:

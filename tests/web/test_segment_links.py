@@ -53,11 +53,11 @@ def traffic() -> None:
         PageView.objects.create(path=f"/{SECRET}/", date=date, views=LARGE, visitors=LARGE, own=1)
         PageView.objects.create(path="/inside/", date=date, views=LARGE, visitors=LARGE, own=1)
         DayTotals.objects.create(date=date, views=LARGE, visitors=LARGE, visits=LARGE, engaged=LARGE, seconds=LARGE)
-        for dimension in Viewer("token").dimensions:
-            Breakdown.objects.create(date=date, dimension=dimension, value=SECRET, views=LARGE, visits=LARGE)
-            Breakdown.objects.create(
-                date=date, dimension=dimension, value=f"/inside/\t{SECRET}", views=LARGE, visits=LARGE
-            )
+        Breakdown.objects.bulk_create(
+            Breakdown(date=date, dimension=dimension, value=value, views=LARGE, visits=LARGE)
+            for dimension in Viewer("token").dimensions
+            for value in (SECRET, f"/inside/\t{SECRET}")
+        )
 
 
 @pytest.fixture
@@ -137,6 +137,7 @@ def test_no_address_tells_of_other_visits(guest: Client) -> None:
     assert answered > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", WIDER)
 def test_filters_in_the_address_only_narrow(guest: Client, more: str) -> None:
     for address in (
@@ -149,6 +150,7 @@ def test_filters_in_the_address_only_narrow(guest: Client, more: str) -> None:
         assert f"/{SECRET}/" not in text.replace("&quot;", '"'), address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [*MENU, "400d"])
 @pytest.mark.parametrize("compare", ["previous", "year"])
 def test_periods_and_comparisons_stay_in_the_segment(guest: Client, period: str, compare: str) -> None:
