@@ -65,6 +65,9 @@ hypothesis.settings.load_profile("tests")
 INTEGRATION_FIXTURES = {"app_server", "browser", "clickhouse", "mariadb", "postgres", "project", "wheel_files"}
 """Fixtures that start more than a Redis, make a Django project or build the wheel."""
 
+TRANSACTIONAL_FIXTURES = {"live_server", "transactional_db"}
+"""Fixtures with which a test commits its rows."""
+
 SITE_FIXTURES = {"app_server", "browser", "project"}
 """Fixtures that start a site, which takes seconds."""
 
@@ -88,7 +91,7 @@ def _fresh_tracking() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask pytest-django for the databases that each test's parameters name, and mark integration tests."""
+    """Ask pytest-django for the databases that parameters name, and mark tests by the fixtures that they ask for."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         alias = callspec.params.get("database") if callspec else None
@@ -100,6 +103,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         if fixtures & INTEGRATION_FIXTURES or alias in databases.KINDS or _named_databases(item) - {"default"}:
             item.add_marker("integration")
+        if fixtures & TRANSACTIONAL_FIXTURES or _commits(item):
+            item.add_marker("transactional")
         # A site under every Python would take half of the time, and find what it finds under one.
         if fixtures & SITE_FIXTURES and not item.get_closest_marker("every_python"):
             item.add_marker("slow")
@@ -110,6 +115,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _named_databases(item: pytest.Item) -> set[str]:
     """Return the aliases in a test's ``django_db`` marks."""
     return {alias for mark in item.iter_markers("django_db") for alias in mark.kwargs.get("databases") or ()}
+
+
+def _commits(item: pytest.Item) -> bool:
+    """Say whether a ``django_db`` mark lets a test commit rows, which are deleted after it."""
+    return any(mark.kwargs.get("transaction") for mark in item.iter_markers("django_db"))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codex_tracking.access_log import combined as text_lines
@@ -22,6 +22,8 @@ from codex_tracking.access_log.file import HEAD_BYTES, LogFile
 from codex_tracking.access_log.formats import parse
 from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page
 from codex_tracking.access_log.progress import prints_of
+
+pytestmark = pytest.mark.one_python
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 AT = datetime(2026, 5, 1, 7, 30, 59, tzinfo=UTC).timestamp()
@@ -195,6 +197,7 @@ def test_quotes_and_pattern_tell_the_same_parts(at: int, left_out: int, put_in: 
     assert taken_apart(line, True) == taken_apart(line, False)
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from([*NGINX, "request", "ts", "headers", "resp_headers"]),

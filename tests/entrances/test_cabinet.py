@@ -200,6 +200,7 @@ print(sorted(cabinet.provided["tracking_analytics"](None)))
 """
 
 
+@pytest.mark.integration
 def test_with_codex_django_installed_its_cabinet_gets_our_widgets_too(tmp_path: Path) -> None:
     """A stand-in of the same signatures, in a process of its own, because declarations are made once per process."""
     package = tmp_path / "codex_django" / "cabinet"

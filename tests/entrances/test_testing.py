@@ -153,6 +153,7 @@ async def test_reads_see_the_rows_that_a_test_makes() -> None:
     assert await TrackingSelector.daily_counts(today()) == {"/a/": 3}
 
 
+@pytest.mark.integration
 def test_the_readmes_examples_pass_in_a_project_of_their_own(tmp_path: Path) -> None:
     parts = [block("python", "codex_tracking.pytest_plugin"), block("python", "tracking_in_memory")]
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["codex_tracking.pytest_plugin"]\n')
@@ -171,6 +172,7 @@ def test_the_readmes_examples_pass_in_a_project_of_their_own(tmp_path: Path) -> 
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.integration
 def test_neither_the_library_nor_its_assertions_need_pytest() -> None:
     assert "pytest" not in loaded_by("import codex_tracking.testing")
 

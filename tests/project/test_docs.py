@@ -157,6 +157,7 @@ def test_each_command_line_is_accepted(name: str, arguments: str) -> None:
         command.create_parser("manage.py", name).parse_args(shlex.split(arguments))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("line", [line for text in blocks("sh", DOCS / "servers.md") for line in text.splitlines()])
 def test_each_server_knows_its_options(line: str) -> None:
     server, *arguments = shlex.split(line)

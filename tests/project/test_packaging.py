@@ -72,6 +72,7 @@ def test_tests_run_against_the_installed_wheel() -> None:
     assert not (ROOT / "codex_tracking").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("module", ["codex_tracking.middleware", "codex_tracking.apps", "codex_tracking.recorder"])
 def test_import_does_not_load_redis(module: str) -> None:
     assert "redis" not in loaded_by(f"import {module}")

@@ -13,6 +13,8 @@ import pytest
 import codex_tracking
 from tests.kit.programs import loaded_by, run_program
 
+pytestmark = pytest.mark.one_python
+
 PACKAGE = Path(codex_tracking.__file__).parent
 
 GROUND = ("__init__", "isolation", "setting_rules", "settings", "models", "rollups", "registry", "widgets", "dashboard")
@@ -153,6 +155,7 @@ def test_the_store_alone_talks_to_redis() -> None:
     assert {room(name) for name in MODULES if packages(name) & {"redis", "fakeredis"}} == {"store"}
 
 
+@pytest.mark.integration
 def test_the_visit_log_alone_uses_duckdb_and_loads_it_late() -> None:
     assert {room(name) for name in MODULES if packages(name) & {"duckdb"}} == {"visits"}
     found = loaded_by("import codex_tracking.pipeline.flusher, codex_tracking.visits.questions")
@@ -172,6 +175,7 @@ def test_counters_know_neither_loops_nor_databases(module: str) -> None:
     assert not [name for name in imported(module) if name.startswith("django.db")]
 
 
+@pytest.mark.integration
 def test_the_middleware_does_not_load_redis() -> None:
     found = loaded_by("import codex_tracking.middleware")
     assert {"codex_tracking.middleware", "codex_tracking.hits.capture", "codex_tracking.counters.buffer"} <= found
@@ -179,11 +183,13 @@ def test_the_middleware_does_not_load_redis() -> None:
     assert not {name for name in found if name.startswith(("codex_tracking.store.", "codex_tracking.tables."))}
 
 
+@pytest.mark.integration
 def test_setting_django_up_does_not_load_redis() -> None:
     found = loaded_by("pass")
     assert not found & {"redis", "fakeredis", "channels"}
     assert not {name for name in found if name.startswith("codex_tracking.store.")}
 
 
+@pytest.mark.integration
 def test_the_lifespan_can_be_imported_before_django_is_set_up() -> None:
     assert run_program("import codex_tracking.lifespan, sys; print('redis' in sys.modules)") == "False\n"

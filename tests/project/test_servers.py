@@ -65,6 +65,7 @@ def test_redis_is_empty_for_each_test_and_survives_kill_pause_and_restore(redis_
         assert client.dbsize() == 0
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("need_redis")
 def test_cluster_serves_keys_of_every_node() -> None:
     with RedisCluster() as cluster:
@@ -123,11 +124,22 @@ def test_a_test_with_redis_alone_is_no_integration_test(request: pytest.FixtureR
     assert not request.node.get_closest_marker("integration")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_test_that_commits_is_a_transactional_test(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("transactional")
+
+
+@pytest.mark.django_db
+def test_a_test_whose_rows_are_rolled_back_is_no_transactional_test(request: pytest.FixtureRequest) -> None:
+    assert not request.node.get_closest_marker("transactional")
+
+
 def test_tracking_settings_last_for_one_test(tracking_settings: Callable[..., None], settings: Settings) -> None:
     tracking_settings(key_prefix="other")
     assert settings.CODEX_TRACKING == {"redis_url": "memory://", "key_prefix": "other"}
 
 
+@pytest.mark.integration
 def test_a_server_dies_with_the_process_that_started_it() -> None:
     code = (
         "import sys, time; from tests.servers import AppServer;"

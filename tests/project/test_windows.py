@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.kit.programs import run_program
 
 PROGRAM = """
@@ -20,5 +22,6 @@ call_command("check")
 """
 
 
+@pytest.mark.integration
 def test_every_module_is_imported_without_names_that_unix_alone_has() -> None:
     run_program(PROGRAM, seconds=120)

@@ -151,4 +151,4 @@ class Site(AppServer):
 
     def flush(self) -> None:
         """Run ``manage.py flush_page_views``."""
-        self.manage("flush_page_views")
+        self.manage("flush_page_views", "--skip-checks")

@@ -17,7 +17,7 @@ from codex_tracking.store.sketch import SKETCH_BYTES
 from tests.kit.pipeline import Process, rows, today, totals, view
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 HEADER = b"HYLL\0" + bytes(11)
 SKETCHES = {

@@ -22,7 +22,7 @@ from codex_tracking.store.loops import get_store
 from tests.kit.pipeline import Process, breakdown, totals, view
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
 

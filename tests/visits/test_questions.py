@@ -20,6 +20,8 @@ from codex_tracking.visits.steps import Step, parse_step
 from tests.kit.sessions import Visit
 from tests.kit.visit_log import PAGES, add_part, hits_of, selected, table_of, values_of, views_of, visits_of
 
+pytestmark = pytest.mark.one_python
+
 LAST = Date(2026, 3, 30)
 DAYS = [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]
 """With the day on which clocks are put forward in Berlin."""

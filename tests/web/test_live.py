@@ -466,6 +466,7 @@ def test_a_host_that_django_does_not_serve_gets_in_nobody(settings: DjangoSettin
     assert same_site(forwarded) is True
 
 
+@pytest.mark.integration
 def test_without_channels_everything_else_works() -> None:
     code = """
 import sys

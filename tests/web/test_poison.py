@@ -42,7 +42,7 @@ ADDRESSES = (
     "api/export/path.csv",
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_no_address_tells_of_other_visits(guest: Client) -> None:
     assert answered > 60
 
 
-@pytest.mark.slow
+@pytest.mark.one_python
 @pytest.mark.parametrize("more", WIDER)
 def test_filters_in_the_address_only_narrow(guest: Client, more: str) -> None:
     for address in (
@@ -150,7 +150,7 @@ def test_filters_in_the_address_only_narrow(guest: Client, more: str) -> None:
         assert f"/{SECRET}/" not in text.replace("&quot;", '"'), address
 
 
-@pytest.mark.slow
+@pytest.mark.one_python
 @pytest.mark.parametrize("period", [*MENU, "400d"])
 @pytest.mark.parametrize("compare", ["previous", "year"])
 def test_periods_and_comparisons_stay_in_the_segment(guest: Client, period: str, compare: str) -> None:
