@@ -209,6 +209,24 @@ def test_a_day_with_a_damaged_file_is_named_until_the_file_is_back(
     assert visits() == ALL
 
 
+def test_one_of_two_missing_files_costs_the_whole_day(
+    tracking_settings: Callable[..., None], clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "FILE_BYTES", 400)
+    write(*[visit(number, "/") for number in range(40)])
+    pack_all(TODAY)
+    LogPart.objects.all().delete()
+    assert VisitFile.objects.count() > 1
+    VisitFile.objects.filter(part=1).update(data=None)
+    for path in files.cache_folder().glob("*.parquet"):
+        path.unlink()
+    following.follow()
+    found = questions.board(ISO)
+    tracking_settings(visit_engine="")
+    assert found == questions.board(ISO)
+    assert found.damaged == (ISO[1],)
+
+
 def test_a_damaged_file_in_the_cache_costs_its_day_one_load(log: None) -> None:
     [file] = VisitFile.objects.filter(date=YESTERDAY)
     (files.cache_folder() / f"{file.digest}.parquet").write_bytes(b"PAR1 no file PAR1")
