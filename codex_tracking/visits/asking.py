@@ -15,7 +15,7 @@ from codex_tracking.visits.conditions import Parameters, selects
 from codex_tracking.visits.engine import connect, installed, time_limit
 from codex_tracking.visits.files import cache_folder, files_of
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.sources import Source, Sources, chunks, first_day, listed, mend, sources_of
+from codex_tracking.visits.sources import JOINED, Source, Sources, chunks, first_day, mend, relation, sources_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -110,7 +110,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
 
 def _all_of(logged: Sequence[Date]) -> Sources:
     """Return the files that may be damaged when joining them has failed."""
-    return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob("joined-*.parquet")))
+    return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob(f"{JOINED}*.parquet")))
 
 
 def _without(days: Sequence[Date], others: Sequence[Date]) -> list[Date]:
@@ -150,9 +150,7 @@ def _add_up(
 def _choose(connection: Connection, chunk: Source, filters: Sequence[Filter], columns: Sequence[str]) -> None:
     """Make ``chosen``: the rows of a chunk that filters select."""
     days = ", ".join(f"DATE '{day.isoformat()}'" for day in chunk.days)
-    select = (
-        f"SELECT {', '.join(dict.fromkeys(columns))} FROM read_parquet({listed(chunk.paths)}) WHERE date IN ({days})"
-    )
+    select = f"SELECT {', '.join(dict.fromkeys(columns))} FROM {relation(chunk.paths)} WHERE date IN ({days})"
     if not filters:
         # All rows: copying them would take longer than reading them twice.
         connection.execute(f"CREATE OR REPLACE TEMP VIEW chosen AS {select}")

@@ -36,14 +36,19 @@ COLUMNS = {
     "hit_offsets": "INTEGER[]",
     **dict.fromkeys(LISTS, "VARCHAR[]"),
 }
-"""Columns of a file, in order.
+"""Columns of a file, in order; see ``DERIVED``.
 
 ``visit`` is false for a hit that belongs to no visit, ``visitor`` a number within the day, ``start`` is in seconds
 since the epoch, ``hit_offsets`` are seconds since ``start``.
 """
 
+DERIVED = {"seconds": "hit_offsets[-1]", "entry": "hit_paths[1]", "exit": "hit_paths[-1]"}
+"""Columns that are NULL in a packed file where they have this value, as in nearly all rows: a fifth of the file. Only
+late hits, and events at a visit's beginning or end, make a difference."""
 LEVEL = 9
 """Of Zstandard: a tenth smaller than its default, and still a small part of the time that writing takes."""
+HITS_PER_TEXT = 5
+"""A column with more distinct values than a fifth of the hits is written without a dictionary."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Stored texts have no control characters, and what has is cleaned here once more; UTF-8 has no surrogates."""
 
@@ -69,16 +74,32 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
         parquet.write(out, len(rows), columns)
     query = (
         f"SELECT CAST('{day}' AS DATE) AS date, visitor >= 0 AS visit, "
-        "* REPLACE (nullif(visitor, -1) AS visitor, member > 0 AS member) "
+        f"* REPLACE (nullif(visitor, -1) AS visitor, member > 0 AS member, {_replaced('nullif')}) "
         f"FROM read_parquet('{quoted(plain)}')"
     )
+    # So that paths have a dictionary also on small days, and numbers that hardly repeat have none.
+    most = max(1, sum(map(len, visits.hits)) // HITS_PER_TEXT)
     with connect(folder) as connection:
         connection.execute(
             f"COPY ({query}) TO '{quoted(path)}' "
-            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2)"
+            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2, "
+            f"DICTIONARY_SIZE_LIMIT {most})"
         )
     plain.unlink()
     return len(rows), sum(next(column.values for column in columns if column.name == "views"))
+
+
+def completed(paths: str) -> str:
+    """Return the relation of packed files with all values, those of ``DERIVED`` included.
+
+    Args:
+        paths: a list in SQL.
+    """
+    return f"(SELECT * REPLACE ({_replaced('coalesce')}) FROM read_parquet({paths}))"
+
+
+def _replaced(function: str) -> str:
+    return ", ".join(f"{function}({name}, {value}) AS {name}" for name, value in DERIVED.items())
 
 
 def _columns(visits: DayVisits, rows: Sequence[int]) -> Iterator[Column]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import cache_folder
-from codex_tracking.visits.sources import listed, sources_of
+from codex_tracking.visits.sources import relation, sources_of
 
 
 class MissingDayError(Exception):
@@ -40,7 +40,7 @@ def export(day: Date, folder: Path) -> Path | None:
         with connect(made.parent) as connection:
             connection.execute(
                 "COPY (SELECT * REPLACE (make_timestamp(start * 1000000::BIGINT) AS start) "
-                f"FROM read_parquet({listed(paths)})) TO '{quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"
+                f"FROM {relation(paths)}) TO '{quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"
             )
         target = folder / f"visits-{day.isoformat()}.parquet"
         shutil.copyfile(made, target)

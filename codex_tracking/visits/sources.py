@@ -14,11 +14,13 @@ from django.db.models import Min
 
 from codex_tracking.models import LogPart, VisitFile, database
 from codex_tracking.visits.build import Day, built_in_cache, days_of
+from codex_tracking.visits.columns import completed
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import File, cache_folder, fetch, shrink, verify
 
 MONTH_ROWS = 600_000
 """Rows up to which a month's files are joined into one in the cache: many small ones take three times as long."""
+JOINED = "joined-"
 CHUNK_ROWS = 1_000_000
 """Rows that one statement reads; the time budget is looked at between them."""
 
@@ -69,7 +71,7 @@ def sources_of(dates: Collection[Date]) -> Sources:
     whole = [day for day in days if not day.fresh and day.date not in damaged]
     for _, month in groupby(whole, lambda day: (day.date.year, day.date.month)):
         sources += _of_month([file for day in month for file in packed[day.date]], paths)
-    built: list[Path] = [path for source in sources for path in source.paths if path.name.startswith("joined-")]
+    built: list[Path] = [path for source in sources for path in source.paths if path.name.startswith(JOINED)]
     for day in days:
         if day.fresh and day.date not in damaged:
             found, broken = built_in_cache(day)
@@ -99,7 +101,7 @@ def _of_month(files: Sequence[File], paths: dict[int, Path]) -> list[Source]:
             for day, of_day in ((day, list(found)) for day, found in groupby(files, lambda file: file.date))
         ]
     digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:32]
-    joined = cache_folder() / f"joined-{files[0].date:%Y-%m}-{digest}.parquet"
+    joined = cache_folder() / f"{JOINED}{files[0].date:%Y-%m}-{digest}.parquet"
     if joined.exists():
         joined.touch()
     else:
@@ -112,11 +114,21 @@ def _join(paths: Sequence[Path], joined: Path) -> None:
     # In the order of the files, whose dates row groups can be skipped by.
     with connect(joined.parent) as connection:
         connection.execute(
-            f"COPY (FROM read_parquet({listed(paths)})) TO '{quoted(making)}' "
+            f"COPY (FROM {completed(listed(paths))}) TO '{quoted(making)}' "
             "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
         )
     making.replace(joined)
     shrink(joined.parent, {joined, *paths})
+
+
+def relation(paths: Sequence[Path]) -> str:
+    """Return the relation in SQL of all rows of some files."""
+    joined = [path for path in paths if path.name.startswith(JOINED)]
+    packed = [path for path in paths if path not in joined]
+    # A joined file is complete: it need not be asked for paths to tell an entry.
+    parts = [f"SELECT * FROM read_parquet({listed(joined)})"] if joined else []
+    parts += [f"SELECT * FROM {completed(listed(packed))}"] if packed else []
+    return f"({' UNION ALL '.join(parts)})"
 
 
 def listed(paths: Sequence[Path]) -> str:

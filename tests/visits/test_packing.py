@@ -19,7 +19,7 @@ from codex_tracking.visits import build, engine, files, pack, questions
 from codex_tracking.visits.build import days_of
 from codex_tracking.visits.columns import COLUMNS
 from codex_tracking.visits.pack import pack_all, pack_due
-from tests.kit.visit_log import add_part, hits_of, visits_of
+from tests.kit.visit_log import add_part, hits_of, visit_hits, visits_of
 
 DAY = Date(2026, 3, 30)
 
@@ -57,6 +57,30 @@ def test_a_day_is_packed_on_every_database_and_read_back(database: str) -> None:
     assert pack_all(DAY + timedelta(days=2)) == 0
     assert LogPart.objects.using(database).count() == 0
     assert figures() == after
+
+
+def test_a_packed_file_leaves_out_what_its_lists_say(db: None, tmp_path: Path) -> None:
+    import duckdb
+
+    hits = [
+        *visit_hits(DAY, 0, "/a/", "/b/", "/c/"),
+        *visit_hits(DAY, 100, "/a/", "signup"),
+        *visit_hits(DAY, 200, "signup"),
+    ]
+    add_part(DAY, hits)
+    pack_all(DAY + timedelta(days=1))
+    path = tmp_path / "packed.parquet"
+    path.write_bytes(bytes(VisitFile.objects.get().data or b""))
+    call_command("tracking_export_visits", str(tmp_path))
+    query = "SELECT seconds, entry, exit FROM read_parquet('{}') ORDER BY start"
+    with duckdb.connect() as connection:
+        packed, exported = (
+            connection.execute(query.format(file)).fetchall() for file in (path, tmp_path / f"visits-{DAY}.parquet")
+        )
+    assert packed == [(None, None, None), (None, None, None), (None, "", "")]
+    assert exported == [(120, "/a/", "/c/"), (60, "/a/", "/a/"), (0, "", "")]
+    values = questions.table([DAY.isoformat()], "exit").value.values
+    assert [(value.value, value.visits) for value in values] == [("/c/", 1), ("/a/", 1)]
 
 
 def test_what_comes_after_two_days_becomes_a_file_of_its_own(db: None) -> None:
