@@ -18,7 +18,7 @@ import codex_tracking.rollups  # noqa: F401
 class PageView(models.Model):
     """One path's views on one day."""
 
-    path = models.CharField(_("path"), max_length=500, db_index=True)
+    path = models.CharField(_("path"), max_length=500)
     date = models.DateField(_("date"), db_index=True)
     views = models.PositiveBigIntegerField(_("views"), default=0)
     visitors = models.PositiveBigIntegerField(_("visitors"), default=0, db_default=0)

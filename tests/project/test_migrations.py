@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date as Date
 
 import pytest
 from django.apps import apps
@@ -11,8 +12,10 @@ from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
+from django.db.models import Q
 
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
+from codex_tracking.stats.filters import begins
 from codex_tracking.store.loops import blocking
 from codex_tracking.sync import TrackingSelector, flush_page_views
 from tests.kit.pipeline import Process, today, views
@@ -181,3 +184,31 @@ def test_postgres_keeps_room_beside_its_counters(database: str) -> None:
     with connections[database].cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE 'fillfactor=85' = ANY(reloptions) ORDER BY 1")
         assert [name for (name,) in cursor] == ["codex_tracking_breakdown", TABLE]
+
+
+def path_indexes(alias: str) -> list[str]:
+    """Return the names of the indexes of the path alone."""
+    with connections[alias].cursor() as cursor:
+        found = connections[alias].introspection.get_constraints(cursor, TABLE)
+    return [name for name, rule in found.items() if rule["index"] and rule["columns"] == ["path"]]
+
+
+@pytest.mark.parametrize("prefix", ["", "/b7"])
+def test_a_path_is_found_in_one_index(database: str, prefix: str) -> None:
+    rows = [PageView(path=f"/{letter}{n}/", date=Date(2026, 3, 1)) for letter in "abc" for n in range(300)]
+    PageView.objects.using(database).bulk_create(rows)
+    wanted = PageView.objects.using(database).filter(begins("path", prefix) if prefix else Q(path="/b7/"))
+    with connections[database].cursor() as cursor:
+        cursor.execute("ANALYZE" + f" TABLE {TABLE}" * (database == "mariadb"))
+        plan = wanted.order_by().explain()
+    # Of PostgreSQL's indexes, only one with pattern operators serves prefixes in every locale.
+    assert [name for name in path_indexes(database) if not name.endswith("_like")] == []
+    assert len(path_indexes(database)) == (database == "postgres")
+    assert "uniq" in plan or "autoindex" in plan or "_like" in plan, plan
+
+
+def test_the_ancestors_index_comes_back(ancestor: str) -> None:
+    migrate(ancestor)
+    assert len(path_indexes(ancestor)) == (ancestor == "postgres")
+    migrate(ancestor, "0001_initial")
+    assert len(path_indexes(ancestor)) == 1 + (ancestor == "postgres")

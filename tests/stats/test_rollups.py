@@ -237,3 +237,72 @@ def test_every_question_has_the_answer_that_the_rows_give(
             read += len(cover_of(Period(day(LAST), day(0))).rollups)
     # Else nothing but days would have been read.
     assert read > 20
+
+
+# --- one change each, at the worst moment ---
+
+
+def flush(alias: str, backs: range, path: str, n: int) -> None:
+    """Write views of one path to days, as a flush does."""
+    with transaction.atomic(using=alias):
+        for totals in DayTotals.objects.lock(map(day, backs), alias):
+            rows = DayRows(totals, alias, get_tracking_settings())
+            rows.add({counter("path", path): n, counter("source", path): n})
+            rows.save()
+
+
+def asked() -> dict[str, int]:
+    """Return the views of every path, of the days that ``flush`` writes to."""
+    period = Period(day(LAST), day(1))
+    sources = {figure.value: figure.views for figure in figures_of("source", period, {})}
+    paths = {figure.value: figure.views for figure in figures_of("path", period, {})}
+    best = {figure.value: figure.views for figure in breakdown_of("path", period, {}, 3)}
+    found = {figure.value: figure.views for figure in breakdown_of("path", period, {}, 9, search="/")}
+    assert sources == paths == best == found
+    return paths
+
+
+@pytest.fixture
+def summed_up(database: str) -> str:
+    """Have days with 2 views of one path each in rollups, and yield the alias."""
+    flush(database, range(1, LAST + 1), "/", 2)
+    list_finished_days(site_today().isoformat(), 60.0)
+    build_rollups(site_today().isoformat(), 60.0)
+    assert len(cover_of(Period(day(LAST), day(1))).rollups) < LAST / 3
+    return database
+
+
+def test_a_late_flush_counts_at_once(summed_up: str) -> None:
+    assert asked() == {"/": 2 * LAST}
+    flush(summed_up, range(9, 10), "/late/", 1)
+    for _ in range(2):
+        assert asked() == {"/": 2 * LAST, "/late/": 1}
+        list_finished_days(site_today().isoformat(), 60.0)
+
+
+def test_no_path_is_missed_that_came_after_its_day_was_listed(summed_up: str) -> None:
+    flush(summed_up, range(9, 10), "/late/", 1)
+    build_rollups(site_today().isoformat(), 60.0)
+    assert asked() == {"/": 2 * LAST, "/late/": 1}
+
+
+def test_a_rollup_is_never_made_of_one_that_is_out_of_date(summed_up: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush(summed_up, range(9, 10), "/late/", 1)
+    list_finished_days(site_today().isoformat(), 60.0)
+    # As if no time was left for the small ones.
+    due = rollups._due
+    monkeypatch.setattr(
+        rollups, "_due", lambda length, *rest: due(length, *rest) if length == rollups.MANY_DAYS else iter(())
+    )
+    build_rollups(site_today().isoformat(), 60.0)
+    assert asked() == {"/": 2 * LAST, "/late/": 1}
+
+
+def test_a_row_that_was_changed_by_hand_counts_once_its_day_is_recounted(summed_up: str) -> None:
+    PageView.objects.filter(date=day(9)).update(views=50)
+    DayTotals.objects.recount({day(9)})
+    period = Period(day(LAST), day(1))
+    for _ in range(2):
+        assert breakdown_of("path", period, {}, 1)[0].views == 2 * LAST + 48
+        list_finished_days(site_today().isoformat(), 60.0)
+        build_rollups(site_today().isoformat(), 60.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -22,8 +23,11 @@ from codex_tracking.access_log.formats import unreadable
 from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
 from codex_tracking.access_log.report import Report, Totals
+from codex_tracking.counters.days import site_today
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import forget_salts
+from codex_tracking.tables.rollups import build_rollups
+from codex_tracking.tables.toplists import list_finished_days
 
 BAR_WIDTH = 30
 REDRAW_SECONDS = 0.2
@@ -119,6 +123,11 @@ class Command(BaseCommand):
             problems = [
                 problem for log, report in zip(logs, reports, strict=True) if (problem := _problem(log, report))
             ]
+        if not importer.dry_run:
+            # A year at once would keep the site's flushes busy for minutes, and its figures slow until then.
+            today = site_today().isoformat()
+            list_finished_days(today, math.inf)
+            build_rollups(today, math.inf)
         if problems:
             raise CommandError("\n".join(problems))
 
