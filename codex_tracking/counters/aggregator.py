@@ -160,6 +160,10 @@ class Aggregator(Tally):
         elif outcome == "event":
             name, _, value = hit.value.partition("\t")
             self._event(day, hit._replace(name=name, value=value))
+        elif outcome == "left":
+            # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
+            if profile.identity and hit.value != "0":
+                self._touch_of(day, profile.identity, int(hit.at))
         elif outcome in VIEWS or outcome == "first":
             if outcome in VIEWS:
                 self._count(day, (VIEWS[outcome],))
