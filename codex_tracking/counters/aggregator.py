@@ -70,11 +70,8 @@ class Aggregator(Tally):
         at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
         day = self._day(date, at)
-        if kind == "claim":
-            self._add_claim(day, hour, Hit._make(hit))
-            return kind
         if kind != "view":
-            self._add_other(day, Hit._make(hit))
+            self._add_other(day, hour, Hit._make(hit))
             return kind
         profile = self._profiles[hit[10]]
         if profile.bot is not None:
@@ -171,8 +168,10 @@ class Aggregator(Tally):
             source = self._origin(hit.query, hit.referrer, hit.client.host).facts[1]
             self._count(day, confirmed(profile.fields, source))
 
-    def _add_other(self, day: DayCounts, hit: Hit) -> None:
-        if hit.kind == "event":
+    def _add_other(self, day: DayCounts, hour: str, hit: Hit) -> None:
+        if hit.kind == "claim":
+            self._add_claim(day, hour, hit)
+        elif hit.kind == "event":
             self._event(day, hit)
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
