@@ -15,12 +15,15 @@ from django.db.models import Sum
 from codex_tracking.checks.deployment import Configs, has_time_zone
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import Breakdown, DayTotals, database
+from codex_tracking.settings import get_tracking_settings
 
 # Below, a single visitor decides the shares.
 ENOUGH_VIEWS = 100
 """Views of two days below which ``check_traffic`` draws no conclusion."""
 MANY = 0.1
 """Share of views without an address above which W040 warns."""
+EARLIER = timedelta(days=30)
+"""Days back in which W052 looks for confirmed views."""
 NEARLY_ALL = 0.9
 """Share of views through an unconfigured proxy or from a single address, above which W007 and W041 warn."""
 
@@ -37,7 +40,8 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
         # Not migrated yet, or not available: Django reports both itself.
         return []
     enough = [*_proxy(views, ledger), *_addresses(views, ledger)] if views >= ENOUGH_VIEWS else []
-    return [*enough, *_lifespan(ledger)]
+    silent = _confirmations(views, ledger) if views >= ENOUGH_VIEWS else []
+    return [*enough, *silent, *_lifespan(ledger)]
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:
@@ -80,6 +84,26 @@ def _addresses(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
         )
         found.append(Caution(message, hint=hint, id="codex_tracking.W041"))
     return found
+
+
+def _confirmations(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
+    if not get_tracking_settings().page_ids or ledger.get("confirmed"):
+        return []
+    today = site_today()
+    earlier = Breakdown.objects.using(database()).filter(
+        dimension="ledger", value="confirmed", date__range=(today - EARLIER, today - timedelta(days=2))
+    )
+    # A site that never had any may have the setting on without the script.
+    if not earlier.exists():
+        return []
+    return [
+        Caution(
+            f"No browser confirmed any of the last {views} views, and browsers did before: the script does not run.",
+            hint="Open a page and look at the browser's console: a Content Security Policy may refuse the script or "
+            "its reports, or a template may have lost {% tracking_beacon %}.",
+            id="codex_tracking.W052",
+        )
+    ]
 
 
 def _lifespan(ledger: dict[str, int]) -> list[CheckMessage]:

@@ -70,11 +70,8 @@ class Aggregator(Tally):
         at, kind, name = hit[:3]
         date, hour = self.clock.read(at)
         day = self._day(date, at)
-        if kind == "claim":
-            self._add_claim(day, hour, Hit._make(hit))
-            return kind
         if kind != "view":
-            self._add_other(day, Hit._make(hit))
+            self._add_other(day, hour, Hit._make(hit))
             return kind
         profile = self._profiles[hit[10]]
         if profile.bot is not None:
@@ -160,6 +157,10 @@ class Aggregator(Tally):
         elif outcome == "event":
             name, _, value = hit.value.partition("\t")
             self._event(day, hit._replace(name=name, value=value))
+        elif outcome == "left":
+            # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
+            if profile.identity and hit.value != "0":
+                self._touch_of(day, profile.identity, int(hit.at))
         elif outcome in VIEWS or outcome == "first":
             if outcome in VIEWS:
                 self._count(day, (VIEWS[outcome],))
@@ -167,8 +168,10 @@ class Aggregator(Tally):
             source = self._origin(hit.query, hit.referrer, hit.client.host).facts[1]
             self._count(day, confirmed(profile.fields, source))
 
-    def _add_other(self, day: DayCounts, hit: Hit) -> None:
-        if hit.kind == "event":
+    def _add_other(self, day: DayCounts, hour: str, hit: Hit) -> None:
+        if hit.kind == "claim":
+            self._add_claim(day, hour, hit)
+        elif hit.kind == "event":
             self._event(day, hit)
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))

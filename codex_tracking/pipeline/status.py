@@ -197,6 +197,9 @@ def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:
     excluded, left_out = (
         dict(rows.filter(dimension=dimension).values_list("value", "views")) for dimension in ("excluded", "ledger")
     )
+    if "opened" in left_out:
+        # Prefetched pages that were opened are views; the others among them are still left out.
+        excluded["prefetch"] = max(0, excluded.get("prefetch", 0) - left_out["opened"])
     return newest.timestamp() if newest else 0.0, views, excluded, left_out
 
 

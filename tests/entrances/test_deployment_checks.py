@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -84,6 +84,30 @@ def test_views_without_an_address_or_all_of_one_are_warned_of(views: int, name: 
     traffic(views, name, n)
 
     assert of_addresses(ids()) == warned
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("views", "confirmed", "days_ago", "page_ids", "warned"),
+    [
+        (200, 50, 5, True, True),
+        (200, 50, 5, False, False),
+        # Still there, too few views to tell, and never there.
+        (200, 50, 0, True, False),
+        (99, 50, 5, True, False),
+        (200, 0, 5, True, False),
+        (200, 50, 31, True, False),
+    ],
+)
+def test_a_script_that_fell_silent_is_warned_of(
+    views: int, confirmed: int, days_ago: int, page_ids: bool, warned: bool, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(page_ids=page_ids)
+    traffic(views, "imported", 1)
+    if confirmed:
+        day = timezone.localdate() - timedelta(days=days_ago)
+        Breakdown.objects.create(date=day, dimension="ledger", value="confirmed", views=confirmed)
+    assert ("codex_tracking.W052" in ids()) == warned
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ import re
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from hashlib import blake2b
 
 import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -14,7 +15,7 @@ from django.http.response import HttpResponseBase
 from pytest_django import Settings
 
 from codex_tracking.hits.capture import answered
-from codex_tracking.hits.pages.ids import POOL, forget_ids, mark_page, read_id
+from codex_tracking.hits.pages.ids import POOL, mark_page, read_id
 from codex_tracking.middleware import record
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import request_for
@@ -77,7 +78,7 @@ def test_other_answers_have_no_header(request_: HttpRequest, response: HttpRespo
 
 def test_a_page_of_staff_says_that_it_has_none() -> None:
     request = request_for()
-    request.user = type("User", (), {"pk": 7, "is_authenticated": True, "is_staff": True})()  # type: ignore[assignment]
+    request.user = type("User", (), {"pk": 7, "is_authenticated": True, "is_staff": True})()
     assert header(request) == 'v;desc="x"'
 
 
@@ -146,26 +147,23 @@ def test_a_forked_child_gives_away_no_id_of_its_parent() -> None:
     assert theirs not in {page_id() for _ in range(POOL)}
 
 
-@pytest.mark.slow
-def test_the_header_costs_a_microsecond() -> None:
-    settings, request, response = get_tracking_settings(), request_for(), HttpResponse("<p>")
-    hit = answered(request, response, settings)
+def test_the_header_costs_a_few_hashes() -> None:
+    response = HttpResponse("<p>")
+    hit = answered(request_for(), response, get_tracking_settings())
     assert hit is not None
-    forget_ids()
-    best = min(_seconds(lambda: mark_page(HttpResponseWithoutId(response), hit)) for _ in range(20))
-    # Of this thread's own processor time; four times the target, since processors differ by that.
-    assert best < 4e-6
+
+    def marked() -> None:
+        # Each page has a new response, and replacing an earlier id takes longer.
+        response.headers._store.pop("server-timing", None)
+        mark_page(response, hit)
+
+    # One hash takes 0.6 microseconds of a quiet processor; in turns, since other programs slow down both.
+    costs = [(_seconds(marked), _seconds(lambda: blake2b(b"12 bytes or so", key=b"key", digest_size=9).digest()))]
+    costs += [(_seconds(marked), _seconds(lambda: blake2b(b"12 bytes or so", key=b"key", digest_size=9).digest()))]
+    assert min(mark for mark, _ in costs) < 4 * min(one for _, one in costs)
 
 
-class HttpResponseWithoutId:
-    """A response whose header is new each time, since replacing an earlier one takes longer."""
-
-    def __init__(self, response: HttpResponse) -> None:
-        self.headers = response.headers
-        self.headers._store.pop("server-timing", None)
-
-
-def _seconds(once: Callable[[], None], n: int = 5_000) -> float:
+def _seconds(once: Callable[[], object], n: int = 3_000) -> float:
     begin = time.thread_time()
     for _ in range(n):
         once()

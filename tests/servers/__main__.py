@@ -1,4 +1,4 @@
-"""Install the server programs that the tests want: ``python -m tests.servers [redis postgres mariadb chromium]``."""
+"""Install what the tests want: ``python -m tests.servers [redis postgres mariadb chromium nginx]``."""
 
 from __future__ import annotations
 

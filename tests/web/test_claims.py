@@ -12,22 +12,23 @@ from itertools import count
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from codex_tracking.counters import claims as claims_module
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.flush import flush_page_views
+from codex_tracking.hits import capture
 from codex_tracking.hits.pages.claims import MOST_BYTES
 from codex_tracking.models import Breakdown
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
+from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.store import claims as store_claims
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import close_store, get_store
 from codex_tracking.web import claims as web_claims
-from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, breakdown, rows
+from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, breakdown, rows, totals
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,10 +61,10 @@ async def here() -> AsyncIterator[Process]:
 async def open_page(client: AsyncClient, path: str = "/", **headers: str) -> str:
     """Ask for a page, and return letter and id of its header."""
     answer = await client.get(path, headers=BROWSER | headers)
-    return re.findall(r'v;desc="([^"]+)"', answer.headers["Server-Timing"])[0]
+    return str(re.findall(r'v;desc="([^"]+)"', answer.headers["Server-Timing"])[0])
 
 
-async def claim(client: AsyncClient, page: str, kind: str = "load", **fields: Any) -> HttpResponse:
+async def claim(client: AsyncClient, page: str, kind: str = "load", **fields: Any) -> Any:
     """Send a claim as the script does."""
     headers = fields.pop("headers", SAME_SITE)
     body = {"i": page, "l": f"name-{next(numbers):05}", "k": kind, "p": "/", **fields}
@@ -174,7 +175,8 @@ async def test_a_lost_answer_is_asked_for_again_and_decides_the_same(
     page = await open_page(async_client)
     for _ in range(3):
         await claim(async_client, page)
-    store, run, lost = get_store(), get_store().run, []
+    store, run = get_store(), get_store().run
+    lost: list[bytes] = []
 
     async def cut(name: str, keys: list[str], args: list[Any]) -> Any:
         answer = await run(name, keys, args)
@@ -252,6 +254,9 @@ REFUSED: dict[str, Callable[[str], list[bytes]]] = {
         body(page, p="/\u202e"),
         body(page, q={}),
         body(page, k="event", n=" "),
+        body(page, k="left", e=-1),
+        body(page, k="left", e=1e9),
+        body(page, k="left", e="5"),
     ],
     "claim_oversized": lambda page: [body(page, v="x" * MOST_BYTES), b"x" * 100_000],
     "claim_forged": lambda page: [
@@ -429,3 +434,40 @@ def test_a_sync_server_takes_claims_too(client: Client) -> None:
     page = re.findall(r'v;desc="([^"]+)"', answer.headers["Server-Timing"])[0]
     client.post("/seen/", body(page), content_type="text/plain", headers=SAME_SITE)
     assert len(get_buffer().claims) == 1
+
+
+# --- reading ---
+
+
+async def test_leaving_a_page_ends_its_visit_and_a_bounce_stays_one(
+    store: str, async_client: AsyncClient, here: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    page = await open_page(async_client)
+    for seconds in (40, 90):
+        monkeypatch.setattr(capture, "time", lambda later=now + seconds: later)
+        await claim(async_client, page, "left", e=30)
+    await written(here)
+    day = await totals()
+    assert (day.visits, day.engaged, day.views) == (1, 0, 1)
+    assert 88 <= day.seconds <= 91
+
+
+async def test_leaving_begins_no_visit(
+    async_client: AsyncClient, here: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    page = await open_page(async_client)
+    await claim(async_client, page, "left", e=0)
+    monkeypatch.setattr(capture, "time", lambda: now + 3_600)
+    await claim(async_client, page, "left", e=30)
+    await written(here)
+    day = await totals()
+    assert (day.visits, day.seconds) == (1, 0)
+
+
+async def test_the_status_takes_opened_pages_from_the_prefetched(async_client: AsyncClient, here: Process) -> None:
+    pages = [await open_page(async_client, **{"sec-purpose": "prefetch"}) for _ in range(3)]
+    await claim(async_client, pages[0])
+    await written(here)
+    assert (await tracking_status()).excluded == {"prefetch": 2}

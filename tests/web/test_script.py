@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.conftest import Sites
 from tests.servers import RedisServer, Site, available, binary, require
+from tests.servers.nginx import NginxServer
 
 pytestmark = pytest.mark.browser
 
@@ -330,3 +331,19 @@ async def test_an_opt_out_sends_nothing_but_the_claim(
     await confirmed(site, 2)
     assert await told(site) == ({"/a/": 1, "/c/": 1}, {"confirmed": 2})
     assert len(bodies) == 2
+
+
+async def test_a_page_from_a_shared_cache_counts_for_each_of_its_readers(
+    chromium: Browser, app_server: Sites, redis_server: RedisServer
+) -> None:
+    if not available("nginx"):
+        require("nginx is not installed")
+    site = scripted(app_server, redis_server, trusted_proxies=1)
+    with NginxServer(site.port) as cache:
+        for _ in range(3):
+            reader = await chromium.new_context(base_url=cache.url, user_agent=AGENT)
+            page = await reader.new_page()
+            await page.goto("/a/")
+            await page.reload()
+        await confirmed(site, 6)
+        assert await told(site) == ({"/a/": 6}, {"confirmed": 6, "cached": 5})

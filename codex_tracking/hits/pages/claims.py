@@ -2,7 +2,7 @@
 
 A claim is a JSON object of at most 2,000 bytes: ``i`` the page's letter and id, ``l`` a random name of this claim,
 ``k`` its kind, ``p`` the path, ``q`` the campaign's parameters, ``r`` the referrer, ``n`` and ``v`` name and value of
-an event, ``e`` seconds of reading and ``d`` percent of the page's length since the last report.
+an event, ``e`` seconds of reading since the last report.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 MOST_BYTES = 2_000
 NAME = re.compile(r"[\w-]{8,40}", re.ASCII)
 LONGEST_EVENT, LONGEST_VALUE = 80, 200
-MOST_SECONDS = 3_600
-"""Of reading that one claim may report; the script reports at least as often as a page is hidden."""
+MOST_SECONDS = 86_400
+"""Of reading that one claim may report."""
 
 
 class Claim(NamedTuple):
@@ -68,8 +68,7 @@ class Claim(NamedTuple):
     event: str
     value: str
     seconds: int
-    depth: int
-    """Percent of the page's length that was seen, 0 to 100."""
+    """Of reading: the page was visible and had the focus."""
 
 
 def is_foreign(meta: Mapping[str, Any], settings: TrackingSettings) -> bool:
@@ -111,7 +110,9 @@ def parse_claim(body: bytes, settings: TrackingSettings, now: float) -> Claim | 
     if fields is None:
         return "claim_malformed"
     identity, name, kind, path, query, referrer, event, value = fields
-    seconds, depth = _number(found, "e", MOST_SECONDS), _number(found, "d", 100)
+    seconds = found.get("e", 0)
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= MOST_SECONDS:
+        return "claim_malformed"
     if kind == "event" and not event.strip():
         return "claim_malformed"
     page = None
@@ -131,7 +132,6 @@ def parse_claim(body: bytes, settings: TrackingSettings, now: float) -> Claim | 
         clean(event, LONGEST_EVENT),
         clean(hide_tokens(value), LONGEST_VALUE),
         seconds,
-        depth,
     )
 
 
@@ -149,13 +149,6 @@ def _fields(found: dict[str, Any]) -> tuple[str, ...] | None:
     return texts
 
 
-def _number(found: dict[str, Any], key: str, most: int) -> int:
-    value = found.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        return 0
-    return int(value)
-
-
 def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings) -> Hit | None:
     """Return a claim as a hit of kind ``claim``, named by the claim's kind; None for visitors who are not counted.
 
@@ -168,7 +161,7 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
     session = "" if user or is_staff is not None else session_of(request, settings)
     if not user and not session and not settings.track_anonymous:
         return None
-    value = f"{claim.event}\t{claim.value}" if claim.kind == "event" else f"{claim.seconds} {claim.depth}"
+    value = f"{claim.event}\t{claim.value}" if claim.kind == "event" else str(claim.seconds)
     hit = Hit._make(hit_of(request, who, settings, "claim", claim.kind, value))
     return hit._replace(
         path=claim.path,

@@ -88,6 +88,7 @@ def lines_of(status: Status) -> list[str]:
     store = status.store
     server = f"{store.kind} {store.version}".rstrip()
     answer = f"{server}, {store.latency_ms} ms" if store.reachable else f"NOT AVAILABLE ({store.error})"
+    confirmed = status.left_out.get("confirmed", 0)
     waiting = ", ".join(f"{day}: {views}" for day, views in store.unflushed_views.items()) or "none"
     return [
         f"Pipeline          {'healthy' if status.healthy else 'UNHEALTHY'}",
@@ -97,6 +98,7 @@ def lines_of(status: Status) -> list[str]:
         f"Oldest of them    {ago(store.oldest_unflushed)}",
         f"Last flush        {ago(status.last_flush)}{f', by {store.lease_holder}' if store.lease_holder else ''}",
         f"Views today       {status.views_today} in the database",
+        *([f"Confirmed         {confirmed} of them by browsers"] if confirmed else []),
         f"Not counted       {in_words(status.excluded)}",
         f"Ledger            {in_words(status.left_out)}",
         f"Lists             of bots, sites and spam from {status.lists_date}",

@@ -33,25 +33,20 @@
   const view = (kind) =>
     send(kind, { q: campaign(location.search).slice(0, 300), r: document.referrer.split("?")[0].slice(0, 600) });
 
-  // Reading: seconds with the page visible and in focus, and the part of its length that was seen.
+  // Reading: seconds with the page visible and in focus.
   let since = 0;
   let seconds = 0;
-  let depth = 0;
   const look = () => {
     const now = performance.now();
     if (since) seconds += (now - since) / 1000;
     since = document.visibilityState === "visible" && document.hasFocus() ? now : 0;
-    if (since) {
-      const { scrollHeight } = document.documentElement;
-      depth = Math.max(depth, Math.min(100, Math.round((100 * (scrollY + innerHeight)) / (scrollHeight || 1))));
-    }
   };
   const leave = () => {
     settle();
     look();
     const e = Math.round(seconds);
     if (quiet || !e) return;
-    send("left", { e, d: depth });
+    send("left", { e });
     seconds -= e;
   };
 
@@ -78,7 +73,6 @@
     if (location.pathname === path) return;
     leave();
     path = location.pathname;
-    depth = 0;
     // The entry of a fetch comes after its answer.
     moving = setTimeout(settle, 1000);
   };
@@ -112,7 +106,6 @@
     look();
     addEventListener("pageshow", ({ persisted }) => {
       if (!persisted) return;
-      depth = 0;
       view("again");
       look();
     });
@@ -120,7 +113,7 @@
       if (document.visibilityState === "hidden") leave();
       else look();
     });
-    for (const name of ["focus", "blur", "scroll"]) addEventListener(name, look, { passive: true });
+    for (const name of ["focus", "blur"]) addEventListener(name, look);
     addEventListener("pagehide", () => {
       leave();
       since = 0;
