@@ -82,6 +82,7 @@
     const table = card.querySelector("[data-ct-values]");
     const rows = read(table);
     const names = heads(table);
+    // One point has no scale: its drawing of the server stays.
     if (card.classList.contains("ct-enhanced") || rows.length < 2 || names.length === 0) return;
     const unfinished = "unfinished" in card.dataset;
     const top = Number(card.dataset.top);
@@ -106,6 +107,7 @@
 
     const draw = () => {
       if (!card.isConnected) return;
+      // A canvas keeps the colours that it was drawn with.
       plot?.destroy();
       plot = new uPlot(
         {
@@ -143,13 +145,16 @@
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -7, PageDown: 7, Home: -Infinity, End: Infinity };
 
     host.tabIndex = 0;
+    // The role whose value screen readers read again when an arrow key has changed it: aria-valuetext.
     host.setAttribute("role", "slider");
     host.setAttribute("aria-label", host.dataset.label);
     host.setAttribute("aria-orientation", "horizontal");
     host.setAttribute("aria-valuemin", "0");
     host.setAttribute("aria-valuemax", String(last));
     say();
+    // A click focuses too, and chooses its own point.
     host.addEventListener("focus", () => { if (host.matches(":focus-visible")) go(at); });
+    // uPlot hides a cursor that is outside of the plot.
     host.addEventListener("blur", () => plot.setCursor({ left: -10, top: -10 }));
     host.addEventListener("keydown", (event) => {
       if (event.key === "Escape") plot.setCursor({ left: -10, top: -10 });
@@ -161,6 +166,7 @@
     card.classList.add("ct-enhanced");
     draw();
     document.addEventListener("ct-theme", draw);
+    // A card that was replaced would stay in memory, held by the page's listeners.
     const size = new ResizeObserver(() => {
       if (card.isConnected) plot.setSize({ width: host.clientWidth, height: host.clientHeight });
       else { size.disconnect(); document.removeEventListener("ct-theme", draw); plot.destroy(); }

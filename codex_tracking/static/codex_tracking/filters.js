@@ -26,6 +26,7 @@
     const dimension = kind === "prefix" ? "page" : kind;
     const coded = dimension in CODED;
     // The period and the filters that the page has, from the form's hidden fields.
+    // The API has no values of the last 24 hours.
     const asked = new URLSearchParams();
     for (const [name, value] of new FormData(form)) if (["period", "start", "end", "f"].includes(name) && value !== "24h") asked.append(name, value);
     asked.set("limit", String(coded ? MOST_CODED : MOST));

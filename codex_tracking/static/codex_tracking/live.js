@@ -8,7 +8,7 @@
   // The widgets and cards on a project's pages do not change by themselves.
   if (!main) return;
 
-  // Milliseconds.
+  // Milliseconds. Screen readers speak each change of a status, so it changes seldom.
   const SAY_EVERY = 30_000;
   const FRESH_EVERY = 15_000;
   const ASK_EVERY = 1_000;
@@ -146,6 +146,7 @@
     if (!document.hidden) {
       try {
         const headers = { "X-Requested-With": "XMLHttpRequest" };
+        // A redirect leads to the login page, whose HTML is no answer.
         const answer = await fetch(place.dataset.poll, { credentials: "same-origin", headers, redirect: "manual" });
         if (answer.status === 401 || answer.status === 403 || answer.type === "opaqueredirect") { end(); return; }
         if (answer.ok) apply(await answer.json());

@@ -9,6 +9,7 @@
   const main = document.querySelector("#ct-main");
 
   const fetched = async (url) => {
+    // By this header the server refuses a visitor instead of leading to the login, which would end up in a card.
     const answer = await fetch(url, { credentials: "same-origin", headers: { "X-Requested-With": "XMLHttpRequest" } });
     // A user who was logged out meanwhile goes to the login page, as with a link that loads the page. The form that
     // adds a filter leads back to the page that it is on.
@@ -72,6 +73,7 @@
     main.replaceChildren(...page.querySelector("#ct-main").childNodes);
     shown(main);
     refocus(key);
+    // Screen readers read the title of a page that is loaded, and nothing of one that is replaced (WCAG 4.1.3).
     const say = main.querySelector("[data-ct-say]") ?? said;
     if (say) say.textContent = page.title;
   };
@@ -97,9 +99,11 @@
       if (quiet) showParts(page);
       else showPage(page, key);
       showFoot(page);
+      // As if the other page had been loaded.
       if (push && url.pathname !== here) scrollTo(0, 0);
       here = url.pathname;
     } catch {
+      // The browser shows what this script cannot: an error, the login page, a file.
       if (!quiet && mine === turn) location.assign(url);
     } finally {
       if (!quiet && mine === turn) main.removeAttribute("aria-busy");
@@ -152,6 +156,7 @@
     }
   };
 
+  // With another button or a modifier, browsers open a tab or a window, or save the link.
   const plain = (link, event) =>
     !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey &&
     link && link.origin === location.origin && !link.target && !("ctLeave" in link.dataset);
@@ -179,6 +184,7 @@
     if (!main?.contains(form) || form.method !== "get" || "ctLeave" in form.dataset || form.closest(".ct-grid")) return;
     event.preventDefault();
     const address = new URL(form.action);
+    // Fields that were left empty ask for nothing, and would only make the address longer.
     address.search = String(new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")));
     visit(address);
   });
@@ -198,6 +204,7 @@
       return;
     }
     // In a field the key clears or closes what the browser shows.
+    // A key that is held down removes one filter, not all.
     if (event.target.closest?.("input, select, textarea, .ct-grid") || event.repeat) return;
     all("[data-ct-chip-remove]", main ?? document).at(-1)?.click();
   });
