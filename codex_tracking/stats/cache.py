@@ -141,6 +141,7 @@ class Figures:
 def answer(questions: list[Question]) -> dict[Question, Any]:
     """Return the answers: one read for all pages of a span, one for each list; blocking."""
     answers: dict[Question, Any] = {}
+    # One read for each span, because the views of several pages of one span are one query.
     for days in {question.days for question in questions if question.kind == "page"}:
         pages = [question for question in questions if question.kind == "page" and question.days == days]
         views = PAGE_VIEWS([question.path for question in pages], days)

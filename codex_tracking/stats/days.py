@@ -76,6 +76,7 @@ async def unique_visitors(date_str: str | None = None) -> int:
     Source: the sketch in ``DayTotals`` merged with the HyperLogLog in Redis.
     """
     day = parse_day(date_str)
+    # Redis first: what a flush moves in between is in both, and a union of sketches counts nobody twice.
     return await in_database(visitors_of, day, await live_uniques(day))
 
 

@@ -166,6 +166,7 @@ def _by_day(metric: Count, period: Period, deltas: Deltas, uniques: Visitors) ->
         for day in period.days:
             series[day] = series.get(day, 0) + deltas.get(day, {}).get(total("visits"), 0)
     else:
+        # Redis knows today and yesterday better than the rows; the visitors of older days are final.
         for day, found in uniques.items():
             series[day] = visitors_of(day, found)
     return series

@@ -49,6 +49,7 @@ def logged_dimension(name: str) -> AnyDimension:
 
 def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
     """Return the filter by a value as figures name it; None when visits cannot be selected by it."""
+    # Counters have a tab between an event and its value, filters an equals sign.
     if dimension == "event_value":
         return Filter("event", "is", (value.replace("\t", "=", 1),))
     if dimension == "page_source":
@@ -96,6 +97,7 @@ class Selection:
         """Return the result of ``look`` over days compared with; None when the log lacks one of them."""
         other = self.other(self.filters)
         value = look(other)
+        # Days that the log lacks would count as empty, and any figure beside them as a rise.
         return value if other.coverage.complete else None
 
     def board(self, days: Sequence[str], dimensions: Sequence[str] = (), limit: int = 10, hours: bool = False) -> Board:

@@ -170,6 +170,7 @@ def totals_in(selection: Selection, period: Period, name: AnyDimension) -> tuple
 
 def goals_of(filters: Iterable[Filter]) -> tuple[Filter, ...]:
     """Return the filters that select visits by an event that they had."""
+    # Visits without an event have reached no goal, so a negated filter is none.
     return tuple(each for each in filters if each.dimension == "event" and not each.negated)
 
 

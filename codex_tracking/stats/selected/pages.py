@@ -67,5 +67,6 @@ def page_series_in(
 
 def pages_views_in(selection: Selection, paths: Collection[str], period: Period) -> dict[str, int]:
     """Return the views of some paths; paths without views are left out."""
+    # The log has no question for some paths alone, and one for each path would read its files as often.
     wanted = set(paths)
     return {page.value: page.views for page in figures_in(selection, "path", period) if page.value in wanted}
