@@ -32,6 +32,7 @@ def protect(response: Answer) -> Answer:
     files = urlsplit(static("codex_tracking/dashboard.css"))
     origin = f" {files.scheme or 'https'}://{files.netloc}" if files.netloc else ""
     response["Content-Security-Policy"] = (
+        # No inline code: the pages have none, so text of strangers that reached one could not run.
         f"default-src 'self'; script-src 'self'{origin}; style-src 'self'{origin}; img-src 'self' data:{origin}; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
     )

@@ -58,6 +58,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         live.sockets[user] += 1
         self._live, self._user = live, user
+        # A task, since the consumer must go on to receive the close of the browser.
         self._task = asyncio.create_task(self._serve(live), name="codex_tracking.viewer")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:

@@ -71,6 +71,7 @@ def hour_table(period: Period) -> TableReader:
     """Return the reader of the table of hours."""
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        # Without visitors, which are not kept by the hour.
         views, visits = (series_of(metric, period, "hour", deltas, {}) for metric in ("views", "visits"))
         return ("hour", "views", "visits"), ((hour, n, visits[hour]) for hour, n in views.items())
 

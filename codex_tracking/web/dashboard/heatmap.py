@@ -50,6 +50,7 @@ def heatmap_of(counts: Sequence[Sequence[int]]) -> Heatmap:
     days = [(begin + offset) % 7 for offset in range(7)]
     busiest = ""
     if largest:
+        # Of equal hours the first one that the reader sees.
         day, hour = next((day, hour) for day in days for hour in range(24) if counts[day][hour] == largest)
         busiest = _("Most views: %(day)s, %(hour)s (%(count)s)") % {
             "day": WEEKDAYS[day],

@@ -198,6 +198,7 @@ def name_of(dimension: str, value: str) -> str:
     if dimension in ("country", "language"):
         return _cldr(dimension).get(value, value)
     if dimension in ("event_value", "error_referrer"):
+        # Stored values have no tab of their own: controls are not stored.
         first, _tab, second = value.partition("\t")
         return f"{first} ← {second}" if dimension == "error_referrer" else f"{first}: {second}"
     if dimension in ("browser", "os") and value == "Other":

@@ -72,4 +72,5 @@ def _bar(at: int, age: int, count: int, top: int) -> MinuteBar:
     height = max(STUB, count * HEIGHT / top)
     ago = ngettext("%(minutes)d minute ago", "%(minutes)d minutes ago", age) % {"minutes": age}
     name = ago if age else _("This minute")
+    # Written here, because templates would print decimal commas.
     return MinuteBar(at * PITCH, f"{HEIGHT - height:.2f}", f"{height:.2f}", name, count, f"{name}: {whole(count)}")

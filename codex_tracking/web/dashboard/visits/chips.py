@@ -190,4 +190,5 @@ def with_added(params: QueryDict) -> str:
     for name in (*FORM, "page"):
         kept.pop(name, None)
     kept.setlist("f", [str(each) for each in joined(read_filters(params.getlist("f")), added)])
+    # As in query_string: a filter can be read in the address.
     return kept.urlencode(safe=":/")

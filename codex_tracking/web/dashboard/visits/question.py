@@ -64,6 +64,7 @@ def pairs_of(address: str) -> Pairs:
 
 def menu_with(query: Query, pairs: Pairs) -> Menu:
     """Return the menu of periods, whose links and form keep further parameters."""
+    # Visits of two periods are not compared on these pages.
     menu = menu_of(query, None)
     return replace(
         menu,
