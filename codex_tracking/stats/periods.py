@@ -78,7 +78,7 @@ class Period:
         return replace(self, start=months_after(self.start, -12), end=_end_of_month(end) if whole else end)
 
     def elapsed(self, before: Period, today: date) -> Period | None:
-        """Return the part of the period compared with that corresponds to the days until today; None for none.
+        """Return the part of ``before`` that corresponds to the days until today; None when there is none.
 
         Args:
             before: ``previous`` or ``year_ago`` of this period.

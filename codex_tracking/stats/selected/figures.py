@@ -29,9 +29,9 @@ LOGGED: dict[AnyDimension, str] = {
 }
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
 BUDGET_SECONDS = questions.BUDGET_SECONDS
-"""Of all questions of one read."""
+"""Time of all questions of one read together."""
 LEAST_SECONDS = 0.1
-"""Of the last questions when the others took all of it: time for the newest day."""
+"""Least time of a question when the others took all of it: enough for the newest day."""
 MOST = 10_000
 """Values of one answer of the log."""
 

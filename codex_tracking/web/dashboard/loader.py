@@ -132,7 +132,7 @@ def last_hours(figures: Overview, query: Query, hours: Sequence[Hours], now: dat
 
 
 def _until_now(hours: Hours, query: Query, now: datetime) -> Summary:
-    """Return the sums of the hours compared with, of the last one only the part that has passed in the current one."""
+    """Return the sums of the hours compared with, the last of which ends at the same minute as the current hour."""
     assert query.before is not None
     last = same_hour(now.strftime("%Y-%m-%dT%H"), query.period, query.before)
     # An hour that the clock shows twice has its first part behind it.

@@ -33,7 +33,7 @@ MOST_PAGES = 2_000
 """Pages of a table, at most."""
 LONGEST_SEARCH = 200
 FEW = 1_000
-"""Above the number of values of each dimension in ``NAMED``."""
+"""More values than any dimension in ``NAMED`` has."""
 
 
 @dataclass(frozen=True, slots=True)
