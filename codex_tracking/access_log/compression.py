@@ -28,6 +28,7 @@ class GzipDecompressor:
     """zlib's decompressor for one gzip member, with the interface of the others."""
 
     def __init__(self) -> None:
+        # 16 for the header of gzip, 15 for the largest window.
         self._zlib = zlib.decompressobj(wbits=31)
         self._waiting = b""
 

@@ -70,6 +70,7 @@ def parse(text: str) -> Line:
     """
     if len(text) > LINE_LIMIT:
         raise ValueError(f"longer than {LINE_LIMIT} characters")
+    # A log that was cut while its server wrote to it has zeros there (copytruncate of logrotate).
     text = text.strip("\0 \t\r\n\ufeff")
     if text.startswith("{"):
         return parse_json(text, parse)
@@ -112,6 +113,7 @@ def unreadable(head: str) -> str:
     """Return a sentence about a log of which no line can be read: its format if known, and the remedy."""
     lines = [line for line in head.splitlines()[:20] if line.strip()]
     for pattern, name, remedy in UNREADABLE:
+        # Any of the first lines: a log may begin in the middle of one, or with messages of its server.
         if any(re.search(pattern, line, re.ASCII) for line in lines):
             return f"no line can be read; it looks like {name}. {remedy}"
     return f"no line can be read; the format is unknown. If it is an access log, {FORMAT}."

@@ -150,6 +150,7 @@ def unescaped(text: str) -> str:
 
 def local_time(hour: str, minutes: str, seconds: str, zone: str) -> float:
     """Return a time such as ``10/Oct/2026:13``, ``55``, ``36``, ``+0200`` in seconds since the epoch."""
+    # Two digits compare as text as they do as numbers; 60 is a leap second.
     if minutes > "59" or seconds > "60":
         raise ValueError("not a time of the form 10/Oct/2026:13:55:36 +0200")
     return _hour(hour, zone) + int(minutes) * 60 + int(seconds)

@@ -43,6 +43,7 @@ def _bots() -> Bots:
     return Bots(
         {key: sorted(found, reverse=True) for key, found in lengths.items()},
         names={row["pattern"]: row["name"] for row in rows},
+        # Backwards, so that a name's first row decides, which is one of our own.
         categories={row["name"]: row["category"] for row in reversed(rows)},
     )
 

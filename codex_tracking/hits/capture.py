@@ -130,12 +130,15 @@ def hit_of(
     meta = request.META
     get = meta.get
     match = request.resolver_match
+    # Few requests have one of these headers; the call is for them alone.
     anonymous = ("HTTP_SEC_GPC" in meta or "HTTP_DNT" in meta) and opted_out(request, settings)
     user, is_staff = who
+    # Errors count without a visitor, so nobody has to know whose session it is.
     session = session_of(request, settings) if is_staff is None and not user and kind != "error" else ""
     agent = get("HTTP_USER_AGENT", "")
     hinted = "HTTP_SEC_CH_UA" in meta
     traits = (
+        # Not request.get_host(), which takes 4 µs and raises for a host that is not allowed.
         get(settings.host_meta) or get("HTTP_HOST") or get("SERVER_NAME", ""),
         agent,
         hints_of(meta) if hinted else NO_HINTS,
@@ -146,9 +149,11 @@ def hit_of(
         "" if anonymous else user,
         anonymous,
         get("HTTP_SIGNATURE_AGENT", ""),
+        # Browsers send client hints over HTTPS alone.
         not hinted and "Chrome/" in agent and request.is_secure(),
     )
     return (
+        # Day and hour are worked out later: the time zone takes 3 to 5 µs to answer, this 0.06.
         time(),
         kind,
         name,
@@ -159,6 +164,7 @@ def hit_of(
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
+        # A named tuple equals a plain one with the same fields, so a client that is known costs one look-up.
         known_clients.get(traits) or intern_client(traits),
         None
         if match is not None and not session and (is_staff is not None or not user)

@@ -70,6 +70,7 @@ def _reader(path: str) -> Reader | None:
 @lru_cache(maxsize=8192)
 def _look_up(address: str, path: str) -> str:
     record = _record(address, path)
+    # Where a database does not know in which country an address is used, it knows where it is registered.
     for name in ("country", "registered_country"):
         country = record.get(name)
         code = _known(country.get("iso_code") if isinstance(country, dict) else country)

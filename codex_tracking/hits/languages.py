@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# --- language ---
-
 LANGUAGE = re.compile(
     r"\s*([a-zA-Z]{2,3})(?:[-_][a-zA-Z0-9]{1,8})*\s*(?:;\s*[qQ]=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?"
 )
@@ -39,6 +37,7 @@ def language_of(accept_language: str) -> str:
     best, weight = "", 0.0
     for part in accept_language[:LANGUAGE_LIMIT].split(","):
         found = LANGUAGE.fullmatch(part)
+        # A weight of 0 means "not acceptable" (RFC 9110, section 12.4.2); of equal ones the first counts.
         if found and float(found[2] or 1) > weight:
             best, weight = found[1].lower(), float(found[2] or 1)
     return FOLDED.get(best, best)

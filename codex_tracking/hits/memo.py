@@ -31,6 +31,7 @@ class Memo(Generic[*Arguments, Result]):
         update_wrapper(self, function)
 
     def __call__(self, *args: *Arguments) -> Result:
+        # Not get(): None is a result too.
         try:
             return self._known[args]
         except KeyError:

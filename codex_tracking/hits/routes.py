@@ -58,6 +58,7 @@ def _route_of(path_info: str, urlconf: Any) -> ResolverMatch | None:
         return None
     for language in languages:
         try:
+            # Translated routes and language prefixes match under the active language alone.
             with override(language):
                 return get_resolver(urlconf).resolve(path_info)
         except Exception:

@@ -65,6 +65,7 @@ def is_html(response: HttpResponseBase) -> bool:
         kind = response.headers["Content-Type"]
     except KeyError:
         return False
+    # Nearly all are written like this; but media types ignore case (RFC 9110, section 8.3.1).
     return kind.startswith(HTML) or kind.lstrip().lower().startswith(HTML)
 
 
@@ -134,11 +135,13 @@ NAVIGATED = ("document", "iframe", "frame", "fencedframe")
 
 def is_page_unchanged(path: str, meta: Mapping[str, Any]) -> bool:
     """Whether a 304 stands for a page: its 200 would be HTML, as far as the path and earlier answers tell."""
+    # The end tells, and strangers' paths may have tens of thousands of characters.
     return wants_html(meta) and path not in other_content and not NO_PAGE.search(path[-200:])
 
 
 def note_other_content(path: str, meta: Mapping[str, Any]) -> None:
     """Remember a path that answers navigations with something else than a page."""
+    # Strangers choose paths, so few are kept, and short ones alone.
     if "text/html" in meta.get("HTTP_ACCEPT", "") and len(path) <= 250:
         if len(other_content) >= MOST_OTHERS:
             other_content.clear()
@@ -195,6 +198,7 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
 
 def session_of(request: HttpRequest, settings: TrackingSettings) -> str:
     """Return the session cookie's value, for a request whose session nobody has read; empty without one."""
+    # request.COOKIES parses all cookies, which is for nothing where there are none.
     if not settings.session_cookie or "HTTP_COOKIE" not in request.META:
         return ""
     value = request.COOKIES.get(settings.session_cookie, "")

@@ -103,6 +103,7 @@ def known_site(host: str) -> tuple[str, str] | None:
 
 def _parents(host: str) -> list[str]:
     """Return a host and all it is part of, the longest first: ``a.b.c``, ``b.c``, ``c``."""
+    # A made-up host may have more than a hundred labels, each of which would cost a look-up.
     labels = host.split(".")[-10:]
     return [".".join(labels[at:]) for at in range(len(labels))]
 

@@ -157,6 +157,7 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
         # The first one that says something counts.
         said = tags.get(name.lower()) or clean(unquote_plus(value), VALUE_LIMIT)
         tags[name.lower()] = "" if NOTHING.fullmatch(said) else said
+    # Without its query, which may tell about a person.
     page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host, own_hosts)
     name, channel = _site(page, own_sites) if page else ("", "direct")
     utm = tuple(tags.get(key, "") for key in UTM)
@@ -197,6 +198,7 @@ def _is_elsewhere(value: str) -> bool:
 def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
     """Return the channel: ``campaign`` for paid links, else by medium, else by site."""
     source, medium, campaign = utm[0].lower(), utm[1].lower(), utm[2]
+    # Paid before all others: an advertisement on Facebook is no link that a person shared.
     if click or PAID.match(medium):
         return "campaign"
     for name, pattern in MEDIUMS:

@@ -11,6 +11,7 @@ INVALID = "(invalid)"
 """The value stored in place of control characters, bidi marks and broken UTF-8."""
 AGENT_LIMIT = 512
 """Characters of a user agent that are read."""
+# The length of the ancestor's column, which stays as it is.
 PATH_LIMIT = 500
 LONG_LIMIT = 2_048
 LONG = "(long)"

@@ -132,11 +132,13 @@ def _add_up(
         question.prepare(connection)
         for chunk in chunks(sources.sources):
             wanted = set(chunk.days)
+            # After one chunk that was left, all older ones are: the answer has the newest days, without gaps.
             if left or time.monotonic() >= deadline:
                 left |= wanted
                 continue
             try:
                 with time_limit(connection, deadline - time.monotonic()):
+                    # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
                     connection.begin()
                     _choose(connection, chunk, filters, question.columns)
                     question.add(connection)

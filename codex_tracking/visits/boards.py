@@ -60,6 +60,7 @@ class BoardQuestion:
     def add(self, connection: Connection) -> None:
         """Add one chunk's days, hours and values."""
         connection.execute(
+            # What belongs to no visit has NULL as its visitor, which DISTINCT leaves out.
             "INSERT INTO figures SELECT date, sum(views), count(DISTINCT visitor), count(*) FILTER (visit), "
             "count(*) FILTER (visit AND views + events > 1), coalesce(sum(seconds) FILTER (visit), 0) "
             "FROM chosen GROUP BY date"

@@ -49,6 +49,7 @@ def _of_happening(each: Filter, parameters: Parameters) -> str:
     if each.dimension == "event":
         # The name alone is tested besides, since a name may have a "=" of its own.
         test = _matches(["e", "(e || '=' || hit_values[i])"], each, parameters)
+        # Most visits have no event, and a number says so.
         return f"events > 0 AND len(list_filter(hit_events, lambda e, i: e <> '' AND ({test}))) > 0"
     texts = "hit_paths" if each.dimension == "page" else "hit_routes"
     found = f"len(list_filter({texts}, lambda t, i: hit_events[i] = '' AND ({_matches(['t'], each, parameters)}))) > 0"

@@ -62,8 +62,10 @@ def _open(folder: Path) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute(f"SET allowed_directories = ['{quoted(folder)}']")
+    # No file changes under its name, so its footer need be read once only.
     connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET enable_external_access = false")
+    # Last: no statement can undo the limits after it.
     connection.execute("SET lock_configuration = true")
     return connection
 

@@ -88,6 +88,7 @@ def delete_stored_before(first: Date) -> None:
         return
     try:
         names = place.listdir(FOLDER)[1]
+    # Some storages cannot list their files.
     except (FileNotFoundError, NotImplementedError):
         return
     delete_stored(f"{FOLDER}/{name}" for name in names if name[:10] < first.isoformat())

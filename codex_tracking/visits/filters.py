@@ -97,6 +97,7 @@ def parse(text: str) -> Filter:
     Raises:
         ValueError: not ``<dimension>:<operator>:<value>[|<value>...]``, or as ``Filter``.
     """
+    # Only two colons separate: values may contain more.
     dimension, colon, rest = text.partition(":")
     operator, second, values = rest.partition(":")
     if not colon or not second:

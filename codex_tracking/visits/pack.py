@@ -116,6 +116,7 @@ def _store(day: Day, built: list[Built]) -> tuple[list[str], bool]:
     ]
     try:
         return names, _replace(day, rows)
+    # Also of a KeyboardInterrupt: no row names these files.
     except BaseException:
         delete_stored(names)
         raise
@@ -134,6 +135,7 @@ def _replace(day: Day, rows: list[VisitFile]) -> bool:
             return False
         files.filter(pk__in=[file.pk for file in day.stale]).delete()
         for row in rows:
+            # This function may be repeated, after rows that were saved and rolled back.
             row.pk = None
             row._state.adding = True
             row.save(using=alias)

@@ -29,6 +29,7 @@ class PageQuestion:
         connection.execute(
             "INSERT INTO pages SELECT date, sum(n), count(DISTINCT visitor), count(*) FILTER (visit AND entry = $1) "
             "FROM (SELECT date, visit, visitor, entry, len(list_filter(hit_paths, lambda t, i: t = $1 AND "
+            # list_contains first, because most visits have no such page.
             "hit_events[i] = '')) AS n FROM chosen WHERE list_contains(hit_paths, $1)) WHERE n > 0 GROUP BY date",
             [self.path],
         )

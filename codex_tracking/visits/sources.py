@@ -103,6 +103,7 @@ def _of_month(files: Sequence[File], paths: dict[int, Path]) -> list[Source]:
     digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:32]
     joined = cache_folder() / f"{JOINED}{files[0].date:%Y-%m}-{digest}.parquet"
     if joined.exists():
+        # The cache drops files that were not used for a day.
         joined.touch()
     else:
         _join([paths[file.pk] for file in files], joined)
@@ -117,6 +118,7 @@ def _join(paths: Sequence[Path], joined: Path) -> None:
             f"COPY (FROM {completed(listed(paths))}) TO '{quoted(making)}' "
             "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
         )
+    # In one step, so that no question reads half a file.
     making.replace(joined)
     shrink(joined.parent, {joined, *paths})
 
