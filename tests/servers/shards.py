@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -43,6 +44,15 @@ class ZooKeeper(ServerProcess):
         )
         classes = f"{JARS / 'zookeeper.jar'}:{JARS}/*"
         return ["java", "-cp", classes, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)]
+
+    def answers(self) -> bool:
+        """Say whether it serves; it takes connections before, and this ClickHouse crashes when it cuts them."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"srvr")
+                return b"Mode: standalone" in connection.makefile("rb").read()
+        except OSError:
+            return False
 
 
 class Shard(ServerProcess):

@@ -22,7 +22,7 @@ from codex_tracking.visits.steps import KINDS, Condition, Step
 from tests.kit.visit_log import add_part
 from tests.servers import ClickHouseServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("visit_log")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.usefixtures("visit_log")]
 
 LAST = Date(2026, 3, 30)
 DAYS = [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]

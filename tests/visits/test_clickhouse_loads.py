@@ -31,7 +31,11 @@ from tests.kit.log_parts import day, visit, write
 from tests.kit.pipeline import Process, view
 from tests.servers import ClickHouseServer
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log", "clickhouse")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("visit_log", "clickhouse"),
+]
 
 TODAY, YESTERDAY, BEFORE = day(0), day(1), day(2)
 ISO = [each.isoformat() for each in (BEFORE, YESTERDAY, TODAY)]

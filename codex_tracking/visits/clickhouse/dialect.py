@@ -117,12 +117,34 @@ def _values(dimension: str, rows: Rows, parameters: Parameters, search: str = ""
     )
 
 
+def _attributes(names: Sequence[str], rows: Rows, parameters: Parameters) -> str:
+    """Return the query of several attributes' values with their views and visits.
+
+    One pass over the rows: a query for each attribute takes six times as long, and tests all filters as often.
+    """
+    texts = [f"{ATTRIBUTE_TEXT.get(name, name)} AS text_{name}" for name in names]
+    chosen = rows.chosen(f"visit, views AS n, {', '.join(texts)}", parameters)
+    columns = [f"text_{name}" for name in names]
+    # The columns that a row is not grouped by are empty in it.
+    value = f"concat({', '.join(columns)})"
+    dimension = ", ".join(f"grouping(text_{name}) = 0, '{name}'" for name in names)
+    return (
+        f"SELECT multiIf({dimension}, '') AS dimension, toString({value}) AS value, toInt64(sum(n)) AS views, "
+        f"toInt64(countIf(visit)) AS visits FROM ({chosen}) "
+        f"GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)}) "
+        "HAVING value != '' AND views + visits > 0"
+    )
+
+
 def _largest(dimensions: Sequence[str], limit: int, rows: Rows) -> dict[str, Table]:
     """Return the largest values of some dimensions."""
     if not dimensions:
         return {}
     parameters = Parameters()
-    union = " UNION ALL ".join(_values(name, rows, parameters) for name in dimensions)
+    attributes = [name for name in dimensions if name not in LISTS]
+    queries = [_values(name, rows, parameters) for name in dimensions if name in LISTS]
+    queries += [_attributes(attributes, rows, parameters)] if attributes else []
+    union = " UNION ALL ".join(queries)
     values: dict[str, list[Value]] = {name: [] for name in dimensions}
     totals: dict[str, Sequence[int]] = dict.fromkeys(dimensions, (0, 0, 0))
     for name, value, views, visits, *whole in rows.of(
