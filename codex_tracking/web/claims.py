@@ -10,7 +10,6 @@ import logging
 from time import time
 
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.csrf import csrf_exempt
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.claims import WaitingClaim
@@ -20,6 +19,7 @@ from codex_tracking.hits.pages.claims import MOST_BYTES, Refusal, hit_of_claim, 
 from codex_tracking.hits.visitors import client_address
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
+from codex_tracking.web.access.switches import independent
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Limit:
 limit = Limit()
 
 
-@csrf_exempt
+@independent
 async def claim_view(request: HttpRequest) -> HttpResponse:
     """Take a claim; see ``hits/pages/claims.py`` for its form."""
     settings = get_tracking_settings()

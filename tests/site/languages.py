@@ -10,5 +10,6 @@ from tests.site import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("login/", views.home, name="login"),
+    path("seen/", include("codex_tracking.page_urls")),
     *i18n_patterns(path("cabinet/tracking/", include("codex_tracking.urls"))),
 ]

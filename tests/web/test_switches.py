@@ -148,6 +148,13 @@ def test_a_site_with_every_switch_on(server: str, app_server: Sites) -> None:
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
+def test_claims_are_taken_with_every_switch_on(server: str, app_server: Sites) -> None:
+    site, _ = switched_on(server, app_server)
+    assert site.get("/seen/", method="POST").status == 204
+    assert site.get("/seen/").status == 204
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
 def test_exports_counters_and_links_with_every_switch_on(server: str, app_server: Sites) -> None:
     site, staff = switched_on(server, app_server)
     status, headers, body = raw(site, ROOT + "api/export/days.csv", authorization=f"Bearer {TOKEN}")

@@ -129,16 +129,16 @@ def parse_claim(body: bytes, settings: TrackingSettings, now: float) -> Claim | 
         unquote(path),
         query.removeprefix("?"),
         referrer[:LONGEST_REFERRER],
-        clean(event, LONGEST_EVENT),
-        clean(hide_tokens(value), LONGEST_VALUE),
+        event and clean(event, LONGEST_EVENT),
+        value and clean(hide_tokens(value), LONGEST_VALUE),
         seconds,
     )
 
 
 def _fields(found: dict[str, Any]) -> tuple[str, ...] | None:
     """Return the texts of a claim; None when one is missing, of another type, or out of its bounds."""
-    texts = tuple(found.get(key, "") for key in "ilkpqrnv")
-    if not all(isinstance(text, str) for text in texts):
+    texts = tuple([found.get(key, "") for key in "ilkpqrnv"])
+    if set(map(type, texts)) != {str}:
         return None
     _, name, kind, path = texts[:4]
     if not NAME.fullmatch(name) or kind not in KINDS:

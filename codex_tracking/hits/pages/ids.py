@@ -43,7 +43,7 @@ AHEAD_SECONDS = 60
 """How far the clock of another server may be ahead."""
 NAME = "Server-Timing"
 UNCOUNTED = 'v;desc="x"'
-OURS = re.compile(r',?\s*v;desc="[^"]*"')
+OURS = re.compile(r'(?:^|,)\s*v;desc="[cpx][^"]*"')
 WRITTEN = re.compile(r"([cp])\.([A-Za-z0-9+/]{28})", re.ASCII)
 
 

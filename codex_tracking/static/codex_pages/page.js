@@ -53,10 +53,11 @@
   // Pages that a library fetched, and the server counted: HTMX's boosted links, Turbo, Unpoly.
   let fetched = [];
   let moving = 0;
+  let moved = 0;
   const watch = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       const id = /^(fetch|xml)/.test(entry.initiatorType) && idIn(entry);
-      if (id) fetched.unshift({ id, at: new URL(entry.name).pathname });
+      if (id) fetched.unshift({ id, at: new URL(entry.name).pathname, end: entry.responseEnd });
     }
   });
   const settle = () => {
@@ -65,7 +66,8 @@
     moving = 0;
     // After a redirect the entry has the first address.
     const found = fetched.find(({ at }) => at === path) ?? fetched.find(({ id }) => id[0] === "c");
-    fetched = [];
+    // Those after the move may be the next page's.
+    fetched = fetched.filter((one) => one !== found && one.end > moved);
     if (found) page = found.id;
     send(found ? "load" : "moved");
   };
@@ -73,8 +75,9 @@
     if (location.pathname === path) return;
     leave();
     path = location.pathname;
-    // The entry of a fetch comes after its answer.
-    moving = setTimeout(settle, 1000);
+    moved = performance.now();
+    // The entry of a fetch comes after its answer, and some libraries move before they ask.
+    moving = setTimeout(settle, 3000);
   };
 
   const files = /\.(pdf|docx?|xlsx?|pptx?|od[tsp]|csv|zip|t?gz|7z|rar|dmg|exe|msi|apk|deb|rpm|iso|epub|mp[34]|wav|webm)$/i;

@@ -46,7 +46,7 @@ def private_address(view: View) -> Any:
         patch_vary_headers(response, ("Authorization", "Cookie"))
         return response
 
-    return _independent(answer)
+    return independent(answer)
 
 
 def public_address(seconds: int) -> Callable[[View], Any]:
@@ -65,7 +65,7 @@ def public_address(seconds: int) -> Callable[[View], Any]:
             response.xframe_options_exempt = True  # type: ignore[attr-defined]
             return response
 
-        return _independent(answer)
+        return independent(answer)
 
     return decorate
 
@@ -84,7 +84,7 @@ def _kept(request: HttpRequest, seconds: int) -> str:
     return f"{'public' if shared else 'private'}, max-age={seconds}"
 
 
-def _independent(view: View) -> Any:
+def independent(view: View) -> Any:
     """Return a view outside of ``ATOMIC_REQUESTS``, ``LoginRequiredMiddleware`` and the CSRF middleware."""
     # Async views cannot run in a transaction, whichever database the project asks it for.
     for alias in connections:
