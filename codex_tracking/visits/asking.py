@@ -92,6 +92,9 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             sources = sources_of(logged)
             value, left = _add_up(sources, filters, question, deadline, _without(logged, sources.damaged))
             break
+        except duckdb.OutOfMemoryException:
+            # The cache is sound: making it anew would take longer, and fail again.
+            raise
         except duckdb.Error:
             # Somebody changed or deleted a file in the cache; the second time it is new.
             if attempt == 2:

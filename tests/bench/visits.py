@@ -1,10 +1,12 @@
 """The visit log: bytes and packing time per view, and how long filtered dashboards, funnels and journeys take.
 
-Traffic is drawn from Zipf's distribution, with all texts in full; one visit has three views on average.
+Traffic is drawn from Zipf's distribution, with all texts in full; one visit has three views on average. Ten and a
+hundred million views are copies of one such day, since drawing them takes longer than asking.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
 import time
@@ -16,15 +18,21 @@ from itertools import accumulate
 from statistics import median
 from typing import Any
 
+from django.db.models.functions import Length
+
 from tests.bench.bench import Bench
 from tests.bench.child import forget_peak, memory_mb, report
 from tests.bench.figure import Figure
 
 DAYS = 90
 MOST_MS, MOST_BYTES, MOST_SECONDS, MOST_MB = 150.0, 10.0, 2.0, 300.0
+MOST_MS_OF_MANY = {10_000_000: (700.0, 1_500.0), 100_000_000: (10_000.0, 10_000.0)}
+"""Views -> most milliseconds of questions about attributes, and about pages and steps."""
 LAST = Date(2026, 3, 28)
 BLOB = 500
 """Hits of one batch."""
+MOST_MADE = 120_000
+"""Views of a day that are drawn; a larger day has copies of them."""
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -47,7 +55,26 @@ def measure(bench: Bench) -> list[Figure]:
         Figure("first question, which joins the months", [found["first"]], "ms"),
         Figure("memory while asking, above the process's own", [found["memory"]], "MB", most=MOST_MB),
     ]
-    return figures + [Figure(f"{name} ({size})", took, "ms", most=MOST_MS) for name, took in found["asked"].items()]
+    figures += [Figure(f"{name} ({size})", took, "ms", most=MOST_MS) for name, took in found["asked"].items()]
+    for many, most in MOST_MS_OF_MANY.items():
+        figures += generated(bench, bench.size(many, 50_000), most)
+    return figures
+
+
+def generated(bench: Bench, views: int, most: tuple[float, float]) -> list[Figure]:
+    """Ask about copies of one day."""
+    env = bench.environment(bench.database("sqlite"), redis=False, tracking={"visit_log_days": 3_650})
+    found = bench.run("visits", views, bench.size(3, 1), "generated", env=env)
+    size = f"{views:,} views, {DAYS} days"
+    figures = [
+        Figure(f"visit log on disk ({size})", [found["bytes"]], "bytes a view", most=MOST_BYTES),
+        Figure(f"memory while asking ({size})", [found["memory"]], "MB", most=MOST_MB),
+    ]
+    for name, took in found["asked"].items():
+        notes = {"days left out": found["left"][name]}
+        slow = any(word in name for word in ("page", "funnel"))
+        figures.append(Figure(f"{name} ({size})", took, "ms", most=most[slow], notes=notes))
+    return figures
 
 
 def zipf(rng: random.Random, number: int, exponent: float = 1.1) -> Callable[[], int]:
@@ -114,48 +141,93 @@ def questions_of() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "table of cities", lambda: questions.table(days, "city", [two])
 
 
-def ask(views: int, repeat: int) -> None:
-    """Write, pack and ask in this process."""
+def pack_day(day: Date, views: int) -> tuple[int, float, float]:
+    """Write and pack one day; return the bytes of its parts, and the seconds and CPU seconds of packing."""
     from codex_tracking.counters.hit_log import encode, join
-    from codex_tracking.models import LogPart, VisitFile
+    from codex_tracking.models import LogPart
     from codex_tracking.visits import pack
 
-    parts = packed = cpu = 0.0
+    hits = traffic(day, views)
+    data = join(encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB))
+    LogPart.objects.create(date=day, seal="bench", data=data)
+    del hits
+    begin, cpu_begin = time.perf_counter(), time.process_time()
+    pack.pack_all(day + timedelta(days=1))
+    took = time.perf_counter() - begin, time.process_time() - cpu_begin
+    LogPart.objects.all().delete()
+    return len(data), *took
+
+
+def copy_day(views: int) -> None:
+    """Pack the last day, and fill it and all other days with copies of it, until there are so many views."""
+    from codex_tracking.models import VisitFile
+    from codex_tracking.visits.engine import connect
+    from codex_tracking.visits.files import cache_folder
+
+    a_day = views // DAYS
+    copies = 1 + a_day // MOST_MADE
+    pack_day(LAST, a_day // copies)
+    file = VisitFile.objects.get()
+    source, target = cache_folder() / "source.parquet", cache_folder() / "target.parquet"
+    source.write_bytes(bytes(file.data or b""))
+    VisitFile.objects.all().delete()
     for back in range(DAYS):
-        day = LAST - timedelta(days=back)
-        hits = traffic(day, views // DAYS)
-        data = join(encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB))
-        parts += len(data)
-        LogPart.objects.create(date=day, seal="bench", data=data)
-        del hits, data
-        begin, cpu_begin = time.perf_counter(), time.process_time()
-        pack.pack_all(day + timedelta(days=1))
-        packed, cpu = packed + time.perf_counter() - begin, cpu + time.process_time() - cpu_begin
-        LogPart.objects.all().delete()
-    rows = list(VisitFile.objects.values_list("views", "data"))
+        with connect(cache_folder()) as connection:
+            # As many visitors as rows at most; each copy has its own.
+            connection.execute(
+                f"COPY (SELECT * REPLACE (date - {back} AS date, start - {back * 86_400} AS start, "
+                f"visitor + copy * {file.rows} AS visitor) FROM read_parquet('{source}'), "
+                f"(SELECT range::INTEGER AS copy FROM range({copies}))) TO '{target}' "
+                "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 9, PARQUET_VERSION v2)"
+            )
+        data = target.read_bytes()
+        VisitFile.objects.create(
+            date=LAST - timedelta(days=back),
+            part=0,
+            rows=file.rows * copies,
+            views=file.views * copies,
+            through=0,
+            digest=hashlib.sha256(data).hexdigest(),
+            data=data,
+        )
+
+
+def ask(views: int, repeat: int, copied: bool) -> None:
+    """Write, pack and ask in this process."""
+    from codex_tracking.models import VisitFile
+
+    parts = packed = cpu = 0.0
+    if copied:
+        copy_day(views)
+    else:
+        for back in range(DAYS):
+            size, wall, of_process = pack_day(LAST - timedelta(days=back), views // DAYS)
+            parts, packed, cpu = parts + size, packed + wall, cpu + of_process
+    rows = VisitFile.objects.values_list("views", Length("data"))
     total = sum(row[0] for row in rows)
-    size = sum(len(data or b"") for _, data in rows) / total
-    del rows
+    bytes_a_view = sum(row[1] for row in rows) / total
     forget_peak()
     before = memory_mb()
     asked: dict[str, list[float]] = {}
+    left: dict[str, int] = {}
     first = 0.0
     for name, question in questions_of():
         begin = time.perf_counter()
-        question()
+        left[name] = len(question().left)
         first = first or (time.perf_counter() - begin) * 1000
         for _ in range(repeat):
             begin = time.perf_counter()
             question()
             asked.setdefault(name, []).append((time.perf_counter() - begin) * 1000)
     report(
-        bytes=size,
+        bytes=bytes_a_view,
         part_bytes=parts / total,
         packing=packed / total * 1e6,
         packing_cpu=round(cpu / total * 1e6, 2),
         first=first,
         memory=memory_mb(peak=True) - before,
         asked=asked,
+        left=left,
         median={name: median(took) for name, took in asked.items()},
     )
 
@@ -164,4 +236,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    ask(int(sys.argv[1]), int(sys.argv[2]))
+    ask(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["generated"])

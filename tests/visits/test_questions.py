@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import asking, build, files, questions, sources
+from codex_tracking.visits import asking, build, engine, files, questions, sources
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
@@ -229,6 +229,21 @@ def test_a_damaged_part_names_its_day(visits: dict[Date, list[Visit]]) -> None:
     part = LogPart.objects.filter(date=LAST).get()
     LogPart.objects.filter(pk=part.pk).update(data=bytes(part.data)[:-5], seal="cut")
     assert questions.board(ISO).damaged == (ISO[3],)
+
+
+def test_a_question_that_needs_too_much_memory_leaves_the_cache_alone(
+    visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    questions.board(ISO)
+    before = {path: path.stat().st_ino for path in files.cache_folder().glob("*.parquet")}
+    monkeypatch.setattr(engine, "MEMORY", "2MB")
+    engine.forget()
+    with pytest.raises(duckdb.OutOfMemoryException):
+        questions.board(ISO)
+    engine.forget()
+    assert {path: path.stat().st_ino for path in files.cache_folder().glob("*.parquet")} == before
 
 
 def test_the_cache_is_mended(visits: dict[Date, list[Visit]]) -> None:
