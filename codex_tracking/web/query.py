@@ -209,7 +209,7 @@ def named_period(name: str, today: date, first: date | None = None) -> Period:
         # An import may have brought days from long ago, and a wrong clock days to come.
         return Period(min(max(first or today, EARLIEST), today), today)
     days = DAYS.fullmatch(name)
-    return last(int(days[1]), today) if days else NAMED[name](today)
+    return last(min(int(days[1]), (today - EARLIEST).days + 1), today) if days else NAMED[name](today)
 
 
 def _named(name: str, today: date, first: date | None) -> Period:

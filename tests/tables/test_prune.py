@@ -147,6 +147,11 @@ def test_dry_run_deletes_nothing() -> None:
     assert PageView.objects.count() == 12
 
 
+def test_dry_run_deletes_no_salts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tracking.management.commands.prune_tracking.forget_salts", lambda: 1 / 0)
+    run(days=30, dry_run=True)
+
+
 @pytest.mark.parametrize("answer", ["", "no", "y"])
 def test_only_yes_deletes(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill("default", 40)

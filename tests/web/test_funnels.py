@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from codex_tracking.models import Funnel, VisitFile
@@ -218,6 +218,14 @@ def test_staff_save_a_funnel_open_it_and_delete_it(staff: Client) -> None:
     assert Funnel.objects.count() == 1
     assert staff.post(address, {**form, "delete": str(row.pk)}).status_code == 302
     assert not Funnel.objects.exists()
+
+
+@pytest.mark.parametrize(("permission", "status"), [("add_funnel", 302), ("add_segment", 403)])
+def test_the_permission_to_add_funnels_saves_funnels(permission: str, status: int) -> None:
+    client, reader = Client(), User.objects.create_user("reader")
+    reader.user_permissions.set(Permission.objects.filter(codename__in=["view_pageview", permission]))
+    client.force_login(reader)
+    assert client.post(f"{FUNNELS}?{urlencode(SIGN_UP)}", {"name": "Sign-up"}).status_code == status
 
 
 def test_a_funnel_that_cannot_be_read_is_told_when_it_is_opened(staff: Client) -> None:

@@ -55,6 +55,10 @@ def test_an_empty_address_shows_the_default() -> None:
     assert query_string(query) == "?"
 
 
+def test_no_period_begins_before_the_earliest_day() -> None:
+    assert span(read(period="9999d")) == ("2000-01-01", "2026-11-23")
+
+
 def test_own_dates_end_today_at_the_latest() -> None:
     assert span(read(start="2026-11-01", end="2027-01-01")) == ("2026-11-01", "2026-11-23")
     assert span(read(start="2026-11-01")) == ("2026-11-01", "2026-11-23")

@@ -145,6 +145,14 @@ def test_whoever_saved_a_segment_or_has_the_permission_deletes_it(staff: Client,
     assert not Segment.objects.exists()
 
 
+@pytest.mark.parametrize(("permission", "status"), [("add_segment", 302), ("add_funnel", 403)])
+def test_the_permission_to_add_segments_saves_segments(permission: str, status: int) -> None:
+    client, reader = Client(), User.objects.create_user("reader")
+    reader.user_permissions.set(Permission.objects.filter(codename__in=["view_pageview", permission]))
+    client.force_login(reader)
+    assert client.post(SEGMENTS + "?f=source:is:Google", {"name": "x"}).status_code == status
+
+
 def test_readers_see_segments_and_save_none(segment: Segment) -> None:
     client, reader = Client(), User.objects.create_user("reader")
     reader.user_permissions.add(Permission.objects.get(codename="view_pageview"))

@@ -517,6 +517,14 @@ async def seen_countries(**views: int) -> None:
         )
 
 
+async def test_a_search_for_the_name_of_an_order_survives(async_client: AsyncClient) -> None:
+    await staff(async_client)
+    text = (await async_client.get(f"{URL}details/path/?search=views")).content.decode()
+    links = re.findall(r'href="([^"]*period=[^"]*)"', text)
+    assert links
+    assert [url for url in links if "search=views" not in url] == []
+
+
 async def test_a_table_is_sorted_searched_and_paged(async_client: AsyncClient) -> None:
     await staff(async_client)
     for number in range(120):

@@ -36,8 +36,9 @@ class Command(BaseCommand):
             message = f"The number of days must be at least 1, not {days}."
             raise CommandError(f"{message} Use --days N, or set CODEX_TRACKING['retention_days'].")
         before = first_kept(days)
-        # Salts have a limit of their own, 48 hours, whatever is kept.
-        forget_salts()
+        if not options["dry_run"]:
+            # Salts have a limit of their own, 48 hours, whatever is kept.
+            forget_salts()
         old = count_old(before)
         rows = f"{old.pages} pages and {old.values} values of {old.days} days before {before}"
         logged = old_log_days(first_logged())

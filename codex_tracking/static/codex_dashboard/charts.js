@@ -142,7 +142,7 @@
       host.setAttribute("aria-valuenow", String(at));
       host.setAttribute("aria-valuetext", describe(rows[at], names));
     };
-    const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -7, PageDown: 7, Home: -Infinity, End: Infinity };
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 7, PageDown: -7, Home: -Infinity, End: Infinity };
 
     host.tabIndex = 0;
     // The role whose value screen readers read again when an arrow key has changed it: aria-valuetext.

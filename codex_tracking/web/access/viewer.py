@@ -43,7 +43,6 @@ logger = logging.getLogger(__name__)
 VIEW = "codex_tracking.view_pageview"
 SHARE = "codex_tracking.add_sharelink"
 REVOKE = "codex_tracking.change_sharelink"
-SAVE = "codex_tracking.add_segment"
 
 COOKIE = "codex_tracking_share"
 """Name of the cookie that holds an opened share link's token."""
@@ -80,19 +79,20 @@ class Viewer:
         """Whether they may revoke share links; may query the database like ``may_share``."""
         return self.user is not None and _has(self.user, REVOKE)
 
-    @cached_property
-    def may_save(self) -> bool:
-        """Whether they may save segments and funnels: staff, or users with the permission; may query the database."""
+    def may_save(self, model: type[Saved]) -> bool:
+        """Say whether they may save segments, or funnels: staff, or users with the permission; may query."""
         if self.user is None:
             return False
-        return bool(getattr(self.user, "is_staff", False)) or _has(self.user, SAVE)
+        return bool(getattr(self.user, "is_staff", False)) or _has(
+            self.user, f"codex_tracking.add_{model._meta.model_name}"
+        )
 
     def may_delete(self, row: Saved) -> bool:
         """Say whether they may delete a segment or funnel: their own, or any with the permission; may query."""
         if self.user is None:
             return False
         # Compared as text, since created_by is no foreign key; see ShareLink.
-        own = self.may_save and row.created_by == str(self.user)[:150]
+        own = self.may_save(type(row)) and row.created_by == str(self.user)[:150]
         return own or _has(self.user, f"codex_tracking.delete_{row._meta.model_name}")
 
     @property

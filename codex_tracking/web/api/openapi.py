@@ -229,11 +229,10 @@ def openapi_document(endpoints: Sequence[Endpoint], server: str = "./") -> dict[
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     failures = {
         "401": "No session, or a wrong token.",
+        "400": "A parameter is unknown, missing or wrong.",
         "403": "Permission denied.",
         "503": "The database is not available; retry later.",
     }
-    if endpoint.parameters:
-        failures["400"] = "A parameter is unknown, missing or wrong."
     if any(parameter.place == "path" for parameter in endpoint.parameters):
         failures["404"] = "Unknown dimension or table."
     operation = {

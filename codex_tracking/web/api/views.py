@@ -17,7 +17,7 @@ from codex_tracking.web.access import headers
 from codex_tracking.web.access.switches import private_address
 from codex_tracking.web.access.viewer import VIEW, Viewer, bearer, user_of, viewer_of
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
-from codex_tracking.web.api.parameters import PERIOD, read_parameters
+from codex_tracking.web.api.parameters import read_parameters
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import read_query
 
@@ -77,8 +77,6 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     asked = {"compare": "off"} | {name: values[name] for name in names if isinstance(values.get(name), str)}
     days, filters = get_tracking_settings().analytics_days, values.get("f", ())
     query = read_query(asked, now.date(), days, first, filters).seen_by(viewer)
-    if query.rolling and PERIOD in endpoint.parameters:
-        raise QueryError("period", PERIOD.expected, query.name)
     return Call(request, viewer, now, values, query)
 
 

@@ -108,7 +108,7 @@ async def read_table(
         counted = dimension_of(dimension)
         found = await read(query.period.days, _reader(counted, query.period, order, search, number))
     figures, total, whole, count, reached = found.value
-    state = {key: value for key, value in (("order", order), ("search", search)) if value and value != default}
+    state = {"order": "" if order == default else order, "search": search}
 
     def address(**changes: str) -> str:
         kept = {key: value for key, value in (state | changes).items() if value}

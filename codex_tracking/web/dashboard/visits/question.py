@@ -127,7 +127,7 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
             raise PermissionDenied
         saved.delete(model, row.pk)
         return ""
-    if not viewer.may_save:
+    if not viewer.may_save(model):
         raise PermissionDenied
     try:
         save(request.POST.get("name", ""), str(viewer.user))
@@ -143,4 +143,4 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
 def saved_rows(viewer: Viewer, model: type[SavedT], address: Callable[[SavedT], str]) -> dict[str, Any]:
     """Return the template's context for all rows of a table: each with its address; blocking."""
     rows = [(row, address(row), viewer.may_delete(row)) for row in saved.saved(model)]
-    return {"saved": rows, "may_save": viewer.may_save}
+    return {"saved": rows, "may_save": viewer.may_save(model)}
