@@ -309,3 +309,15 @@ def test_a_row_that_was_changed_by_hand_counts_once_its_day_is_recounted(summed_
         assert breakdown_of("path", period, {}, 1)[0].views == 2 * LAST + 48
         list_finished_days(site_today().isoformat(), 60.0)
         build_rollups(site_today().isoformat(), 60.0)
+
+
+def test_among_pages_with_equal_views_the_lists_decide_nothing(database: str) -> None:
+    pages_of_a_day = {counter("path", f"/{letter}/"): 10 for letter in "abcdefg"}
+    with transaction.atomic(using=database):
+        for totals in DayTotals.objects.lock([day(2), day(1)], database):
+            rows = DayRows(totals, database, get_tracking_settings())
+            # The last one is in no list, and first by its visitors.
+            rows.add(pages_of_a_day | {first(counter("path", "/g/")): 5})
+            rows.save()
+    list_finished_days(site_today().isoformat(), 60.0)
+    assert breakdown_of("path", Period(day(2), day(1)), {}, 1) == [Figure("/g/", 20, 10)]
