@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
 from codex_tracking.models import Breakdown, PageView, database
@@ -10,7 +11,7 @@ from codex_tracking.rollups import RollupRow
 from codex_tracking.stats.cover import Cover
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed
 from codex_tracking.stats.stored import Query, fetched, query_of, union
-from codex_tracking.stats.values import Matching
+from codex_tracking.stats.values import UNLISTED, Matching
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
 
 DEPTH = 4
@@ -37,10 +38,18 @@ def best_pages(wanted: Matching, most: int, order: Order) -> tuple[list[Figure],
     Returns:
         the figures, and one behind which all other stored ones are.
     """
-    found = _lists(wanted, max(PAGES_PER_DAY, DEPTH * most))
-    if found is None:
-        return None
-    lists, bounds = found
+    depth = max(PAGES_PER_DAY, DEPTH * most)
+    for every_day in (False, True) if depth > PAGES_PER_DAY else (False,):
+        found = _lists(wanted, depth, every_day)
+        best = found and _best_of(*found, wanted, most, order)
+        if best:
+            return best
+    return None
+
+
+def _best_of(
+    lists: Lists, bounds: dict[Hashable, int], wanted: Matching, most: int, order: Order
+) -> tuple[list[Figure], Figure] | None:
     outside = sum(bounds.values())
     by_views = order == "views"
     highest: dict[str, int] = {}
@@ -73,17 +82,26 @@ def _added_up(lists: Lists, values: Iterable[str]) -> list[Figure]:
     return [Figure(value, *pair) for value, pair in sums.items()]
 
 
-def _lists(wanted: Matching, depth: int) -> tuple[Lists, dict[Hashable, int]] | None:
-    """Return the lists, and the most views that a page has which is missing in a list; None when they are too long."""
+def _lists(wanted: Matching, depth: int, every_day: bool) -> tuple[Lists, dict[Hashable, int]] | None:
+    """Return the lists, and the most views that a page has which is missing in a list; None when they are too many.
+
+    Args:
+        wanted: which pages, of which days.
+        depth: length of the lists of rollups.
+        every_day: make lists of this length for all single days too, where those that they have are too short.
+    """
     cover = wanted.cover
-    if not wanted.days_are_few:
+    if every_day:
+        cover = replace(cover, listed=(), unlisted=(*cover.listed, *cover.unlisted))
+    if len(cover.unlisted) > UNLISTED:
         return None
-    parts = [*_of_rollups(cover, depth), *_of_days(cover)]
+    length = depth if every_day else PAGES_PER_DAY
+    parts = [*_of_rollups(cover, depth), *_of_days(cover, length)]
     lists: Lists = {}
     for rollup, date, *figure in fetched(union(parts)) if parts else ():
         lists.setdefault(rollup or date, []).append(tuple(figure))
     lengths: dict[Hashable, int] = dict.fromkeys(cover.rollups, depth)
-    bounds = {name: _last(rows, lengths.get(name, PAGES_PER_DAY)) for name, rows in lists.items()}
+    bounds = {name: _last(rows, lengths.get(name, length)) for name, rows in lists.items()}
     if cover.hand_made:
         span = (cover.period.start, cover.period.end)
         rows = PageView.objects.using(database()).filter(own__isnull=True, date__range=span).order_by()
@@ -108,7 +126,7 @@ def _of_rollups(cover: Cover, depth: int) -> Iterator[Query]:
     )
 
 
-def _of_days(cover: Cover) -> Iterator[Query]:
+def _of_days(cover: Cover, length: int) -> Iterator[Query]:
     alias = database()
     if cover.listed:
         listed = Breakdown.objects.using(alias).filter(date__in=cover.listed, dimension=TOP_PAGES).order_by()
@@ -117,7 +135,7 @@ def _of_days(cover: Cover) -> Iterator[Query]:
     for number, day in enumerate(cover.unlisted):
         # Day by day, so that each query has its index.
         pages = PageView.objects.using(alias).filter(date=day, own__isnull=False, views__gt=0)
-        best = pages.order_by("-views", "path").values_list("date", "path", "views", "visitors")[:PAGES_PER_DAY]
+        best = pages.order_by("-views", "path").values_list("date", "path", "views", "visitors")[:length]
         rows = query_of(best)
         yield Query(f"SELECT NULL AS rollup_id, part{number}.* FROM ({rows.sql}) AS part{number}", rows.params)
 

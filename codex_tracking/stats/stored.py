@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -18,6 +19,7 @@ from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.ranking import Figure, Ordering, collation
 from codex_tracking.stats.searching import contains
 
+BREAKDOWNS = Breakdown._meta.db_table
 CHUNK_ROWS = 2_000
 """Rows that the database hands over at a time."""
 VALUES_PER_QUERY = 5_000
@@ -147,9 +149,7 @@ class Stored:
             parts.append(self._rolled_up())
         if self.dimension != "path":
             if cover.loose or not parts:
-                rows = Breakdown.objects.using(database()).filter(cover.is_loose(), dimension=self.dimension)
-                figures = rows.order_by().values("value", n=F("views"), m=F("visits"))
-                parts.append(query_of(self._narrow(figures)))
+                parts.append(self._breakdowns())
             return union(parts)
         pages = PageView.objects.using(database()).order_by()
         if cover.loose:
@@ -157,6 +157,16 @@ class Stored:
         if cover.rollups and cover.hand_made:
             parts.append(query_of(self._pages(pages.filter(_in(cover), ~cover.is_loose(), own__isnull=True))))
         return union(parts)
+
+    def _breakdowns(self) -> Query:
+        """Return the statement of the rows of loose days."""
+        if self.values is None and not self.search and not self.within:
+            # As below, without the ORM: the dashboard asks for 22 dimensions at once, and that takes it 15 ms.
+            days = " OR ".join("date BETWEEN %s AND %s" for _ in self.cover.loose)
+            sql = f"SELECT value, views AS n, visits AS m FROM {BREAKDOWNS} WHERE dimension = %s AND ({days})"
+            return Query(sql, (self.dimension, *chain.from_iterable(self.cover.loose)))
+        rows = Breakdown.objects.using(database()).filter(self.cover.is_loose(), dimension=self.dimension)
+        return query_of(self._narrow(rows.order_by().values("value", n=F("views"), m=F("visits"))))
 
     def _pages(self, rows: QuerySet[PageView]) -> QuerySet[Any, Any]:
         return self._narrow(rows.values(value=F("path"), n=F("views"), m=F("visitors")))
@@ -166,20 +176,18 @@ class Stored:
         rollups = self.cover.rollups
         params: tuple[Any, ...] = (*rollups, self.dimension)
         inside, outside, following = "", "", tuple[Any, ...]()
-        named = self._narrow(RollupValue.objects.using(database()).filter(dimension=self.dimension)).values("id")
         if self.values is not None:
             # Known before, because PostgreSQL would otherwise read all rows of the rollups.
-            ids: Query | None = None
-            known = [each for (each,) in fetched(query_of(named))] if self.values else []
+            known = [each for (each,) in fetched(self._ids())]
             if not known:
                 return NOTHING
             inside, params = f" AND value_id IN ({marks(known)})", (*params, *known)
-        else:
-            ids = query_of(named)
-        if ids is not None and (self.search or self.within):
+        elif self.search or self.within:
+            ids = self._ids()
             inside, params = f" AND value_id IN ({ids.sql})", (*params, *ids.params)
-        elif ids is not None and self.dimension == "path" and skipped_paths() is not None:
+        elif self.dimension == "path" and skipped_paths() is not None:
             # Few paths or none: asked after the rows are added up, it is asked once a path.
+            ids = self._ids()
             outside, following = f" WHERE sums.value_id IN ({ids.sql})", ids.params
         return Query(
             "SELECT named.value AS value, sums.n AS n, sums.m AS m FROM ("
@@ -190,6 +198,11 @@ class Stored:
             f"{outside}",
             (*params, self.dimension, *following),
         )
+
+    def _ids(self) -> Query:
+        """Return the statement of the dictionary's ids of matching values."""
+        named = RollupValue.objects.using(database()).filter(dimension=self.dimension)
+        return query_of(self._narrow(named).values("id"))
 
     def _narrow(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         """Leave out rows whose ``value`` does not match."""

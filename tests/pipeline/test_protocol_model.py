@@ -37,7 +37,7 @@ STEPS = 40
 MOST_WORKERS, MOST_FLUSHES = 3, 3
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
 """What faults raise; anything else is an error of ours."""
-DATABASE_OPERATIONS = ("write_seal", "last_seal", "settle", "forget_generations", "list_finished_days")
+DATABASE_OPERATIONS = ("write_seal", "last_seal", "settle", "forget_generations", "list_finished_days", "build_rollups")
 
 numbers = st.integers(0, 5)
 operations = st.integers(0, 8)
