@@ -34,7 +34,7 @@ from django.core.cache import cache
 from django.core.management.commands import flush
 from django.db import connections
 from django.utils import timezone
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from pytest_django import Settings
 
 from codex_tracking.store.loops import close_store
@@ -362,6 +362,8 @@ async def _chromium() -> AsyncIterator[Callable[[], Awaitable[Browser]]]:
     """Yield what returns the worker's Chromium: starting one takes longer than most of the tests in it."""
     if not available("chromium"):
         require("chromium is not installed")
+    # Tests that promise a time name it; for all others five seconds are short on a busy machine.
+    expect.set_options(timeout=15_000)
     started: list[Browser] = []
 
     async def running() -> Browser:

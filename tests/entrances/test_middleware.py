@@ -359,4 +359,5 @@ def test_no_task_and_no_thread_per_request(client: Client, tracking_settings: Ca
     before = threading.active_count()
     for _ in range(20):
         client.get("/", headers=BROWSER)
-    assert threading.active_count() <= before + 1
+    # What runs in the background may take some threads of its executor meanwhile.
+    assert threading.active_count() <= before + 5

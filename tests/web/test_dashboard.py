@@ -84,7 +84,7 @@ async def log_in(browser: Browser, site: Site, **options: Any) -> tuple[BrowserC
     context = await browser.new_context(base_url=site.url, **({"locale": "en-US"} | options))
     await context.request.get("/login/")
     [token] = [cookie["value"] for cookie in await context.cookies() if cookie["name"] == "csrftoken"]
-    form = {"username": "boss", "password": "secret", "csrfmiddlewaretoken": token}
+    form: dict[str, str | float | bool] = {"username": "boss", "password": "secret", "csrfmiddlewaretoken": token}
     # Where the login leads to is another page of the site.
     answer = await context.request.post("/login/", form=form, max_redirects=0)
     assert answer.status == 302

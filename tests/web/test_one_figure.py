@@ -42,6 +42,8 @@ def fill(seed: int, days: int) -> None:
     """Store random days up to today, each with the same views in its total, its pages and its hours."""
     chance = random.Random(seed)
     today = site_today()
+    pages: list[PageView] = []
+    parts: list[Breakdown] = []
     for back in range(days):
         day = today - timedelta(days=back)
         hours = range(site_now().hour + 1) if not back else range(24)
@@ -65,9 +67,11 @@ def fill(seed: int, days: int) -> None:
                 pair[1] += first and dimension != "route"
         for (dimension, value), (n, m) in split.items():
             if dimension == "path":
-                PageView.objects.create(date=day, path=value, views=n, own=n, visitors=m)
+                pages.append(PageView(date=day, path=value, views=n, own=n, visitors=m))
             else:
-                Breakdown.objects.create(date=day, dimension=dimension, value=value, views=n, visits=m)
+                parts.append(Breakdown(date=day, dimension=dimension, value=value, views=n, visits=m))
+    PageView.objects.bulk_create(pages)
+    Breakdown.objects.bulk_create(parts)
 
 
 async def answer(client: AsyncClient, address: str) -> Any:

@@ -151,8 +151,10 @@ def test_filters_in_the_address_only_narrow(guest: Client, more: str) -> None:
 
 
 @pytest.mark.one_python
-@pytest.mark.parametrize("period", [*MENU, "400d"])
-@pytest.mark.parametrize("compare", ["previous", "year"])
+@pytest.mark.parametrize(
+    ("period", "compare"),
+    [*((period, "previous") for period in (*MENU, "400d")), ("24h", "year"), ("7d", "year"), ("12m", "year")],
+)
 def test_periods_and_comparisons_stay_in_the_segment(guest: Client, period: str, compare: str) -> None:
     for address in ("api/summary/", "api/series/", "", "fragment/chart/"):
         answer = guest.get(f"{ROOT}{address}?period={period}&compare={compare}")

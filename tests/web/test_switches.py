@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import django
@@ -13,6 +14,8 @@ import pytest
 from tests.conftest import Sites
 from tests.servers import Response, Site
 from tests.site import settings as test_site
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 TOKEN = "a-token-of-the-settings-0123456789"
 ROOT = "/en/cabinet/tracking/"
@@ -108,9 +111,18 @@ def raw(site: Site, path: str, **headers: str) -> tuple[int, dict[str, str], byt
     return found
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
-def test_a_site_with_every_switch_on(server: str, app_server: Sites) -> None:
-    site, staff = switched_on(server, app_server)
+@pytest.fixture(scope="module", params=["uvicorn", "wsgi"])
+def switched_site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, dict[str, Any]]]:
+    """Yield a site with every switch on, and the headers of a staff member."""
+    sites = Sites(tmp_path_factory.mktemp("switches"))
+    yield switched_on(request.param, sites)
+    sites.close()
+
+
+def test_a_site_with_every_switch_on(switched_site: tuple[Site, dict[str, Any]]) -> None:
+    site, staff = switched_site
     clients: dict[str, dict[str, Any]] = {
         "stranger": {},
         "staff": staff,
@@ -147,16 +159,14 @@ def test_a_site_with_every_switch_on(server: str, app_server: Sites) -> None:
     assert (refused.status, lower(refused)["cache-control"]) == (403, "private, no-store")
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
-def test_claims_are_taken_with_every_switch_on(server: str, app_server: Sites) -> None:
-    site, _ = switched_on(server, app_server)
+def test_claims_are_taken_with_every_switch_on(switched_site: tuple[Site, dict[str, Any]]) -> None:
+    site, _ = switched_site
     assert site.get("/seen/", method="POST").status == 204
     assert site.get("/seen/").status == 204
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "wsgi"])
-def test_exports_counters_and_links_with_every_switch_on(server: str, app_server: Sites) -> None:
-    site, staff = switched_on(server, app_server)
+def test_exports_counters_and_links_with_every_switch_on(switched_site: tuple[Site, dict[str, Any]]) -> None:
+    site, staff = switched_site
     status, headers, body = raw(site, ROOT + "api/export/days.csv", authorization=f"Bearer {TOKEN}")
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert gzip.decompress(body).startswith(b'"day","views"')
@@ -218,7 +228,6 @@ def test_a_site_without_apps_of_django_contrib(app_server: Sites) -> None:
     site.flush()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["sessions", "auth", "contenttypes", "messages", "staticfiles", "admin"])
 def test_check_runs_without_one_app(missing: str, app_server: Sites) -> None:
     """Django refuses auth without content types; without any other app the check must end by itself."""
