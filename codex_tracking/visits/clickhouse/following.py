@@ -86,9 +86,10 @@ def follow(seconds: float = float("inf")) -> int:
     """
     global _next_sweep
     deadline = time.monotonic() + seconds
+    # As short as a page waits first: a server that hangs must not keep a flush for as long as a load may take.
+    loads, wanted = loads_of(connect()), logged_days()
     server = connect(LOAD_SECONDS)
     _make_tables(server)
-    loads, wanted = loads_of(server), logged_days()
     gone = [day for day, known in loads.items() if known.digest and day not in wanted]
     unload(server, gone)
     # Before anything is replaced: questions that read what was replaced the last time have ended meanwhile.

@@ -24,8 +24,9 @@ SILENCE_SECONDS = 15
 """For an answer to a question, beyond its time budget of ten."""
 LOAD_SECONDS = 120
 """For one file to be taken."""
-REST_SECONDS = 5.0
-"""After a failed connection: the other questions of the same page need not wait as well."""
+REST_SECONDS, REST = 5.0, 4
+"""Nobody tries again for so many seconds after a lost connection, or so many times the seconds that were waited for it:
+the other questions of a page need not wait as well, and neither need the next pages."""
 TOO_LATE = (159, 160)
 """ClickHouse's error codes TIMEOUT_EXCEEDED and TOO_SLOW."""
 UNKNOWN = (60, 81)
@@ -79,10 +80,14 @@ class Server:
             EngineError: as described there.
         """
         limits = {} if seconds is None else {"max_execution_time": max(1, round(seconds))}
+        begin = time.monotonic()
         try:
             return self._client.query(statement, parameters=dict(parameters or {}), settings=limits).result_rows
         except Exception as error:
-            raise _named(error) from None
+            failure = _named(error)
+            if failure.code is None:
+                _lose(self, begin, failure)
+            raise failure from None
 
     def run(self, statement: str) -> None:
         """Run a statement without rows.
@@ -119,8 +124,8 @@ def _named(error: Exception) -> EngineError:
 
 _lock = threading.Lock()
 _servers: dict[tuple[str, int], Server] = {}
-_rest: dict[str, tuple[float, EngineError]] = {}
-"""URL -> the moment until which nobody tries again, and the error."""
+_rest: dict[str, tuple[float, str]] = {}
+"""URL -> the moment until which nobody tries again, and the reason."""
 
 
 def connect(silence: int = SILENCE_SECONDS) -> Server:
@@ -138,18 +143,32 @@ def connect(silence: int = SILENCE_SECONDS) -> Server:
     with _lock:
         if key in _servers:
             return _servers[key]
-        until, before = _rest.get(url, (0.0, None))
-        if before is not None and time.monotonic() < until:
-            raise before
+        until, reason = _rest.get(url, (0.0, ""))
+        begin = time.monotonic()
+        if begin < until:
+            raise EngineError(reason)
         try:
             _servers[key] = Server(_open(url, silence))
         except ImportError:
             raise
         except Exception as error:
             failure = _named(error)
-            _rest[url] = time.monotonic() + REST_SECONDS, failure
+            _rest[url] = _until(begin), str(failure)
             raise failure from None
         return _servers[key]
+
+
+def _until(begin: float) -> float:
+    now = time.monotonic()
+    return now + max(REST_SECONDS, REST * (now - begin))
+
+
+def _lose(server: Server, begin: float, failure: EngineError) -> None:
+    """Drop a connection that does not answer."""
+    with _lock:
+        for key in [key for key, known in _servers.items() if known is server]:
+            del _servers[key]
+            _rest[key[0]] = _until(begin), str(failure)
 
 
 def _open(url: str, silence: int) -> Client:
