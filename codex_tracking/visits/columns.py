@@ -111,7 +111,7 @@ def _columns(visits: DayVisits, rows: Sequence[int]) -> Iterator[Column]:
     hits, start, first = [visits.hits[row] for row in rows], of(visits.start), of(visits.first)
     lengths = list(map(len, hits))
     events = [visits.events.get(row, 0) for row in rows]
-    texts = [CONTROLS.sub("", text) for text in visits.texts]
+    texts = [parquet.encoded(CONTROLS.sub("", text)) for text in visits.texts]
     yield Column("visitor", of(visits.visitor))
     yield Column("start", start)
     yield Column("seconds", list(map(sub, of(visits.last), start)))
@@ -144,7 +144,7 @@ def _exits(visits: DayVisits, hits: Sequence[Sequence[int]], events: Sequence[in
 
 
 def _text_column(
-    name: str, texts: Sequence[str], values: Sequence[int], lengths: Sequence[int] | None = None
+    name: str, texts: Sequence[bytes], values: Sequence[int], lengths: Sequence[int] | None = None
 ) -> Column:
     """Return a column of texts; its dictionary has only its own."""
     numbers = dict(zip(dict.fromkeys(values), count()))

@@ -37,14 +37,20 @@ class Column:
     Args:
         name: of the column.
         values: integers, or indexes of ``texts``; of all lists one after the other.
-        texts: the distinct texts of a column of texts; None for one of integers.
+        texts: the distinct texts of a column of texts, each by ``encoded``; None for a column of integers.
         lengths: of the row's lists, each 1 at least; None for a column without lists.
     """
 
     name: str
     values: Sequence[int]
-    texts: Sequence[str] | None = None
+    texts: Sequence[bytes] | None = None
     lengths: Sequence[int] | None = None
+
+
+def encoded(text: str) -> bytes:
+    """Return a text of a dictionary, which columns may share."""
+    found = text.encode()
+    return len(found).to_bytes(4, "little") + found
 
 
 def write(out: BinaryIO, rows: int, columns: Sequence[Column]) -> None:
@@ -73,10 +79,8 @@ def _pages(column: Column) -> list[bytes]:
     """Return the pages of a column: its dictionary, if it has one, and its values."""
     pages = []
     if column.texts is not None:
-        encoded = [text.encode() for text in column.texts]
-        body = b"".join(piece for text in encoded for piece in (len(text).to_bytes(4, "little"), text))
-        head = _struct((1, I32, _int(len(encoded))), (2, I32, _int(PLAIN)))
-        pages.append(_page(DICTIONARY_PAGE, body, (7, STRUCT, head)))
+        head = _struct((1, I32, _int(len(column.texts))), (2, I32, _int(PLAIN)))
+        pages.append(_page(DICTIONARY_PAGE, b"".join(column.texts), (7, STRUCT, head)))
     body = b"" if column.lengths is None else _levels(column.lengths)
     numbers = _int32(column.values)
     if column.texts is None:

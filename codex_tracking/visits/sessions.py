@@ -7,6 +7,7 @@ them: one that comes late belongs to the visitor's visit of then, and changes ne
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress, count
 
@@ -29,10 +30,8 @@ class DayVisits:
     """
 
     def __init__(self, first_visitor: int = 0) -> None:
-        self._first = first_visitor
-        self.visitors = 0
-        """Number of distinct visitors who have visits."""
-        self.texts: dict[str, int] = {"": 0, UNNAMED: 1}
+        # A missing key gets the next number without a line of Python being run.
+        self.texts: defaultdict[str, int] = defaultdict(count(2).__next__, {"": 0, UNNAMED: 1})
         """Text -> its number."""
         self.clients: list[int] = []
         """Texts of all clients, eight each; some are equal."""
@@ -56,11 +55,16 @@ class DayVisits:
         self.events: dict[int, int] = {}
         """Visit -> number of its events, if it has any."""
         # The first one is nobody, who has no visit ever.
-        self._slots: dict[bytes, int] = {b"": 0}
+        self._slots: defaultdict[bytes, int] = defaultdict(count(1).__next__, {b"": 0})
         self._current = [NONE]
         """Slot -> the visitor's last visit."""
-        self._numbers = [NONE]
+        self._numbers: defaultdict[int, int] = defaultdict(count(first_visitor).__next__)
         """Slot -> the visitor's number."""
+
+    @property
+    def visitors(self) -> int:
+        """The number of distinct visitors who have visits."""
+        return len(self._numbers)
 
     def add(self, blob: Columns, share: int = 0, shares: int = 1) -> None:
         """Add the hits of one blob, which were counted after all hits so far.
@@ -104,7 +108,7 @@ class DayVisits:
                     early.setdefault(slot, []).append(visit)
                 continue
             current[slot] = visit
-            self.visitor.append(self._number_of(slot))
+            self.visitor.append(self._numbers[slot])
             if slot in early:
                 self._take_in(visit, early.pop(slot))
                 late.add(visit)
@@ -113,8 +117,7 @@ class DayVisits:
 
     def _add_hits(self, blob: Columns) -> None:
         """Add what does not depend on visits."""
-        known = self.texts
-        texts = [known.setdefault(text, len(known)) for text in blob.texts]
+        texts = list(map(self.texts.__getitem__, blob.texts))
         _, client, origin, *acts = blob.indexes
         self.client_of += map((len(self.clients) // 8).__add__, client)
         self.origin_of += map((len(self.origins) // 8).__add__, origin)
@@ -131,17 +134,9 @@ class DayVisits:
 
     def _slots_of(self, blob: Columns) -> Iterator[int]:
         """Return the slot of each hit's visitor."""
-        known = self._slots
-        slots = [known.setdefault(visitor, len(known)) for visitor in blob.visitors]
-        for lists in (self._current, self._numbers):
-            lists += [NONE] * (len(known) - len(lists))
+        slots = list(map(self._slots.__getitem__, blob.visitors))
+        self._current += [NONE] * (len(self._slots) - len(self._current))
         return map(slots.__getitem__, blob.indexes[0])
-
-    def _number_of(self, slot: int) -> int:
-        if self._numbers[slot] < 0:
-            self._numbers[slot] = self._first + self.visitors
-            self.visitors += 1
-        return self._numbers[slot]
 
     def _take_in(self, visit: int, early: Sequence[int]) -> None:
         """Let a visit begin with its visitor's events of the same blob."""
