@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from pytest_django import Settings
 
 from codex_tracking.hits.capture import answered
-from codex_tracking.hits.pages.ids import POOL, mark_page, read_id
+from codex_tracking.hits.pages.ids import POOL, keyed_name, mark_page, read_id
 from codex_tracking.middleware import record
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import request_for
@@ -131,6 +131,15 @@ def test_an_id_of_a_clock_that_is_ahead_is_refused() -> None:
     text = page_id()
     assert read_id(text, time.time() - 30) is not None
     assert read_id(text, time.time() - 300) is None
+
+
+def test_names_of_a_strangers_choice_are_spread_by_a_key(settings: Settings) -> None:
+    chosen = [f"name-{number:05}-ends-the-same" for number in range(500)]
+    names = [keyed_name("page", name) for name in chosen]
+    assert len(set(names)) == 500
+    assert len({name[-2:] for name in names}) > 300
+    settings.SECRET_KEY = "another-secret"
+    assert not set(names).intersection(keyed_name("page", name) for name in chosen)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
