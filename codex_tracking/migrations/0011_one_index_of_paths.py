@@ -22,7 +22,7 @@ def make_index(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("codex_tracking", "0011_rollups")]
+    dependencies = [("codex_tracking", "0010_rollups")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
