@@ -11,10 +11,10 @@ from codex_tracking.pipeline import status
 from codex_tracking.selector import TrackingSelector as Reads
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
-from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.selected.funnels import Funnel
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.store.loops import blocking
 from codex_tracking.visits.answers import Answer, Journey
 from codex_tracking.widgets import TrackingAnalyticsContext

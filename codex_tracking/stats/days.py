@@ -14,8 +14,8 @@ from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
-from codex_tracking.stats.ranking import SPARE, Figure, rising
 from codex_tracking.stats.reading import in_database, live_uniques, read
+from codex_tracking.stats.values.ranking import SPARE, Figure, rising
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
 from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context

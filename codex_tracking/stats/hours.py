@@ -10,8 +10,8 @@ from django.utils import timezone
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.deltas import Deltas, changed_values
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period, hours_of
-from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import BY_HOUR, Metric
+from codex_tracking.stats.values.ranking import Figure
 
 Hours = dict[str, list[Figure]]
 """ISO date -> views and visits of each of its hours."""

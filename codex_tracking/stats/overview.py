@@ -18,11 +18,9 @@ from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
-from codex_tracking.stats.cover import cover_of, whole
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
-from codex_tracking.stats.ranking import AnyDimension, Figure
 from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
@@ -35,6 +33,8 @@ from codex_tracking.stats.summary import (
     elapsed,
     without_rest,
 )
+from codex_tracking.stats.values.cover import cover_of, whole
+from codex_tracking.stats.values.ranking import AnyDimension, Figure
 
 
 async def overview(

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
-from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
+from codex_tracking.stats.values.ranking import AnyDimension
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.errors import ONE_OF, QueryError
 from codex_tracking.web.filters import EVENTS_BY_NAME, read_filters, require_log

@@ -16,9 +16,10 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.stats import best_pages, breakdown, cards, days, values
-from codex_tracking.stats.ranking import Figure, rising
+from codex_tracking.stats import breakdown, cards, days
 from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.values import best_pages, matching
+from codex_tracking.stats.values.ranking import Figure, rising
 from codex_tracking.tables import toplists
 from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer
@@ -110,8 +111,8 @@ async def test_the_best_of_several_days_are_found_in_their_lists(
     await traffic(process, {"/a/": 5, "/b/": 4, "/c/": 3, "/d/": 2, "/e/": 1}, 2)
     await traffic(process, {"/c/": 6, "/b/": 5, "/a/": 1, "/d/": 2, "/e/": 3}, 1)
     await flushed(process)
-    for unlisted in (values.UNLISTED, 0):
-        monkeypatch.setattr(values, "UNLISTED", unlisted)
+    for unlisted in (matching.UNLISTED, 0):
+        monkeypatch.setattr(matching, "UNLISTED", unlisted)
         best = await TrackingSelector.breakdown("path", day(2), day(0), limit=3)
         assert [(figure.value, figure.views) for figure in best] == [("/b/", 9), ("/c/", 9), ("/a/", 6)]
 
@@ -197,12 +198,12 @@ def hand_made(alias: str, back: int, counts: dict[str, int]) -> None:
 
 
 @pytest.mark.usefixtures("_short")
-@pytest.mark.parametrize("unlisted", [values.UNLISTED, 0])
+@pytest.mark.parametrize("unlisted", [matching.UNLISTED, 0])
 @pytest.mark.parametrize("back", [0, 1])
 async def test_rows_made_by_hand_push_no_page_out(
     database: str, process: Process, back: int, unlisted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(values, "UNLISTED", unlisted)
+    monkeypatch.setattr(matching, "UNLISTED", unlisted)
     await traffic(process, {"/a/": 5})
     await traffic(process, {"/a/": 5}, 1)
     await sync_to_async(hand_made)(database, back, {f"/{name}/": 6 for name in "xyz"})

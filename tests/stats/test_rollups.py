@@ -17,16 +17,17 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import best_pages, breakdown, cards, cover, pages, values
+from codex_tracking.stats import breakdown, cards, pages
 from codex_tracking.stats.breakdown import breakdown_of, figures_of
 from codex_tracking.stats.cards import cards_of, total_of
-from codex_tracking.stats.cover import cover_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
-from codex_tracking.stats.searching import containing
 from codex_tracking.stats.summary import Summary
-from codex_tracking.stats.values import Matching
+from codex_tracking.stats.values import best_pages, cover, matching
+from codex_tracking.stats.values.cover import cover_of
+from codex_tracking.stats.values.matching import Matching
+from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, orders_of
+from codex_tracking.stats.values.searching import containing
 from codex_tracking.tables import retention, rollups, toplists
 from codex_tracking.tables.day_rows import DayRows
 from codex_tracking.tables.rollups import build_rollups
@@ -223,9 +224,9 @@ def test_every_question_has_the_answer_that_the_rows_give(
     database: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
-    monkeypatch.setattr(values, "FEW_NAMES", chance.choice([2, 500]))
+    monkeypatch.setattr(matching, "FEW_NAMES", chance.choice([2, 500]))
     unlisted = chance.choice([0, 3, 31])
-    for module in (values, best_pages):
+    for module in (matching, best_pages):
         monkeypatch.setattr(module, "UNLISTED", unlisted)
     monkeypatch.setattr(best_pages, "DEPTH", chance.choice([1, 4]))
     history = History(database, chance)

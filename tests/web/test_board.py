@@ -14,8 +14,8 @@ from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.stats.cards import Card
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.periods import Period, hours_of
-from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.web.api.endpoints import rates_added
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.board import board_of

@@ -12,10 +12,10 @@ from typing import Any, cast
 from django.utils import timezone
 
 from codex_tracking.stats.periods import Period, Step, hours_of
-from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
+from codex_tracking.stats.values.ranking import ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log

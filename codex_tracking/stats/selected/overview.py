@@ -11,10 +11,10 @@ from codex_tracking.stats.cards import BY_VISITS, CARDS, Card, order_of, whole_o
 from codex_tracking.stats.hours import Hours
 from codex_tracking.stats.overview import Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import ORDERS, AnyDimension, Figure
 from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.selected.figures import LOGGED, Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.summary import Days, elapsed
+from codex_tracking.stats.values.ranking import ORDERS, AnyDimension, Figure
 from codex_tracking.visits.answers import Board, Table
 from codex_tracking.visits.filters import Filter
 

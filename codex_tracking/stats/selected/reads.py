@@ -15,7 +15,6 @@ from codex_tracking.stats import summary as summaries
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
-from codex_tracking.stats.ranking import LOG_DIMENSIONS, Figure, Order
 from codex_tracking.stats.reading import Coverage, T
 from codex_tracking.stats.selected.figures import (
     Selection,
@@ -30,6 +29,7 @@ from codex_tracking.stats.selected.figures import (
 from codex_tracking.stats.selected.overview import FILTERED_CARDS, overview_in
 from codex_tracking.stats.selected.pages import page_in, page_series_in, pages_views_in, previous_page_in
 from codex_tracking.stats.summary import Count, Metric, Summary
+from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, Figure, Order
 from codex_tracking.visits.filters import Filter
 from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context
 

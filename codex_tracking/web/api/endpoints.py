@@ -19,12 +19,12 @@ from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
-from codex_tracking.stats.ranking import AnyDimension, Figure, Order, orders_of, secondary_of
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.selected.figures import select
 from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
+from codex_tracking.stats.values.ranking import AnyDimension, Figure, Order, orders_of, secondary_of
 from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
 from codex_tracking.web.errors import QueryError

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
 from codex_tracking.stats.reading import Reading
 from codex_tracking.stats.selected.figures import (
     LOGGED,
@@ -20,6 +19,7 @@ from codex_tracking.stats.selected.figures import (
 )
 from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
+from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
 from codex_tracking.visits.answers import Table
 from codex_tracking.web.api.endpoint import Call
 from codex_tracking.web.errors import QueryError

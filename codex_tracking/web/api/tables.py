@@ -10,10 +10,10 @@ from codex_tracking.counters.fields import Dimension, dimension_of
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.ranking import AnyDimension, secondary_of
 from codex_tracking.stats.selected.figures import Selection, daily_summaries_in, figures_in, hours_from
 from codex_tracking.stats.series import series_of
 from codex_tracking.stats.summary import Summary, daily_summaries
+from codex_tracking.stats.values.ranking import AnyDimension, secondary_of
 
 TableRow = tuple[str | int, ...]
 TableReader = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[TableRow]]]

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
-from codex_tracking.stats.ranking import AnyDimension
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.stats.values.ranking import AnyDimension
 from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of

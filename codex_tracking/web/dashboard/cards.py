@@ -11,7 +11,7 @@ from codex_tracking.counters.fields import Dimension
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cards import BY_VISITS, Card
 from codex_tracking.stats.pages import Page
-from codex_tracking.stats.ranking import AnyDimension, Figure
+from codex_tracking.stats.values.ranking import AnyDimension, Figure
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, page_url, query_string, with_tab, with_value

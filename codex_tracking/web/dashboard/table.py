@@ -13,13 +13,21 @@ from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
-from codex_tracking.stats.ranking import LOG_DIMENSIONS, ORDERS, AnyDimension, Figure, Order, opposite_of, orders_of
 from codex_tracking.stats.reading import Coverage, read
-from codex_tracking.stats.searching import containing
 from codex_tracking.stats.selected.figures import LOGGED, Selection, breakdown_in, select
 from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
-from codex_tracking.stats.values import Matching
+from codex_tracking.stats.values.matching import Matching
+from codex_tracking.stats.values.ranking import (
+    LOG_DIMENSIONS,
+    ORDERS,
+    AnyDimension,
+    Figure,
+    Order,
+    opposite_of,
+    orders_of,
+)
+from codex_tracking.stats.values.searching import containing
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
