@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Engine(Protocol):
-    """What answers questions."""
+    """An engine that answers questions about the visit log."""
 
     def ask(self, days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
         """Return the answer to a question about the visits of some days.
@@ -29,10 +29,10 @@ class Engine(Protocol):
         """
 
     def follow_due(self) -> int:
-        """Take what the log has got since the last flush, and return the number of days; raises no errors."""
+        """Take the changes since the last flush, and return the number of days; raises no errors."""
 
     def follow(self) -> int:
-        """Take all that the log has and drop what it has no more, and return the number of days that were taken."""
+        """Take all days that differ, drop days that the log lacks, and return the number of days that were taken."""
 
     def status(self) -> EngineStatus | None:
         """Return the state of the engine's server; None when it has none."""
@@ -66,7 +66,7 @@ class ClickHouse:
         return clickhouse_asking.ask(days, filters, question, seconds)
 
     def follow_due(self) -> int:
-        """Load what has changed."""
+        """Load the changes; see ``following.follow_due``."""
         return following.follow_due()
 
     def follow(self) -> int:

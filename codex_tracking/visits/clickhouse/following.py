@@ -1,4 +1,4 @@
-"""Keeping ClickHouse up to date: the flusher's look at what has changed in the log."""
+"""Loads of changed days into ClickHouse, by the flusher after each flush, and the state of its server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _made: set[tuple[str, ...]] = set()
 
 
 def follow_due() -> int:
-    """Load what has changed since the last flush; blocking.
+    """Load the changes since the last flush; blocking.
 
     For the flusher. Safe to repeat, and to run in several processes. An error is logged and tried again later, since
     the counters must not wait for ClickHouse.

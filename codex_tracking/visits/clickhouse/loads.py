@@ -85,7 +85,7 @@ def digest_of(day: Day) -> str:
 
 
 def load(server: Server, day: Day) -> bool:
-    """Load a day, and let it count from then on; nothing of it counts before, and what it had counts until then.
+    """Load a day; the new load counts as soon as it is complete, and the one before it until then.
 
     Returns:
         False when its parts cannot be put together yet, since that was done just before.

@@ -58,7 +58,7 @@ def tables() -> Tables:
 
 
 def statements(database: str) -> list[str]:
-    """Return the statements that make the tables where they are missing.
+    """Return the statements that make missing tables.
 
     Args:
         database: name of the database that has them.
