@@ -23,7 +23,7 @@ from codex_tracking.store.sketch import sketch_of
 from codex_tracking.tables.day_rows import DayRows
 from codex_tracking.tables.log_parts import write_parts
 
-CHUNK_LINES = 20_000
+CHUNK_LINES = 50_000
 """Lines of one transaction."""
 CHUNK_FIELDS = 30_000
 """Distinct counters that end a chunk early, below the aggregator's own bound, so that sums stay exact."""
