@@ -16,7 +16,7 @@ from codex_tracking.access_log.formats import parser_of
 from codex_tracking.access_log.known import Evidence, KnownLines, ReadLine
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.order import Entries, Entry, end_of_second, is_ordered, merged, time_of_first
-from codex_tracking.access_log.progress import LogProgress, new_record, prints_of, same_log
+from codex_tracking.access_log.progress import Beginnings, LogProgress, new_record, prints_of, same_log
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.access_log.requests import LineRequest
@@ -28,6 +28,9 @@ from codex_tracking.settings import TrackingSettings
 
 LATE_SECONDS = 3_600
 """Seconds after its end for which a day's visits are still known, for lines that a server wrote late."""
+
+MOST_PIECES = 1_000_000
+"""More pieces than are joined in one log."""
 
 
 class Importer:
@@ -71,6 +74,8 @@ class Importer:
         """ISO date -> visits of the days that are not over."""
         self.newest = 0.0
         self.known = KnownLines(database(write=True))
+        self.beginnings = Beginnings([])
+        """Of the logs that are imported."""
         self.chunk = Chunk(LineAggregator(self.request))
         """Lines that are counted and not yet written."""
         self._refused: dict[str, bool] = {}
@@ -84,6 +89,7 @@ class Importer:
             django.db.DatabaseError: the lines of the last chunk are not written; run it again to go on.
         """
         reports = {log: Report() for log in logs}
+        self.beginnings = Beginnings(logs)
         waiting = list(logs)
         while waiting:
             # Copies of one log come one after the other, so that a line in both counts once.
@@ -115,7 +121,11 @@ class Importer:
         report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
         evidence = Evidence(self.known)
         ordered = is_ordered(
-            log, progress.begin, parser(), lambda line: evidence.note(self.clock.read(line.at)[0], line)
+            log,
+            progress.begin,
+            parser(),
+            lambda line: evidence.note(self.clock.read(line.at)[0], line),
+            partial(self.beginnings.look, log),
         )
         return Source(
             progress,
@@ -130,6 +140,7 @@ class Importer:
     def _read(self, sources: list[Source]) -> None:
         """Count all lines of these logs."""
         self.visits, self.newest = {}, 0.0
+        self._number_pieces(sources)
         for lines in merged((source.begin, source.lines) for source in sources):
             while lines:
                 room = records.CHUNK_LINES - self.chunk.size
@@ -141,6 +152,13 @@ class Importer:
         self._write(sources, finished=True)
         for source in sources:
             source.report.problem, source.report.unfinished = source.log.problem, source.log.unfinished
+
+    def _number_pieces(self, sources: list[Source]) -> None:
+        """Let lines count once that two logs of a server have, and twice when two servers have them."""
+        within = self.beginnings.within
+        for number, source in enumerate(earlier := sorted(sources, key=lambda source: source.begin)):
+            before = [other.first_piece for other in earlier[:number] if other.log in within[source.log]]
+            source.first_piece = max(before, default=-MOST_PIECES) + MOST_PIECES
 
     def _count(self, lines: Entries) -> None:
         """Count lines, those of one second together."""

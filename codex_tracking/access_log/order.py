@@ -57,7 +57,13 @@ ReadClock = Callable[[float], tuple[str, str]]
 time_of = itemgetter(0)
 
 
-def is_ordered(log: LogFile, begin: int, parse: Parse, note: Callable[[Line], None]) -> bool:
+def is_ordered(
+    log: LogFile,
+    begin: int,
+    parse: Parse,
+    note: Callable[[Line], None],
+    look: Callable[[list[bytes]], None] = lambda texts: None,
+) -> bool:
     """Return whether a log is in the order of time from a place on, but for late lines.
 
     Args:
@@ -65,9 +71,10 @@ def is_ordered(log: LogFile, begin: int, parse: Parse, note: Callable[[Line], No
         begin: bytes before the place.
         parse: reads a line.
         note: is called with each line that is looked at.
+        look: is called with all lines, some thousand at a time.
     """
     newest, ordered = 0.0, True
-    for text in _probes(log, begin):
+    for text in _probes(log, begin, look):
         try:
             line = parse(text.decode("utf-8", "replace"))
         except ValueError:
@@ -81,11 +88,12 @@ def is_ordered(log: LogFile, begin: int, parse: Parse, note: Callable[[Line], No
     return ordered
 
 
-def _probes(log: LogFile, begin: int) -> Iterator[bytes]:
+def _probes(log: LogFile, begin: int, look: Callable[[list[bytes]], None]) -> Iterator[bytes]:
     """Yield all lines of a log's beginning, and of the rest some and all headings."""
     has_headings = log.head.lstrip().startswith(b"#")
     for block in log.blocks(begin):
         texts = block.texts
+        look(texts)
         if block.begin - begin < EVERY_LINE_BYTES:
             yield from texts
             continue

@@ -118,6 +118,37 @@ def _print(line: Line) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
+class Beginnings:
+    """The first lines of logs that are imported together, to tell which log begins within another one.
+
+    Args:
+        logs: that are open.
+    """
+
+    def __init__(self, logs: Iterable[LogFile]) -> None:
+        self.within: dict[LogFile, set[LogFile]] = {log: set() for log in logs}
+        """Log -> logs that have its beginning, as a rotated one and a copy from before the rotation do."""
+        self._lines: dict[bytes, list[tuple[LogFile, list[bytes]]]] = {}
+        for log in self.within:
+            # Headings are the same in all logs of a server; the last line of the head may be cut off.
+            lines = [text for text in log.head.split(b"\n")[:-1] if text and not text.startswith(b"#")][:PRINTS]
+            if lines and len(self.within) > 1:
+                self._lines.setdefault(lines[0], []).append((log, lines))
+
+    def look(self, log: LogFile, texts: list[bytes]) -> None:
+        """Look for the beginnings of other logs in some lines of a log."""
+        if self._lines.keys().isdisjoint(texts):
+            return
+        for first, others in self._lines.items():
+            if first not in texts:
+                continue
+            begin = texts.index(first)
+            for other, lines in others:
+                # Two servers may have one equal line, of a monitor; as much as these lines have must be equal.
+                if other is not log and texts[begin : begin + PRINTS] == lines[: len(texts) - begin]:
+                    self.within[other].add(log)
+
+
 def new_record(prints: list[str]) -> ImportedLog:
     """Return the record of a log that no import has seen."""
     return ImportedLog(digest=sha256(" ".join(prints).encode()).hexdigest(), prints=prints)

@@ -186,6 +186,8 @@ class Source:
     """Whether most of its lines are known from another file."""
     begin: float = 0.0
     """A time before which it has no line."""
+    first_piece: int = 0
+    """The number of its first piece: the same for all servers, and another one for a log that begins within a log."""
     parts: list[Part] = field(default_factory=list)
     _newest: float = 0.0
 
@@ -238,7 +240,9 @@ class Source:
             for block in whole.cut(progress.reported):
                 if not block.texts:
                     continue
-                part = self._part(self.parts[-1].piece if self.parts else 0, block.end <= progress.reported)
+                part = self._part(
+                    self.parts[-1].piece if self.parts else self.first_piece, block.end <= progress.reported
+                )
                 numbers = range(block.number + 1, block.number + len(block.texts) + 1)
                 entries = reader.read(block.texts, numbers, part)
                 self._report(reader, entries, block, part)
@@ -265,11 +269,9 @@ class Source:
     def _raws(self, reader: Reader, block: Block, entries: Entries) -> list[Raw]:
         if self.ordered:
             return []
-        read = [place for place in range(len(block.texts)) if place not in reader.problems]
-        return [
-            Raw(block.texts[place], block.number + 1 + place, entry[7].index)
-            for place, entry in zip(read, entries, strict=True)
-        ]
+        read = [Raw(text, block.number + 1 + place, 0) for place, text in enumerate(block.texts)]
+        found = (raw for place, raw in enumerate(read) if place not in reader.problems)
+        return [raw._replace(part=entry[7].index) for raw, entry in zip(found, entries, strict=True)]
 
     def _in_pieces(self, entries: Entries) -> Entries:
         """Return lines with their parts: no server writes so late that a line may be older than this."""

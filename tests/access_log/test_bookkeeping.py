@@ -406,3 +406,37 @@ def test_secrets_of_paths_without_route_are_not_stored(tmp_path: Path, settings:
 
 def test_quiet_import_prints_nothing(tmp_path: Path) -> None:
     assert run(save(tmp_path / "log", traffic(3)), verbosity=0) == ""
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "in another order", "three", "without their last line"])
+def test_lines_of_two_rotated_logs_count_once_when_both_are_new(tmp_path: Path, form: str) -> None:
+    lines = traffic(200)
+    logs = [lines[:120], lines[80:]]
+    match form:
+        case "in another order":
+            logs.reverse()
+        case "three":
+            logs = [lines[:90], lines[60:150], lines[140:]]
+        case "without their last line":
+            # The server had not yet written all of a line when the log was copied.
+            logs[0][-1] = logs[0][-1][:40]
+    names = [save(tmp_path / str(number), log) for number, log in enumerate(logs)]
+    if form == "packed":
+        names[0].write_bytes(packed("".join(logs[0])))
+    run(*names)
+    assert views() == 200
+    assert "0 lines" in run(*reversed(names))
+
+
+def test_equal_lines_of_two_servers_count_each_though_their_logs_were_rotated(tmp_path: Path) -> None:
+    servers = [traffic(200, seed) for seed in range(2)]
+    both = line(BEGIN + timedelta(hours=30), "/both/")
+    servers = [sorted([*lines, both], key=time_of) for lines in servers]
+    at = [lines.index(both) for lines in servers]
+    names = [
+        save(tmp_path / f"{server}-{number}", part)
+        for server, lines in enumerate(servers)
+        for number, part in enumerate([lines[: at[server] + 20], lines[at[server] - 20 :]])
+    ]
+    run(*names)
+    assert views() == 402
