@@ -13,7 +13,7 @@ from operator import itemgetter
 from codex_tracking.access_log import order, records
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import parser_of
-from codex_tracking.access_log.known import Evidence, KnownLines, ReadLine
+from codex_tracking.access_log.known import Evidence, KnownLines, News, ReadLine
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.order import Entries, Entry, end_of_second, is_ordered, merged, time_of_first
 from codex_tracking.access_log.progress import Beginnings, LogProgress, new_record, prints_of, same_log
@@ -165,10 +165,11 @@ class Importer:
         self.newest = max(self.newest, lines[-1][0])
         for day, group in groupby(lines, day_of):
             taken = self._leave_out(day, list(group))
-            for is_new, together in self._by_news(day, taken):
-                if is_new:
+            for news, together in self._by_news(day, taken):
+                self._took(together, news)
+                if news == "new":
                     self._add(day, together)
-                else:
+                elif news == "known":
                     self._replay(day, together)
 
     def _leave_out(self, day: str, lines: Entries) -> Entries:
@@ -181,22 +182,22 @@ class Importer:
         elif not self.request.knows_others:
             return lines
         left = [line for line in lines if reason or other_host(line)]
-        for is_new, together in self._by_news(day, left):
-            for line in together if is_new else ():
+        for news, together in self._by_news(day, left):
+            for line in together if news == "new" else ():
                 line[7].source.left_out(day, reason or "other_host", other_host(line))
         return [line for line in lines if not (reason or other_host(line))]
 
-    def _by_news(self, day: str, lines: Entries) -> Iterator[tuple[bool, Entries]]:
-        """Yield lines one after the other that are all new, or all known."""
+    def _by_news(self, day: str, lines: Entries) -> Iterator[tuple[News, Entries]]:
+        """Yield lines one after the other of which all are new, or none."""
         parts = set(map(itemgetter(7), lines))
         # Equal lines of one piece are several requests, and of most days nothing is known.
         if lines and (len({part.piece for part in parts}) > 1 or self.known.any_of(day, [line[4] for line in lines])):
             edited = {part: day in part.source.edited for part in parts}
-            flags = self.known.are_new(day, [ReadLine(line[4], line[7].piece, edited[line[7]]) for line in lines])
-            for is_new, group in groupby(zip(flags, lines, strict=True), itemgetter(0)):
-                yield is_new, [line for _, line in group]
+            found = self.known.news_of(day, [ReadLine(line[4], line[7].piece, edited[line[7]]) for line in lines])
+            for news, group in groupby(zip(found, lines, strict=True), itemgetter(0)):
+                yield news, [line for _, line in group]
         elif lines:
-            yield True, lines
+            yield "new", lines
 
     def _add(self, day: str, lines: Entries) -> None:
         """Count new lines of one day."""
@@ -204,7 +205,6 @@ class Importer:
         chunk.size += len(lines)
         chunk.days[day] += len(lines)
         self.known.add(day, [line[4] for line in lines])
-        self._took(lines, True)
         # Half of all lines are no views; they have nothing but a reason, and no visitor.
         for reason, n in Counter([line[2].reason for line in lines]).items():
             if reason:
@@ -215,17 +215,16 @@ class Importer:
 
     def _replay(self, day: str, lines: Entries) -> None:
         """Read lines that are counted already: they only tell who is on a visit."""
-        self._took(lines, False)
         counted = [line for line in lines if not line[2].reason]
         if counted:
             self.chunk.aggregator.replay(counted, self._visits(day))
 
-    def _took(self, lines: Entries, is_new: bool) -> None:
+    def _took(self, lines: Entries, news: News) -> None:
         """Report lines that this import or an earlier one counted."""
         for part, n in Counter(map(itemgetter(7), lines)).items():
-            part.source.took(n, part, is_new)
-        # Counted before, since a line that cannot be classified is not to be tried again either.
-        for line in lines if is_new else ():
+            part.source.took(n, part, news == "new")
+        # Counted all the same, since a line that cannot be classified is not to be tried again either.
+        for line in lines if news == "new" else ():
             if line[2].problem:
                 line[7].source.report.add_malformed(line[2].number, line[2].problem)
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from itertools import chain
+from typing import Literal
 from zlib import crc32
 
 from codex_tracking.access_log.line import Line
@@ -28,6 +29,10 @@ SECOND_BITS, REQUEST_BITS = 32, 8
 def second_of(key: int) -> int:
     """Return the second of a key, as a number that is no key."""
     return -1 - (key >> SECOND_BITS)
+
+
+News = Literal["new", "known", "again"]
+"""Whether no import has counted a line, one has, or another part of this import's logs had it before."""
 
 
 class OverlapError(Exception):
@@ -108,8 +113,8 @@ class KnownLines:
         first, last = min(keys) >> SECOND_BITS, max(keys) >> SECOND_BITS
         return next(self._day(day).between(first, last + 1), None) is not None
 
-    def are_new(self, day: str, lines: Sequence[ReadLine]) -> list[bool]:
-        """Return for each line whether no import has counted it.
+    def news_of(self, day: str, lines: Sequence[ReadLine]) -> list[News]:
+        """Return for each line whether an import has counted it.
 
         Args:
             day: ISO date.
@@ -119,17 +124,24 @@ class KnownLines:
         known = Counter(self._day(day).between(min(seconds), max(seconds) + 1))
         # Removed probes and changed clients leave the number of a second's other lines as it was.
         known.update(second_of(key) for key in list(known.elements()))
+        told: Counter[int] = Counter()
         read: Counter[tuple[int, int]] = Counter()
-        found = []
+        found: list[News] = []
         for line in lines:
-            second = second_of(line.key)
-            told_by = second if line.edited else line.key
+            names = (line.key, second_of(line.key))
+            told_by = names[line.edited]
             read[line.piece, told_by] += 1
-            is_new = read[line.piece, told_by] > known[told_by]
-            if is_new:
+            number = read[line.piece, told_by]
+            if number > known[told_by]:
                 # The next part that has it has a line that is known.
-                known.update((line.key, second))
-            found.append(is_new)
+                known.update(names)
+                told.update(names)
+                found.append("new")
+            elif number > told[told_by]:
+                told.update(names)
+                found.append("known")
+            else:
+                found.append("again")
         return found
 
     def add(self, day: str, keys: Iterable[int]) -> None:

@@ -139,13 +139,10 @@ class Beginnings:
         """Look for the beginnings of other logs in some lines of a log."""
         if self._lines.keys().isdisjoint(texts):
             return
-        for first, others in self._lines.items():
-            if first not in texts:
-                continue
-            begin = texts.index(first)
-            for other, lines in others:
+        for begin, text in enumerate(texts):
+            for other, lines in self._lines.get(text, ()):
                 # Two servers may have one equal line, of a monitor; as much as these lines have must be equal.
-                if other is not log and texts[begin : begin + PRINTS] == lines[: len(texts) - begin]:
+                if other is not log and texts[begin : begin + len(lines)] == lines[: len(texts) - begin]:
                     self.within[other].add(log)
 
 
