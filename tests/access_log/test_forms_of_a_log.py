@@ -173,6 +173,15 @@ def elsewhere(text: str) -> str:
     )
 
 
+def at_midnight(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return the lines of the first day and the others: a later command does not know who is on a visit."""
+    days = []
+    for text in lines:
+        at = datetime.strptime(text.split("[")[1].split("]")[0], "%d/%b/%Y:%H:%M:%S %z")
+        days.append(at.astimezone(ZoneInfo("Europe/Berlin")).date())
+    return lines[: days.count(days[0])], lines[days.count(days[0]) :]
+
+
 def jumbled(lines: list[str]) -> list[str]:
     """Return lines of which each few are shuffled."""
     dice, found = random.Random(1), []
@@ -184,7 +193,7 @@ def jumbled(lines: list[str]) -> list[str]:
 Logs = list[list[list[str]]]
 """Commands, the logs that each names, and the lines of these."""
 FORMS: dict[str, Callable[[list[str]], Logs]] = {
-    "in two commands": lambda lines: [[lines[:333]], [lines[333:]]],
+    "in two commands": lambda lines: [[part] for part in at_midnight(lines)],
     "cut in two": lambda lines: [[lines[:333], lines[333:]]],
     "cut in two with overlap": lambda lines: [[lines[:400], lines[300:]]],
     "grown": lambda lines: [[lines[:100]], [lines[:101]], [lines[:700]], [lines]],
