@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -21,6 +21,7 @@ MOST_CLIENTS = 4_096
 """Distinct clients that are interned until the next push."""
 
 ID_BYTES = 16
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
@@ -146,11 +147,15 @@ def identity(client: Client, trusted_proxies: int, header: str = "") -> str:
         The user's key, else address and user agent; an empty string for visitors who opted out, and for those without
         an address, since all of them would be one.
     """
+    return identity_at(client, client_address(client.address, client.forwarded, trusted_proxies, header))
+
+
+def identity_at(client: Client, address: str) -> str:
+    """Return the identity of a client whose address is known; see ``identity``."""
     if client.anonymous:
         return ""
     if client.user:
         return "u\0" + client.user
-    address = client_address(client.address, client.forwarded, trusted_proxies, header)
     return f"{address}\0{client.agent}" if address else ""
 
 
@@ -161,7 +166,10 @@ def visitor_id(identity: str, salt: bytes) -> str:
         identity: from ``identity``; an empty one stays empty.
         salt: the day's random salt, up to 64 bytes.
     """
-    return urlsafe_b64encode(visitor_digest(identity, salt))[:22].decode("ascii") if identity else ""
+    if not identity:
+        return ""
+    # As ``urlsafe_b64encode`` does, which takes four times as long.
+    return b2a_base64(visitor_digest(identity, salt))[:22].translate(URL_SAFE).decode("ascii")
 
 
 def visitor_digest(identity: str, salt: bytes) -> bytes:
