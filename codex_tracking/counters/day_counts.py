@@ -9,7 +9,7 @@ from codex_tracking.counters.batch import Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
 from codex_tracking.counters.visits import encode
 from codex_tracking.counters.waiting_log import WaitingLog, is_page
-from codex_tracking.hits.visitors import visitor_id
+from codex_tracking.hits.visitors import visitor_ids
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -19,6 +19,8 @@ EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
 TOUCH_TEXT = 60
 """Text of a touch in a batch, without its names."""
+PLAIN_ORIGIN = 3
+"""Counters of an origin without a campaign: channel, source and referrer."""
 BATCH_BYTES = 90_000
 """Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
 
@@ -127,7 +129,7 @@ class DayCounts:
         """
         most = EMBEDDED_VISITORS if embedded else BATCH_VISITORS
         taken = list(self._some_touches(most))
-        hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
+        hashed = visitor_ids([visitor for visitor, _ in taken], salt)
         # All at once, and fewer where letters take many bytes: one by one takes three times as long.
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in taken])
@@ -149,14 +151,12 @@ class DayCounts:
     def _some_touches(self, most: int) -> Iterator[tuple[str, Touch]]:
         """Yield the touches of at most ``most`` visitors, no more than fit into a batch, but at least one."""
         size = 0
-        sets: set[int] = set()
         for visitor in islice(self.touches, most):
             for touch in self.touches[visitor]:
                 size += TOUCH_TEXT + sum(map(len, touch.paths)) + sum(map(len, touch.events))
-                for counters in touch.begins:
-                    if id(counters) not in sets:
-                        sets.add(id(counters))
-                        size += sum(map(len, counters))
+                # What strangers choose; the sets of hours and browsers are few, and short.
+                if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
+                    size += sum(map(len, touch.begins[1]))
                 if size > BATCH_BYTES:
                     return
                 yield visitor, touch

@@ -28,22 +28,16 @@ def encode(visits: Sequence[tuple[str, Touch]]) -> str:
     if not visits:
         return NO_VISITS
     touches = [touch for _, touch in visits]
-    # By identity: the caches hand out one tuple for all visitors alike, and a tuple is hashed anew each time.
-    sets = {id(fields): fields for touch in touches for fields in touch.begins}
-    numbers = dict(zip(sets, count(1)))
+    sets, begins = _sets_of(touches)
     pages = _numbered(path for touch in touches for path in touch.paths)
     columns: dict[str, Any] = {
-        "sets": list(sets.values()),
+        "sets": sets,
         "pages": _with_digests(pages),
         "visitors": [visitor for visitor, _ in visits],
         "first": [touch.first for touch in touches],
         "last": [touch.last for touch in touches],
         "views": [touch.views for touch in touches],
-        "begins": [
-            number
-            for touch in touches
-            for number in ([numbers[id(fields)] for fields in touch.begins] if touch.begins else NO_BEGIN)
-        ],
+        "begins": begins,
         "seen": [
             pages[touch.paths[0]] if len(touch.paths) == 1 else [pages[path] for path in touch.paths]
             for touch in touches
@@ -54,6 +48,24 @@ def encode(visits: Sequence[tuple[str, Touch]]) -> str:
         columns["events"] = _with_digests(events)
         columns["done"] = [[events[name] for name in touch.events] for touch in touches]
     return compact(columns)
+
+
+def _sets_of(touches: Iterable[Touch]) -> tuple[list[tuple[Counter, ...]], list[int]]:
+    """Return the distinct sets of what begins with touches, and three numbers of sets for each touch."""
+    numbers: dict[int, int] = {}
+    sets: list[tuple[Counter, ...]] = []
+    begins: list[int] = []
+    for touch in touches:
+        for fields in touch.begins:
+            # By identity: the caches hand out one tuple for all visitors alike, and a tuple is hashed anew each time.
+            number = numbers.get(id(fields))
+            if number is None:
+                sets.append(fields)
+                number = numbers[id(fields)] = len(sets)
+            begins.append(number)
+        if not touch.begins:
+            begins += NO_BEGIN
+    return sets, begins
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:
