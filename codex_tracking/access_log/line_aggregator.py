@@ -11,7 +11,7 @@ from codex_tracking.access_log.visits import DayVisits, Page, Visitor
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.day_counts import DayCounts
-from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, beginnings
+from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begins
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.hits.capture import LONGEST_REFERRER
 
@@ -86,7 +86,7 @@ class LineAggregator(Aggregator):
         origin = self._origin_of(entry[6], entry[5], visitor)
         sums[page.viewed_from(origin[0][1])] += 1
         sums[page.place(hour)] += 1
-        sums[profile[1]] += 1
+        sums[profile[1].counters] += 1
         sums[origin[1]] += 1
         if profile[3]:
             sums[profile[3]] += 1
@@ -95,7 +95,8 @@ class LineAggregator(Aggregator):
         second = int(entry[0])
         if profile[2] and visits.add(visitor, second, page, counts):
             counts[page.entry] = counts.get(page.entry, 0) + 1
-            sums[beginnings(hour, origin[2], profile[1])] += 1
+            for begins in (hour_begins(hour), origin[2], profile[1].begins):
+                sums[begins] += 1
         if profile.logged is not None:
             self._log_view(day, second, visitor.client, profile, origin, page.path, page.route)
 

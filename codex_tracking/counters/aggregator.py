@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
-from codex_tracking.counters.batch import NAMES_PER_TOUCH, Batch, weight_of
+from codex_tracking.counters.batch import NAMES_PER_TOUCH, NO_VISITS, Batch, Touch, weight_of
 from codex_tracking.counters.claims import VIEWS, confirmed, refused
-from codex_tracking.counters.day_counts import MOST_SETS, DayCounts
+from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
 from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import (
+    CACHED_LENGTH,
     Origin,
     Profile,
-    beginnings,
     fields_of_error,
+    hour_begins,
     origin_of,
     page,
     place,
 )
-from codex_tracking.counters.fields import Counter, counter, first, pair
+from codex_tracking.counters.fields import Counter, counter, pair
 from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, VIEW
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.counters.profiles import Profiles
@@ -34,6 +35,10 @@ from codex_tracking.settings import TrackingSettings
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
 LOG_DROPPED = counter("ledger", "log_dropped")
+MOST_ORIGINS = 4_096
+
+
+NO_VISITORS: tuple[tuple[str, ...], tuple[str, ...], str] = ((), (), NO_VISITS)
 
 
 class Aggregator(Tally):
@@ -52,12 +57,15 @@ class Aggregator(Tally):
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._profiles = Profiles(settings)
+        self._plain_origins: dict[tuple[str, str], Origin] = {}
+        """Referrer and host of the site -> origin of views without a campaign."""
 
     def use(self, settings: TrackingSettings) -> None:
         """Continue with these settings; a server reads them once, tests change them."""
         if settings is not self.settings:
             self.settings = settings
             self._profiles.use(settings)
+            self._plain_origins.clear()
 
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
@@ -67,13 +75,13 @@ class Aggregator(Tally):
                 return "excluded"
             hit = found
         # A raw hit has no names for its fields; see ``RawHit``. Most of the time that a view costs is spent here.
-        at, kind, name = hit[:3]
+        at, kind, name, _, _, _, _, _, _, _, client, _ = hit
         date, hour = self.clock.read(at)
         day = self._day(date, at)
         if kind != "view":
             self._add_other(day, hour, Hit._make(hit))
             return kind
-        profile = self._profiles[hit[10]]
+        profile = self._profiles[client]
         if profile.bot is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
         elif name:
@@ -92,11 +100,22 @@ class Aggregator(Tally):
             self._log_view(day, int(at), client, profile, origin, counted[0], route)
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
-        # Only what tells origins apart is looked up, so that the cache sees few keys.
+        # Only what tells origins apart is looked up, so that the caches see few keys.
         if "?" in referrer:
             referrer = referrer.partition("?")[0]
         campaign, settings = campaign_of(query) if "=" in query else "", self.settings
-        return origin_of(referrer, campaign, host, settings.sources, settings.own_hosts)
+        if campaign:
+            return origin_of(referrer, campaign, host, settings.sources, settings.own_hosts)
+        # Of most views, without the settings in the key, whose hash takes as long as the rest.
+        key = (referrer, host)
+        origin = self._plain_origins.get(key)
+        if origin is None:
+            origin = origin_of(referrer, "", host, settings.sources, settings.own_hosts)
+            if len(referrer) <= CACHED_LENGTH:
+                if len(self._plain_origins) >= MOST_ORIGINS:
+                    self._plain_origins.clear()
+                self._plain_origins[key] = origin
+        return origin
 
     def _count_view(
         self,
@@ -109,7 +128,6 @@ class Aggregator(Tally):
         at_place: tuple[Counter, ...],
     ) -> None:
         _, traits, visitor, notes, _, _ = profile
-        _, counters, fields = origin
         path, counted = page
         self._count(day, counted)
         if notes:
@@ -117,22 +135,30 @@ class Aggregator(Tally):
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
-        for together in (at_place, traits, counters):
-            if together in sets:
-                sets[together] += 1
+        for together in (at_place, traits.counters, origin.counters):
+            known = sets.get(id(together))
+            if known is not None:
+                known.n += 1
             else:
                 if len(sets) >= MOST_SETS:
                     self._add_sets(day)
-                sets[together] = 1
-        touch = self._touch_of(day, visitor, second) if visitor else None
-        if touch is not None:
-            touch.views += 1
-            # The first view names the source of the visit, should the script find that one begins here.
-            if not touch.fields:
-                touch.fields = (first(counter("entry", path)), *beginnings(hour, fields, traits))
-                self._weigh(day, weight_of(path), touch)
-            if path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
-                self._add_page(day, touch, path)
+                sets[id(together)] = CounterSet(together)
+        if not visitor:
+            return
+        # The first view names the source of the visit, should the script find that one begins here.
+        touches = day.touches.get(visitor)
+        if touches is None:
+            begins = (hour_begins(hour), origin.begins, traits.begins)
+            self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,)))
+            return
+        touch = self._touch_of(day, touches, second)
+        touch.views += 1
+        if not touch.begins:
+            touch.begins = (hour_begins(hour), origin.begins, traits.begins)
+            touch.paths = (path,)
+            self._weigh(day, weight_of(path), touch)
+        elif path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
+            self._add_page(day, touch, path)
 
     def _log_view(
         self, day: DayCounts, at: int, client: Client, profile: Profile, origin: Origin, path: str, route: str
@@ -160,13 +186,13 @@ class Aggregator(Tally):
         elif outcome == "left":
             # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
             if profile.identity and hit.value != "0":
-                self._touch_of(day, profile.identity, int(hit.at))
+                self._touch(day, profile.identity, int(hit.at))
         elif outcome in VIEWS or outcome == "first":
             if outcome in VIEWS:
                 self._count(day, (VIEWS[outcome],))
                 self._add_view(day, hour, hit, profile)
             source = self._origin(hit.query, hit.referrer, hit.client.host).facts[1]
-            self._count(day, confirmed(profile.fields, source))
+            self._count(day, confirmed(profile.technology.counters, source))
 
     def _add_other(self, day: DayCounts, hour: str, hit: Hit) -> None:
         if hit.kind == "claim":
@@ -199,9 +225,9 @@ class Aggregator(Tally):
         profile = self._profiles[hit.client]
         visitor = profile.identity
         if visitor:
-            touch = self._touch_of(day, visitor, int(hit.at))
+            touch = self._touch(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
-                touch.events.append(name)
+                touch.events += (name,)
                 self._weigh(day, weight_of(name), touch)
         if profile.logged is not None:
             kind = EVENT | (MEMBER if hit.client.user else 0)
@@ -235,11 +261,11 @@ class Aggregator(Tally):
         waiting = len(day.counts), len(day.touches), day.weight
         embedded = self.settings.embedded
         counts, log = day.take(salt, embedded)
-        ids, visits = day.take_visitors(salt, embedded) if salt else ((), "[]")
+        visitors = day.take_visitors(salt, embedded) if salt else NO_VISITORS
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
         self.weight -= waiting[2] - day.weight
-        batch = Batch(date, stream, seq, day.oldest, counts, ids, visits, log=log)
+        batch = Batch(date, stream, seq, day.oldest, counts, *visitors, log=log)
         if not day:
             del self.days[date]
             # No hit waits, so none needs its client any more; addresses are not kept for longer.

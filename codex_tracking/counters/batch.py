@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from dataclasses import field as default
-from zlib import crc32
+from sys import getsizeof
 
-from codex_tracking.counters.fields import Counter, Counts, counter, first, total
+from codex_tracking.counters.fields import Counter, Counts, counter, first
+
+NO_VISITS = "[]"
 
 
 @dataclass(slots=True)
@@ -19,13 +19,20 @@ class Touch:
     """Seconds since the epoch."""
     last: int
     views: int = 0
-    events: list[str] = default(default_factory=list)
-    paths: dict[str, None] = default(default_factory=dict)
+    begins: tuple[tuple[Counter, ...], ...] = ()
+    """Sets of counter fields that grow by one when this begins a visit: of its hour, its origin and its client; empty
+    before the first view."""
+    paths: tuple[str, ...] = ()
     """Distinct pages, the entry page first."""
-    fields: tuple[Counter, ...] = ()
-    """Counter fields that grow by one when this begins a visit."""
+    events: tuple[str, ...] = ()
     weight: int = 0
     """Bytes that it takes in memory, about."""
+
+    @property
+    def fields(self) -> tuple[Counter, ...]:
+        """All counter fields that grow by one when this begins a visit."""
+        entry = (first(counter("entry", self.paths[0])),) if self.begins else ()
+        return tuple(field for fields in (entry, *self.begins) for field in fields)
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,8 +47,12 @@ class Batch:
     counts: Counts
     ids: Collection[str] = ()
     """Hashed visitors for the day's HyperLogLog."""
-    visits: str = "[]"
-    """Touches as JSON, in the form that the script reads."""
+    others: Collection[str] = ()
+    """Those of them that are not in ``visits``."""
+    visits: str = NO_VISITS
+    """Touches, as ``visits.encode`` makes them."""
+    grown: str = ""
+    """The script's answer about the visits; empty until it is heard."""
     span: int = 1
     """How many batches of the stream it stands for, the last of them being ``seq``."""
     log: Sequence[bytes] = ()
@@ -62,45 +73,15 @@ TOUCH_BYTES = 1_000
 """Memory of a visitor and a touch without its texts."""
 VISIT_GAP = 1800
 """Seconds without a view after which the next one begins a new visit."""
+SLOT_BYTES = 110
+"""Memory of a text's place in a dictionary."""
 NOW_SECONDS = 300
 """Seconds after its last view for which a visitor counts as present."""
 NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
-# Made once: `json.dumps` makes an encoder each time, unless it is the default one.
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def weight_of(text: str) -> int:
     """Return the bytes that a text takes as a key of a dictionary, about."""
-    # The header of the object, its place in a dictionary that has just grown, and the number.
-    return 160 + (len(text) if text.isascii() else 4 * len(text))
-
-
-def as_json(visitor: str, touch: Touch) -> list[object]:
-    """Return a touch as the script reads it."""
-    paths, events = with_digests(touch.paths), with_digests(touch.events)
-    return [visitor, touch.first, touch.last, touch.views, paths, list(touch.fields), events]
-
-
-def with_digests(names: Iterable[str]) -> list[str]:
-    """Return names, each followed by the short digest that a visit's state remembers it by."""
-    # Nine bytes in Redis instead of a path. Of one visitor's 64 pages two have the same digest once in two million
-    # visitors, which costs one of them a new visitor.
-    return [text for name in names for text in (name, f"{crc32(name.encode()):08x}")]
-
-
-def local_visits(visits: str) -> Counts:
-    """Return the counters of a batch's visits without Redis: each touch counts as a visit of its own."""
-    counts: Counts = {}
-    # Nobody knows here how the visit began, so one that continues counts again; Redis is seldom lost.
-    for _, begin, end, views, paths, fields, events in json.loads(visits):
-        if not views:
-            continue
-        seen = [counter("path", path) for path in paths[::2]] + [counter("event", name) for name in events[::2]]
-        for field in (total("visits"), *fields, *map(first, seen)):
-            counts[field] = counts.get(field, 0) + 1
-        if views + len(events) // 2 > 1:
-            counts[total("engaged")] = counts.get(total("engaged"), 0) + 1
-        if end > begin:
-            counts[total("seconds")] = counts.get(total("seconds"), 0) + end - begin
-    return counts
+    # Its place in a dictionary that has just grown, and the number.
+    return SLOT_BYTES + getsizeof(text)

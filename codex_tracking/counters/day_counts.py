@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from codex_tracking.counters.batch import Touch, as_json, compact, weight_of
+from codex_tracking.counters.batch import Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
+from codex_tracking.counters.visits import encode
 from codex_tracking.counters.waiting_log import WaitingLog, is_page
-from codex_tracking.hits.visitors import visitor_id
+from codex_tracking.hits.visitors import visitor_ids
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -16,8 +17,22 @@ BATCH_FIELDS, BATCH_VISITORS = 500, 250
 """Counters and visitors that one batch takes, at most."""
 EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
+TOUCH_TEXT = 60
+"""Text of a touch in a batch, without its names."""
+PLAIN_ORIGIN = 3
+"""Counters of an origin without a campaign: channel, source and referrer."""
 BATCH_BYTES = 90_000
 """Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
+
+
+class CounterSet:
+    """Counters that grow together, and by how much."""
+
+    __slots__ = ("counters", "n")
+
+    def __init__(self, counters: tuple[Counter, ...]) -> None:
+        self.counters = counters
+        self.n = 1
 
 
 class DayCounts:
@@ -27,8 +42,9 @@ class DayCounts:
 
     def __init__(self) -> None:
         self.counts: Counts = {}
-        self.sets: dict[tuple[Counter, ...], int] = {}
-        """Counters that grow together, those of a route or of a browser: one look-up for all of them."""
+        self.sets: dict[int, CounterSet] = {}
+        """Counters that grow together, those of a route or of a browser: one look-up for all of them. By identity, as a
+        tuple is hashed anew each time; equal ones add up when they are counted one by one."""
         self.touches: dict[str, list[Touch]] = {}
         self.ids: set[str] = set()
         """Hashed visitors of batches that Redis lost; their visits were counted."""
@@ -58,12 +74,15 @@ class DayCounts:
             return waiting
         taken: Counts = {}
         size = 0
-        for field in list(islice(waiting, most)):
+        # From the end: what was taken from the front of a dictionary is passed over at each later look.
+        for _ in range(min(most, len(waiting))):
+            field, n = waiting.popitem()
             size += len(field) if field.isascii() else len(field.encode())
             if size > BATCH_BYTES:
+                waiting[field] = n
                 break
-            taken[field] = waiting.pop(field)
-            self.weight -= weight_of(field)
+            taken[field] = n
+        self.weight -= sum(map(weight_of, taken))
         return taken
 
     def _fits(self, most: int) -> bool:
@@ -102,18 +121,18 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def take_visitors(self, salt: bytes, embedded: bool) -> tuple[tuple[str, ...], str]:
+    def take_visitors(self, salt: bytes, embedded: bool) -> tuple[tuple[str, ...], tuple[str, ...], str]:
         """Take the visits of one batch.
 
         Returns:
-            The hashed visitors, and their visits as JSON.
+            The hashed visitors, those of them without a visit, and visits as ``visits.encode`` makes them.
         """
         most = EMBEDDED_VISITORS if embedded else BATCH_VISITORS
         taken = list(self._some_touches(most))
-        hashed = {visitor: visitor_id(visitor, salt) for visitor, _ in taken}
+        hashed = visitor_ids([visitor for visitor, _ in taken], salt)
         # All at once, and fewer where letters take many bytes: one by one takes three times as long.
         while True:
-            visits = compact([as_json(hashed[visitor], touch) for visitor, touch in taken])
+            visits = encode([(hashed[visitor], touch) for visitor, touch in taken])
             if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
                 break
             taken = taken[: len(taken) // 2]
@@ -126,16 +145,18 @@ class DayCounts:
                 ids.append(hashed[visitor])
                 del self.touches[visitor]
         # These have no visits to send, so more of them fit.
-        while self.ids and len(ids) < 2 * most:
-            ids.append(self.ids.pop())
-        return tuple(ids), visits
+        others = tuple(self.ids.pop() for _ in range(min(len(self.ids), 2 * most - len(ids))))
+        return (*ids, *others), others, visits
 
     def _some_touches(self, most: int) -> Iterator[tuple[str, Touch]]:
         """Yield the touches of at most ``most`` visitors, no more than fit into a batch, but at least one."""
         size = 0
         for visitor in islice(self.touches, most):
             for touch in self.touches[visitor]:
-                size += sum(map(len, (*touch.paths, *touch.events, *touch.fields)))
+                size += TOUCH_TEXT + sum(map(len, touch.paths)) + sum(map(len, touch.events))
+                # What strangers choose; the sets of hours and browsers are few, and short.
+                if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
+                    size += sum(map(len, touch.begins[1]))
                 if size > BATCH_BYTES:
                     return
                 yield visitor, touch

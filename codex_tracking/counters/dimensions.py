@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple, cast
 
 from codex_tracking.counters.fields import (
@@ -18,25 +18,35 @@ from codex_tracking.counters.fields import (
     split,
 )
 from codex_tracking.counters.hit_log import ClientTraits, OriginTraits
-from codex_tracking.hits.bots import bot
+from codex_tracking.hits.bots import bot, bot_among
 from codex_tracking.hits.countries import country_of, region_of
 from codex_tracking.hits.devices import Device, device_of
 from codex_tracking.hits.hit import Client, Hit, Secrets
 from codex_tracking.hits.languages import language_of
+from codex_tracking.hits.memo import Memo
 from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites, bare
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
 from codex_tracking.hits.text import clean, hide_tokens, normalise
-from codex_tracking.hits.visitors import client_address, identity, is_forwarded
+from codex_tracking.hits.visitors import client_address, identity_at, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
 DIRECT = "direct"
 """The channel of views without a source; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
-CACHED_LENGTH = 250
-"""Characters of a path, of a referrer with its campaign, or of a route that a cache keeps; longer ones are worked out
-each time. So no cache takes more than about 16 MB, whatever strangers send."""
+CACHED_LENGTH, CACHED_PATH = 250, 120
+"""Characters of a referrer with its campaign, or of a route, and of a path that a cache keeps; longer ones are worked
+out each time. So no cache takes more than about 16 MB, whatever strangers send."""
+
+
+class Technology(NamedTuple):
+    """The facts that all clients with the same browser, system, device, language and country share."""
+
+    counters: tuple[Counter, ...]
+    """Counter fields of a view."""
+    begins: tuple[Counter, ...]
+    """Counter fields of a visit that begins so."""
 
 
 class Profile(NamedTuple):
@@ -44,8 +54,7 @@ class Profile(NamedTuple):
 
     bot: str | None
     """The name of a bot; None for a person."""
-    fields: tuple[Counter, ...]
-    """Counter fields of browser, system, device, language and country."""
+    technology: Technology
     identity: str
     """See ``visitors.identity``."""
     notes: tuple[Counter, ...]
@@ -62,39 +71,61 @@ class Origin(NamedTuple):
     facts: OriginTraits
     counters: tuple[Counter, ...]
     """Counter fields of a view; none for a direct one."""
-    fields: tuple[Counter, ...]
+    begins: tuple[Counter, ...]
     """Counter fields of a visit that begins so."""
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     """Return a client's profile."""
-    header, proxies = settings.client_ip_header, settings.trusted_proxies
-    address = client_address(client.address, client.forwarded, proxies, header)
+    _, agent, hints, language, country, address, forwarded, _, _, signer, unhinted = client
+    address = client_address(address, forwarded, settings.trusted_proxies, settings.client_ip_header)
     # Most sites have neither source of countries, and need no look-up.
-    located = bool(client.country or (address and settings.geoip_path))
-    country = country_of(client.country, address, settings.geoip_path) if located else ""
-    fields = technology(client.agent, client.hints, client.language, country)
-    return Profile(
-        bot(client.agent, settings, client.hints[0], client.signer),
-        fields,
-        identity(client, proxies, header),
-        tuple(_notes(client, address, settings)),
-        hash(address),
-        logged_client(client.host, fields, region_of(country, address, settings.geoip_path))
-        if settings.visit_log_days
-        else None,
+    if country or (address and settings.geoip_path):
+        country = country_of(country, address, settings.geoip_path)
+    name, suspect, fields = _known_traits(
+        agent, *hints, language, country, signer, unhinted, settings.bot_allow, settings.bot_deny
     )
+    notes: tuple[Counter, ...] = (SUSPECT,) if suspect else ()
+    if forwarded or not address:
+        notes += tuple(_notes_of_address(client, address, settings))
+    logged = None
+    if settings.visit_log_days:
+        logged = logged_client(client.host, fields.counters, region_of(country, address, settings.geoip_path))
+    return Profile(name, fields, identity_at(client, address), notes, hash(address), logged)
 
 
-def _notes(client: Client, address: str, settings: TrackingSettings) -> Iterator[Counter]:
+def _notes_of_address(client: Client, address: str, settings: TrackingSettings) -> Iterator[Counter]:
     if not address and not client.user and not client.anonymous:
         yield NO_ADDRESS
     unread = client.forwarded and not settings.trusted_proxies and not settings.client_ip_header
     # A server that reads the header itself, as uvicorn with --proxy-headers, puts the client into REMOTE_ADDR.
     if unread and not is_forwarded(client.address, client.forwarded):
         yield UNREAD_FORWARDED
-    if is_suspect(client):
-        yield SUSPECT
+
+
+@Memo
+def _known_traits(
+    agent: str,
+    brands: str,
+    platform: str,
+    mobile: str,
+    language: str,
+    country: str,
+    signer: str,
+    unhinted: bool,
+    allow: tuple[str, ...],
+    deny: tuple[str, ...],
+) -> tuple[str | None, bool, Technology]:
+    """Return the name of a bot, whether the client is suspect, and its technology: all that the address is no part of.
+
+    One look-up for all of them, because almost every view of a busy site comes from a client that is new to the push.
+    """
+    hints = (brands, platform, mobile)
+    return (
+        bot_among(agent, allow, deny, brands, signer),
+        is_suspect(agent, hints, unhinted),
+        technology(agent, hints, language, country),
+    )
 
 
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
@@ -105,12 +136,12 @@ def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tup
     if takes_anything(route):
         return _fields_of_page(hide_tokens(normalise(path, secrets)), source)
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
-    if secrets or len(path) > CACHED_LENGTH:
+    if secrets or len(path) > CACHED_PATH:
         return _fields_of_page(normalise(path, secrets), source)
     return _known_page(path, source)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     return _fields_of_page(normalise(path), source)
 
@@ -144,14 +175,14 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
     return tuple(counter(dimension, value) for dimension, value in known)
 
 
-def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> tuple[Counter, ...]:
+def technology(agent: str, hints: tuple[str, str, str], language: str, country: str) -> Technology:
     """Return the counter fields of browser, system, device, language and country."""
     # By the results: they are few and short, whatever the headers are.
     return _technology(device_of(agent, hints), language_of(language), country)
 
 
 @lru_cache(maxsize=4096)
-def _technology(device: Device, language: str, country: str) -> tuple[Counter, ...]:
+def _technology(device: Device, language: str, country: str) -> Technology:
     known: tuple[tuple[Dimension, str], ...] = (
         ("browser", device.browser),
         ("os", device.os),
@@ -159,7 +190,8 @@ def _technology(device: Device, language: str, country: str) -> tuple[Counter, .
         ("language", language),
         ("country", country),
     )
-    return tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
+    counters = tuple(counter(dimension, clean(value, 80)) for dimension, value in known if value)
+    return Technology(counters, tuple(map(first, counters)))
 
 
 @lru_cache(maxsize=4096)
@@ -168,7 +200,7 @@ def logged_client(host: str, fields: tuple[Counter, ...], region: tuple[str, str
 
     Args:
         host: raw, as the client sent it.
-        fields: from ``technology``.
+        fields: the counters of its ``technology``.
         region: from ``region_of``.
     """
     known = {name: value for name, _, value in map(split, fields)}
@@ -189,25 +221,16 @@ def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_ho
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )
     facts = (source.channel, source.source, *source[2:])
-    return Origin(facts, () if source.channel == DIRECT else known, known)
+    return Origin(facts, () if source.channel == DIRECT else known, tuple(map(first, known)))
 
 
 _known_origin = lru_cache(maxsize=4096)(_origin)
 
 
-def beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
-    """Return the counter fields of a visit's beginning, without its entry page."""
-    # Direct visits are half of all; the tags of the others may be as long as strangers like.
-    if sum(map(len, origin)) > 2 * CACHED_LENGTH:
-        return _beginnings(hour, origin, client)
-    return _known_beginnings(hour, origin, client)
-
-
-def _beginnings(hour: str, origin: tuple[Counter, ...], client: tuple[Counter, ...]) -> tuple[Counter, ...]:
-    return tuple(map(first, (counter("hour", hour), *origin, *client)))
-
-
-_known_beginnings = lru_cache(maxsize=4096)(_beginnings)
+@cache
+def hour_begins(hour: str) -> tuple[Counter, ...]:
+    """Return the counter field of a visit that begins in this hour, "00" to "23"."""
+    return (first(counter("hour", hour)),)
 
 
 def warm(settings: TrackingSettings) -> None:

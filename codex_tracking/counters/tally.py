@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from sys import getsizeof
 
 from codex_tracking.counters.batch import (
     MOST_BYTES,
     MOST_FIELDS,
     MOST_VISITORS,
+    SLOT_BYTES,
     TOUCH_BYTES,
     VISIT_GAP,
     Touch,
@@ -48,25 +50,30 @@ class Tally:
                 self._begin(day, field, 1)
 
     def _begin(self, day: DayCounts, field: Counter, n: int) -> None:
+        """Add to a counter that does not wait yet, or to ``(other)`` when too many do."""
         counts = day.counts
         # The ledger has few values, and says what became of the others.
         if (self.fields >= MOST_FIELDS or self.weight >= MOST_BYTES) and not field.startswith("ledger:"):
             field = other(field)
-        if field in counts:
-            counts[field] += n
-            return
-        self.fields += 1
-        self._weigh(day, weight_of(field))
+            if field in counts:
+                counts[field] += n
+                return
         counts[field] = n
+        self.fields += 1
+        weight = SLOT_BYTES + getsizeof(field)
+        self.weight += weight
+        day.weight += weight
+
+    def _add(self, day: DayCounts, field: Counter, n: int) -> None:
+        if field in day.counts:
+            day.counts[field] += n
+        else:
+            self._begin(day, field, n)
 
     def _add_sets(self, day: DayCounts) -> None:
-        counts = day.counts
-        for counters, n in day.sets.items():
-            for field in counters:
-                if field in counts:
-                    counts[field] += n
-                else:
-                    self._begin(day, field, n)
+        for together in day.sets.values():
+            for field in together.counters:
+                self._add(day, field, together.n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:
@@ -77,18 +84,28 @@ class Tally:
 
     def note(self, date: str, name: DayNote, n: int = 1) -> None:
         """Add to one counter of the day's ledger."""
-        self._begin(self.days.setdefault(date, DayCounts()), counter("ledger", name), n)
+        self._add(self.days.setdefault(date, DayCounts()), counter("ledger", name), n)
 
-    def _touch_of(self, day: DayCounts, visitor: str, at: int) -> Touch | None:
+    def _new_touch(self, day: DayCounts, visitor: str, touch: Touch) -> Touch | None:
+        """Keep the first touch of a visitor, if there is room."""
+        if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
+            self._count(day, (DROPPED_VISITOR,))
+            ledger.dropped("visitor")
+            return None
+        self.visitors += 1
+        day.touches[visitor] = [touch]
+        self._weigh(day, TOUCH_BYTES + getsizeof(visitor) + sum(map(getsizeof, touch.paths)), touch)
+        return touch
+
+    def _touch(self, day: DayCounts, visitor: str, second: int) -> Touch | None:
+        """Return the touch of what continues a visit and begins none, if there is room."""
         touches = day.touches.get(visitor)
         if touches is None:
-            if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
-                self._count(day, (DROPPED_VISITOR,))
-                ledger.dropped("visitor")
-                return None
-            self.visitors += 1
-            touches = day.touches[visitor] = [Touch(at, at)]
-            self._weigh(day, TOUCH_BYTES + weight_of(visitor), touches[0])
+            return self._new_touch(day, visitor, Touch(second, second))
+        return self._touch_of(day, touches, second)
+
+    def _touch_of(self, day: DayCounts, touches: list[Touch], at: int) -> Touch:
+        """Return the touch of a visitor who comes again at this second."""
         touch = touches[-1]
         if at - touch.last > VISIT_GAP:
             touch = Touch(at, at)
@@ -106,7 +123,7 @@ class Tally:
             self._count(day, (DROPPED_PAGE,))
             ledger.dropped("page")
             return
-        touch.paths[path] = None
+        touch.paths += (path,)
         self._weigh(day, weight_of(path), touch)
 
     def _weigh(self, day: DayCounts, weight: int, touch: Touch | None = None) -> None:

@@ -152,11 +152,12 @@ def bot(agent: str, settings: TrackingSettings, brands: str = "", signer: str = 
     Returns:
         A name from the list, a part of the agent (at most 80 characters) for bots that are not on it, else None.
     """
-    return _bot(agent, settings.bot_allow, settings.bot_deny, brands, signer)
+    return bot_among(agent, settings.bot_allow, settings.bot_deny, brands, signer)
 
 
 @Memo
-def _bot(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str, signer: str) -> str | None:
+def bot_among(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str, signer: str) -> str | None:
+    """Return the name of a bot; see ``bot``."""
     text = agent[:AGENT_LIMIT].strip().lower()
     for part in allow:
         if part.lower() in text:

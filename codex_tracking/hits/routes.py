@@ -84,6 +84,7 @@ def _languages_in(urlconf: Any) -> tuple[bool, bool]:
     return translated, prefixed
 
 
+@lru_cache(maxsize=4096)
 def takes_anything(route: str) -> bool:
     """Whether an argument of a route is any rest of a path, so that the route does not name the secrets in it."""
     return "<path:" in route or ".*" in route or ".+" in route

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from codex_tracking.hits.hit import Client
-
 HINTED_SINCE = 90
 """The first Chromium that sends ``Sec-CH-UA`` with every request over HTTPS to all users."""
 
@@ -21,18 +19,22 @@ PLATFORMS = (
 """What the agent says of the system, and the beginning of what ``Sec-CH-UA-Platform`` says of it."""
 
 
-def is_suspect(client: Client) -> bool:
+def is_suspect(agent: str, hints: tuple[str, str, str], unhinted: bool) -> bool:
     """Whether the headers contradict the user agent.
 
     Suspects are counted as people too: 0.2 to 0.4 % of people's requests look like this, because proxies and
     extensions change headers. Browsers send hints over HTTPS alone, so a site without it has no suspects.
+
+    Args:
+        agent: the user agent.
+        hints: ``Client.hints``.
+        unhinted: ``Client.unhinted``.
     """
-    brands, platform, _ = client.hints
-    agent = client.agent
+    brands, platform, _ = hints
     chrome = CHROME.search(agent)
     if not brands:
         hinted = chrome is not None and int(chrome[1]) >= HINTED_SINCE and not UNHINTED.search(agent)
-        return client.unhinted and hinted
+        return unhinted and hinted
     if chrome is None:
         # Neither Firefox nor any browser on iOS sends hints.
         return "Firefox/" in agent or "Version/" in agent or "iPhone" in agent

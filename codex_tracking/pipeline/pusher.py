@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from codex_tracking.counters.batch import MOST_FIELDS, Batch, local_visits
+from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.days import accepted_days, site_today
-from codex_tracking.counters.fields import add_to, views_of
+from codex_tracking.counters.fields import views_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.claims import Claims
 from codex_tracking.pipeline.retained import shorten
@@ -172,9 +172,7 @@ class Pusher:
         ledger.add("pushed", views_of(batch.counts))
         stream.seq, stream.inflight = batch.seq, None
         # DUP: the answer with the counters that the visits made grow was lost.
-        derived = answer.derived if answer.status == "OK" else local_visits(batch.visits)
-        batch = replace(batch, counts=add_to(batch.counts, derived, MOST_FIELDS), visits="[]")
-        stream.retained.append((answer.seal, batch))
+        stream.retained.append((answer.seal, replace(batch, grown=answer.grown)))
         self._release(stream, answer.durable)
         shorten(stream.retained)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from sys import getsizeof
 
-from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, Batch
+from codex_tracking.counters.batch import MOST_FIELDS, MOST_VISITORS, NO_VISITS, Batch
 from codex_tracking.counters.fields import add_to
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.visits import visits_of
 
 MOST_BYTES = 16_000_000
 """Memory of the names of one joined batch's counters; what is new beyond it is added to ``(other)``."""
@@ -48,9 +49,11 @@ def joined(before: Batch, batch: Batch) -> Batch:
     ids.update(fresh[:room])
     if len(fresh) > room:
         ledger.dropped("visitor", len(fresh) - room)
-    size = sum(map(getsizeof, before.counts)) + sum(map(getsizeof, batch.counts))
+    counts = add_to(before.counts, visits_of(before))
+    new = add_to(visits_of(batch), batch.counts)
+    size = sum(map(getsizeof, counts)) + sum(map(getsizeof, new))
     # Long names fill the memory before there are many of them.
-    most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(before.counts))
+    most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(counts))
     log: list[bytes] = before.log if isinstance(before.log, list) else list(before.log)
     room = MOST_LOG_BYTES - sum(map(len, log))
     fits = sum(map(len, batch.log)) <= room
@@ -61,7 +64,9 @@ def joined(before: Batch, batch: Batch) -> Batch:
         unlogged += sum(map(hits_in, batch.log))
     return replace(
         batch,
-        counts=add_to(before.counts, batch.counts, most),
+        counts=add_to(counts, new, most),
+        visits=NO_VISITS,
+        grown="",
         ids=ids,
         span=before.span + batch.span,
         log=log,

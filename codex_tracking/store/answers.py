@@ -20,8 +20,8 @@ class Answer(NamedTuple):
     """Number of the part of the day that has the batch."""
     durable: int
     """Number of the newest part that the database has."""
-    derived: Counts
-    """Counters that grew because of the batch's visits."""
+    grown: str
+    """Counters that the batch's visits made grow, for ``visits.visits_of``."""
 
 
 class Seal(NamedTuple):

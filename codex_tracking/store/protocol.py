@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import cache
@@ -13,9 +12,10 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from codex_tracking.counters.batch import NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
+from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION
 from codex_tracking.counters.hit_log import hits_in
+from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
@@ -88,24 +88,18 @@ class Store:
             NAMES_PER_VISITOR,
             batch.visits,
             # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
-            json.dumps(batch.counts, ensure_ascii=False),
-            *batch.ids,
+            compact(batch.counts),
+            # The script finds the others among the visits.
+            *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
         names = [keys.live, keys.uniques, keys.visits, keys.now]
         for blob in batch.log:
             names.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
-        status, token, seal, durable, *derived = await self.run("apply", names, args)
+        status, token, seal, durable, grown = await self.run("apply", names, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
-        pairs = zip(derived[::2], derived[1::2], strict=True)
-        return Answer(
-            status.decode(),
-            token.decode(),
-            int(seal),
-            int(durable),
-            {Counter(name.decode()): int(n) for name, n in pairs},
-        )
+        return Answer(status.decode(), token.decode(), int(seal), int(durable), grown.decode())
 
     def _add_embedded_visitors(self, key: str, ids: Iterable[str]) -> None:
         registers = embedded_visitors(key)

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 
 from django.db import transaction
 
-from codex_tracking.counters.batch import Batch, local_visits
+from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import DAYS_BACK
 from codex_tracking.counters.fields import Counter, Counts, counter, views_of
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.visits import visits_of
 from codex_tracking.models import DayTotals, Generation, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Seal, Uniques
@@ -125,7 +126,7 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
                 rows.add({counter("ledger", "dropped_joined"): views_of(batch.counts)})
         for batch in fresh:
             rows.add(batch.counts)
-            rows.add(local_visits(batch.visits))
+            rows.add(visits_of(batch))
         unlogged = sum(batch.unlogged for batch in fresh)
         if unlogged:
             rows.add({counter("ledger", "log_dropped"): unlogged})

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from codex_tracking.counters import aggregator as aggregator_module
 from codex_tracking.counters import day_counts, dimensions, tally
 from codex_tracking.counters.aggregator import Aggregator
-from codex_tracking.counters.batch import Batch, compact, local_visits
+from codex_tracking.counters.batch import Batch, Touch
 from codex_tracking.counters.day_counts import (
     BATCH_BYTES,
     BATCH_FIELDS,
@@ -26,6 +26,7 @@ from codex_tracking.counters.day_counts import (
 )
 from codex_tracking.counters.days import Clock, accepted_days
 from codex_tracking.counters.fields import Counts, counter, first, total
+from codex_tracking.counters.visits import encode, local_visits
 from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import Hit, Secrets
 from codex_tracking.setting_rules import EMBEDDED
@@ -367,13 +368,13 @@ def test_a_batch_of_visitors_who_saw_many_pages_stays_below_256_kilobytes() -> N
 def test_no_more_text_is_made_at_once_than_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def note(visits: list[object]) -> str:
-        made.append(compact(visits))
+    def note(visits: list[tuple[str, Touch]]) -> str:
+        made.append(encode(visits))
         return made[-1]
 
-    monkeypatch.setattr(day_counts, "compact", note)
+    monkeypatch.setattr(day_counts, "encode", note)
     batches(
-        counting([at(m, f"/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
+        counting([at(m, f"/{n}/{m}/" + "ü" * 480, user=str(n)) for n in range(250) for m in range(32)], redis_url=REDIS)
     )
     assert BATCH_BYTES / 2 < max(len(text.encode()) for text in made) < 3 * BATCH_BYTES
 
@@ -452,7 +453,7 @@ def test_no_cache_keeps_a_long_referrer() -> None:
 @pytest.mark.parametrize("letter", ["a", "\U0001f600"])
 def test_what_waits_takes_a_bounded_number_of_bytes(letter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "MOST_BYTES", 1_000_000)
-    hits = [at(0, f"/{n}/{m}/" + letter * 480, user=str(n)) for m in range(8) for n in range(400)]
+    hits = [at(0, f"/{n}/{m}/" + letter * 480, user=str(n)) for m in range(8) for n in range(800)]
     tracemalloc.start()
     try:
         aggregator = counting(hits)
@@ -464,7 +465,7 @@ def test_what_waits_takes_a_bounded_number_of_bytes(letter: str, monkeypatch: py
     assert aggregator.weight < 1_010_000
     found = [batch.counts for batch in batches(aggregator)]
     sums = {name: sum(part.get(name, 0) for part in found) for part in found for name in part}
-    assert sum(n for name, n in sums.items() if name.startswith("p:")) == 3_200
+    assert sum(n for name, n in sums.items() if name.startswith("p:")) == 6_400
     assert sums[counter("path", "(other)")] > 1_000
     assert sums[counter("ledger", "dropped_page")] > 100
     assert sums[counter("ledger", "dropped_visitor")] + sums[counter("ledger", "dropped_page")] > 1_000

@@ -235,5 +235,5 @@ async def test_visit_through_the_hour_that_comes_twice_is_one_visit(
     process.buffer.fold(3)
     batch = process.buffer.cut("2026-10-25", "stream", 1, b"salt")
     assert batch is not None
-    ((_, first, last, views, *_),) = json.loads(batch.visits)
-    assert (first, last, views) == (begin, begin + 1_800, 3)
+    sent = json.loads(batch.visits)
+    assert (sent["first"], sent["last"], sent["views"]) == ([begin], [begin + 1_800], [3])

@@ -94,7 +94,7 @@ def seconds(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize("agent", HOSTILE.values(), ids=list(HOSTILE))
 def test_agents_made_to_be_slow_are_not(agent: str) -> None:
     def judge() -> None:
-        bots._bot._function(agent, (), (), "", "")
+        bots.bot_among._function(agent, (), (), "", "")
         devices._device._function(agent, "", "", "")
 
     # A yardstick for machines of any speed; a browser's agent takes a tenth of it.

@@ -175,7 +175,7 @@ def test_a_signature_is_cut_and_its_lack_says_nothing() -> None:
     forget_clients()
     hit = Hit._make(hit_of(request_for(**{"signature-agent": "x" * 5_000}), ("", None), get_tracking_settings()))
     assert len(hit.client.signer) == HEADER_LIMIT
-    bots._bot.cache_clear()
+    bots.bot_among.cache_clear()
     assert bot(CHROME, get_tracking_settings()) is None
     assert bot(CHROME, get_tracking_settings(), signer='"https://signer.example"') == "signer.example"
 

@@ -12,6 +12,7 @@ from codex_tracking.counters.buffer import Buffer
 from codex_tracking.hits import bots, devices, memo
 from codex_tracking.hits.bots import bot
 from codex_tracking.hits.devices import device_of
+from codex_tracking.hits.hit import Client
 from codex_tracking.settings import TrackingSettings
 from tests.kit.pipeline import Process, view
 
@@ -36,7 +37,7 @@ def test_caches_of_agents_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(memo, "MOST_BYTES", 100_000)
     settings = TrackingSettings()
     dimensions.warm(settings)
-    caches = (bots._bot, devices._device)
+    caches = (bots.bot_among, devices._device, dimensions._known_traits)
     for cache in caches:
         cache.cache_clear()
     gc.collect()
@@ -45,12 +46,14 @@ def test_caches_of_agents_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch, 
         agent = f"Mozilla/5.0 {number} {letter * 600}"
         bot(agent, settings, brands=f"{number} {letter * 190}", signer=letter * 200)
         device_of(agent, (f"{number} {letter * 190}", letter * 200, letter * 200))
+        client = Client("", agent, (f"{number}", letter * 200, letter * 200), letter * 200, "", "", "", "", False)
+        dimensions.profile_of(client, settings)
         assert max(cache.weight for cache in caches) <= 100_000
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     for cache in caches:
         cache.cache_clear()
-    assert held < 2 * 100_000 + 50_000
+    assert held < 3 * 100_000 + 50_000
 
 
 def test_headers_of_any_length_leave_few_entries_of_technology() -> None:
@@ -61,15 +64,6 @@ def test_headers_of_any_length_leave_few_entries_of_technology() -> None:
             f"Mozilla/5.0 (Windows NT 10.0) Firefox/{number}.0", hints, f"de;q=0.{number % 9 + 1}", "DE"
         )
     assert dimensions._technology.cache_info().currsize == 1
-
-
-def test_no_cache_keeps_the_beginning_of_a_visit_with_long_tags() -> None:
-    before = dimensions._known_beginnings.cache_info().currsize
-    process = Process()
-    process.buffer.put(view(query="&".join(f"utm_{name}={'x' * 190}" for name in ("source", "campaign", "term"))))
-    counts = process.buffer.counts()
-    assert [name for name in counts if name.startswith("utm_term:")]
-    assert dimensions._known_beginnings.cache_info().currsize == before
 
 
 def test_hits_that_wait_are_bounded_by_their_length(monkeypatch: pytest.MonkeyPatch) -> None:

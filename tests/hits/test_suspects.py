@@ -48,11 +48,13 @@ def hit(agent: str, headers: dict[str, str] | None = None, *, secure: bool = Tru
     ],
 )
 def test_hints_and_agent_have_to_agree(agent: str, headers: dict[str, str], suspect: bool) -> None:
-    assert is_suspect(hit(agent, headers).client) is suspect
+    client = hit(agent, headers).client
+    assert is_suspect(client.agent, client.hints, client.unhinted) is suspect
 
 
 def test_a_chrome_sends_no_hints_without_https() -> None:
-    assert not is_suspect(hit(WINDOWS, secure=False).client)
+    client = hit(WINDOWS, secure=False).client
+    assert not is_suspect(client.agent, client.hints, client.unhinted)
 
 
 def counts(*hits: Hit) -> Counts:

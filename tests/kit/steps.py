@@ -17,7 +17,7 @@ from redis.exceptions import OutOfMemoryError
 from codex_tracking.counters import day_counts, tally
 from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack
 from codex_tracking.models import Breakdown, DayTotals, PageView
-from codex_tracking.pipeline import pusher, retained
+from codex_tracking.pipeline import retained
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
 from codex_tracking.stats.deltas import Deltas
@@ -31,7 +31,7 @@ BOUNDS = {
     "joined_log": [(retained, "MOST_LOG_BYTES")],
     "log": [(protocol, "MOST_LOG_BYTES")],
     "memory": [(tally, "MOST_FIELDS")],
-    "retained": [(pusher, "MOST_FIELDS"), (retained, "MOST_FIELDS")],
+    "retained": [(retained, "MOST_FIELDS")],
     "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)

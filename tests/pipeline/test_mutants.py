@@ -23,21 +23,21 @@ from tests.tables import test_upsert
 SECONDS = 20.0
 """A mutant that never comes to an end is noticed too."""
 
-GEN = "if g ~= ARGV[3] then return {'GEN', g, 0, 0} end"
-READ_AGAIN = "h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])\n"
+GEN = "if g ~= ARGV[3] then return {'GEN', g, 0, 0, ''} end"
+READ_AGAIN = "h = c('HMGET', L, unpack(HEADER))\n"
 
 MUTANTS = [
     # --- APPLY ---
     Mutant(
         "a retry must not enter a generation that it begins",
         "store/lua/apply.lua",
-        {GEN: READ_AGAIN + "if ARGV[3] == '' or (g ~= ARGV[3] and g ~= ARGV[4]) then return {'GEN', g, 0, 0} end"},
+        {GEN: READ_AGAIN + "if ARGV[3] == '' or (g ~= ARGV[3] and g ~= ARGV[4]) then return {'GEN', g, 0, 0, ''} end"},
         "a retry does not enter a generation that it would begin",
     ),
     Mutant(
         "a retry must not enter the generation of others",
         "store/lua/apply.lua",
-        {GEN: READ_AGAIN + "if ARGV[3] == '' then return {'GEN', g, 0, 0} end"},
+        {GEN: READ_AGAIN + "if ARGV[3] == '' then return {'GEN', g, 0, 0, ''} end"},
         "a retry does not enter the generation of others",
     ),
     Mutant(
@@ -73,13 +73,13 @@ MUTANTS = [
     Mutant(
         "a part of a day is bounded",
         "store/lua/apply.lua",
-        {"f = dimension .. ':(other)'": ""},
+        {"    f = dimension .. ':(other)'\n": ""},
         "a cap holds within one part and sums stay exact",
     ),
     Mutant(
         "what a cap refuses is not dropped",
         "store/lua/apply.lua",
-        {"then f = dimension .. ':(other)' end": "then return end"},
+        {"    f = dimension .. ':(other)'\n": "    if true then return end\n"},
         "a cap holds within one part and sums stay exact",
     ),
     Mutant(
@@ -336,7 +336,7 @@ MUTANTS = [
     ),
     Mutant(
         "visits whose answer was lost are kept",
-        "pipeline/pusher.py",
+        "counters/visits.py",
         {"else local_visits(batch.visits)": "else {}"},
         "visits of a batch whose answer was lost survive",
     ),
@@ -408,7 +408,7 @@ MUTANTS = [
     Mutant(
         "a damaged log ends the script half-way",
         "store/lua/apply.lua",
-        {"if LOG and type(redis.pcall('LLEN', LOG)) == 'table' then c('UNLINK', LOG) end": ""},
+        {"if LOG then read(LOG, 'LLEN') end": ""},
         "a log that is damaged takes the next batch",
     ),
     Mutant(
@@ -420,7 +420,7 @@ MUTANTS = [
     Mutant(
         "what the log lacks is counted",
         "store/lua/apply.lua",
-        {"return increase('ledger:log_dropped', hits) end": "return end"},
+        {"increase('ledger:log_dropped', hits, c('HGET', L, 'ledger:log_dropped'))": ""},
         "a log in Redis above its bound is counted",
     ),
     Mutant(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -13,7 +12,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.batch import Batch, Touch
+from codex_tracking.counters.visits import encode, visits_of
 from codex_tracking.store.answers import Waiting, part_of
 from codex_tracking.store.client import STORE_ERRORS, connect
 from codex_tracking.store.keys import day_keys
@@ -45,7 +45,8 @@ def batch(seq: int = 1, counts: dict[str, int] | None = None, stream: str = STRE
 
 def visits(*touches: tuple[str, int, int, int]) -> str:
     """Return visits as a batch has them: visitor, first and last second, views, all of one page."""
-    return json.dumps([[who, begin, end, n, ["/", "digest"], ["hour+:09"], []] for who, begin, end, n in touches])
+    begins = (tuple(counters({"hour+:09": 1})), (), ())
+    return encode([(who, Touch(begin, end, n, begins, ("/",))) for who, begin, end, n in touches])
 
 
 async def live(live_store: Store) -> dict[str, int]:
@@ -161,7 +162,10 @@ async def test_after_half_an_hour_another_visit_begins(live_store: Store) -> Non
 
 async def test_the_answer_tells_what_the_visits_counted(live_store: Store) -> None:
     answer = await live_store.apply(batch(visits=visits(("v", 1_000, 1_060, 2))), await live_store.join(DAY))
-    assert answer.derived == {"t:visits": 1, "t:engaged": 1, "t:seconds": 60, "hour+:09": 1, "p+:/": 1}
+    sent = replace(batch(visits=visits(("v", 1_000, 1_060, 2))), grown=answer.grown)
+    grown = {"t:visits": 1, "t:engaged": 1, "t:seconds": 60, "hour+:09": 1, "entry+:/": 1, "p+:/": 1}
+    assert visits_of(sent) == grown
+    assert await live(live_store) == grown | {"p:/": 1}
 
 
 async def test_visitors_of_the_last_minutes_are_known(live_store: Store) -> None:

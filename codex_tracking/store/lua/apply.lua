@@ -2,25 +2,36 @@
 -- KEYS live uniques visits now [log]
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
 --      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON,
---      [16 blob of the visit log, 17 its hits, 18 most bytes of the log,] visitor ...
--- Answers {status, generation, seal number, durable seal number, field, increment, ...}: OK, DUP (was applied),
--- GAP (Redis was rolled back) or GEN (another generation); after OK the counters that visits made grow.
+--      [16 blob of the visit log, 17 its hits, 18 most bytes of the log,] visitor without visits ...
+-- Answers {status, generation, seal number, durable seal number, grown}: OK, DUP (was applied), GAP (Redis was rolled
+-- back) or GEN (another generation). After OK, grown tells what the visits made grow, as JSON: visits, engaged visits,
+-- seconds, and lists of how often each set, entry page, page and event is added; empty without visits.
 local L, U, V, NOW, LOG, c = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], redis.call
 local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
 local NOW_STEP = 1000
 -- A space and eight hexadecimal digits for each name.
 local MOST_SEEN = 9 * tonumber(ARGV[13])
+-- Fields of one command: Lua cannot unpack more than some 8,000 at once.
+local FIELDS = 500
+-- Small numbers as text, which Lua would make anew each time.
+local DIGITS = {[0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'}
+-- Digits of a counter; what has more is damaged.
+local MOST_DIGITS = 12
 
 -- Before the first write, so that nothing malformed can end the script half-way.
-local touches, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
+local visits, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
 
 -- What is damaged costs itself alone: an error after the first write would leave half of the batch.
-for key, command in pairs({[L] = 'HLEN', [V] = 'HLEN', [NOW] = 'ZCARD'}) do
-  if type(redis.pcall(command, key)) == 'table' then c('UNLINK', key) end
+local function read(key, command, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  c('UNLINK', key)
+  return c(command, key, ...)
 end
-if LOG and type(redis.pcall('LLEN', LOG)) == 'table' then c('UNLINK', LOG) end
+if LOG then read(LOG, 'LLEN') end
 
-local h = c('HMGET', L, '#g', '#n', '#f', '#k', '#w:' .. ARGV[1])
+local HEADER = {'#g', '#n', '#f', '#k', '#w:' .. ARGV[1], '#o', '#v', '#b', '#bytes'}
+local h = read(L, 'HMGET', unpack(HEADER))
 local g = h[1]
 local sound = g and string.match(g, '^%x+$') and tonumber(h[2]) and tonumber(h[3]) and tonumber(h[4])
 if g and not (sound and tonumber(h[5] or '0')) then
@@ -33,47 +44,24 @@ if not g then
   c('HSET', L, '#g', g, '#n', 1, '#f', 0, '#k', 0, '#p', '', '#s', '')
 end
 -- A batch that is repeated must not enter another generation: its process may have settled the earlier one.
-if g ~= ARGV[3] then return {'GEN', g, 0, 0} end
+if g ~= ARGV[3] then return {'GEN', g, 0, 0, ''} end
 local seq, last = tonumber(ARGV[2]), tonumber(h[5] or '0')
 -- With nothing live, what was applied is in an earlier seal.
-if seq <= last then return {'DUP', g, h[2] - (h[4] == '0' and 1 or 0), tonumber(h[3])} end
+if seq <= last then return {'DUP', g, h[2] - (h[4] == '0' and 1 or 0), tonumber(h[3]), ''} end
 -- A number that is missing was lost in a rollback, and only its process still has the batch.
-if seq ~= last + 1 then return {'GAP', g, 0, 0} end
+if seq ~= last + 1 then return {'GAP', g, 0, 0, ''} end
 
-c('HSET', L, '#w:' .. ARGV[1], seq)
-c('HSETNX', L, '#o', ARGV[5])
-if seq == 1 then c('HSET', L, '#s', (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ') end
+-- --- visits: what they make grow is added to the counters, so that each field is written once ---
 
-local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local distinct, derived, views_added = {}, {}, 0
-
--- Adds to a field, and returns its value; one that is no number begins anew.
-local function increase(f, v)
-  local sum = redis.pcall('HINCRBY', L, f, v)
-  if type(sum) == 'number' then return sum end
-  if not (string.find(sum.err, 'integer') or string.find(sum.err, 'overflow')) then return c('HINCRBY', L, f, v) end
-  c('HSET', L, f, v)
-  redis.pcall('HINCRBY', L, 'ledger:dropped_damaged', 1)
-  return v
+local function derive(f, n)
+  if n > 0 then counts[f] = (counts[f] or 0) + n end
 end
 
-local function add(f, v)
-  local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
-  local n = distinct[dimension]
-  if not n then n = tonumber(c('HGET', L, '#c:' .. dimension) or '0') or 0 end
-  if dimension == 'p' then views_added = views_added + v end
-  -- The new visitors of pages have as many values as the pages.
-  local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
-  if n >= cap and c('HEXISTS', L, f) == 0 then f = dimension .. ':(other)' end
-  if increase(f, v) == v then
-    n = n + 1
-    held = held + 1
-  end
-  distinct[dimension] = n
+local function zeros(n)
+  local list = {}
+  for i = 1, n do list[i] = 0 end
+  return list
 end
-
--- Sums first, because the visits of a batch share a few counters.
-local function derive(f, v) derived[f] = (derived[f] or 0) + v end
 
 -- Adds a digest to a list of them, and says whether it was new.
 local function seen(list, digest)
@@ -82,96 +70,229 @@ local function seen(list, digest)
   return list .. digest, true
 end
 
-local function room(id, now)
-  if c('HLEN', V) < tonumber(ARGV[8]) then return true end
-  -- A sample, because a look at every visit would hold up all other commands of Redis.
-  local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
-  for i = 1, #some, 2 do
-    if tonumber(string.match(some[i + 1], '^%d+') or '0') < now - VISIT_GAP then c('HDEL', V, some[i]) end
+local grown, states, present, newest = '', {}, {}, 0
+
+local function work_out()
+  local ids, sets, pages, events = visits.visitors, visits.sets, visits.pages, visits.events or {}
+  local begun, entries, fresh, done = zeros(#sets), zeros(#pages / 2), zeros(#pages / 2), zeros(#events / 2)
+  local visited, engaged, seconds = 0, 0, 0
+  local known, one = {}, {}
+  for at = 1, #ids, FIELDS do
+    local some = read(V, 'HMGET', unpack(ids, at, math.min(at + FIELDS - 1, #ids)))
+    for i = 1, #some do known[at + i - 1] = some[i] end
   end
-  return c('HLEN', V) < tonumber(ARGV[8])
+  local free
+  for i = 1, #ids do
+    local id, first, latest, views = ids[i], visits.first[i], visits.last[i], visits.views[i]
+    -- A visitor may come twice in one batch, with a pause between.
+    local state = states[id] or known[i]
+    local before, n, looked, did = nil, 0, '', ''
+    if state then
+      before, n, looked, did = string.match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
+      before, n = tonumber(before), tonumber(n)
+      if not before then looked, did = '', '' end
+    end
+    local numbers = visits.seen[i]
+    if type(numbers) == 'number' then
+      one[1] = numbers
+      numbers = one
+    end
+    if (not before or first > before + VISIT_GAP) and views > 0 then
+      before, n, did = first, 0, ''
+      visited = visited + 1
+      entries[numbers[1]] = entries[numbers[1]] + 1
+      for k = 3 * i - 2, 3 * i do
+        local set = visits.begins[k]
+        begun[set] = begun[set] + 1
+      end
+    end
+    -- An event after the visit's end neither continues it nor begins one.
+    if before and first > before + VISIT_GAP then before = nil end
+    if before then
+      present[#present + 1] = latest
+      present[#present + 1] = id
+      newest = math.max(newest, latest)
+      local events_of = visits.done and visits.done[i] or {}
+      local was_engaged, new = n >= 2, nil
+      n = n + views + #events_of
+      if n >= 2 and not was_engaged then engaged = engaged + 1 end
+      if latest > before then seconds = seconds + latest - before else latest = before end
+      for _, page in ipairs(numbers) do
+        looked, new = seen(looked, pages[2 * page])
+        if new then fresh[page] = fresh[page] + 1 end
+      end
+      for _, event in ipairs(events_of) do
+        did, new = seen(did, events[2 * event])
+        if new then done[event] = done[event] + 1 end
+      end
+      if not state then
+        free = free or tonumber(ARGV[8]) - c('HLEN', V)
+        if free <= 0 then
+          -- A sample, because a look at every visit would hold up all other commands of Redis.
+          local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
+          for k = 1, #some, 2 do
+            local over = tonumber(string.match(some[k + 1], '^%d+') or '0') < latest - VISIT_GAP
+            if over and not states[some[k]] then free = free + c('HDEL', V, some[k]) end
+          end
+        end
+        free = free - 1
+      end
+      if state or free >= 0 then
+        -- One conversion: a number that is joined to a text takes as long as a look-up.
+        states[id] = string.format('%d %d|%s|%s', latest, n, looked, did)
+      else
+        free = 0
+      end
+    end
+  end
+  derive('t:visits', visited)
+  derive('t:engaged', engaged)
+  derive('t:seconds', seconds)
+  for i, n in ipairs(begun) do
+    if n > 0 then for _, f in ipairs(sets[i]) do derive(f, n) end end
+  end
+  for i, n in ipairs(entries) do
+    derive('entry+:' .. pages[2 * i - 1], n)
+    derive('p+:' .. pages[2 * i - 1], fresh[i])
+  end
+  for i, n in ipairs(done) do derive('event+:' .. events[2 * i - 1], n) end
+  local lists = {}
+  for i, list in ipairs({begun, entries, fresh, done}) do
+    for k, n in ipairs(list) do list[k] = DIGITS[n] or n end
+    lists[i] = '[' .. table.concat(list, ',') .. ']'
+  end
+  grown = '[' .. table.concat({visited, engaged, seconds, unpack(lists)}, ',') .. ']'
+end
+if visits.visitors then work_out() end
+
+-- --- counters ---
+
+local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
+-- Field -> its new value; dimension -> its distinct values, of those that get new ones.
+local sums, distinct, views_added = {}, {}, 0
+
+local function number(text)
+  return text and #text <= MOST_DIGITS and string.find(text, '^%d+$') and tonumber(text)
 end
 
-for f, v in pairs(counts) do add(f, v) end
-
-local newest = 0
-for _, touch in ipairs(touches) do
-  local id, first, latest, views, paths, fields, events = unpack(touch)
-  local state, before, n, pages, done = c('HGET', V, id), nil, 0, '', ''
-  if state then
-    before, n, pages, done = string.match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
-    before, n = tonumber(before), tonumber(n)
-    if not before then pages, done = '', '' end
+-- Adds to a field; one that is no number begins anew.
+local function increase(f, v, old)
+  local sum = sums[f] or number(old)
+  if old and not sum then
+    local damaged = 'ledger:dropped_damaged'
+    sums[damaged] = (sums[damaged] or number(c('HGET', L, damaged)) or 0) + 1
   end
-  if (not before or first > before + VISIT_GAP) and views > 0 then
-    before, n, done = first, 0, ''
-    derive('t:visits', 1)
-    for _, f in ipairs(fields) do derive(f, 1) end
-  end
-  -- An event after the visit's end neither continues it nor begins one.
-  if before and first > before + VISIT_GAP then before = nil end
-  if before then
-    c('ZADD', NOW, latest, id)
-    newest = math.max(newest, latest)
-    local engaged = n >= 2
-    n = n + views + #events / 2
-    if n >= 2 and not engaged then derive('t:engaged', 1) end
-    if latest > before then derive('t:seconds', latest - before) else latest = before end
-    local fresh
-    for i = 1, #paths, 2 do
-      pages, fresh = seen(pages, paths[i + 1])
-      if fresh then derive('p+:' .. paths[i], 1) end
-    end
-    for i = 1, #events, 2 do
-      done, fresh = seen(done, events[i + 1])
-      if fresh then derive('event+:' .. events[i], 1) end
-    end
-    if state or room(id, latest) then c('HSET', V, id, latest .. ' ' .. n .. '|' .. pages .. '|' .. done) end
-  end
+  sums[f] = (sum or 0) + v
 end
+
+local function add(f, v, old, dimension)
+  -- A page's views, "p:".
+  if string.byte(f, 1) == 112 and string.byte(f, 2) == 58 then views_added = views_added + v end
+  if old or sums[f] then return increase(f, v, old) end
+  -- The new visitors of pages have as many values as the pages.
+  local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
+  if distinct[dimension] >= cap then
+    f = dimension .. ':(other)'
+    old = c('HGET', L, f)
+  end
+  if not (old or sums[f]) then
+    distinct[dimension] = distinct[dimension] + 1
+    held = held + 1
+  end
+  increase(f, v, old)
+end
+
+-- Returns the dimensions of new fields, and reads how many values they have, all at once.
+local function dimensions_of(names, olds)
+  local dimensions, asked, headers = {}, {}, {}
+  for i, f in ipairs(names) do
+    if not olds[i] then
+      local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
+      dimensions[i] = dimension
+      if not distinct[dimension] then
+        distinct[dimension] = 0
+        asked[#asked + 1] = dimension
+        headers[#headers + 1] = '#c:' .. dimension
+      end
+    end
+  end
+  local found = #headers > 0 and c('HMGET', L, unpack(headers)) or {}
+  for i, n in ipairs(found) do distinct[asked[i]] = number(n) or 0 end
+  return dimensions
+end
+
+local names = {}
+for f in pairs(counts) do names[#names + 1] = f end
+for at = 1, #names, FIELDS do
+  local some = {unpack(names, at, math.min(at + FIELDS - 1, #names))}
+  local olds = c('HMGET', L, unpack(some))
+  local dimensions = dimensions_of(some, olds)
+  for i, f in ipairs(some) do add(f, counts[f], olds[i], dimensions[i]) end
+end
+if held == 0 then held = 1 end
+
+-- --- writes ---
+
+-- Where the counters are, in the header, stands how many hits the list should tell: it may be evicted alone.
+local function log(blob, hits, most)
+  local bytes = tonumber(h[9] or '')
+  -- What is left there came with counters that Redis has lost.
+  if not bytes then c('UNLINK', LOG) end
+  if (bytes or 0) + #blob > most then return increase('ledger:log_dropped', hits, c('HGET', L, 'ledger:log_dropped')) end
+  c('RPUSH', LOG, blob)
+  increase('#b', hits, h[8])
+  sums['#bytes'] = (bytes or 0) + #blob
+end
+
+sums[HEADER[5]] = seq
+sums['#k'] = held
+-- The sum of views, so that the status need not read all counters.
+if views_added > 0 then increase('#v', views_added, h[7]) end
+for dimension, n in pairs(distinct) do sums['#c:' .. dimension] = n end
+if LOG then log(ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])) end
+if not h[6] then sums['#o'] = ARGV[5] end
+if seq == 1 then sums['#s'] = (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ' end
+
+-- Writes a table in a few commands.
+local function write(key, pairs_of)
+  local some = {}
+  for name, value in pairs(pairs_of) do
+    some[#some + 1] = name
+    some[#some + 1] = value
+    if #some >= 2 * FIELDS then
+      c('HSET', key, unpack(some))
+      some = {}
+    end
+  end
+  if #some > 0 then c('HSET', key, unpack(some)) end
+end
+write(L, sums)
+
 if newest > 0 then
+  write(V, states)
   c('EXPIRE', V, ARGV[9])
+  for at = 1, #present, 2 * FIELDS do
+    read(NOW, 'ZADD', unpack(present, at, math.min(at + 2 * FIELDS - 1, #present)))
+  end
   -- In steps, twice as many as a batch adds: a million at once would take Redis most of a second.
   local old = c('ZCOUNT', NOW, '-inf', newest - NOW_SECONDS)
-  old = math.min(math.max(old, c('ZCARD', NOW) - tonumber(ARGV[8])), math.max(NOW_STEP, 2 * #touches))
+  old = math.min(math.max(old, c('ZCARD', NOW) - tonumber(ARGV[8])), math.max(NOW_STEP, #present))
   if old > 0 then c('ZREMRANGEBYRANK', NOW, 0, old - 1) end
   c('EXPIRE', NOW, 2 * NOW_SECONDS)
 end
 
-local answer = {'OK', g, tonumber(h[2]), tonumber(h[3])}
-for f, v in pairs(derived) do
-  add(f, v)
-  answer[#answer + 1] = f
-  answer[#answer + 1] = v
+local function add_visitors(list, from)
+  for at = from, #list, FIELDS do
+    -- A dense sketch can be merged with the one in the database register by register.
+    if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
+    -- A corrupt sketch must not end the script half-way; what earlier flushes read of it is in the database.
+    local answer = redis.pcall('PFADD', U, unpack(list, at, math.min(at + FIELDS - 1, #list)))
+    if type(answer) == 'table' then
+      c('UNLINK', U)
+      return add_visitors(list, at)
+    end
+  end
 end
-if held == 0 then held = 1 end
-c('HSET', L, '#k', held)
--- The sum of views, so that the status need not read all counters.
-if views_added > 0 then increase('#v', views_added) end
-for dimension, n in pairs(distinct) do c('HSET', L, '#c:' .. dimension, n) end
-
--- Where the counters are, in the header, stands how many hits the list should tell: it may be evicted alone.
-local function log(blob, hits, most)
-  local bytes = tonumber(c('HGET', L, '#bytes') or '')
-  -- What is left there came with counters that Redis has lost.
-  if not bytes then c('UNLINK', LOG) end
-  if (bytes or 0) + #blob > most then return increase('ledger:log_dropped', hits) end
-  c('RPUSH', LOG, blob)
-  increase('#b', hits)
-  c('HSET', L, '#bytes', (bytes or 0) + #blob)
-end
-if LOG then log(ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])) end
-
-local ids_at = LOG and 19 or 16
-local function add_visitors()
-  -- A dense sketch can be merged with the one in the database register by register.
-  if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
-  return redis.pcall('PFADD', U, unpack(ARGV, ids_at))
-end
-
--- A corrupt sketch must not end the script half-way; what earlier flushes read of it is in the database.
-if #ARGV >= ids_at and type(add_visitors()) == 'table' then
-  c('UNLINK', U)
-  add_visitors()
-end
-return answer
+add_visitors(visits.visitors or {}, 1)
+add_visitors(ARGV, LOG and 19 or 16)
+return {'OK', g, tonumber(h[2]), tonumber(h[3]), grown}

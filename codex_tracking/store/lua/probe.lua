@@ -6,7 +6,7 @@ local failure
 -- In this order: Redis checks its memory only until a script's first write, and a deletion is one.
 local commands = {
   {'SET', S, '1', 'NX', 'EX', '10'}, {'GET', S},
-  {'HSET', H, '#g', 'probe'}, {'HSETNX', H, '#o', '1'}, {'HINCRBY', H, 'p:/', '1'}, {'HMGET', H, '#g', '#o'},
+  {'HSET', H, '#g', 'probe', '#o', '1'}, {'HMGET', H, '#g', '#o'},
   {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HRANDFIELD', H, '1'}, {'HGETALL', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
   {'EXISTS', R}, {'HSCAN', R, '0', 'COUNT', '10'},
   {'PFADD', U, 'a'}, {'PFCOUNT', U}, {'EXPIRE', U, '10'},
