@@ -10,12 +10,12 @@ from typing import Any
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Dimension, dimension_of
-from codex_tracking.stats.best_pages import best_pages
-from codex_tracking.stats.cover import Cover
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, last_period, period_between
 from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.sums.best_pages import best_pages
+from codex_tracking.stats.sums.cover import Cover
 from codex_tracking.stats.values import Matching
 
 

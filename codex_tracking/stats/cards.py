@@ -8,14 +8,14 @@ from heapq import nsmallest
 
 from codex_tracking.counters.fields import DIMENSIONS, Dimension, dimension_of
 from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.cover import Cover, cover_of, whole
 from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
 from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
-from codex_tracking.stats.stored import Query, Stored, fetched, ordered_by, union
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.sums.cover import Cover, cover_of, whole
+from codex_tracking.stats.sums.stored import Query, Stored, fetched, ordered_by, union
 
 NOT_CARDS: tuple[Dimension, ...] = ("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view")
 """Dimensions without a card: they are pairs, or shown elsewhere on the page."""

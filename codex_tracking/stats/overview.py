@@ -18,7 +18,6 @@ from codex_tracking.counters.fields import Dimension, dimension_of, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
-from codex_tracking.stats.cover import cover_of, whole
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
@@ -35,6 +34,7 @@ from codex_tracking.stats.summary import (
     elapsed,
     without_rest,
 )
+from codex_tracking.stats.sums.cover import cover_of, whole
 
 
 async def overview(

@@ -15,7 +15,6 @@ from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import total_of
-from codex_tracking.stats.cover import whole
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
 from codex_tracking.stats.ranking import Figure
@@ -23,6 +22,7 @@ from codex_tracking.stats.reading import T, read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
 from codex_tracking.stats.summary import elapsed, hours_on, share_by_then
+from codex_tracking.stats.sums.cover import whole
 from codex_tracking.stats.values import Matching
 
 

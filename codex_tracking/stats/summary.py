@@ -14,14 +14,14 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import Total
 from codex_tracking.counters.fields import total as total_field
 from codex_tracking.models import DayTotals, PageView, database
-from codex_tracking.stats.cover import whole
 from codex_tracking.stats.days import daily_views, first_day, totals_of, visitors_of, visitors_with
 from codex_tracking.stats.deltas import Deltas, Visitors, changed_values
 from codex_tracking.stats.periods import Period, compared_periods, period_between
 from codex_tracking.stats.ranking import ORDERS
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.rounding import rounded
-from codex_tracking.stats.stored import Stored
+from codex_tracking.stats.sums.cover import whole
+from codex_tracking.stats.sums.stored import Stored
 from codex_tracking.tables.rollups import Day
 
 

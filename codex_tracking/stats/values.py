@@ -9,12 +9,12 @@ from functools import cached_property
 from codex_tracking.counters.fields import Dimension, counter
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats.cover import Cover, cover_of, whole
 from codex_tracking.stats.deltas import Deltas, changed_values
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Figure
 from codex_tracking.stats.searching import containing
-from codex_tracking.stats.stored import Stored
+from codex_tracking.stats.sums.cover import Cover, cover_of, whole
+from codex_tracking.stats.sums.stored import Stored
 
 FEW_NAMES = 500
 """Paths that a search may find to be looked up one by one; more of them are added up like all."""

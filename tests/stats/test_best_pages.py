@@ -16,9 +16,10 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.stats import best_pages, breakdown, cards, days, values
+from codex_tracking.stats import breakdown, cards, days, values
 from codex_tracking.stats.ranking import Figure, rising
 from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.sums import best_pages
 from codex_tracking.tables import toplists
 from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer

@@ -24,10 +24,10 @@ from codex_tracking.stats import breakdown, cards, summary
 from codex_tracking.stats import pages as pages_module
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import cards_of
-from codex_tracking.stats.cover import whole
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Order
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.sums.cover import whole
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.day_rows import DayRows
 from tests.kit.pipeline import GOOGLEBOT, Process, counters, view

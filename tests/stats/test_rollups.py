@@ -17,15 +17,16 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats import best_pages, breakdown, cards, cover, pages, values
+from codex_tracking.stats import breakdown, cards, pages, values
 from codex_tracking.stats.breakdown import breakdown_of, figures_of
 from codex_tracking.stats.cards import cards_of, total_of
-from codex_tracking.stats.cover import cover_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.stats.searching import containing
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.sums import best_pages, cover
+from codex_tracking.stats.sums.cover import cover_of
 from codex_tracking.stats.values import Matching
 from codex_tracking.tables import retention, rollups, toplists
 from codex_tracking.tables.day_rows import DayRows

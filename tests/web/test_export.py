@@ -26,12 +26,12 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from codex_tracking.counters.fields import DIMENSIONS, Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.stats import breakdown
-from codex_tracking.stats import stored as stored_figures
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.ranking import Order
 from codex_tracking.stats.reading import read
+from codex_tracking.stats.sums import stored as stored_figures
 from codex_tracking.sync import flush_page_views
 from codex_tracking.web.api import files as files_module
 from codex_tracking.web.api import tables

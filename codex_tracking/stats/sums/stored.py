@@ -14,10 +14,10 @@ from django.db.models import F, Q, QuerySet
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.rollups import RollupValue
-from codex_tracking.stats.cover import Cover
 from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.ranking import Figure, Ordering, collation
 from codex_tracking.stats.searching import contains
+from codex_tracking.stats.sums.cover import Cover
 
 BREAKDOWNS = Breakdown._meta.db_table
 CHUNK_ROWS = 2_000

@@ -8,9 +8,9 @@ from itertools import chain, islice
 
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.rollups import RollupRow
-from codex_tracking.stats.cover import Cover
 from codex_tracking.stats.ranking import ORDERS, SPARE, Figure, Order, most_changed
-from codex_tracking.stats.stored import Query, fetched, query_of, union
+from codex_tracking.stats.sums.cover import Cover
+from codex_tracking.stats.sums.stored import Query, fetched, query_of, union
 from codex_tracking.stats.values import UNLISTED, Matching
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
 
