@@ -136,7 +136,7 @@ def tests(session: nox.Session, django: str) -> None:
     session.run(*pytest, "-m", selected, *session.posargs, env=environment)
 
 
-@nox.session
+@nox.session(reuse_venv=True)
 def quick(session: nox.Session) -> None:
     """Run the unit tests, which need no server but Redis; ``-- arguments`` go to pytest."""
     session.install("-e", ".[test]")
