@@ -16,8 +16,10 @@ Whatever is missing is skipped by ``require(reason)``, which fails when ``CI=tru
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
+import importlib
 import itertools
 import json
 import shutil
@@ -57,6 +59,11 @@ from tests.servers import (
 )
 from tests.servers import clickhouse as clickhouse_servers
 from tests.site.settings import INSTALLED_APPS, sqlite
+
+# DuckDB imports numpy, where there is one, in the thread that asks it first; hypothesis looks for it at any time and
+# would find it half imported.
+with contextlib.suppress(ImportError):
+    importlib.import_module("numpy")
 
 # No test fails because the machine is slow.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

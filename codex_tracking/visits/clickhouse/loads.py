@@ -17,6 +17,7 @@ from codex_tracking.visits.clickhouse.schema import COLUMNS, Tables, tables
 from codex_tracking.visits.clickhouse.server import EngineError, Server
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import File, cache_folder, fetch, verify
+from codex_tracking.visits.sources import relation
 
 logger = logging.getLogger(__name__)
 
@@ -150,8 +151,7 @@ def _with_number(path: Path, number: int, made: Path) -> int:
     listed = ", ".join(columns.get(name, name) for name in COLUMNS)
     with connect(made.parent) as connection:
         found = connection.execute(
-            f"COPY (SELECT {listed} FROM read_parquet('{quoted(path)}')) TO '{quoted(made)}' "
-            "(FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT {listed} FROM {relation([path])}) TO '{quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"
         ).fetchone()
     assert found is not None
     return int(found[0])
