@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from django.utils import timezone
 
+from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.answers import Board, Figures, Table, Value
 from codex_tracking.visits.asking import Connection
 from codex_tracking.visits.conditions import ATTRIBUTE_TEXT
@@ -131,8 +132,8 @@ def _prepare_values(connection: Connection) -> None:
 
 
 def _add_values(connection: Connection, dimensions: Sequence[str], search: str = "") -> None:
-    found = "AND contains(lower(value), lower($1))" if search else ""
-    parameters = [search] if search else []
+    found = "AND regexp_matches(value, $1)" if search else ""
+    parameters = [pattern_of(search)] if search else []
     for name in dimensions:
         if name in LISTED:
             lists, value, test = LISTED[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.filters import HAPPENINGS, Filter
 from codex_tracking.visits.steps import Condition, Step
 
@@ -39,10 +40,11 @@ def _of_filter(each: Filter, parameters: Parameters) -> str:
 
 def _matches(texts: list[str], each: Filter, parameters: Parameters) -> str:
     """Return the condition that one of some expressions is, or contains, one of a filter's values."""
-    places = [parameters.add(value) for value in each.values]
     if each.operator in ("is", "is_not"):
+        places = [parameters.add(value) for value in each.values]
         return " OR ".join(f"{text} IN ({', '.join(places)})" for text in texts)
-    return " OR ".join(f"contains(lower({text}), lower({place}))" for text in texts for place in places)
+    places = [parameters.add(pattern_of(value)) for value in each.values]
+    return " OR ".join(f"regexp_matches({text}, {place})" for text in texts for place in places)
 
 
 def _of_happening(each: Filter, parameters: Parameters) -> str:

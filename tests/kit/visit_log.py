@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from codex_tracking.counters.hit_log import EVENT, MEMBER, LoggedHit, Row, encode, join
 from codex_tracking.models import LogPart
+from codex_tracking.spellings import containing
 from codex_tracking.visits.columns import CLIENT, ORIGIN
 from codex_tracking.visits.filters import Filter
 from tests.kit.sessions import PlainVisits, Visit
@@ -139,7 +140,7 @@ def selected(visit: Visit, filters: Iterable[Filter]) -> bool:
         if each.operator.startswith("is"):
             found = any(value in each.values for value in values)
         else:
-            found = any(wanted.lower() in value.lower() for value in values for wanted in each.values)
+            found = any(containing(wanted)(value) for value in values for wanted in each.values)
         if found == each.negated:
             return False
     return True

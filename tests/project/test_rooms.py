@@ -17,7 +17,18 @@ pytestmark = pytest.mark.one_python
 
 PACKAGE = Path(codex_tracking.__file__).parent
 
-GROUND = ("__init__", "isolation", "setting_rules", "settings", "models", "rollups", "registry", "widgets", "dashboard")
+GROUND = (
+    "__init__",
+    "isolation",
+    "setting_rules",
+    "settings",
+    "models",
+    "rollups",
+    "registry",
+    "widgets",
+    "dashboard",
+    "spellings",
+)
 """Modules in the root that any package may import; all others in the root import packages, and no package them."""
 
 FLOORS = (

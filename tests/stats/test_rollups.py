@@ -17,6 +17,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.spellings import containing
 from codex_tracking.stats import breakdown, cards, pages
 from codex_tracking.stats.breakdown import breakdown_of, figures_of
 from codex_tracking.stats.cards import cards_of, total_of
@@ -27,7 +28,6 @@ from codex_tracking.stats.values import best_pages, cover, matching
 from codex_tracking.stats.values.cover import cover_of
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, orders_of
-from codex_tracking.stats.values.searching import containing
 from codex_tracking.tables import retention, rollups, toplists
 from codex_tracking.tables.day_rows import DayRows
 from codex_tracking.tables.rollups import build_rollups

@@ -31,6 +31,7 @@ FILTERS: list[list[Filter]] = [
     [Filter("source", "is", ("Google", 'a"b,c'))],
     [Filter("source", "is_not", ("Google",)), Filter("device", "is", ("phone",))],
     [Filter("city", "contains", ("MÜN", "o'f"))],
+    [Filter("city", "contains", ("mu\u0308n",))],
     [Filter("referrer", "contains_not", ("google",))],
     [Filter("utm_campaign", "is", ("a|b\\c", "'; DROP TABLE chosen; --"))],
     [Filter("page", "is", ("/pricing/", "/%_'x/"))],

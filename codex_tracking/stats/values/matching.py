@@ -9,11 +9,11 @@ from functools import cached_property
 from codex_tracking.counters.fields import Dimension, counter
 from codex_tracking.models import PageView, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.spellings import containing
 from codex_tracking.stats.deltas import Deltas, changed_values
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.values.cover import Cover, cover_of, whole
 from codex_tracking.stats.values.ranking import Figure
-from codex_tracking.stats.values.searching import containing
 from codex_tracking.stats.values.stored import Stored
 
 FEW_NAMES = 500

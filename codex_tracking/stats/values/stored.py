@@ -14,10 +14,10 @@ from django.db.models import F, Q, QuerySet
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.rollups import RollupValue
+from codex_tracking.spellings import pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
-from codex_tracking.stats.values.searching import contains
 
 BREAKDOWNS = Breakdown._meta.db_table
 CHUNK_ROWS = 2_000
@@ -209,7 +209,7 @@ class Stored:
         if self.values is not None:
             rows = rows.filter(value__in=self.values)
         if self.search:
-            rows = contains(rows, self.search)
+            rows = rows.filter(value__regex=pattern_of(self.search))
         if self.within:
             rows = rows.filter(begins("value", self.within))
         skipped = skipped_paths("value") if self.dimension == "path" else None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.filters import HAPPENINGS, Filter
 from codex_tracking.visits.steps import Condition, Step
 
 ATTRIBUTE_TEXT = {"member": "if(member, 'yes', 'no')"}
 """Expressions of the attributes that are not a column of their own."""
-
-CAPITALS = "\N{GREEK CAPITAL LETTER SIGMA}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
-SMALL = "\N{GREEK SMALL LETTER SIGMA}i"
 
 
 class Parameters:
@@ -23,6 +21,10 @@ class Parameters:
     def text(self, value: str) -> str:
         """Add a text, and return its place in the statement."""
         return self._add(_storable(value), "String")
+
+    def pattern(self, text: str) -> str:
+        """Add the regular expression of a text whatever the case of its letters, and return its place."""
+        return self._add(pattern_of(_storable(text)), "String")
 
     def texts(self, values: Sequence[str]) -> str:
         """Add texts, and return the place of their array."""
@@ -39,14 +41,6 @@ def _storable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def lower(text: str) -> str:
-    """Return the expression of a text in lower case, letter by letter.
-
-    ``lowerUTF8`` alone looks at the letters around a sigma, and makes two of the dotted I; DuckDB does neither.
-    """
-    return f"lowerUTF8(translateUTF8({text}, '{CAPITALS}', '{SMALL}'))"
-
-
 def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
     """Return the condition of the rows that filters select; without filters, of all rows, in visits or not."""
     conditions = [_of_filter(each, parameters) for each in filters]
@@ -54,26 +48,26 @@ def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
 
 
 def _of_filter(each: Filter, parameters: Parameters) -> str:
-    values = parameters.texts(each.values)
-    if each.operator in ("contains", "contains_not"):
-        values = f"arrayMap(w -> {lower('w')}, {values})"
+    matches = _test_of(each, parameters)
     if each.dimension not in HAPPENINGS:
-        test = _matches(ATTRIBUTE_TEXT.get(each.dimension, each.dimension), each, values)
+        test = matches(ATTRIBUTE_TEXT.get(each.dimension, each.dimension))
     elif each.dimension == "event":
         # The name alone is tested besides, since a name may have a "=" of its own.
-        found = f"{_matches('e', each, values)} OR {_matches(_with_value('e', 'v'), each, values)}"
+        found = f"{matches('e')} OR {matches(_with_value('e', 'v'))}"
         test = f"events > 0 AND arrayExists((e, v) -> e != '' AND ({found}), hit_events, hit_values)"
     else:
         texts = "hit_paths" if each.dimension == "page" else "hit_routes"
-        test = f"arrayExists((t, e) -> e = '' AND {_matches('t', each, values)}, {texts}, hit_events)"
+        test = f"arrayExists((t, e) -> e = '' AND {matches('t')}, {texts}, hit_events)"
     return f"NOT ({test})" if each.negated else f"({test})"
 
 
-def _matches(text: str, each: Filter, values: str) -> str:
-    """Return the condition that an expression is, or contains, one of a filter's values."""
+def _test_of(each: Filter, parameters: Parameters) -> Callable[[str], str]:
+    """Return the maker of the condition that an expression is, or contains, one of a filter's values."""
     if each.operator in ("is", "is_not"):
-        return f"has({values}, {text})"
-    return f"arrayExists(w -> position({lower(text)}, w) > 0, {values})"
+        values = parameters.texts(each.values)
+        return lambda text: f"has({values}, {text})"
+    patterns = [*map(parameters.pattern, each.values)]
+    return lambda text: "(" + " OR ".join(f"match({text}, {pattern})" for pattern in patterns) + ")"
 
 
 def _with_value(event: str, value: str) -> str:

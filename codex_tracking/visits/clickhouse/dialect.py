@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from codex_tracking.visits.answers import Board, Figures, Journey, PageFigures, Table, Value
 from codex_tracking.visits.boards import LISTED, SORTED, BoardQuestion, TableQuestion, clock_shifts
-from codex_tracking.visits.clickhouse.conditions import ATTRIBUTE_TEXT, Parameters, lower, meets, selects
+from codex_tracking.visits.clickhouse.conditions import ATTRIBUTE_TEXT, Parameters, meets, selects
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pages import PageQuestion
 from codex_tracking.visits.paths import FunnelQuestion, JourneyQuestion, journey_of
@@ -100,7 +100,7 @@ def _hours(rows: Rows) -> dict[tuple[str, int], tuple[int, int]]:
 
 def _values(dimension: str, rows: Rows, parameters: Parameters, search: str = "") -> str:
     """Return the query of a dimension's values with their views and visits."""
-    found = f" AND position({lower('value')}, {lower(parameters.text(search))}) > 0" if search else ""
+    found = f" AND match(value, {parameters.pattern(search)})" if search else ""
     if dimension in LISTS:
         # The first of equal values in a list counts for its visit.
         chosen = rows.chosen(f"visit, {LISTS[dimension]} AS list", parameters)

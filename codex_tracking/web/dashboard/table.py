@@ -9,6 +9,7 @@ from urllib.parse import quote
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.fields import Dimension, dimension_of
+from codex_tracking.spellings import containing
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import order_of, total_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
@@ -27,7 +28,6 @@ from codex_tracking.stats.values.ranking import (
     opposite_of,
     orders_of,
 )
-from codex_tracking.stats.values.searching import containing
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units

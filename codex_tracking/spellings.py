@@ -1,25 +1,15 @@
-"""Searches in values whatever the case of letters: one pattern for every database and for Python."""
+"""Searches in text whatever the case of letters: one pattern for every database, engine and Python."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeVar
 from unicodedata import normalize
-
-from django.db.models import QuerySet
-
-Rows = TypeVar("Rows", bound=QuerySet[Any, Any])
-
-
-def contains(rows: Rows, search: str) -> Rows:
-    """Leave out rows whose ``value`` does not contain a text, whatever the case of its letters."""
-    return rows.filter(value__regex=pattern_of(search))
 
 
 def containing(search: str) -> Callable[[str], object]:
-    """Return the condition of ``contains`` for a text in memory; truthy when it matches."""
+    """Return the test whether a value contains a text, whatever the case of its letters; truthy when it does."""
     return re.compile(pattern_of(search)).search
 
 
