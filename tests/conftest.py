@@ -105,6 +105,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if alias == "default" or alias in databases.SERVERS:
             item.add_marker(pytest.mark.django_db(transaction=True, databases=sorted({"default", alias})))
         fixtures = set(getattr(item, "fixturenames", ()))
+        if callspec:
+            # Parameters that have the name of a fixture.
+            fixtures -= SITE_FIXTURES & callspec.params.keys()
         if "browser" in fixtures:
             # Chromium belongs to the event loop that started it, which outlives the test.
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

@@ -88,9 +88,9 @@ any key may be evicted ([live|sealed|uniques|visits|live and sealed]):
     hit /a, push, flush until=get, crash, hit /b, push, evict [live|sealed|uniques|visits|live sealed], hit /c
     => closed [1|1|0|0|1]
 batches joined to save memory are settled whole:
-    bound retained 18, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => closed 1
+    bound retained 17, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => closed 1
 joined batches of which Redis has a part never count twice:
-    inexact, bound retained 18, hit /a, push, save, hit /b, push, roll_back
+    inexact, bound retained 11, hit /a, push, save, hit /b, push, roll_back
     => rows /a=1, ledger dropped_joined=2, closed 1
 joined batches keep visits whose answer was lost:
     bound retained 16, hit /a, push until=apply, finish unheard, push, hit /b, push, wipe => totals visits=1, closed 1
@@ -164,9 +164,9 @@ a batch tells the views that it counts:
     bound batch 4, slow hit_each 3 4, slow push until=apply, slow step, flush, slow step, flush, slow step, flush,
     slow finish
 joined batches are told whole:
-    bound retained 18, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
+    bound retained 17, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
 joined batches whose log would be too large are counted:
-    bound retained 18, bound joined_log 100, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe
+    bound retained 17, bound joined_log 100, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe
     => logged /a=1 /c=1, ledger log_dropped=1, closed 1
 a log in Redis above its bound is counted:
     bound log 300, hit /a, push, hit /b, push, hit_each 4 9, push => logged /a=1 /b=1, ledger log_dropped=36

@@ -217,7 +217,7 @@ async def test_figures_are_those_of_the_selected_visits_everywhere(staff: AsyncC
     assert {name: found["summary"][name] for name in ("views", "visitors", "visits", "engaged", "seconds")} == {
         name: getattr(expected, name) for name in ("views", "visitors", "visits", "engaged", "seconds")
     }
-    assert found["coverage"] == {"unlogged": [], "damaged": [], "left": []}
+    assert found["coverage"] == {"unlogged": [], "damaged": [], "left": [], "unavailable": []}
     day = yesterday.isoformat()
     overview = await TrackingSelector.overview(day, day, filters=[GOOGLE])
     assert overview.summary == expected

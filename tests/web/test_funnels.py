@@ -354,7 +354,7 @@ def test_the_api_answers_a_funnel_with_rounded_shares(staff: Client) -> None:
         {"step": "page:/", "visits": 16, "lost": 0, "of_previous": 1.0, "of_first": 1.0},
         {"step": "page:/pricing/|event:signup", "visits": 1, "lost": 15, "of_previous": 0.0625, "of_first": 0.0625},
     ]
-    assert body["coverage"] == {"unlogged": [], "damaged": [], "left": []}
+    assert body["coverage"] == {"unlogged": [], "damaged": [], "left": [], "unavailable": []}
 
 
 def test_the_api_names_days_that_are_lacking(staff: Client) -> None:

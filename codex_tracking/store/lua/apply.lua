@@ -244,7 +244,8 @@ local function log(blob, hits, most)
   sums['#bytes'] = (bytes or 0) + #blob
 end
 
-sums[HEADER[5]] = seq
+-- First, because a Redis without memory refuses a script's first write alone, and only one that needs memory.
+c('HSET', L, HEADER[5], seq)
 sums['#k'] = held
 -- The sum of views, so that the status need not read all counters.
 if views_added > 0 then increase('#v', views_added, h[7]) end
