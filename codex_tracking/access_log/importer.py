@@ -214,7 +214,7 @@ class Importer:
             chunk.aggregator.count(day, counted, self._visits(day))
 
     def _replay(self, day: str, lines: Entries) -> None:
-        """Read lines that are counted already: they only tell who is on a visit."""
+        """Read lines counted already, which only continue visits."""
         counted = [line for line in lines if not line[2].reason]
         if counted:
             self.chunk.aggregator.replay(counted, self._visits(day))

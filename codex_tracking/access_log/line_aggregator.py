@@ -54,7 +54,7 @@ class LineAggregator(Aggregator):
                     self._begin(day, field, n)
 
     def replay(self, entries: Iterable[Entry], visits: DayVisits) -> None:
-        """Tell visits of lines that are counted already: they only say who is on one."""
+        """Tell visits of lines counted already, which only continue them."""
         uncounted = Counts()
         for entry in entries:
             page = entry[2].page
@@ -64,7 +64,7 @@ class LineAggregator(Aggregator):
                     visits.add(visitor, int(entry[0]), page, uncounted)
 
     def emptied(self) -> None:
-        """Forget all that was counted, and keep what is known of clients and origins."""
+        """Forget all counters, and keep clients and origins."""
         self.days.clear()
         self.fields = self.visitors = self.weight = 0
 

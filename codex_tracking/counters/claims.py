@@ -67,7 +67,7 @@ class WaitingClaims:
 
 
 def outcome_of(kind: ClaimKind, page: PageId | None, is_first: bool) -> Outcome:
-    """Return what a claim counts as.
+    """Return the outcome of a claim.
 
     Args:
         kind: as the browser says.

@@ -26,7 +26,7 @@ BATCH_BYTES = 90_000
 
 
 class CounterSet:
-    """Counters that grow together, and by how much."""
+    """Counters that grow together, and their growth."""
 
     __slots__ = ("counters", "n")
 

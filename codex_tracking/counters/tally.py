@@ -98,14 +98,14 @@ class Tally:
         return touch
 
     def _touch(self, day: DayCounts, visitor: str, second: int) -> Touch | None:
-        """Return the touch of what continues a visit and begins none, if there is room."""
+        """Return the touch of a hit that begins no visit, if there is room."""
         touches = day.touches.get(visitor)
         if touches is None:
             return self._new_touch(day, visitor, Touch(second, second))
         return self._touch_of(day, touches, second)
 
     def _touch_of(self, day: DayCounts, touches: list[Touch], at: int) -> Touch:
-        """Return the touch of a visitor who comes again at this second."""
+        """Return the touch for a further hit of a visitor at this second."""
         touch = touches[-1]
         if at - touch.last > VISIT_GAP:
             touch = Touch(at, at)

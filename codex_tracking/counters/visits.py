@@ -51,7 +51,7 @@ def encode(visits: Sequence[tuple[str, Touch]]) -> str:
 
 
 def _sets_of(touches: Iterable[Touch]) -> tuple[list[tuple[Counter, ...]], list[int]]:
-    """Return the distinct sets of what begins with touches, and three numbers of sets for each touch."""
+    """Return the distinct sets of counters that touches begin with, and three numbers of sets for each touch."""
     numbers: dict[int, int] = {}
     sets: list[tuple[Counter, ...]] = []
     begins: list[int] = []

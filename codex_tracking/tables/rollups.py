@@ -113,7 +113,7 @@ def _rollups(alias: str) -> QuerySet[Rollup]:
 
 @repeated
 def _build(span: Span, alias: str) -> None:
-    """Sum up a span of days, from its small rollups where it has many days."""
+    """Sum up a span of days, a long one from its small rollups."""
     with transaction.atomic(using=alias, durable=True):
         lock_rollups(alias)
         # Read before the rows: a change in between makes the rollup out of date, not wrong.

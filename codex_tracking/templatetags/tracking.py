@@ -61,7 +61,7 @@ def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict
 
 @register.simple_tag(takes_context=True)
 def tracking_beacon(context: template.Context) -> str:
-    """Return the element of the browser script; empty where ``page_ids`` is off, or no address takes its claims.
+    """Return the element of the browser script; empty with ``page_ids`` off, or without an address for its claims.
 
     It has the nonce of Django 6's content security policy, or of django-csp, when the page has one.
     """

@@ -63,7 +63,7 @@ class DayVisits:
 
     @property
     def visitors(self) -> int:
-        """The number of distinct visitors who have visits."""
+        """The number of distinct visitors with visits."""
         return len(self._numbers)
 
     def add(self, blob: Columns, share: int = 0, shares: int = 1) -> None:
@@ -116,7 +116,7 @@ class DayVisits:
             hits[visit].sort(key=self.seconds.__getitem__)
 
     def _add_hits(self, blob: Columns) -> None:
-        """Add what does not depend on visits."""
+        """Add the parts of a hit that do not depend on visits."""
         texts = list(map(self.texts.__getitem__, blob.texts))
         _, client, origin, *acts = blob.indexes
         self.client_of += map((len(self.clients) // 8).__add__, client)

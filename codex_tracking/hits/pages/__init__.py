@@ -1,1 +1,1 @@
-"""Page ids, and what a browser script reports with them."""
+"""Page ids, and the reports of the browser script with them."""

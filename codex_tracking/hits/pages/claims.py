@@ -1,4 +1,4 @@
-"""Claims: what the browser script reports of a page, checked before anything is counted.
+"""Claims: reports of the browser script about a page, checked before anything is counted.
 
 A claim is a JSON object of at most 2,000 bytes: ``i`` the page's letter and id, ``l`` a random name of this claim,
 ``k`` its kind, ``p`` the path, ``q`` the campaign's parameters, ``r`` the referrer, ``n`` and ``v`` name and value of
@@ -150,7 +150,7 @@ def _fields(found: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings) -> Hit | None:
-    """Return a claim as a hit of kind ``claim``, named by the claim's kind; None for visitors who are not counted.
+    """Return a claim as a hit of kind ``claim``, named by the claim's kind; None for uncounted visitors.
 
     Who it is, and the browser, are those of the request; path, referrer and campaign are the claim's. The route and the
     user are found out in the background, as for a page.
