@@ -169,6 +169,10 @@ class TaskRun:
                 failing = True
 
     async def _pause(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        # A client may take a cancellation for an error of its own, and it comes once.
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

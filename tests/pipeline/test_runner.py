@@ -392,6 +392,30 @@ async def test_an_unexpected_error_is_logged_with_its_traceback_and_the_tasks_go
     await close_store()
 
 
+@pytest.mark.usefixtures("quick")
+async def test_a_cancellation_that_a_client_takes_for_an_error_ends_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def lease(*_: object) -> bool:
+        asked.set()
+        try:
+            await asyncio.sleep(3_600)
+        except asyncio.CancelledError:
+            raise RuntimeError("the connection was closed") from None
+        return False
+
+    monkeypatch.setattr("codex_tracking.store.protocol.Store.lease", lease)
+    get_runner().start()
+    await asyncio.wait_for(asked.wait(), 30)
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "codex_tracking"]
+    task.cancel()
+    _, pending = await asyncio.wait({task}, timeout=5)
+    # Else the test's loop would wait for the task for ever.
+    for each in asyncio.all_tasks() - {asyncio.current_task()}:
+        each.cancel()
+    assert not pending
+
+
 # --- what tests of projects rely on ---
 
 
