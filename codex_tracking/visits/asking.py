@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from datetime import date as Date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -83,9 +84,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     import duckdb
 
     deadline = time.monotonic() + seconds
-    dates = sorted({date_of(day) for day in days})
-    first = first_day()
-    logged = [day for day in dates if first is not None and day >= first]
+    unlogged, logged = by_log(days)
     sources: Sources | None = None
     for attempt in (1, 2):
         try:
@@ -104,11 +103,22 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     answered = [day for day in _without(logged, sources.damaged) if day not in left]
     return Answer(
         value,
-        _texts(answered),
-        _texts(day for day in dates if first is None or day < first),
-        _texts(sources.damaged),
-        _texts(sorted(left)),
+        iso_dates(answered),
+        iso_dates(unlogged),
+        iso_dates(sources.damaged),
+        iso_dates(sorted(left)),
     )
+
+
+def by_log(days: Iterable[str]) -> tuple[list[Date], list[Date]]:
+    """Return the days before the log began, and those since, each once and oldest first.
+
+    Raises:
+        ValueError: one of ``days`` is no ISO date.
+    """
+    dates, first = sorted({date_of(day) for day in days}), first_day()
+    begin = len(dates) if first is None else bisect_left(dates, first)
+    return dates[:begin], dates[begin:]
 
 
 def _all_of(logged: Sequence[Date]) -> Sources:
@@ -120,7 +130,8 @@ def _without(days: Sequence[Date], others: Sequence[Date]) -> list[Date]:
     return [day for day in days if day not in others]
 
 
-def _texts(days: Any) -> tuple[str, ...]:
+def iso_dates(days: Iterable[Date]) -> tuple[str, ...]:
+    """Return days as ISO dates."""
     return tuple(day.isoformat() for day in days)
 
 
@@ -149,7 +160,7 @@ def _add_up(
             except duckdb.InterruptException:
                 connection.rollback()
                 left |= wanted
-        return question.value(connection, _texts(day for day in days if day not in left)), left
+        return question.value(connection, iso_dates(day for day in days if day not in left)), left
 
 
 def _choose(connection: Connection, chunk: Source, filters: Sequence[Filter], columns: Sequence[str]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from typing import Any, TypeVar
 
-from codex_tracking.counters.days import date_of
 from codex_tracking.visits.answers import Answer
-from codex_tracking.visits.asking import Question, require_log
+from codex_tracking.visits.asking import Question, by_log, iso_dates, require_log
 from codex_tracking.visits.boards import BoardQuestion, TableQuestion
 from codex_tracking.visits.build import days_of
 from codex_tracking.visits.clickhouse import dialect
@@ -21,7 +20,6 @@ from codex_tracking.visits.clickhouse.server import EngineError, Server, connect
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pages import PageQuestion
 from codex_tracking.visits.paths import FunnelQuestion, JourneyQuestion
-from codex_tracking.visits.sources import first_day
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +49,8 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     """
     require_log()
     deadline = time.monotonic() + seconds
-    dates = sorted({date_of(day) for day in days})
-    first = first_day()
-    logged = [day for day in dates if first is not None and day >= first]
-    unlogged = _texts(day for day in dates if first is None or day < first)
+    before, logged = by_log(days)
+    unlogged = iso_dates(before)
     wanted = {day.date: digest_of(day) for day in days_of(logged)}
     loads: dict[Date, Load] = {}
     try:
@@ -67,12 +63,12 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
         _note(error)
         nothing: T = _value(question, filters, [], {}, lambda statement, parameters: ())
         if error.late:
-            return Answer(nothing, unlogged=unlogged, left=_texts(logged))
-        return Answer(nothing, unlogged=unlogged, unavailable=_texts(logged))
+            return Answer(nothing, unlogged=unlogged, left=iso_dates(logged))
+        return Answer(nothing, unlogged=unlogged, unavailable=iso_dates(logged))
     _note(None)
     lacking = {day for day, digest in wanted.items() if _is_stale(digest, loads.get(day))} - damaged
-    current = _texts(day for day in answered if day not in lacking)
-    return Answer(value, current, unlogged, _texts(sorted(damaged)), (), _texts(sorted(lacking)))
+    current = iso_dates(day for day in answered if day not in lacking)
+    return Answer(value, current, unlogged, iso_dates(sorted(damaged)), (), iso_dates(sorted(lacking)))
 
 
 def _is_stale(digest: str, known: Load | None) -> bool:
@@ -89,10 +85,6 @@ def _value(
 
 def _asker(server: Server, deadline: float) -> dialect.Ask:
     return lambda statement, parameters: server.rows(statement, parameters, max(0.1, deadline - time.monotonic()))
-
-
-def _texts(days: Iterable[Date]) -> tuple[str, ...]:
-    return tuple(day.isoformat() for day in days)
 
 
 def _note(error: EngineError | None) -> None:
