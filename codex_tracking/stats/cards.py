@@ -159,8 +159,7 @@ def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str =
     if dimension == "path":
         return sum(totals_of(period.days, deltas).values())
     name, secondary = SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
-    cover = whole(period) if period.length == 1 else cover_of(period)
-    stored = Stored(name, cover, within=within).total()[secondary]
+    stored = Stored(name, cover_of(period), within=within).total()[secondary]
     changed = changed_values(name, period.days, deltas)
     return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))
 

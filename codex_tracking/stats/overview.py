@@ -33,7 +33,7 @@ from codex_tracking.stats.summary import (
     elapsed,
     without_rest,
 )
-from codex_tracking.stats.values.cover import cover_of, whole
+from codex_tracking.stats.values.cover import cover_of
 from codex_tracking.stats.values.ranking import AnyDimension, Figure
 
 
@@ -180,7 +180,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
             shape.limit,
             shape.dimensions,
             deltas,
-            whole(period) if period.length == 1 else cover_of(period, days.states, days.hand_made),
+            cover_of(period, days.states, days.hand_made),
             summary,
         ),
         heat=heat_of(period, hours, deltas),

@@ -51,6 +51,8 @@ def cover_of(period: Period, days: Days | None = None, hand_made: bool | None = 
         days: their states, which are read when they are omitted.
         hand_made: ``Cover.hand_made``, which is asked when it is omitted.
     """
+    if period.length == 1:
+        return whole(period)
     alias = database()
     # The states before the rollups: a rollup that is made in between counts as out of date.
     states = days_between(period.start, period.end, alias) if days is None else days

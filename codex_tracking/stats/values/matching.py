@@ -12,7 +12,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing
 from codex_tracking.stats.deltas import Deltas, changed_values
 from codex_tracking.stats.periods import Period
-from codex_tracking.stats.values.cover import Cover, cover_of, whole
+from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.stats.values.stored import Stored
 
@@ -40,7 +40,7 @@ class Matching:
     @cached_property
     def cover(self) -> Cover:
         """The parts that the period is read from."""
-        return self.known_cover or (whole if self.period.length == 1 else cover_of)(self.period)
+        return self.known_cover or cover_of(self.period)
 
     @cached_property
     def changed(self) -> dict[str, list[int]]:
