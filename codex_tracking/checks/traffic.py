@@ -39,9 +39,10 @@ def check_traffic(app_configs: Configs, databases: Sequence[str] | None = None, 
     except DatabaseError:
         # Not migrated yet, or not available: Django reports both itself.
         return []
-    enough = [*_proxy(views, ledger), *_addresses(views, ledger)] if views >= ENOUGH_VIEWS else []
-    silent = _confirmations(views, ledger) if views >= ENOUGH_VIEWS else []
-    return [*enough, *silent, *_lifespan(ledger)]
+    enough: list[CheckMessage] = []
+    if views >= ENOUGH_VIEWS:
+        enough = [*_proxy(views, ledger), *_addresses(views, ledger), *_confirmations(views, ledger)]
+    return [*enough, *_lifespan(ledger)]
 
 
 def _recent_traffic() -> tuple[int, dict[str, int]]:
