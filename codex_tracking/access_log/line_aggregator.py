@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from codex_tracking.access_log.order import Entry
-from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.access_log.requests import LineRequest, keep
 from codex_tracking.access_log.visits import DayVisits, Page, Visitor
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.aggregator import Aggregator
@@ -15,7 +15,6 @@ from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begin
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.hits.capture import LONGEST_REFERRER
 
-MOST_ORIGINS = 16_384
 SINGLE = (ONE_ADDRESS,)
 
 
@@ -30,7 +29,6 @@ class LineAggregator(Aggregator):
         # Minutes are for live figures; nobody asks for those of a log.
         super().__init__(request.settings, minutes=False)
         self._request = request
-        self._only = request.only
         self._origins: dict[tuple[str, str, str], Origin] = {}
         """Referrer, query string and host of the site -> origin."""
 
@@ -102,7 +100,7 @@ class LineAggregator(Aggregator):
 
     def _visitor(self, entry: Entry) -> Visitor:
         _, _, asked, asker, _, _, referrer, _ = entry
-        host = asked.host or asker.host or self._only or self._request.host(asked, asker, referrer)
+        host = self._request.host(asked, asker, referrer)
         visitor = asker.visitors.get(host)
         if visitor is None:
             client = self._request.client(asker, host)
@@ -119,7 +117,5 @@ class LineAggregator(Aggregator):
         if origin is None:
             origin = self._origin(query[:LONGEST_REFERRER], referrer[:LONGEST_REFERRER], host)
             if len(referrer) + len(query) <= 2 * CACHED_LENGTH:
-                if len(self._origins) >= MOST_ORIGINS:
-                    self._origins.clear()
-                self._origins[key] = origin
+                keep(self._origins, key, origin)
         return origin

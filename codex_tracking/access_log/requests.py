@@ -31,7 +31,7 @@ OPEN_ADMIN = ("login", "logout", "jsi18n")
 STAFF_VIEWS = ("django-admindocs-",)
 NO_USER = ("", None)
 MOST_KEPT, LONGEST_KEPT, LONGEST_CLIENT = 16_384, 250, 1_000
-"""Paths and clients that are remembered, and characters of such a path and client."""
+"""Paths, clients and origins that are remembered, and characters of such a path and client."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
