@@ -6,7 +6,7 @@ safe to repeat. ``own IS NULL`` marks a row that no flush wrote; a larger live c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
@@ -91,7 +91,7 @@ def _on_conflict(target: Target, fixed: dict[str, Any], larger: str) -> str:
 def _postgresql(target: Target, fixed: dict[str, Any], rows: Sequence[Increment]) -> tuple[str, list[Any]]:
     """Return a statement whose text does not depend on the number of rows: it takes three arrays."""
     values, views, secondary = (list(column) for column in zip(*rows, strict=True))
-    marks = ", ".join("%s" for _ in fixed)
+    marks = placeholders(fixed)
     statement = (
         f"INSERT INTO {target.table} ({_columns(target, fixed)}) "
         f"SELECT {marks}, v, n, m FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS new (v, n, m) "
@@ -116,7 +116,7 @@ def _mysql(target: Target, fixed: dict[str, Any], rows: Sequence[Increment]) -> 
 
 
 def _values(target: Target, fixed: dict[str, Any], rows: Sequence[Increment], clause: str) -> tuple[str, list[Any]]:
-    marks = "(" + ", ".join("%s" for _ in range(len(fixed) + 3)) + ")"
+    marks = f"({placeholders(range(len(fixed) + 3))})"
     statement = (
         f"INSERT INTO {target.table} ({_columns(target, fixed)}) VALUES {', '.join([marks] * len(rows))} {clause}"
     )
@@ -124,6 +124,11 @@ def _values(target: Target, fixed: dict[str, Any], rows: Sequence[Increment], cl
     for row in rows:
         parameters += (*fixed.values(), *row)
     return statement, parameters
+
+
+def placeholders(parameters: Sized) -> str:
+    """Return the SQL of so many parameters."""
+    return ", ".join(["%s"] * len(parameters))
 
 
 STATEMENTS = {"postgresql": _postgresql, "sqlite": _sqlite, "mysql": _mysql}

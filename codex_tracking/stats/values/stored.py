@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,6 +18,7 @@ from codex_tracking.spellings import pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
+from codex_tracking.tables.upsert import placeholders
 
 BREAKDOWNS = Breakdown._meta.db_table
 CHUNK_ROWS = 2_000
@@ -46,11 +47,6 @@ def union(parts: Iterable[Query]) -> Query:
     """Return the statement of the rows of all parts."""
     each = list(parts)
     return Query(" UNION ALL ".join(part.sql for part in each), tuple(param for part in each for param in part.params))
-
-
-def marks(values: Sequence[object]) -> str:
-    """Return the placeholders of a list of parameters."""
-    return ", ".join(["%s"] * len(values))
 
 
 def fetched(query: Query) -> list[tuple[Any, ...]]:
@@ -181,7 +177,7 @@ class Stored:
             known = [each for (each,) in fetched(self._ids())]
             if not known:
                 return NOTHING
-            inside, params = f" AND value_id IN ({marks(known)})", (*params, *known)
+            inside, params = f" AND value_id IN ({placeholders(known)})", (*params, *known)
         elif self.search or self.within:
             ids = self._ids()
             inside, params = f" AND value_id IN ({ids.sql})", (*params, *ids.params)
@@ -192,7 +188,7 @@ class Stored:
         return Query(
             "SELECT named.value AS value, sums.n AS n, sums.m AS m FROM ("
             "SELECT value_id, SUM(views) AS n, SUM(secondary) AS m FROM codex_tracking_rolluprow "
-            f"WHERE rollup_id IN ({marks(rollups)}) AND dimension = %s{inside} GROUP BY value_id) AS sums "
+            f"WHERE rollup_id IN ({placeholders(rollups)}) AND dimension = %s{inside} GROUP BY value_id) AS sums "
             # The dimension tells the planner that few values are needed.
             "INNER JOIN codex_tracking_rollupvalue AS named ON named.id = sums.value_id AND named.dimension = %s"
             f"{outside}",
