@@ -7,7 +7,7 @@ nobody has to say what they changed, and a rollup that is out of date is not rea
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date as Date
 from datetime import timedelta
 from itertools import groupby
@@ -20,6 +20,7 @@ from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import DayTotals, database
 from codex_tracking.rollups import Rollup, RollupRow
 from codex_tracking.tables.conflicts import repeated
+from codex_tracking.tables.upsert import placeholders
 
 DAYS, MANY_DAYS = 8, 64
 """Days of the small rollups, and of those that are made of them: a year is about 30 reads instead of 365."""
@@ -87,20 +88,27 @@ def build_rollups(today: str, seconds: float = SECONDS) -> bool:
         seconds: time after which no further span is begun.
     """
     alias, until = database(write=True), time.monotonic() + seconds
+    day = Date.fromisoformat(today)
+    finished = days_between(None, day - timedelta(days=1), alias)
+    versions = _rollups(alias).values_list("start", "end", "version")
+    known = {Span(start, end): version for start, end, version in versions}
     for length in (DAYS, MANY_DAYS):
-        for span in list(_due(length, Date.fromisoformat(today), alias)):
+        for span in _due(length, day, finished, known):
             if time.monotonic() >= until:
                 return True
             _build(span, alias)
     return False
 
 
-def _due(length: int, today: Date, alias: str) -> Iterator[Span]:
-    """Yield the spans that are over and have no current rollup, newest first."""
-    days = days_between(None, today - timedelta(days=1), alias)
-    known = {
-        Span(start, end): version for start, end, version in _rollups(alias).values_list("start", "end", "version")
-    }
+def _due(length: int, today: Date, days: dict[Date, Day], known: Mapping[Span, int]) -> Iterator[Span]:
+    """Yield the spans that are over and have no current rollup, newest first.
+
+    Args:
+        length: of the spans.
+        today: no span with it is over.
+        days: states of all finished days, oldest first.
+        known: rollup -> version.
+    """
     for span, within in groupby(reversed(days), lambda day: span_of(day, length)):
         # A day that was not listed yet is about to be locked once more.
         if span.end < today and all(days[day].listed for day in within) and known.get(span) != version_of(span, days):
@@ -197,7 +205,7 @@ TOGETHER = """
 
 
 def _add_up_days(rollup: Rollup, alias: str) -> None:
-    marks = _marks(ROLLED_UP)
+    marks = placeholders(ROLLED_UP)
     span = (rollup.start, rollup.end)
     with connections[alias].cursor() as cursor:
         # Of paths, the dictionary has all that listed days have.
@@ -214,9 +222,5 @@ def _add_up_rollups(rollup: Rollup, days: Days, alias: str) -> bool:
     if len(current) < len(needed):
         return False
     with connections[alias].cursor() as cursor:
-        cursor.execute(TOGETHER.format(marks=_marks(current)), [rollup.pk, *current])
+        cursor.execute(TOGETHER.format(marks=placeholders(current)), [rollup.pk, *current])
     return True
-
-
-def _marks(values: Iterable[object]) -> str:
-    return ", ".join("%s" for _ in values)
