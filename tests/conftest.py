@@ -182,7 +182,7 @@ def databases_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     The answers are kept for the process, so that such a test fails only where it is a worker's first.
     """
     for alias in connections.settings:
-        for feature in ("has_native_uuid_field", "supports_json_field"):
+        for feature in ("has_native_uuid_field", "supports_expression_indexes", "supports_json_field"):
             monkeypatch.setattr(type(connections[alias].features), feature, True)
 
 
