@@ -1,7 +1,6 @@
 """The demo: serves Larkspur, sends it visits, and compares what was sent with what was counted.
 
-``python3 noxfile.py -s demo`` runs it; ``-- --port 9000`` chooses the port, ``-- --exit`` ends it after the comparison,
-with status 1 when the figures differ.
+``python3 noxfile.py -s demo`` runs it; ``-- --port 9000`` chooses the port.
 """
 
 from __future__ import annotations
@@ -52,8 +51,8 @@ class Login(NamedTuple):
     password: str
 
 
-def main() -> int:
-    """Run the demo and return its exit status; Ctrl-C ends it anywhere."""
+def main() -> None:
+    """Run the demo; Ctrl-C ends it anywhere."""
     options = arguments()
     port = choose_port(options.port)
     with tempfile.TemporaryDirectory(prefix="larkspur-", ignore_cleanup_errors=True) as folder:
@@ -65,14 +64,13 @@ def main() -> int:
         staff, readers = make_users()
         crowd = Crowd(Random(SEED))
         past = import_past(Path(folder) / "access.log", crowd)
-        return asyncio.run(Demo(port, staff, readers, crowd, past).run(stay=not options.exit))
+        asyncio.run(Demo(port, staff, readers, crowd, past).run())
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Serve the demo site and send it visits.")
     parser.add_argument("--port", type=int, help=f"default {PORT}, or any free one when that is taken")
-    parser.add_argument("--exit", action="store_true", help="end after the comparison; status 1 when figures differ")
     return parser.parse_args()
 
 
@@ -119,31 +117,29 @@ class Demo:
         )
         self.server = uvicorn.Server(config)
 
-    async def run(self, stay: bool) -> int:
-        """Serve until Ctrl-C, or until the figures are printed, and return the exit status."""
+    async def run(self) -> None:
+        """Serve until Ctrl-C."""
         serving = asyncio.create_task(self.server.serve())
-        showing = asyncio.create_task(self.show(stay))
+        showing = asyncio.create_task(self.show())
         try:
             await asyncio.wait({serving, showing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.stop.set()
             self.server.should_exit = True
         await serving
-        return await showing
+        await showing
 
-    async def show(self, stay: bool) -> int:
+    async def show(self) -> None:
         """Send, count, compare, and go on with a visit now and then."""
         while not self.server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         say(f"Sending visits to http://{self.host}/ ...")
         sent = await asyncio.to_thread(send, self.host, self.visits(), self.stop)
         sent.update(self.past)
-        equal = compare(sent, await self.count(sent))
+        compare(sent, await self.count(sent))
         self.greet()
-        if stay:
-            say("\nOne more visit every few seconds, until Ctrl-C.")
-            await asyncio.to_thread(trickle, self.host, self.visits_for_ever(), self.stop)
-        return 0 if equal else 1
+        say("\nOne more visit every few seconds, until Ctrl-C.")
+        await asyncio.to_thread(trickle, self.host, self.visits_for_ever(), self.stop)
 
     def visits(self) -> Iterator[Visit]:
         """Yield today's visits: people, odd requests, bots, readers and a staff member."""
@@ -194,8 +190,8 @@ async def stored() -> Tally:
     return tally
 
 
-def compare(sent: Tally, counted: Tally) -> bool:
-    """Print both and where they differ, and return whether they are equal."""
+def compare(sent: Tally, counted: Tally) -> None:
+    """Print both and where they differ."""
     say(f"\n{'':26}{'sent':>8}{'counted':>10}")
     rows = counted.rows()
     for name, n in sent.rows().items():
@@ -208,7 +204,6 @@ def compare(sent: Tally, counted: Tally) -> bool:
         if ours[name] != theirs[name]
     ]
     say("\n".join(["", "These differ:", *differences]) if differences else f"\n{EQUAL}")
-    return not differences
 
 
 def choose_port(wanted: int | None) -> int:
@@ -230,6 +225,6 @@ if __name__ == "__main__":
     # Whoever ends the demo, its database goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(main())
+        main()
     except KeyboardInterrupt:
         say("")

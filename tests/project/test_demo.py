@@ -31,26 +31,19 @@ def demo(*options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_demo_counts_exactly_what_it_sends() -> None:
-    with demo("--exit") as process:
-        printed, _ = process.communicate(timeout=120)
-
-    assert process.returncode == 0, printed
-    assert "Equal, path by path and reason by reason." in printed
-    figures = re.findall(r"^(\w[\w: ]+?) +([\d,]+) +([\d,]+)$", printed, re.MULTILINE)
-    assert [sent for _, sent, _ in figures] == [counted for _, _, counted in figures]
-    sent = {name: int(n.replace(",", "")) for name, n, _ in figures}
-    assert sent["page views"] > 3_000
-    for reason in ("bot", "prefetch", "partial", "staff", "status", "method"):
-        assert sent[f"not counted: {reason}"] > 0
-
-
-@pytest.mark.slow
-def test_demo_serves_its_pages_until_ctrl_c() -> None:
+def test_demo_counts_exactly_what_it_sends_and_serves_until_ctrl_c() -> None:
     with demo() as process:
-        assert process.stdout is not None
         try:
-            address = _address(process)
+            printed = _greeting(process)
+            assert "Equal, path by path and reason by reason." in printed
+            figures = re.findall(r"^(\w[\w: ]+?) +([\d,]+) +([\d,]+)$", printed, re.MULTILINE)
+            assert [sent for _, sent, _ in figures] == [counted for _, _, counted in figures]
+            sent = {name: int(n.replace(",", "")) for name, n, _ in figures}
+            assert sent["page views"] > 3_000
+            for reason in ("bot", "prefetch", "partial", "staff", "status", "method"):
+                assert sent[f"not counted: {reason}"] > 0
+
+            address = printed.split("Site ")[1].split("http://")[1].strip().rstrip("/")
             for path in ("/", "/articles/basil-that-survives/", "/search/?q=basil", "/static/larkspur/site.css"):
                 with urllib.request.urlopen(f"http://{address}{path}") as answer:
                     assert answer.status == 200
@@ -59,21 +52,23 @@ def test_demo_serves_its_pages_until_ctrl_c() -> None:
                 connect(f"ws://{address}/ws/figures/", origin=Origin(f"http://{address}")).close()
             assert refused.value.response.status_code == 403
             process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-            assert process.wait(20) == 0
+            rest, _ = process.communicate(timeout=20)
         finally:
             process.kill()
+    assert process.returncode == 0
     assert "Traceback" not in rest
     wait_until(lambda: not _serves(address), 5, "nothing serves any more")
 
 
-def _address(process: subprocess.Popen[str]) -> str:
-    """Return host and port, once the demo has printed where to look."""
+def _greeting(process: subprocess.Popen[str]) -> str:
+    """Return what the demo prints until it says where its site is."""
     assert process.stdout is not None
+    printed = ""
     for line in process.stdout:
+        printed += line
         if line.startswith("Site "):
-            return line.split("http://")[1].strip().rstrip("/")
-    raise AssertionError("the demo ended before it printed its address")
+            return printed
+    raise AssertionError(f"the demo ended before it printed its address: {printed}")
 
 
 def _serves(address: str) -> bool:
