@@ -26,7 +26,7 @@ from codex_tracking.models import DayTotals, ImportedLines, ImportedLog, PageVie
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from codex_tracking.models import Breakdown, DayTotals, PageView
 from tests.access_log.test_importer import clear, everything, run
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"

@@ -16,6 +16,8 @@ from codex_tracking.hits.hit import Client
 from codex_tracking.settings import TrackingSettings
 from tests.kit.pipeline import Process, view
 
+pytestmark = pytest.mark.one_python
+
 
 def test_a_result_is_worked_out_once_for_each_set_of_arguments() -> None:
     asked: list[str] = []

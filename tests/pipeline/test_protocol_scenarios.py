@@ -14,6 +14,8 @@ from tests.kit.scenarios import parse, play
 from tests.kit.simulation import TODAY, World, settle_down
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.one_python
+
 SCENARIOS = parse("""
 # --- without faults ---
 views reach the database once:
