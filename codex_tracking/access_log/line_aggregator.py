@@ -40,7 +40,7 @@ class LineAggregator(Aggregator):
             if page is not None:
                 self._count_line(day, entry, page, visits, sums, counts)
             elif entry[2].verdict is not None:
-                self.add(self._request.hit(entry))
+                self.add(self._request.hit(entry, self._visitor(entry).client))
         for field, n in counts.items():
             sums[field,] += n
         known = day.counts
@@ -99,8 +99,8 @@ class LineAggregator(Aggregator):
             self._log_view(day, second, visitor.client, profile, origin, page.path, page.route)
 
     def _visitor(self, entry: Entry) -> Visitor:
-        _, _, asked, asker, _, _, referrer, _ = entry
-        host = self._request.host(asked, asker, referrer)
+        asked, asker = entry[2], entry[3]
+        host = self._request.host(asked, asker, entry[6])
         visitor = asker.visitors.get(host)
         if visitor is None:
             client = self._request.client(asker, host)

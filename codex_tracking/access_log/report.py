@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from codex_tracking.access_log.line import Line
 from codex_tracking.access_log.records import Chunk
-from codex_tracking.counters.fields import split
+from codex_tracking.counters.fields import values_of, views_of
 
 MALFORMED_SHOWN = 10
 FEW_LINES = 20
@@ -28,14 +28,12 @@ class Totals:
     def add(self, chunk: Chunk) -> None:
         """Add one chunk's counters."""
         for date in chunk.days:
-            for name, n in chunk.counts_of(date).items():
-                dimension, is_first, value = split(name)
-                if dimension == "path" and not is_first:
-                    self.views[date] += n
-                elif dimension == "excluded":
-                    self.excluded[value] += n
-                elif dimension == "error":
-                    self.errors += n
+            counts = chunk.counts_of(date)
+            # A day without views is no part of the span that is told.
+            if views := views_of(counts):
+                self.views[date] += views
+            self.excluded.update(values_of("excluded", counts))
+            self.errors += sum(values_of("error", counts).values())
 
 
 @dataclass
