@@ -119,12 +119,12 @@ class Importer:
         if len(prints) > len(record.prints):
             record.prints = prints
         report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
-        evidence = Evidence(self.known)
+        evidence = Evidence(self.known, lambda at: self.clock.read(at)[0])
         ordered = is_ordered(
             log,
             progress.begin,
             parser(),
-            lambda line: evidence.note(self.clock.read(line.at)[0], line),
+            evidence.note,
             partial(self.beginnings.look, log),
         )
         return Source(

@@ -126,8 +126,8 @@ class LineRequest:
         """By method, path, status and content type."""
         self._askers: dict[tuple[Any, ...], Asker] = {}
         """By address, agent, ``X-Forwarded-For``, language, host and further headers."""
-        self.plain_asked: dict[tuple[str, str], Asked] = {}
-        """The same for text that a plain line has, see ``combined``: by request and status."""
+        self.plain_asked: dict[str, Asked] = {}
+        """The same for text that a plain line has, see ``combined``: by status and request, in one text."""
         self.plain_askers: dict[tuple[str, str, str], Asker] = {}
         """By the text before the time, agent and ``X-Forwarded-For``."""
         self._is_own = lru_cache(maxsize=4096)(self._validate)
@@ -165,7 +165,7 @@ class LineRequest:
         """Note that the text of a plain line has these facts; see ``combined.plain_line``."""
         if asked.is_kept and request.count(" ") == 2:
             path, mark, rest = request.partition("?")
-            keep(self.plain_asked, (f"{path} {rest.rpartition(' ')[2]}" if mark else request, status), asked)
+            keep(self.plain_asked, status + (f"{path} {rest.rpartition(' ')[2]}" if mark else request), asked)
         if sum(map(len, client)) <= LONGEST_CLIENT:
             keep(self.plain_askers, client, asker)
 
@@ -173,7 +173,7 @@ class LineRequest:
         """Return the facts of a plain line's request that has a query string, this, and its part of the key."""
         path, _, rest = request.partition("?")
         query, _, protocol = rest.rpartition(" ")
-        asked = self.plain_asked.get((f"{path} {protocol}", status)) if request.count(" ") == 2 else None
+        asked = self.plain_asked.get(f"{status}{path} {protocol}") if request.count(" ") == 2 else None
         method, _, target = request.partition(" ")
         return asked, query, request_key(method, target.rpartition(" ")[0], int(status)) if asked else 0
 

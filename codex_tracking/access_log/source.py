@@ -95,7 +95,7 @@ class Reader:
             if before[-29:-12] != span or before[-8:] != zone:
                 self._span = self._enter(before[-29:-12], before[-8:], place)
                 span, zone, begin, base, window = self._span
-            asked, query = asked_of((request, answer[:5])), ""
+            asked, query = asked_of(answer[:5] + request), ""
             if asked is not None:
                 key = asked.key
             elif "?" in request:
@@ -109,8 +109,8 @@ class Reader:
                 or second is None
                 or span is None
                 or between != " "
-                or answer[-1] != " "
                 or not ((size.isdecimal() and size.isascii()) or size == "-")
+                or answer[-1] != " "
                 or (rest and not ends_well(rest))
                 or "\\" in referrer
                 or len(text) > LINE_LIMIT
