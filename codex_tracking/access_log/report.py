@@ -92,11 +92,13 @@ class Report:
                 f"{self.without_agent} lines are in a format without user agents, so bots cannot be told from people "
                 "and all clients of one address are one visitor. Let the server write the combined format."
             )
+        # Traefik drops all headers unless told to keep them.
         elif self.readable and not self.agents:
             found.append(
                 "No line names a user agent, so all look like bots. Let the server write it; Traefik: "
                 "accesslog.fields.headers.names.User-Agent=keep, and the same for Referer."
             )
+        # Many agents of one address are a proxy's clients; one agent may be a test of the server.
         if self.readable >= FEW_LINES and len(self.addresses) == 1 and len(self.agents) >= SEVERAL_AGENTS:
             found.append(
                 "All lines come from one address, perhaps a proxy's. Let the server write X-Forwarded-For and set "

@@ -146,6 +146,7 @@ class DayVisits:
         found = self._states.get(number)
         if found is None:
             found = Visit()
+            # Without room the state lives as long as its client's lines go on, and is not found again.
             if self._has_room(now):
                 self._states[number] = found
         return found

@@ -41,6 +41,7 @@ def route_of(path_info: str, urlconf: Any, secret_names: frozenset[str]) -> Reso
         if match is not None:
             # The patterns that did not match, some 25 kB on a site with 300 of them.
             match.tried = None
+        # A path with a secret must not stay in memory as a key.
         if match is None or secret_names.isdisjoint(match.kwargs):
             _known[key] = match
     return match
@@ -93,7 +94,7 @@ def takes_anything(route: str) -> bool:
 
 
 def script_name() -> str:
-    """Return ``FORCE_SCRIPT_NAME``, or what the server has set in its place; without a slash at its end."""
+    """Return ``FORCE_SCRIPT_NAME``, or else the prefix that the server has set, without a slash at its end."""
     return (settings.FORCE_SCRIPT_NAME or get_script_prefix()).rstrip("/")
 
 
