@@ -44,8 +44,6 @@ class SidebarItem:
     url: str | Promise
     """A path, an absolute URL or the name of a URL pattern."""
     icon: str = ""
-    badge_key: str = ""
-    """The template variable that holds the link's badge; empty for none."""
     order: int = 99
     permissions: tuple[str, ...] = ()
     """Shown to users who have one of these; to everyone in the space when empty."""
@@ -59,7 +57,6 @@ class DashboardWidget:
     context_key: str | None = None
     col: str = "col-lg-6"
     """Width as ``col-<breakpoint>-<twelfths>``; one column below the breakpoint."""
-    lazy: bool = False
     nav_group: str = "admin"
     """``admin``, ``services`` or ``client``."""
     permissions: tuple[str, ...] = ()

@@ -44,9 +44,6 @@ class TableColumn:
     """``left``, ``center`` or ``right``; left and right swap in right-to-left languages."""
     bold: bool = False
     muted: bool = False
-    sortable: bool = False
-    badge_key: str | None = None
-    icon_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ def plain_line(text: str, parts: list[str]) -> Line | None:
     Returns:
         None when the pattern has to decide.
     """
+    # A backslash may escape a quote, and then the quotes do not tell the parts.
     if len(parts) not in (7, 9) or "\\" in text or len(text) > LINE_LIMIT:
         return None
     before, request, answer, referrer, between, agent, *forwarded, rest = parts
@@ -133,6 +134,7 @@ def minute_of(text: str, zone: str) -> float:
 
 def _other(text: str) -> Line:
     found = COMMON.fullmatch(text)
+    # The common format has no agent: None, not an empty one, which would be a bot's.
     if found:
         words, hour, minutes, seconds, zone, request, status = found.groups()
         address, host = client_of(words.rstrip())

@@ -91,6 +91,7 @@ def compression_of(begin: bytes) -> bytes:
     Raises:
         OSError: the file is an archive, or text of another kind; the message says what to do.
     """
+    # By their bytes: rotated archives have any name.
     for magic, problem in ARCHIVES.items():
         if begin.startswith(magic):
             raise OSError(problem)
@@ -145,6 +146,7 @@ class Unpacker:
                 self._member = None
                 return
         rest = rest.lstrip(b"\0")
+        # Four bytes that a read has cut in two would look like a damaged file.
         if len(rest) < len(self._magic):
             rest += self._raw.read(INPUT_BYTES)
         if not rest.startswith(self._magic):

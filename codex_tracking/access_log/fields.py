@@ -58,6 +58,7 @@ NAMES: dict[Meaning, str] = {
     " headers.accept-language",
 }
 
+# Docker's json-file has log, journald MESSAGE, Google Cloud textPayload, OpenTelemetry Body.
 TEXT = ("log", "message", "msg", "MESSAGE", "event.original", "textPayload", "line", "Body", "body")
 """Fields in which a container's runtime or a shipper keeps the whole line of the web server."""
 
@@ -66,6 +67,7 @@ HEADERS = ("request.headers", "headers")
 PREFIXES = ("http_", "request_", "req_header_")
 """Beginnings of a field's name before which a request header's name stands."""
 
+# Filebeat and Logstash write the name of the machine that ran them there.
 WEAK_HOST = ("host", "hostname", "server_name")
 """Names that shippers also give the machine, so that only what looks like a site's host is taken for it."""
 

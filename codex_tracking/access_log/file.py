@@ -45,8 +45,11 @@ class Block(NamedTuple):
 
     def cut(self, place: int) -> tuple[Block, Block]:
         """Return the lines up to a place, which is the end of a line, and those after it."""
+        # Most blocks are before or after the place as a whole, and their lines need not be counted.
         if self.end <= place:
             lines = len(self.texts)
+        elif place <= self.begin:
+            lines = 0
         else:
             ends = accumulate((len(text) + 1 for text in self.texts), initial=self.begin + self.skipped)
             # The first of these sums is the beginning of the text, which is no line's end.
@@ -127,10 +130,11 @@ class LogFile:
             if not waiting and not end:
                 kept = data.lstrip(b"\0").removeprefix(BOM)
                 skipped, data = skipped + len(data) - len(kept), kept
-            texts = (waiting + data).split(b"\n")
+            data = waiting + data
+            texts = data.split(b"\n")
             waiting = texts.pop()
             if texts:
-                block = Block(texts, number, end, end + skipped + sum(map(len, texts)) + len(texts), skipped)
+                block = Block(texts, number, end, end + skipped + len(data) - len(waiting), skipped)
                 number, end, skipped = number + len(texts), block.end, 0
                 yield block
             # A binary file may have no line end at all.

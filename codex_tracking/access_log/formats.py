@@ -96,6 +96,7 @@ def parser_of(head: str, directives: str = "") -> Parse:
     """
     if directives:
         return _limited(DirectiveParser(directives))
+    # W3C's headings name the fields, so that such a log needs no option: https://www.w3.org/TR/WD-logfile.html
     fields = FIELDS.search(head) if head.lstrip("\ufeff").startswith("#") else None
     return _limited(W3CParser(fields[1])) if fields else parse
 

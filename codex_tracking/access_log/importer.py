@@ -112,6 +112,7 @@ class Importer:
         """Return a log with its progress; None when it is a copy of one that is read now."""
         parser = partial(parser_of, log.head.decode("utf-8", "replace"), self.directives)
         prints = prints_of(log, parser())
+        # Two copies that are read at once would both find nothing imported, and count twice.
         if same_log([source.progress.record for source in reading], prints):
             return None
         record = records.recorded(prints) or new_record(prints)
@@ -119,12 +120,12 @@ class Importer:
         if len(prints) > len(record.prints):
             record.prints = prints
         report.before, report.changed = record.lines, bool(record.pk) and not progress.intact
-        evidence = Evidence(self.known)
+        evidence = Evidence(self.known, lambda at: self.clock.read(at)[0])
         ordered = is_ordered(
             log,
             progress.begin,
             parser(),
-            lambda line: evidence.note(self.clock.read(line.at)[0], line),
+            evidence.note,
             partial(self.beginnings.look, log),
         )
         return Source(
@@ -144,6 +145,7 @@ class Importer:
         for lines in merged((source.begin, source.lines) for source in sources):
             while lines:
                 room = records.CHUNK_LINES - self.chunk.size
+                # Equal lines of a second are told apart by their number, so that no second may be cut in two.
                 end = end_of_second(lines, min(order.BATCH_LINES, room))
                 self._count(lines[:end])
                 del lines[:end]
@@ -211,6 +213,7 @@ class Importer:
                 chunk.excluded[day, reason] += n
         counted = [line for line in lines if not line[2].reason]
         if counted:
+            # Lines with a reason alone need no visits, so that a day of nothing else asks for no salt.
             chunk.aggregator.count(day, counted, self._visits(day))
 
     def _replay(self, day: str, lines: Entries) -> None:
@@ -252,6 +255,7 @@ class Importer:
             records.write(chunk, self.visits, touched, self.known, self.settings)
         self.known.settle(chunk.days)
         self.totals.add(chunk)
+        # A late line may still continue a visit of the last hour; earlier days are over, and their memory is free.
         self.visits = {date: self.visits[date] for date in self.visits if date >= open_since}
         if not self.dry_run:
             # A dry run has to remember what it would have written.

@@ -11,7 +11,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from itertools import chain
@@ -102,6 +102,11 @@ class KnownLines:
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self._days: dict[str, KnownDay] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no import has counted any line yet."""
+        return not self._days and not ImportedLines.objects.using(self._alias).exists()
 
     def has_rows(self, day: str) -> bool:
         """Return whether any line of a day is known."""
@@ -211,18 +216,25 @@ class Evidence:
 
     Args:
         known: the lines that imports have counted.
+        day_of: returns the site's ISO date of a time.
     """
 
-    def __init__(self, known: KnownLines) -> None:
+    def __init__(self, known: KnownLines, day_of: Callable[[float], str]) -> None:
         self._known = known
+        self._day_of = day_of
+        # Nothing to compare with at a site's first import, which is the longest one.
+        self._is_first = known.is_empty
         self._lines: Counter[str] = Counter()
         self._alike: Counter[str] = Counter()
         self._same: Counter[str] = Counter()
         self._noted = 0
 
-    def note(self, day: str, line: Line) -> None:
+    def note(self, line: Line) -> None:
         """Compare a line with those that are known of its second."""
         self._noted += 1
+        if self._is_first:
+            return
+        day = self._day_of(line.at)
         if not self._known.has_rows(day):
             return
         try:

@@ -40,7 +40,8 @@ class LineAggregator(Aggregator):
             if page is not None:
                 self._count_line(day, entry, page, visits, sums, counts)
             elif entry[2].verdict is not None:
-                self.add(self._request.hit(entry))
+                self.add(self._request.hit(entry, self._visitor(entry).client))
+        # Counters that grow together are added up together, and taken apart once a batch instead of once a line.
         for field, n in counts.items():
             sums[field,] += n
         known = day.counts
@@ -78,6 +79,7 @@ class LineAggregator(Aggregator):
         """Count one view of a page as ``add`` does."""
         visitor = self._visitor(entry)
         if visitor.bot:
+            # A bot has no visit, and its pages are nobody's views.
             sums[visitor.bot] += 1
             return
         profile, hour = visitor.profile, entry[1][1]
@@ -99,8 +101,8 @@ class LineAggregator(Aggregator):
             self._log_view(day, second, visitor.client, profile, origin, page.path, page.route)
 
     def _visitor(self, entry: Entry) -> Visitor:
-        _, _, asked, asker, _, _, referrer, _ = entry
-        host = self._request.host(asked, asker, referrer)
+        asked, asker = entry[2], entry[3]
+        host = self._request.host(asked, asker, entry[6])
         visitor = asker.visitors.get(host)
         if visitor is None:
             client = self._request.client(asker, host)
@@ -116,6 +118,7 @@ class LineAggregator(Aggregator):
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origin(query[:LONGEST_REFERRER], referrer[:LONGEST_REFERRER], host)
+            # Longer ones hardly ever come again, and would fill the memory with what strangers send.
             if len(referrer) + len(query) <= 2 * CACHED_LENGTH:
                 keep(self._origins, key, origin)
         return origin

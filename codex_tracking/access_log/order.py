@@ -158,6 +158,7 @@ def sorted_entries(lines: Iterable[tuple[Entry, Raw]], read: Callable[[list[Raw]
         for line in lines:
             waiting.append(line)
             if len(waiting) == RUN_LINES:
+                # Their texts go to disk, not the entries: those share facts by identity, which no file can keep.
                 runs.append(_run(waiting))
                 waiting = []
         last = sorted((entry for entry, _ in waiting), key=time_of)
@@ -205,6 +206,7 @@ def merged(logs: Iterable[tuple[float, Callable[[], Iterator[Entries]]]]) -> Ite
         logs: a time before which a log has no line, and a function that returns its lines in the order of time,
             those of one second together.
     """
+    # A log is begun earlier than its first line says, since a later line of it may be older by as much.
     waiting = sorted(((begin - JUMBLE_SECONDS, n, lines) for n, (begin, lines) in enumerate(logs)), reverse=True)
     reading: dict[int, tuple[Entries, Iterator[Entries]]] = {}
     while waiting or reading:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from codex_tracking.access_log.line import Line
 from codex_tracking.access_log.records import Chunk
-from codex_tracking.counters.fields import split
+from codex_tracking.counters.fields import values_of, views_of
 
 MALFORMED_SHOWN = 10
 FEW_LINES = 20
@@ -28,14 +28,12 @@ class Totals:
     def add(self, chunk: Chunk) -> None:
         """Add one chunk's counters."""
         for date in chunk.days:
-            for name, n in chunk.counts_of(date).items():
-                dimension, is_first, value = split(name)
-                if dimension == "path" and not is_first:
-                    self.views[date] += n
-                elif dimension == "excluded":
-                    self.excluded[value] += n
-                elif dimension == "error":
-                    self.errors += n
+            counts = chunk.counts_of(date)
+            # A day without views is no part of the span that is told.
+            if views := views_of(counts):
+                self.views[date] += views
+            self.excluded.update(values_of("excluded", counts))
+            self.errors += sum(values_of("error", counts).values())
 
 
 @dataclass
@@ -94,11 +92,13 @@ class Report:
                 f"{self.without_agent} lines are in a format without user agents, so bots cannot be told from people "
                 "and all clients of one address are one visitor. Let the server write the combined format."
             )
+        # Traefik drops all headers unless told to keep them.
         elif self.readable and not self.agents:
             found.append(
                 "No line names a user agent, so all look like bots. Let the server write it; Traefik: "
                 "accesslog.fields.headers.names.User-Agent=keep, and the same for Referer."
             )
+        # Many agents of one address are a proxy's clients; one agent may be a test of the server.
         if self.readable >= FEW_LINES and len(self.addresses) == 1 and len(self.agents) >= SEVERAL_AGENTS:
             found.append(
                 "All lines come from one address, perhaps a proxy's. Let the server write X-Forwarded-For and set "

@@ -18,7 +18,7 @@ from codex_tracking.access_log.visits import Page, Visitor
 from codex_tracking.hits.capture import LONGEST_REFERRER, answered, excluded, hit_of
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.hits.late import completed
-from codex_tracking.hits.routes import below_script_name, route_of
+from codex_tracking.hits.routes import below_script_name, route_of, script_name
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class LineRequest:
         """The site's host, if it has no other."""
         self.knows_others = False
         """Whether a line of another site was seen."""
+        # Once: Django keeps it for each thread and task, where a look takes longer than a path's.
+        self._script_name = script_name()
         self._request = HttpRequest()
         self._page = HttpResponse(content_type="text/html")
         self._file = HttpResponse(content_type="application/octet-stream")
@@ -124,8 +126,8 @@ class LineRequest:
         """By method, path, status and content type."""
         self._askers: dict[tuple[Any, ...], Asker] = {}
         """By address, agent, ``X-Forwarded-For``, language, host and further headers."""
-        self.plain_asked: dict[tuple[str, str], Asked] = {}
-        """The same for text that a plain line has, see ``combined``: by request and status."""
+        self.plain_asked: dict[str, Asked] = {}
+        """The same for text that a plain line has, see ``combined``: by status and request, in one text."""
         self.plain_askers: dict[tuple[str, str, str], Asker] = {}
         """By the text before the time, agent and ``X-Forwarded-For``."""
         self._is_own = lru_cache(maxsize=4096)(self._validate)
@@ -163,7 +165,7 @@ class LineRequest:
         """Note that the text of a plain line has these facts; see ``combined.plain_line``."""
         if asked.is_kept and request.count(" ") == 2:
             path, mark, rest = request.partition("?")
-            keep(self.plain_asked, (f"{path} {rest.rpartition(' ')[2]}" if mark else request, status), asked)
+            keep(self.plain_asked, status + (f"{path} {rest.rpartition(' ')[2]}" if mark else request), asked)
         if sum(map(len, client)) <= LONGEST_CLIENT:
             keep(self.plain_askers, client, asker)
 
@@ -171,16 +173,15 @@ class LineRequest:
         """Return the facts of a plain line's request that has a query string, this, and its part of the key."""
         path, _, rest = request.partition("?")
         query, _, protocol = rest.rpartition(" ")
-        asked = self.plain_asked.get((f"{path} {protocol}", status)) if request.count(" ") == 2 else None
+        asked = self.plain_asked.get(f"{status}{path} {protocol}") if request.count(" ") == 2 else None
         method, _, target = request.partition(" ")
         return asked, query, request_key(method, target.rpartition(" ")[0], int(status)) if asked else 0
 
-    def hit(self, entry: Entry) -> RawHit:
-        """Return the hit of a line that has a verdict."""
-        at, _, asked, asker, _, query, referrer, _ = entry
+    def hit(self, entry: Entry, client: Client) -> RawHit:
+        """Return the hit of a client's line that has a verdict."""
+        at, _, asked, _, _, query, referrer, _ = entry
         verdict = asked.verdict
         assert verdict is not None
-        client = self.client(asker, self.host(asked, asker, referrer))
         return (at, *verdict[1:8], query[:LONGEST_REFERRER], referrer[:LONGEST_REFERRER], client, None)
 
     def host(self, asked: Asked, asker: Asker, referrer: str) -> str:
@@ -241,7 +242,7 @@ class LineRequest:
         """Fill the request's route and headers, and return the route."""
         request, match = self._request, None
         if page:
-            request.path_info = below_script_name(path)
+            request.path_info = below_script_name(path, self._script_name)
             match = route_of(request.path_info, None, self.settings.secret_names)
             request.resolver_match = match
         request.META = {

@@ -10,7 +10,7 @@ from codex_tracking.counters.dimensions import Profile, page, place
 from codex_tracking.counters.fields import Counter, Counts, counter, first, total
 from codex_tracking.hits.hit import Client, RawHit
 from codex_tracking.hits.text import clean
-from codex_tracking.store.protocol import NAMES_PER_VISITOR, VISITORS_WITH_STATE
+from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.sketch import REGISTERS, add
 
 VISITS, ENGAGED, SECONDS = total("visits"), total("engaged"), total("seconds")
@@ -146,6 +146,7 @@ class DayVisits:
         found = self._states.get(number)
         if found is None:
             found = Visit()
+            # Without room the state lives as long as its client's lines go on, and is not found again.
             if self._has_room(now):
                 self._states[number] = found
         return found

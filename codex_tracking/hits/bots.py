@@ -159,6 +159,7 @@ def bot(agent: str, settings: TrackingSettings, brands: str = "", signer: str = 
 def bot_among(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands: str, signer: str) -> str | None:
     """Return the name of a bot; see ``bot``."""
     text = agent[:AGENT_LIMIT].strip().lower()
+    # The project knows its own monitors and partners, so that its lists come before ours.
     for part in allow:
         if part.lower() in text:
             return None
@@ -175,6 +176,7 @@ def bot_among(agent: str, allow: tuple[str, ...], deny: tuple[str, ...], brands:
 
 def _unlisted(text: str) -> str | None:
     """Return the name of a bot that is not on the list, from its telling word; None for a browser."""
+    # A test of two words first: the pattern would be tried on every agent of a telephone.
     if "bot" in text and "android" in text:
         text = PHONE.sub(r"\1", text)
     name = _told(text)

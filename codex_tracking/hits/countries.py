@@ -81,6 +81,7 @@ def _look_up(address: str, path: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _region(country: str, address: str, path: str) -> tuple[str, str]:
+    # A CDN's country counts, and a city of another country beside it would contradict it.
     if _look_up(address, path) != country:
         return "", ""
     record = _record(address, path)

@@ -22,6 +22,7 @@ def _sign(name: str, texts: str, pattern: str = "") -> Sign:
 
 # --- browsers: the first that matches; in-app browsers and offshoots stand before what they imitate ---
 
+# Plain texts are looked for first, and a pattern only behind a text that alone says too little.
 BROWSERS = (
     _sign("Facebook", "FBAN/|FBAV/|FB_IAB|MetaIAB Facebook"),
     _sign("Instagram", "Instagram"),

@@ -111,7 +111,8 @@ def _parser() -> Callable[[str], tuple[str, str]] | None:
     engine = ua_parser.RegexResolver or ua_parser.Re2Resolver
     if engine is None:
         return None
-    browsers, systems, _devices = ua_parser.load_builtins()
+    # The eager tables compile all patterns for Python's own engine as well, which takes 0.2 s and is not asked.
+    browsers, systems, _devices = ua_parser.load_lazy_builtins()
     # Without the device table, which is most of its memory.
     resolve = engine((browsers, systems, []))
 

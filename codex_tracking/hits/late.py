@@ -47,6 +47,7 @@ def completed(hit: Hit, members: Mapping[Key, Member], settings: TrackingSetting
             secrets, route = secrets_of(match.kwargs, settings), match.route or FRONT_PAGE
             hit = hit._replace(secrets=secrets, route=route, view=match.view_name)
     hit = hit._replace(later=None)
+    # Errors count without a visitor, so that nobody's session has to be known for them.
     if hit.kind == "error":
         return hit
     member = members.get(member_key(later), NOBODY) if later.session or later.user else NOBODY
@@ -55,6 +56,7 @@ def completed(hit: Hit, members: Mapping[Key, Member], settings: TrackingSetting
         return hit._replace(kind="excluded", name="staff")
     if later.judged and not user and not settings.track_anonymous:
         return hit._replace(kind="excluded", name="anonymous")
+    # Who opted out stays without identity, logged in or not.
     if user and not hit.client.anonymous:
         hit = hit._replace(client=hit.client._replace(user=user))
     return hit

@@ -38,6 +38,7 @@ class Memo(Generic[*Arguments, Result]):
             pass
         result = self._function(*args)
         weight = ENTRY_BYTES + sum(map(getsizeof, args))
+        # All at once: an order of use would cost each look-up more than the few that are worked out again.
         if self.weight + weight > MOST_BYTES:
             self.cache_clear()
         self._known[args] = result

@@ -41,6 +41,7 @@ def route_of(path_info: str, urlconf: Any, secret_names: frozenset[str]) -> Reso
         if match is not None:
             # The patterns that did not match, some 25 kB on a site with 300 of them.
             match.tried = None
+        # A path with a secret must not stay in memory as a key.
         if match is None or secret_names.isdisjoint(match.kwargs):
             _known[key] = match
     return match
@@ -49,8 +50,10 @@ def route_of(path_info: str, urlconf: Any, secret_names: frozenset[str]) -> Reso
 def _route_of(path_info: str, urlconf: Any) -> ResolverMatch | None:
     try:
         translated, prefixed = _languages_in(urlconf or settings.ROOT_URLCONF)
-        # On other sites the language decides nothing, and takes as long to find as the route.
-        chosen = get_language_from_path(path_info) if translated or prefixed else None
+        # On most sites the language decides nothing, and takes as long to find and to change as the route.
+        if not (translated or prefixed):
+            return get_resolver(urlconf).resolve(path_info)
+        chosen = get_language_from_path(path_info)
         languages = [chosen or settings.LANGUAGE_CODE]
         if settings.USE_I18N and not chosen and translated:
             languages += [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
@@ -90,9 +93,14 @@ def takes_anything(route: str) -> bool:
     return "<path:" in route or ".*" in route or ".+" in route
 
 
-def below_script_name(path: str) -> str:
-    """Return the ``path_info`` of a whole path: the part after ``FORCE_SCRIPT_NAME``."""
-    prefix = (settings.FORCE_SCRIPT_NAME or get_script_prefix()).rstrip("/")
+def script_name() -> str:
+    """Return ``FORCE_SCRIPT_NAME``, or else the prefix that the server has set, without a slash at its end."""
+    return (settings.FORCE_SCRIPT_NAME or get_script_prefix()).rstrip("/")
+
+
+def below_script_name(path: str, prefix: str | None = None) -> str:
+    """Return the ``path_info`` of a whole path: the part after a prefix, which is ``script_name()`` when omitted."""
+    prefix = script_name() if prefix is None else prefix
     if prefix and (path + "/").startswith(prefix + "/"):
         return path[len(prefix) :] or "/"
     return path

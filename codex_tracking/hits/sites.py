@@ -94,6 +94,7 @@ def known_site(host: str) -> tuple[str, str] | None:
         return None
     name, channel = site = sites.hosts.get(row) or sites.families[row]
     label = under[-1] if under else ""
+    # A network's console and a web mail's sign-in page still belong to their channel.
     if label in PRODUCTS and channel not in ("email", "campaign"):
         return f"{name} {label.capitalize()}", "referral"
     if row in sites.exact and not any(map(SEARCH.fullmatch, under)) and not all(map(EDITIONS.fullmatch, under)):
@@ -144,6 +145,7 @@ def _sites() -> Sites:
         for name, hosts in names.items():
             for host in hosts:
                 _add(sites, host, (name, channel))
+            # Rows may have the same name in two channels; the first one is the site's own, as with Google and its ads.
             sites.aliases.setdefault(name.lower(), (name, channel))
             sites.aliases.setdefault(BETWEEN.sub("", name.lower()), (name, channel))
     return sites
@@ -166,6 +168,7 @@ def _row(host: str) -> tuple[str, list[str]]:
 def _family(labels: list[str], at: int) -> str:
     """Return the family that begins at a label: google.de, mail.yahoo.co.uk, but not google.evil.com."""
     families = _sites().families
+    # The longer name first, since a family may have two labels: adservice.google.* is not google.*.
     for size in (2, 1):
         family = ".".join(labels[at : at + size])
         if family in families and COUNTRY_SUFFIX.fullmatch(".".join(labels[at + size :])):

@@ -166,6 +166,7 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
     link = next((site for key, site in LINK_IDS.items() if tags.get(key)), "")
     letter = next((service for key, service in MAIL_IDS.items() if tags.get(key)), "")
     if tagged:
+        # The link's author wrote the tag on purpose; a referrer may be a page in between.
         name, channel = _tagged(tagged, own_sites)
     elif click:
         name = click
@@ -204,12 +205,14 @@ def _channel(channel: str, utm: tuple[str, ...], click: bool) -> str:
     for name, pattern in MEDIUMS:
         if pattern.fullmatch(medium):
             return name
+    # Google Analytics writes these for visits without a tag, and people copy them into links.
     if LINKED.fullmatch(medium):
         return "referral" if channel == "direct" else channel
     if not medium and re.fullmatch(MAILED, source):
         return "email"
     if channel == "email" and not medium and not source:
         return channel
+    # Somebody wrote tags, so that the visit is owed to a campaign; of known sites the channel says more.
     if campaign or (channel in ("referral", "direct") and (source or medium)):
         return "campaign"
     return channel
@@ -223,8 +226,10 @@ def _page(referrer: str, own_host: str, own_hosts: Sequence[str]) -> str:
     scheme, host, path = link[1].lower(), bare(link[2]), link[3]
     if not HOST.fullmatch(host) or host == bare(own_host) or is_spam(host):
         return ""
+    # With and without www., since ALLOWED_HOSTS may name either.
     if validate_host(host, own_hosts) or validate_host(link[2].strip().lower().rstrip("."), own_hosts):
         return ""
+    # Apps of Android and iOS have an id in place of a host, and no path.
     if scheme != "http" and scheme != "https":
         return clean(f"{scheme}://{host}", REFERRER_LIMIT)
     page = clean(host + path.rstrip("/"), REFERRER_LIMIT)

@@ -38,5 +38,6 @@ def is_suspect(agent: str, hints: tuple[str, str, str], unhinted: bool) -> bool:
     if chrome is None:
         # Neither Firefox nor any browser on iOS sends hints.
         return "Firefox/" in agent or "Version/" in agent or "iPhone" in agent
+    # An empty platform is allowed; a structured header has its text in quotes (RFC 8941, section 3.3.3).
     said = platform.strip().strip('"').lower()
     return bool(said) and any(system.search(agent) and not said.startswith(expected) for system, expected in PLATFORMS)

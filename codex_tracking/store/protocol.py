@@ -18,6 +18,7 @@ from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
+from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
 from codex_tracking.store.sketch import add, sketch_of
@@ -31,10 +32,6 @@ MOST_LOG_BYTES = 64_000_000
 counted as such."""
 LOG_AT = 15
 """Place of the visit log's arguments among those of a batch."""
-VISITORS_WITH_STATE = 100_000
-"""Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
-NAMES_PER_VISITOR = 64
-"""Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
 
 
 @cache

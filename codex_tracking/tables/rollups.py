@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from django.db import connections, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import DayTotals, database
@@ -30,6 +30,10 @@ SECONDS = 10.0
 """Time after which one call begins no further rollup; after a long import the next calls continue."""
 ROLLED_UP = tuple(name for name in DIMENSIONS if name not in ("path", "minute"))
 """Dimensions of ``Breakdown`` that rollups have; minutes are deleted after two days, without a lock."""
+
+
+_settled: tuple[object, ...] | None = None
+"""The state in which no rollup was due; most flushes change today alone, and need not look at years of days."""
 
 
 class Span(NamedTuple):
@@ -87,17 +91,35 @@ def build_rollups(today: str, seconds: float = SECONDS) -> bool:
         today: ISO date; only days before it are finished.
         seconds: time after which no further span is begun.
     """
+    global _settled
     alias, until = database(write=True), time.monotonic() + seconds
     day = Date.fromisoformat(today)
+    # Before the days: a change in between makes the next call look again.
+    state = _state(alias, day)
+    if state == _settled:
+        return False
     finished = days_between(None, day - timedelta(days=1), alias)
     versions = _rollups(alias).values_list("start", "end", "version")
     known = {Span(start, end): version for start, end, version in versions}
+    built = 0
     for length in (DAYS, MANY_DAYS):
         for span in _due(length, day, finished, known):
             if time.monotonic() >= until:
                 return True
             _build(span, alias)
+            built += 1
+    # Another process may have changed a day while its rollup was built, so that it is still due.
+    _settled = None if built else state
     return False
+
+
+def _state(alias: str, today: Date) -> tuple[object, ...]:
+    """Return sums that change whenever a rollup may be due: each change of a day locks it; two queries of one row."""
+    days = DayTotals.objects.using(alias).filter(date__lt=today)
+    listed = Count("date", filter=Q(listed=True))
+    locks = days.aggregate(Count("date"), Min("date"), Max("date"), Sum("locks"), listed=listed)
+    versions = _rollups(alias).aggregate(Count("pk"), Sum("version"))
+    return connections[alias].settings_dict["NAME"], today, *locks.values(), *versions.values()
 
 
 def _due(length: int, today: Date, days: dict[Date, Day], known: Mapping[Span, int]) -> Iterator[Span]:

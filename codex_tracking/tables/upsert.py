@@ -46,12 +46,17 @@ BREAKDOWNS = Target("codex_tracking_breakdown", "value", "visits", False)
 
 def add_page_views(connection: BaseDatabaseWrapper, day: date, rows: Sequence[Increment]) -> None:
     """Add views and visitors to the day's paths."""
-    _add(connection, PAGE_VIEWS, {"date": day, "own": 1}, rows)
+    _add(connection, PAGE_VIEWS, {"date": _adapted(connection, day), "own": 1}, rows)
 
 
 def add_breakdowns(connection: BaseDatabaseWrapper, day: date, dimension: Dimension, rows: Sequence[Increment]) -> None:
     """Add views and visits to the day's values of one dimension."""
-    _add(connection, BREAKDOWNS, {"date": day, "dimension": dimension}, rows)
+    _add(connection, BREAKDOWNS, {"date": _adapted(connection, day), "dimension": dimension}, rows)
+
+
+def _adapted(connection: BaseDatabaseWrapper, day: date) -> Any:
+    # Once: drivers without arrays would adapt the date again for each row, a fifth of a statement's time on SQLite.
+    return connection.ops.adapt_datefield_value(day)
 
 
 def _add(connection: BaseDatabaseWrapper, target: Target, fixed: dict[str, Any], rows: Sequence[Increment]) -> None:

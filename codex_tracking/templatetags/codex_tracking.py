@@ -120,8 +120,9 @@ def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
 
     try:
         name, found = blocking(load)()
-    except DatabaseError:
-        logger.exception("A dashboard card cannot read the database; it was left empty.")
+    except DatabaseError as error:
+        # The class alone: drivers quote the statement with its values, and name the server's address and user.
+        logger.error("A dashboard card cannot read the database (%s); it was left empty.", type(error).__name__)
         return ""
     return render_to_string(f"codex_tracking/includes/{name}.html", found)
 

@@ -29,6 +29,7 @@ LISTED = {
 }
 """Dimension of hits -> its list, the value made of an element ``t`` and the event ``e``, and the hits that have one."""
 SORTED = {
+    # Ties are ordered by name: without it a value may be on two pages of a table, and another on none.
     "views": "views DESC, visits DESC, value",
     "visits": "visits DESC, views DESC, value",
     "value": "value",
@@ -80,6 +81,7 @@ class BoardQuestion:
 
     def value(self, connection: Connection, days: Sequence[str]) -> Board:
         """Return the board."""
+        # A day lies in one chunk, so that its distinct visitors are counted once and need no union.
         by_day = dict.fromkeys(days, Figures())
         for day, *figures in connection.execute("FROM figures").fetchall():
             by_day[day.isoformat()] = Figures(*map(int, figures))
@@ -152,6 +154,7 @@ def _add_values(connection: Connection, dimensions: Sequence[str], search: str =
         for name in dimensions
         if name not in LISTED
     )
+    # An event outside of visits has neither a view nor a visit, and lists no browser or country.
     if grouped:
         connection.execute(
             f"INSERT INTO found FROM ({grouped}) WHERE value <> '' AND views + visits > 0 {found}", parameters
@@ -184,6 +187,7 @@ def _table(connection: Connection, dimension: str, order: str, limit: int, offse
         [dimension, limit, offset],
     ).fetchall()
     total, all_views, all_visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
+    # Behind the last row there is none that the window's number of values could stand in.
     if offset and not rows:
         [total] = connection.execute(
             "SELECT count(DISTINCT value) FROM found WHERE dimension = $1", [dimension]
@@ -196,6 +200,7 @@ def _hour(connection: Connection) -> str:
     """Return the expression of the hour of ``second`` on the site's clock."""
     span = connection.execute("SELECT min(start), max(start) FROM chosen").fetchone()
     offsets = clock_shifts(*(span if span is not None and span[0] is not None else (0, 0)))
+    # The site's clock as Python knows it: DuckDB's list of time zones may be another year's.
     cases = " ".join(f"WHEN second >= {since} THEN {shift}" for since, shift in reversed(offsets))
     return f"CAST((second + CASE {cases} ELSE {offsets[0][1]} END) // 3600 % 24 AS INTEGER)"
 

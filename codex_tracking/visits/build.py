@@ -72,6 +72,7 @@ def days_of(dates: Collection[Date]) -> list[Day]:
     for file in files_of(dates):
         files.setdefault(file.date, []).append(file)
     parts: dict[Date, list[tuple[int, str, int]]] = {}
+    # Lengths instead of bytes: the mark of a busy day is asked for with each page, and its parts are many megabytes.
     rows = LogPart.objects.using(database()).filter(date__in=dates).order_by("pk")
     for day, *row in rows.values_list("date", "pk", "seal", Length("data")):
         parts.setdefault(day, []).append((row[0], row[1], row[2]))
@@ -80,6 +81,7 @@ def days_of(dates: Collection[Date]) -> list[Day]:
 
 def _day(day: Date, files: list[File], parts: list[tuple[int, str, int]]) -> Day:
     first = parts[0][0] if parts else None
+    # A file's parts are deleted in order, after two days: one that ends before the first part has none any more.
     kept = tuple(file for file in files if first is None or file.through < first)
     return Day(
         day,
@@ -118,6 +120,7 @@ def build(day: Day, folder: Path) -> tuple[list[Built], int]:
 def _blobs(day: Day, damaged: set[int]) -> Iterator[Columns]:
     parts = LogPart.objects.using(database())
     for pk in day.parts:
+        # A query for each, so that one part is in memory at a time.
         data = parts.filter(pk=pk).values_list("data", flat=True).first()
         try:
             for blob in blobs_of(bytes(data or b"")):
@@ -129,6 +132,7 @@ def _blobs(day: Day, damaged: set[int]) -> Iterator[Columns]:
 
 
 def _write(day: Day, visits: DayVisits, folder: Path) -> Built:
+    # A random name, since two processes may pack one day at the same time; the slower one's files are deleted.
     with tempfile.TemporaryDirectory(dir=folder) as inner:
         path = Path(inner) / "built.parquet"
         rows, views = write_file(path, day.date.isoformat(), visits, folder)
@@ -147,6 +151,7 @@ def built_in_cache(day: Day) -> tuple[list[Path], bool]:
     """Return files in the cache with all parts of a day, and whether one of these is damaged; made when missing."""
     folder = cache_folder()
     key = str(folder), day.date
+    # The questions of one page come at once, and each would put the day's parts together by itself.
     with _locks.setdefault(key, threading.Lock()):
         until, before = _waits.get(key, (0.0, []))
         if time.monotonic() < until and before and all(path.exists() for path in before):
@@ -165,6 +170,7 @@ def _build_in_cache(day: Day, folder: Path, name: str) -> list[Path]:
     built, damaged = build(day, folder)
     found = []
     for number, file in enumerate(built):
+        # In the name, since a process that finds the file later has not read the parts.
         end = "damaged" if damaged else "sound"
         path = folder / f"{name}-{number}-of-{len(built)}-{end}.parquet"
         file.path.replace(path)

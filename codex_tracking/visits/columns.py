@@ -73,6 +73,7 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
     with plain.open("wb") as out:
         parquet.write(out, len(rows), columns)
     query = (
+        # The plain file has integers and texts without NULLs only, so that -1 and 0 stand for NULL and false in it.
         f"SELECT CAST('{day}' AS DATE) AS date, visitor >= 0 AS visit, "
         f"* REPLACE (nullif(visitor, -1) AS visitor, member > 0 AS member, {_replaced('nullif')}) "
         f"FROM read_parquet('{quoted(plain)}')"
@@ -111,6 +112,7 @@ def _columns(visits: DayVisits, rows: Sequence[int]) -> Iterator[Column]:
     hits, start, first = [visits.hits[row] for row in rows], of(visits.start), of(visits.first)
     lengths = list(map(len, hits))
     events = [visits.events.get(row, 0) for row in rows]
+    # Once for all columns: a path may be in the lists, an entry and an exit.
     texts = [parquet.encoded(CONTROLS.sub("", text)) for text in visits.texts]
     yield Column("visitor", of(visits.visitor))
     yield Column("start", start)
@@ -139,6 +141,7 @@ def _columns(visits: DayVisits, rows: Sequence[int]) -> Iterator[Column]:
 def _exits(visits: DayVisits, hits: Sequence[Sequence[int]], events: Sequence[int]) -> Iterator[int]:
     """Yield the path of each visit's last view; 0 if it has none."""
     paths, _, names, _ = visits.acts
+    # The last hit of a visit without events is a view: only the few others are searched.
     for some, number in zip(hits, events, strict=True):
         yield next((paths[hit] for hit in reversed(some) if not names[hit]), 0) if number else paths[some[-1]]
 

@@ -80,6 +80,7 @@ class ClickHouse:
 
 def engine() -> Engine:
     """Return the engine that the settings name."""
+    # Asked for each question: tests override settings, and neither engine has a state here.
     return ClickHouse() if get_tracking_settings().visit_engine else DuckDB()
 
 

@@ -43,6 +43,7 @@ def export(day: Date, folder: Path) -> Path | None:
                 f"FROM {relation(paths)}) TO '{quoted(made)}' (FORMAT parquet, COMPRESSION zstd)"
             )
         target = folder / f"visits-{day.isoformat()}.parquet"
+        # Not moved: the folder may be on another file system, where moving is no single step either.
         shutil.copyfile(made, target)
     finally:
         made.unlink(missing_ok=True)

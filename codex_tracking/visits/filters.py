@@ -79,6 +79,7 @@ class Filter:
         values = checked_values(f"the filter {self.dimension}", self.values)
         if self.dimension == "member" and not set(values) <= set(MEMBER):
             raise ValueError(f"a value of the filter member must be one of {', '.join(MEMBER)}, not {_shown(values)}")
+        # Past the frozen class: a list has become a tuple, so that a filter has a hash and may be in a cache's key.
         object.__setattr__(self, "values", values)
 
     def __str__(self) -> str:
@@ -160,4 +161,5 @@ def checked_values(owner: str, values: object) -> tuple[str, ...]:
 
 
 def _shown(value: object) -> str:
+    # Cut twice: the text comes from an address and goes into a message, and repr() of one character may take ten.
     return repr(value if not isinstance(value, str) else value[:100])[:200]

@@ -86,6 +86,8 @@ def _pages(column: Column) -> list[bytes]:
     if column.texts is None:
         body, encoding = body + numbers, PLAIN
     else:
+        # Eight indexes are a group of the bit-packed run, and the lowest bit of its header is 1.
+        # https://parquet.apache.org/docs/file-format/data-pages/encodings/#RLE
         groups = -(-len(column.values) // 8)
         packed = numbers.ljust(groups * WIDTH, b"\0")
         body, encoding = body + bytes([WIDTH]) + _varint(groups << 1 | 1) + packed, DICTIONARY
@@ -97,6 +99,7 @@ def _pages(column: Column) -> list[bytes]:
 
 def _int32(values: Sequence[int]) -> bytes:
     numbers = array("i", values)
+    # Parquet is little-endian.
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
@@ -108,6 +111,7 @@ def _levels(lengths: Sequence[int]) -> bytes:
     groups = -(-number // 8)
     bits = "".join(map(_Bits().__getitem__, lengths))
     repeated = _varint(groups << 1 | 1) + int(bits[::-1] or "0", 2).to_bytes(groups, "little")
+    # A run of equal values has a header with lowest bit 0. In data pages of version 1 levels begin with their length.
     defined = _varint(number << 1) + b"\1"
     return b"".join(len(levels).to_bytes(4, "little") + levels for levels in (repeated, defined))
 
@@ -122,6 +126,7 @@ class _Bits(dict[int, str]):
 
 def _page(kind: int, body: bytes, head: Field) -> bytes:
     size = _int(len(body))
+    # The size before and after compression, which there is none of.
     return _struct((1, I32, _int(kind)), (2, I32, size), (3, I32, size), head) + body
 
 
@@ -175,6 +180,8 @@ def _struct(*fields: Field) -> bytes:
 
 def _list(kind: int, values: Iterable[bytes]) -> bytes:
     found = list(values)
+    # Up to 14 elements, their number shares a byte with the type.
+    # https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md#list-and-set
     head = bytes([len(found) << 4 | kind]) if len(found) < 15 else bytes([0xF0 | kind]) + _varint(len(found))
     return head + b"".join(found)
 

@@ -35,6 +35,7 @@ class FunnelQuestion:
         relation, last = "(FROM chosen WHERE visit)", "0"
         for number, step in enumerate(self.steps):
             test = meets(step, "i", parameters)
+            # After a step that was not made, the position is NULL, and so are all positions behind it.
             position = f"list_filter(range({last} + 1, len(hit_paths) + 1), lambda i: {test})[1]"
             relation, last = f"(SELECT *, {position} AS s{number} FROM {relation})", f"s{number}"
         counts = ", ".join(f"count(s{number})" for number in range(len(self.steps)))
@@ -69,7 +70,9 @@ class JourneyQuestion:
     def add(self, connection: Connection) -> None:
         """Add one chunk's visits."""
         texts = "hit_paths" if self.by == "page" else "hit_routes"
+        # A view that no route answered has an empty one, which is no step of a journey by routes.
         views = f"list_filter({texts}, lambda t, i: t <> '' AND hit_events[i] = '')"
+        # Backwards, the last time that a visit had a page is the first that is found.
         ordered = f"list_reverse({views})" if self.towards else views
         visits = f"SELECT {ordered} AS l FROM chosen WHERE visit"
         collapsed = f"SELECT list_filter(l, lambda t, i: i = 1 OR t <> l[i - 1]) AS l FROM ({visits})"
@@ -79,6 +82,7 @@ class JourneyQuestion:
         else:
             found = f"SELECT l, list_position(l, $1) AS place FROM ({collapsed})"
             made = f"place > 0 AND l[place:place + {length - 1}] = $2"
+            # Behind the end of a list DuckDB has NULL: the end of the visit.
             query = f"SELECT l[place + {length}] AS value FROM ({found}) WHERE {made}"
         connection.execute(
             f"INSERT INTO following SELECT value, count(*) FROM ({query}) GROUP BY value",

@@ -46,6 +46,7 @@ def board(
     """
     _require_known("dimensions", dimensions, TABLE_DIMENSIONS)
     _require_between("limit", limit, 1, MOST_VALUES)
+    # Each once: a dimension that is named twice would have its values added twice.
     asked = boards.BoardQuestion(tuple(dict.fromkeys(dimensions)), limit, hours)
     return ask(days, filters, asked, seconds)
 
@@ -143,6 +144,7 @@ def journey(
 
 
 def _require_known(name: str, values: Sequence[str], known: Sequence[str]) -> None:
+    # Names become text of a statement, unlike values, so that a public read refuses all but the known ones.
     for value in values:
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

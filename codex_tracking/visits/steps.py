@@ -70,6 +70,7 @@ def parse_step(text: str) -> Step:
         kind, colon, value = part.partition(":")
         if not colon:
             raise ValueError(f"a step must be <kind>:<value>[|...], such as page:/pricing/, not {text[:100]!r}")
+        # Condition refuses what is no kind.
         conditions.append(Condition(kind, value))  # type: ignore[arg-type]
     return Step(tuple(conditions))
 

@@ -21,7 +21,9 @@ def hit_of_line(request: LineRequest, line: Line) -> RawHit | None:
         return (line.at, *asked.verdict[1:])
     part: Any = None
     query = line.target.partition("?")[2]
-    return request.hit((line.at, ("", ""), asked, request.asker(line), 0, query, line.referrer, part))
+    asker = request.asker(line)
+    client = request.client(asker, request.host(asked, asker, line.referrer))
+    return request.hit((line.at, ("", ""), asked, asker, 0, query, line.referrer, part), client)
 
 
 def test_verdict_of_a_line_is_the_same_after_any_others(settings: Any) -> None:

@@ -12,6 +12,7 @@ from codex_tracking.hits import devices
 from codex_tracking.hits.devices import device_of
 from codex_tracking.hits.languages import language_of
 from codex_tracking.hits.text import UNFIT
+from tests.kit.programs import loaded_by
 
 NO_HINTS = ("", "", "")
 WINDOWS_CHROME = (
@@ -43,6 +44,14 @@ def test_nothing_is_other() -> None:
 @pytest.mark.skipif(devices._parser() is None, reason="needs the extra `devices`")
 def test_ua_parser_names_what_the_tables_do_not_know() -> None:
     assert device_of("Mozilla/4.0 (compatible; Polaris 6.2; Brew 3.1.5; en)", NO_HINTS).browser == "Polaris"
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(devices._parser() is None, reason="needs the extra `devices`")
+def test_patterns_of_ua_parser_are_compiled_by_the_engine_alone() -> None:
+    found = loaded_by("from codex_tracking.hits.devices import device_of; device_of('Nobody/1.0', ('', '', ''))")
+    assert "ua_parser_rs" in found
+    assert "ua_parser_builtins.matchers" not in found
 
 
 def test_without_the_extra_unknown_browsers_are_other(monkeypatch: pytest.MonkeyPatch) -> None:

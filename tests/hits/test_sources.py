@@ -288,6 +288,21 @@ def test_the_campaign_of_any_query_says_as_much_as_the_query(query: str) -> None
     assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("price.ru", "v.price.ru", "a.mozo.com.au", "lowermybills.com", "m.market.yandex.ru", "market.yandex.by"),
+        *("www.idealo.de", "www.idealo.co.uk", "fr.kelkoo.be", "ceneo.pl", "www.skroutz.gr", "pricespy.co.uk"),
+    ],
+)
+def test_price_comparison_is_an_ad_since_shops_pay_it_for_each_click(host: str) -> None:
+    assert source_of(f"https://{host}/offers/1", "", HOST).channel == "campaign"
+
+
+def test_telephone_directory_is_no_ad_since_its_entries_are_not_paid_by_the_click() -> None:
+    assert source_of("https://www.whitepages.com.au/", "", HOST).channel == "referral"
+
+
 def test_spam_is_known_with_its_subdomains() -> None:
     assert is_spam("semalt.com")
     assert is_spam("59.SEMALT.com")

@@ -202,5 +202,12 @@ def test_setting_django_up_does_not_load_redis() -> None:
 
 
 @pytest.mark.integration
+def test_importing_access_logs_does_not_load_redis() -> None:
+    found = loaded_by("import codex_tracking.management.commands.import_access_log")
+    assert "codex_tracking.access_log.importer" in found
+    assert not found & {"redis", "fakeredis", "channels"}
+
+
+@pytest.mark.integration
 def test_the_lifespan_can_be_imported_before_django_is_set_up() -> None:
     assert run_program("import codex_tracking.lifespan, sys; print('redis' in sys.modules)") == "False\n"

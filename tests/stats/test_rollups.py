@@ -11,7 +11,8 @@ from heapq import nsmallest
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Counts, Dimension, counter, first
@@ -282,6 +283,21 @@ def test_a_late_flush_counts_at_once(summed_up: str) -> None:
     for _ in range(2):
         assert asked() == {"/": 2 * LAST, "/late/": 1}
         list_finished_days(site_today().isoformat(), 60.0)
+
+
+def test_only_sums_are_read_while_no_finished_day_has_changed(summed_up: str) -> None:
+    today = site_today().isoformat()
+    build_rollups(today)
+    flush(summed_up, range(1), "/today/", 1)
+    with CaptureQueriesContext(connections[summed_up]) as asked:
+        build_rollups(today)
+    assert asked.captured_queries
+    assert all("SUM(" in query["sql"] for query in asked.captured_queries)
+    flush(summed_up, range(5, 6), "/late/", 1)
+    list_finished_days(today)
+    with CaptureQueriesContext(connections[summed_up]) as asked:
+        build_rollups(today)
+    assert any("INSERT" in query["sql"] for query in asked.captured_queries)
 
 
 def test_no_path_is_missed_that_came_after_its_day_was_listed(summed_up: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route, WebSocketRoute, expect
 
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.query import TABS
@@ -139,6 +139,40 @@ async def violations(page: Page) -> list[str]:
 
 
 # --- figures that move ---
+
+
+RECORD_DELAYS = """
+Math.random = () => drawn;
+window.delays = [];
+const later = window.setTimeout;
+window.setTimeout = (run, delay, ...rest) => { window.delays.push(delay); return later(run, delay, ...rest); };
+"""
+
+
+@pytest.mark.parametrize(("drawn", "delay"), [(0.0, 1_000), (0.5, 2_000), (0.75, 2_500)])
+async def test_viewers_return_at_different_times_after_a_restart(
+    browser: Browser, app_server: Sites, drawn: float, delay: int
+) -> None:
+    site = app_server(tracking={"live_path": "/ws/figures/"}, seed=views_of(days=1))
+    heard: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
+
+    def forward(socket: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            socket.send(message)
+            heard.put_nowait(socket)
+
+        socket.connect_to_server().on_message(answer)
+
+    async with opened(browser, site) as page:
+        await page.add_init_script(RECORD_DELAYS.replace("drawn", str(drawn)))
+        await page.route_web_socket("**/ws/figures/**", forward)
+        await page.goto(URL + "?period=today")
+        socket = await asyncio.wait_for(heard.get(), 10)
+        await socket.close(code=1012)
+        await page.wait_for_function("delay => window.delays.includes(delay)", arg=delay, timeout=5_000)
+        # The next socket is another one.
+        while await asyncio.wait_for(heard.get(), 10) is socket:
+            pass
 
 
 @pytest.mark.parametrize("live_path", ["/ws/figures/", ""], ids=["websocket", "poll"])

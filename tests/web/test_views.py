@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.db import OperationalError
 from django.http import HttpRequest
 from django.template import engines
 from django.test import AsyncClient, Client, RequestFactory
@@ -23,7 +24,9 @@ from codex_tracking.counters.ledger import DayNote
 from codex_tracking.dashboard import DashboardProviders
 from codex_tracking.models import Breakdown, PageView
 from codex_tracking.registry import DashboardWidget, SidebarItem, TopbarEntry, declare, withdraw
+from codex_tracking.templatetags import codex_tracking as tags
 from codex_tracking.web.access import links
+from codex_tracking.web.dashboard.guard import dashboard_page
 from codex_tracking.web.dashboard.table import SIZE
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import MENU, TABS
@@ -667,6 +670,21 @@ def test_without_redis_it_shows_what_the_database_has_and_says_so(app_server: Si
     assert answer.status == 200
     assert "Redis is not available." in answer.body
     assert "Not live" in answer.body
+
+
+async def test_log_names_the_class_of_a_database_error_and_none_of_its_values(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise OperationalError("connection to 10.1.2.3 failed for user secret: SELECT '/private/'")
+
+    answer = await dashboard_page(away)(rf.get("/analytics/"))
+    assert answer.status_code == 503
+    monkeypatch.setattr(tags, "load_board", away)
+    monkeypatch.setattr(tags, "may_see", lambda user: True)
+    assert await sync_to_async(tags.card_for)(None, "pages", {}) == ""
+    assert caplog.text.count("OperationalError") == 2
+    assert not [word for word in ("10.1.2.3", "secret", "/private/", "Traceback") if word in caplog.text]
 
 
 def test_without_the_database_it_says_so_with_status_503(app_server: Sites, postgres: PostgresServer) -> None:

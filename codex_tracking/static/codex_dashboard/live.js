@@ -172,7 +172,8 @@
       if (event.code === 4403) { if (!asking) ask(); return; }
       // A server that has answered is restarting; one that never has offers no websockets.
       tries += 1;
-      if (answered) setTimeout(watch, Math.min(1_000 * 2 ** tries, 30_000));
+      // Half of it less or more, or all viewers would return in the same second.
+      if (answered) setTimeout(watch, Math.min(1_000 * 2 ** tries, 30_000) * (0.5 + Math.random()));
       else if (!asking) ask();
     };
   };

@@ -57,10 +57,12 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
         server = connect()
         loads = {day: known for day, known in loads_of(server, logged).items() if known.digest}
         damaged = {day for day in wanted if day in loads and loads[day].damaged}
+        # A day that neither has is answered: it had no visits.
         answered = [day for day in logged if (day in loads or day not in wanted) and day not in damaged]
         value: T = _value(question, filters, answered, loads, _asker(server, deadline))
     except EngineError as error:
         _note(error)
+        # A value of the same shape, so that a page shows its tables empty instead of failing.
         nothing: T = _value(question, filters, [], {}, lambda statement, parameters: ())
         if error.late:
             return Answer(nothing, unlogged=unlogged, left=iso_dates(logged))

@@ -104,6 +104,7 @@ def _values(dimension: str, rows: Rows, parameters: Parameters, search: str = ""
     if dimension in LISTS:
         # The first of equal values in a list counts for its visit.
         chosen = rows.chosen(f"visit, {LISTS[dimension]} AS list", parameters)
+        # Cast, since a union of count()'s UInt64 with the Int64 of a sum is an error, or a Variant that sum() refuses.
         return (
             f"SELECT '{dimension}' AS dimension, value, toInt64(count()) AS views, "
             f"toInt64(countIf(visit AND nth = 1)) AS visits FROM ({chosen}) "
@@ -201,6 +202,7 @@ def funnel(question: FunnelQuestion, rows: Rows) -> tuple[int, ...]:
     for number, step in enumerate(question.steps):
         test = meets(step, parameters)
         position = f"arrayFirstIndex((i, p, r, e, v) -> i > {last} AND {test}, arrayEnumerate(hit_paths), {lists})"
+        # Nothing found is position 0 here, not NULL as in DuckDB, and all hits would be behind it.
         if number:
             position = f"if({last} = 0, 0, {position})"
         relation, last = f"SELECT *, {position} AS s{number} FROM ({relation})", f"s{number}"

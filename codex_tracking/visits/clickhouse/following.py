@@ -104,6 +104,7 @@ def _load_all(server: Server, days: list[Day], deadline: float) -> int:
 
     loaded = 0
     failure: Exception | None = None
+    # Newest first: a dashboard opens with them, and the budget may end before a long log does.
     for day in reversed(days):
         try:
             loaded += load(server, day)

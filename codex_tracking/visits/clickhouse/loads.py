@@ -58,6 +58,7 @@ def loads_of(server: Server, days: Collection[Date] | None = None) -> dict[Date,
             f"FROM {tables().days}{chosen} GROUP BY date"
         )
     except EngineError as error:
+        # Nothing was ever loaded: the first load makes the tables.
         if error.unknown:
             return {}
         raise
@@ -158,6 +159,7 @@ def _with_number(path: Path, number: int, made: Path) -> int:
 
 
 def _record(server: Server, date: Date, load: Load) -> None:
+    # As text: none of these values comes from a visitor.
     server.run(
         f"INSERT INTO {tables().days} (date, load, digest, damaged) "
         f"VALUES ('{date.isoformat()}', {load.number}, '{load.digest}', {int(load.damaged)})"

@@ -79,6 +79,7 @@ class Server:
         Raises:
             EngineError: as described there.
         """
+        # Never 0, which is no limit at all to ClickHouse.
         limits = {} if seconds is None else {"max_execution_time": max(1, round(seconds))}
         begin = time.monotonic()
         try:
@@ -87,6 +88,7 @@ class Server:
             failure = _named(error)
             if failure.code is None:
                 _lose(self, begin, failure)
+            # Not chained to the error, since a traceback would print the statement with the visitors' values.
             raise failure from None
 
     def run(self, statement: str) -> None:

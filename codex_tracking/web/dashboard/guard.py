@@ -44,8 +44,9 @@ def dashboard_page(view: Page) -> Any:
             response = await refuse(refusals.FORBIDDEN)
         except Http404:
             response = await refuse(refusals.UNKNOWN)
-        except DatabaseError:
-            logger.exception("The dashboard cannot read the database; it answered 503.")
+        except DatabaseError as error:
+            # The class alone: drivers quote the statement with its values, and name the server's address and user.
+            logger.error("The dashboard cannot read the database (%s); it answered 503.", type(error).__name__)
             response = await sync_to_async(_unavailable)()
         if not response.has_header("Cache-Control"):
             headers.private(response, None)
