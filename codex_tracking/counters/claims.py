@@ -10,7 +10,7 @@ from collections import deque
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from codex_tracking.counters.fields import Counter, counter, pair, split
+from codex_tracking.counters.fields import Counter, counter, first, pair, split
 from codex_tracking.hits.hit import Hit
 from codex_tracking.hits.pages.claims import ClaimKind, Refusal
 from codex_tracking.hits.pages.ids import PageId
@@ -22,13 +22,14 @@ Outcome = Literal["first", "opened", "cached", "without_id", "moved", "left", "e
 """The first load of a page that the server counted; of one that was fetched ahead; a view from a cache; of a page
 without an id; another page within the same document; reading time; an event."""
 
-VIEWS: dict[str, Counter] = {
-    "opened": counter("ledger", "opened"),
-    "cached": counter("ledger", "cached"),
-    "without_id": counter("ledger", "cached"),
-    "moved": counter("ledger", "moved"),
+VIEWS: dict[str, tuple[Counter, ...]] = {
+    # What was excluded once is a view now; counters only grow, so a counter of its own takes it from the exclusions.
+    "opened": (counter("ledger", "opened"), first(counter("excluded", "prefetch"))),
+    "cached": (counter("ledger", "cached"),),
+    "without_id": (counter("ledger", "cached"),),
+    "moved": (counter("ledger", "moved"),),
 }
-"""Outcomes that are views, each with the counter of its reason."""
+"""Outcomes that are views, each with the counters of its reason."""
 CONFIRMED = counter("ledger", "confirmed")
 """Counts views that a browser confirmed."""
 CONFIRMED_BY = ("browser", "country")
