@@ -64,6 +64,15 @@ def day(back: int) -> Date:
     return site_today() - timedelta(days=back)
 
 
+def flushed(alias: str, date: Date, counts: Counts) -> None:
+    """Add counters to a day's rows, as a flush does."""
+    with transaction.atomic(using=alias):
+        [totals] = DayTotals.objects.lock([date], alias)
+        rows = DayRows(totals, alias, get_tracking_settings())
+        rows.add(counts)
+        rows.save()
+
+
 @dataclass
 class History:
     """Random changes of days, and the answers that their rows give."""
@@ -85,11 +94,7 @@ class History:
                     n = self.random.choice([1, 2, self.random.randint(1, 40)])
                     field = counter(dimension, value)
                     counts |= {field: n, first(field): self.random.randint(0, n + (dimension == "excluded"))}
-            with transaction.atomic(using=self.alias):
-                [totals] = DayTotals.objects.lock([self.some_day()], self.alias)
-                rows = DayRows(totals, self.alias, get_tracking_settings())
-                rows.add(counts)
-                rows.save()
+            flushed(self.alias, self.some_day(), counts)
 
     def flush_many(self) -> None:
         self.flush(days=8)
