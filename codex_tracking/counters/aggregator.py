@@ -206,7 +206,7 @@ class Aggregator(Tally):
             self._add(day, field, n)
         if measures.timings:
             device = value_of("device", profile.technology.counters)
-            self._count(day, counters_of_timings(measures.route or hit.route, device, measures))
+            self._count(day, counters_of_timings(hit.route, device, measures))
 
     def _add_other(self, day: DayCounts, hour: str, hit: Hit) -> None:
         if hit.kind == "claim":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Literal
 
-from codex_tracking.counters.fields import Counter, counter, first, pair
+from codex_tracking.counters.fields import Counter, Dimension, counter, first, pair
 from codex_tracking.hits.pages.measures import UNREAD, Measures, Metric
 from codex_tracking.hits.text import clean
 
@@ -42,8 +41,9 @@ EDGES: dict[Metric, tuple[int, ...]] = {metric: _edges(metric) for metric in THR
 
 def counters_of_widths(measures: Measures) -> Iterator[Counter]:
     """Yield the counters of a confirmed view by class of screen and viewport."""
-    sides: tuple[Literal["screen"], Literal["viewport"]] = ("screen", "viewport")
-    for dimension, width in zip(sides, (measures.screen, measures.viewport), strict=True):
+    sides: tuple[tuple[Dimension, int], ...] = (("screen", measures.screen), ("viewport", measures.viewport))
+    for dimension, width in sides:
+        # A window without a size yet says 0.
         if width:
             yield counter(dimension, WIDTHS[bisect_right(LOWER_WIDTHS, width) - 1])
 

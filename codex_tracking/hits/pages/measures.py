@@ -45,7 +45,7 @@ class Measures(NamedTuple):
 
 def read_measures(text: str) -> Measures:
     """Return the measures in the value of a hit."""
-    return Measures(*json.loads(text))
+    return Measures._make(json.loads(text))
 
 
 def measures_in(found: dict[str, Any]) -> Measures | None:
