@@ -220,7 +220,7 @@ def test_the_script_has_its_address_and_what_it_heeds(tracking_settings: Callabl
 
 def test_the_script_has_the_nonce_of_the_page(tracking_settings: Callable[..., None]) -> None:
     tracking_settings(page_ids=True)
-    assert ' nonce="a&amp;b" defer' in beacon(csp_nonce="a&b")
+    assert ' nonce="a&amp;b" data-more=' in beacon(csp_nonce="a&b")
     request = request_for()
     request.csp_nonce = "of-django-csp"  # type: ignore[attr-defined]
     assert ' nonce="of-django-csp"' in beacon(request=request)

@@ -64,7 +64,8 @@ def measures_in(found: dict[str, Any]) -> Measures | None:
     if not all(name in METRICS and _is_within(n, 0, MOST_MEASURED) for name, n in timings.items()):
         return None
     named = cast("tuple[tuple[Metric, int], ...]", tuple(timings.items()))
-    return Measures(seconds, *depth, *widths, named, route and clean(hide_tokens(route), LONGEST_ROUTE))
+    cleaned = route and clean(hide_tokens(route), LONGEST_ROUTE)
+    return Measures._make((seconds, *depth, *widths, named, cleaned))
 
 
 def _is_within(number: Any, least: int, most: int) -> bool:
