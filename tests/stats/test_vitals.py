@@ -49,8 +49,11 @@ def test_ratings_are_exact_at_the_thresholds(metric: Metric, good: int, poor: in
     assert [vital.rating for vital in ratings.values()] == [
         *("good", "good", "needs improvement", "needs improvement", "poor", "poor")
     ]
-    for vital in ratings.values():
-        assert [vital.good, vital.fair, vital.poor].count(0) == 2
+    counts = [(vital.good, vital.fair, vital.poor) for vital in ratings.values()]
+    assert counts == [*[(1, 0, 0)] * 2, *[(0, 1, 0)] * 2, *[(0, 0, 1)] * 2]
+    # Three of four, so that the percentile is the threshold itself.
+    for threshold, rating in ((good, "good"), (poor, "needs improvement")):
+        assert vital_of(metric, histogram(metric, [*[threshold] * 3, 10**8])).rating == rating
     unit = 1000 if metric == "cls" else 1
     assert ratings[10**8].p75 <= EDGES[metric][-1] / unit
 
@@ -87,6 +90,13 @@ def test_vitals_and_reading_are_the_same_wherever_the_counters_are(database: str
     assert list(vitals_of(period, deltas, "device")) == ["mobile", "desktop"]
     assert vitals_of(period, deltas, "device", "/a/", "desktop")["desktop"]["lcp"].poor == 1
     assert vitals_of(period, deltas, route="/a") == {}
+
+
+def test_one_bucket_is_added_up_from_both_places(database: str) -> None:
+    counts = measured("/a/", 10, 4, {"lcp": 2_500})
+    flushed(database, day(0), counts)
+    (every,) = vitals_of(Period(day(0), day(0)), {day(0).isoformat(): counts}).values()
+    assert every["lcp"].good == 2
 
 
 def vitals(period: Period, deltas: dict[str, Counts]) -> list[tuple[str, dict[Metric, Vital]]]:

@@ -111,7 +111,7 @@ async def test_a_batch_whose_answer_was_lost_adds_measures_once(
     assert await breakdown("screen") == {"1600+": (1, 0)}
 
 
-async def test_reading_extends_the_visit_only_by_time_in_view(async_client: AsyncClient, here: Process) -> None:
+async def test_a_glance_without_a_whole_second_is_a_reading(async_client: AsyncClient, here: Process) -> None:
     page = await open_page(async_client)
     await claim(async_client, page, "left", e=0, d=[-1, 4])
     await written(here)
