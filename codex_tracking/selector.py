@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from codex_tracking.stats import minutes
+from codex_tracking.stats import engagement as reading
+from codex_tracking.stats import minutes, vitals
 from codex_tracking.stats.selected import funnels, journeys, reads
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Condition, Step
@@ -35,6 +36,9 @@ class TrackingSelector:
     coverage = staticmethod(reads.coverage)
     last_minutes = staticmethod(minutes.last_minutes)
     visitors_now = staticmethod(minutes.visitors_now)
+    engagement = staticmethod(reading.engagement)
+    pages_engagement = staticmethod(reading.pages_engagement)
+    web_vitals = staticmethod(vitals.web_vitals)
     funnel = staticmethod(funnels.funnel)
     journey = staticmethod(journeys.journey)
 

@@ -113,9 +113,11 @@ class TrackingSettings:
     """Paths with these prefixes have a public counter."""
     page_ids: bool = False
     """Send each page's id in ``Server-Timing``, and count what the browser script of ``{% tracking_beacon %}`` reports
-    with it: views from caches and the back button, prefetched pages that were opened, reading time, clicks."""
+    with it: views from caches and the back button, prefetched pages that were opened, reading, clicks."""
     pages_without_id: bool = False
     """Count what the script reports of pages without an id too, such as those of a static site on the same host."""
+    web_vitals: bool = True
+    """Measure Core Web Vitals with a second file that the browser script loads; nothing without ``page_ids``."""
     metrics: tuple[str, ...] = ()
     """Systems that export the ledger: ``prometheus`` (extra ``metrics``), ``opentelemetry``."""
 

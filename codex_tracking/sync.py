@@ -9,12 +9,14 @@ from typing import Any
 from codex_tracking import flush
 from codex_tracking.pipeline import status
 from codex_tracking.selector import TrackingSelector as Reads
+from codex_tracking.stats.engagement import Engagement
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.selected.funnels import Funnel
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.ranking import Figure
+from codex_tracking.stats.vitals import Vitals
 from codex_tracking.store.loops import blocking
 from codex_tracking.visits.answers import Answer, Journey
 from codex_tracking.widgets import TrackingAnalyticsContext
@@ -54,6 +56,9 @@ class TrackingSelector:
     coverage: Callable[..., Coverage] = staticmethod(blocking(Reads.coverage))
     last_minutes: Callable[..., list[tuple[datetime, int]]] = staticmethod(blocking(Reads.last_minutes))
     visitors_now: Callable[[], int | None] = staticmethod(blocking(Reads.visitors_now))
+    engagement: Callable[..., Engagement] = staticmethod(blocking(Reads.engagement))
+    pages_engagement: Callable[..., dict[str, Engagement]] = staticmethod(blocking(Reads.pages_engagement))
+    web_vitals: Callable[..., dict[str, Vitals]] = staticmethod(blocking(Reads.web_vitals))
     funnel: Callable[..., Answer[Funnel]] = staticmethod(blocking(Reads.funnel))
     journey: Callable[..., Answer[Journey]] = staticmethod(blocking(Reads.journey))
 

@@ -19,14 +19,16 @@ from codex_tracking.counters.dimensions import (
     page,
     place,
 )
-from codex_tracking.counters.fields import Counter, counter, pair
+from codex_tracking.counters.fields import Counter, counter, pair, value_of
 from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, VIEW
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.measures import counters_of_reading, counters_of_timings, counters_of_widths
 from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
 from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
+from codex_tracking.hits.pages.measures import Measures, read_measures
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
 from codex_tracking.hits.visitors import forget_clients
@@ -90,10 +92,11 @@ class Aggregator(Tally):
             self._add_view(day, hour, hit, profile)
         return kind
 
-    def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile) -> None:
+    def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile, named: str = "") -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
         origin = self._origin(query, referrer, client.host)
-        found = place(route, view, hour, int(at) // 60 if self.minutes else None)
+        # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
+        found = place(named or route, view, hour, int(at) // 60 if self.minutes else None)
         counted = page(path, secrets, route, origin[0][1])
         self._count_view(day, hour, int(at), profile, origin, counted, found)
         if profile.logged is not None:
@@ -184,15 +187,26 @@ class Aggregator(Tally):
             name, _, value = hit.value.partition("\t")
             self._event(day, hit._replace(name=name, value=value))
         elif outcome == "left":
-            # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
-            if profile.identity and hit.value != "0":
-                self._touch(day, profile.identity, int(hit.at))
+            self._add_reading(day, hit, profile, read_measures(hit.value))
         elif outcome in VIEWS or outcome == "first":
+            measures = read_measures(hit.value)
             if outcome in VIEWS:
-                self._count(day, (VIEWS[outcome],))
-                self._add_view(day, hour, hit, profile)
+                self._count(day, VIEWS[outcome])
+                self._add_view(day, hour, hit, profile, measures.route if outcome == "moved" else "")
             source = self._origin(hit.query, hit.referrer, hit.client.host).facts[1]
             self._count(day, confirmed(profile.technology.counters, source))
+            self._count(day, counters_of_widths(measures))
+
+    def _add_reading(self, day: DayCounts, hit: Hit, profile: Profile, measures: Measures) -> None:
+        """Count what a browser measured of a page until it was hidden."""
+        # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
+        if profile.identity and measures.seconds:
+            self._touch(day, profile.identity, int(hit.at))
+        for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
+            self._add(day, field, n)
+        if measures.timings:
+            device = value_of("device", profile.technology.counters)
+            self._count(day, counters_of_timings(hit.route, device, measures))
 
     def _add_other(self, day: DayCounts, hour: str, hit: Hit) -> None:
         if hit.kind == "claim":

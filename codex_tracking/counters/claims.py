@@ -10,7 +10,7 @@ from collections import deque
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from codex_tracking.counters.fields import Counter, counter, pair, split
+from codex_tracking.counters.fields import Counter, counter, first, pair, split
 from codex_tracking.hits.hit import Hit
 from codex_tracking.hits.pages.claims import ClaimKind, Refusal
 from codex_tracking.hits.pages.ids import PageId
@@ -18,17 +18,20 @@ from codex_tracking.hits.pages.ids import PageId
 MOST_WAITING = 2_000
 """Claims that wait in one process for the next push; about 4 MB. More are refused as ``claim_limited``."""
 
-Outcome = Literal["first", "opened", "cached", "without_id", "moved", "left", "event"]
-"""The first load of a page that the server counted; of one that was fetched ahead; a view from a cache; of a page
-without an id; another page within the same document; reading time; an event."""
+Outcome = Literal["first", "opened", "opened_later", "cached", "without_id", "moved", "left", "event"]
+"""The first load of a page that the server counted; of one that was fetched ahead, on the same day or before; a view
+from a cache; of a page without an id; another page within the same document; reading time; an event."""
 
-VIEWS: dict[str, Counter] = {
-    "opened": counter("ledger", "opened"),
-    "cached": counter("ledger", "cached"),
-    "without_id": counter("ledger", "cached"),
-    "moved": counter("ledger", "moved"),
+VIEWS: dict[str, tuple[Counter, ...]] = {
+    # What was excluded once is a view now; counters only grow, so a counter of its own takes it from the exclusions.
+    "opened": (counter("ledger", "opened"), first(counter("excluded", "prefetch"))),
+    # The exclusion is one of another day, whose counters may be closed.
+    "opened_later": (counter("ledger", "opened"),),
+    "cached": (counter("ledger", "cached"),),
+    "without_id": (counter("ledger", "cached"),),
+    "moved": (counter("ledger", "moved"),),
 }
-"""Outcomes that are views, each with the counter of its reason."""
+"""Outcomes that are views, each with the counters of its reason."""
 CONFIRMED = counter("ledger", "confirmed")
 """Counts views that a browser confirmed."""
 CONFIRMED_BY = ("browser", "country")
@@ -66,13 +69,14 @@ class WaitingClaims:
         return [self._claims.popleft() for _ in range(min(most, len(self._claims)))]
 
 
-def outcome_of(kind: ClaimKind, page: PageId | None, is_first: bool) -> Outcome:
+def outcome_of(kind: ClaimKind, page: PageId | None, is_first: bool, same_day: bool = True) -> Outcome:
     """Return the outcome of a claim.
 
     Args:
         kind: as the browser says.
         page: None for a page without an id.
         is_first: whether no other load of the page was claimed before.
+        same_day: whether it was claimed on the day on which the page was answered.
     """
     if kind not in ("load", "again"):
         # The three other kinds are outcomes already.
@@ -81,7 +85,9 @@ def outcome_of(kind: ClaimKind, page: PageId | None, is_first: bool) -> Outcome:
         return "without_id"
     if kind == "again" or not is_first:
         return "cached"
-    return "first" if page.mark == "c" else "opened"
+    if page.mark == "c":
+        return "first"
+    return "opened" if same_day else "opened_later"
 
 
 def refused(reason: Refusal) -> Counter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NewType, get_args
 
 Dimension = Literal[
@@ -32,6 +32,14 @@ Dimension = Literal[
     "event_value",
     "bot",
     "confirmed",
+    "screen",
+    "viewport",
+    "reading",
+    "depth",
+    "lcp",
+    "inp",
+    "cls",
+    "ttfb",
     "excluded",
     "ledger",
 ]
@@ -127,6 +135,12 @@ def values_of(dimension: Dimension, counts: Mapping[Counter, int]) -> dict[str, 
     """Return the views of a dimension's values among these counters."""
     start = counter(dimension, "")
     return {field.removeprefix(start): n for field, n in counts.items() if field.startswith(start)}
+
+
+def value_of(dimension: Dimension, fields: Iterable[Counter]) -> str:
+    """Return the value of the first counter of a dimension; empty when there is none."""
+    start = counter(dimension, "")
+    return next((field.removeprefix(start) for field in fields if field.startswith(start)), "")
 
 
 def views_of(counts: Mapping[Counter, int]) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.utils import timezone
 
 from codex_tracking.counters.buffer import Buffer
-from codex_tracking.counters.claims import WaitingClaim, outcome_of
+from codex_tracking.counters.claims import Outcome, WaitingClaim, outcome_of
 from codex_tracking.hits.pages.claims import Refusal
 from codex_tracking.hits.pages.ids import keyed_name
 
@@ -76,13 +76,14 @@ class Claims:
             letters = await decide(store, asked.day, self._asker, asked.number, questions)
             del self._asked[0]
             for claim, letter in zip(asked.claims, letters, strict=True):
-                self._put(claim, REFUSALS.get(letter) or outcome_of(claim.kind, claim.page, letter == "f"))
+                self._put(claim, REFUSALS.get(letter) or _outcome_of(claim, letter == "f", asked.day))
 
     def decide_alone(self) -> None:
         """Decide without Redis, at a stop while it is away: as the browser says, and each load as the first one."""
         while self._asked or self._take():
-            for claim in self._asked.pop(0).claims:
-                self._put(claim, outcome_of(claim.kind, claim.page, is_first=True))
+            asked = self._asked.pop(0)
+            for claim in asked.claims:
+                self._put(claim, _outcome_of(claim, True, asked.day))
 
     def _take(self) -> bool:
         """Make questions of the oldest claims, one for each day of their pages; return whether there are any."""
@@ -102,6 +103,13 @@ def _key_of(claim: WaitingClaim) -> str:
     return claim.page.key if claim.page else ""
 
 
+def _outcome_of(claim: WaitingClaim, is_first: bool, day: str) -> Outcome:
+    return outcome_of(claim.kind, claim.page, is_first, _day_at(claim.hit.at) == day)
+
+
 def _day_of(claim: WaitingClaim) -> str:
-    second = claim.page.second if claim.page else claim.hit.at
+    return _day_at(claim.page.second if claim.page else claim.hit.at)
+
+
+def _day_at(second: float) -> str:
     return datetime.fromtimestamp(second, timezone.get_default_timezone()).date().isoformat()

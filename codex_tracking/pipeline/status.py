@@ -20,6 +20,7 @@ from codex_tracking.store import server
 from codex_tracking.store.client import REFUSALS, STORE_ERRORS
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.protocol import Store
+from codex_tracking.tables.exclusions import LEFT_OUT
 from codex_tracking.visits.engines import EngineStatus, engine
 from codex_tracking.visits.equality import LogFault, log_faults
 
@@ -194,12 +195,8 @@ def look_at_database() -> tuple[float, int, dict[str, int], dict[str, int]]:
     newest = days.aggregate(newest=Max("flushed_at"))["newest"]
     views = days.filter(date=today).aggregate(views=Sum("views"))["views"] or 0
     rows = Breakdown.objects.using(alias).filter(date=today).order_by("value")
-    excluded, left_out = (
-        dict(rows.filter(dimension=dimension).values_list("value", "views")) for dimension in ("excluded", "ledger")
-    )
-    if "opened" in left_out:
-        # Prefetched pages that were opened are views; the others among them are still left out.
-        excluded["prefetch"] = max(0, excluded.get("prefetch", 0) - left_out["opened"])
+    excluded = dict(rows.filter(dimension="excluded").values_list("value", LEFT_OUT))
+    left_out = dict(rows.filter(dimension="ledger").values_list("value", "views"))
     return newest.timestamp() if newest else 0.0, views, excluded, left_out
 
 

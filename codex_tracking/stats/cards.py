@@ -19,6 +19,7 @@ from codex_tracking.stats.values.stored import Query, Stored, fetched, ordered_b
 
 NOT_CARDS: tuple[Dimension, ...] = (
     *("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view", "confirmed"),
+    *("screen", "viewport", "reading", "depth", "lcp", "inp", "cls", "ttfb"),
 )
 """Dimensions without a card: they are pairs, or shown elsewhere on the page."""
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)

@@ -39,7 +39,7 @@ def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) ->
                 changed.setdefault(field.removeprefix(views), [0, 0])[0] += n
             elif field.startswith(secondary):
                 changed.setdefault(field.removeprefix(secondary), [0, 0])[1] += n
-    return changed
+    return _net(changed) if dimension == "excluded" else changed
 
 
 def all_changes(days: Iterable[str], deltas: Deltas) -> dict[str, dict[str, list[int]]]:
@@ -49,4 +49,11 @@ def all_changes(days: Iterable[str], deltas: Deltas) -> dict[str, dict[str, list
         for field, n in deltas.get(day, {}).items():
             dimension, is_first, value = split(field)
             changed.setdefault(dimension, {}).setdefault(value, [0, 0])[is_first] += n
+    if "excluded" in changed:
+        changed["excluded"] = _net(changed["excluded"])
     return changed
+
+
+def _net(excluded: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Return exclusions less those that became views; see ``tables.exclusions``."""
+    return {value: [requests - opened, 0] for value, (requests, opened) in excluded.items()}

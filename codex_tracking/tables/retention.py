@@ -20,7 +20,7 @@ from codex_tracking.tables.conflicts import repeated
 from codex_tracking.tables.rollups import forget_rollups
 from codex_tracking.tables.toplists import TOP_PAGES
 
-KEPT = ("hour", "channel", "device", "excluded", "ledger")
+KEPT = ("hour", "channel", "device", "screen", "viewport", "excluded", "ledger")
 """Dimensions with a few values a day, which comparisons and the ledger need; they reveal nobody."""
 ROWS_PER_TRANSACTION = 5_000
 """Of each of the two tables."""

@@ -20,6 +20,7 @@ from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import DayTotals, database
 from codex_tracking.rollups import Rollup, RollupRow
 from codex_tracking.tables.conflicts import repeated
+from codex_tracking.tables.exclusions import LEFT_OUT_SQL
 from codex_tracking.tables.upsert import placeholders
 
 DAYS, MANY_DAYS = 8, 64
@@ -205,13 +206,16 @@ VALUES = """
         WHERE named.dimension = found.dimension AND named.value = found.value
     )
 """
-BREAKDOWNS = """
+BREAKDOWNS = f"""
     INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
     SELECT %s, sums.dimension, ROW_NUMBER() OVER (PARTITION BY sums.dimension ORDER BY sums.n DESC, named.id),
         named.id, sums.n, sums.m
     FROM (
-        SELECT dimension, value, SUM(views) AS n, SUM(visits) AS m FROM codex_tracking_breakdown
-        WHERE date BETWEEN %s AND %s AND dimension IN ({marks}) GROUP BY dimension, value
+        SELECT dimension, value,
+            SUM(CASE WHEN dimension = 'excluded' THEN {LEFT_OUT_SQL} ELSE views END) AS n,
+            SUM(CASE WHEN dimension = 'excluded' THEN 0 ELSE visits END) AS m
+        FROM codex_tracking_breakdown
+        WHERE date BETWEEN %s AND %s AND dimension IN ({{marks}}) GROUP BY dimension, value
     ) AS sums
     INNER JOIN codex_tracking_rollupvalue AS named
         ON named.dimension = sums.dimension AND named.value = sums.value

@@ -23,7 +23,7 @@ from codex_tracking.hits.capture import secrets_of
 from codex_tracking.hits.text import normalise
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, get_figures
-from codex_tracking.web.script import SCRIPT, claim_address
+from codex_tracking.web.script import SCRIPT, TIMINGS, claim_address
 
 register = template.Library()
 
@@ -74,6 +74,9 @@ def tracking_beacon(context: template.Context) -> str:
     nonce = context.get("csp_nonce") or getattr(context.get("request"), "csp_nonce", "")
     if nonce:
         attributes["nonce"] = str(nonce)
+    if settings.web_vitals:
+        # Named here, since a manifest gives each file's name a hash of its own.
+        attributes["data-more"] = static(TIMINGS)
     if settings.pages_without_id:
         attributes["data-all"] = ""
     written = format_html_join("", ' {}="{}"', attributes.items())

@@ -21,7 +21,7 @@ import codex_tracking
 from codex_tracking.checks.pages import BLOCKED_WORDS
 from codex_tracking.stats import cache as figures_module
 from codex_tracking.stats.cache import FRESH_SECONDS, MOST_QUESTIONS, Figures, Question, get_figures, reset_figures
-from codex_tracking.web.script import SCRIPT
+from codex_tracking.web.script import SCRIPT, TIMINGS
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, request_for, views
 from tests.servers import RedisServer, wait_until
@@ -208,14 +208,19 @@ def test_the_script_is_off_by_default() -> None:
 
 def test_the_script_has_its_address_and_what_it_heeds(tracking_settings: Callable[..., None]) -> None:
     tracking_settings(page_ids=True)
-    assert beacon() == '<script src="/static/codex_pages/page.js" data-to="/seen/" data-heed="gpc" defer></script>'
-    tracking_settings(pages_without_id=True, respect_gpc=False, respect_dnt=True)
-    assert 'data-heed="dnt" data-all=""' in beacon()
+    assert beacon() == (
+        '<script src="/static/codex_pages/page.js" data-to="/seen/" data-heed="gpc" '
+        'data-more="/static/codex_pages/paint.js" defer></script>'
+    )
+    tracking_settings(pages_without_id=True, respect_gpc=False, respect_dnt=True, web_vitals=False)
+    assert beacon() == (
+        '<script src="/static/codex_pages/page.js" data-to="/seen/" data-heed="dnt" data-all="" defer></script>'
+    )
 
 
 def test_the_script_has_the_nonce_of_the_page(tracking_settings: Callable[..., None]) -> None:
     tracking_settings(page_ids=True)
-    assert ' nonce="a&amp;b" defer' in beacon(csp_nonce="a&b")
+    assert ' nonce="a&amp;b" data-more=' in beacon(csp_nonce="a&b")
     request = request_for()
     request.csp_nonce = "of-django-csp"  # type: ignore[attr-defined]
     assert ' nonce="of-django-csp"' in beacon(request=request)
@@ -231,10 +236,12 @@ def test_the_script_is_left_out_where_no_address_takes_its_reports(
 
 def test_the_script_is_small_and_no_block_list_refuses_it() -> None:
     # Tried: the words of public block lists for addresses, in the script's and in all of the dashboard's files.
-    found = [finders.find(SCRIPT)]
-    assert found[0] is not None
-    assert len(gzip.compress(Path(found[0]).read_bytes(), 9)) <= 2_500
+    for name in (SCRIPT, TIMINGS):
+        found = [finders.find(name)]
+        assert found[0] is not None
+        assert len(gzip.compress(Path(found[0]).read_bytes(), 9)) <= 2_500
+        assert not [word for word in ("vitals", "metrics", "perf", "timing", "stat") if word in name]
     folder = Path(codex_tracking.__file__).parent / "static"
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
-    assert SCRIPT in names
+    assert {SCRIPT, TIMINGS} <= set(names)
     assert not [name for name in names if any(word in name.lower() for word in BLOCKED_WORDS)]

@@ -42,6 +42,7 @@ PATHS = [f"/{letter}{number}/" for letter in ("a", "B", "ab", "ü", "_", "admin/
 VALUES: dict[Dimension, list[str]] = {
     "path": PATHS,
     "source": ["a", "B", "b", "ß", "ss", "%"],
+    "excluded": ["bot", "prefetch", "status"],
     "page_source": [f"{path}\t{source}" for path in PATHS[:5] for source in ("a", "b")],
 }
 
@@ -64,6 +65,15 @@ def day(back: int) -> Date:
     return site_today() - timedelta(days=back)
 
 
+def flushed(alias: str, date: Date, counts: Counts) -> None:
+    """Add counters to a day's rows, as a flush does."""
+    with transaction.atomic(using=alias):
+        [totals] = DayTotals.objects.lock([date], alias)
+        rows = DayRows(totals, alias, get_tracking_settings())
+        rows.add(counts)
+        rows.save()
+
+
 @dataclass
 class History:
     """Random changes of days, and the answers that their rows give."""
@@ -84,12 +94,8 @@ class History:
                 for value in self.random.sample(names, self.random.randint(1, len(names))):
                     n = self.random.choice([1, 2, self.random.randint(1, 40)])
                     field = counter(dimension, value)
-                    counts |= {field: n, first(field): self.random.randint(0, n)}
-            with transaction.atomic(using=self.alias):
-                [totals] = DayTotals.objects.lock([self.some_day()], self.alias)
-                rows = DayRows(totals, self.alias, get_tracking_settings())
-                rows.add(counts)
-                rows.save()
+                    counts |= {field: n, first(field): self.random.randint(0, n + (dimension == "excluded"))}
+            flushed(self.alias, self.some_day(), counts)
 
     def flush_many(self) -> None:
         self.flush(days=8)
@@ -155,13 +161,17 @@ class History:
                 key = (date.isoformat(), counter(dimension, value))
                 if own == [None] and waiting.get(key, 0):
                     n, waiting[key] = max(n, waiting[key]), 0
+                if dimension == "excluded":
+                    n, m = max(0, n - m), 0
                 pair = sums.setdefault(value, [0, 0])
                 pair[0] += n
                 pair[1] += m
         for (_, field), n in waiting.items():
             for is_first, start in enumerate((counter(dimension, ""), first(counter(dimension, "")))):
                 if field.startswith(start):
-                    sums.setdefault(field.removeprefix(start), [0, 0])[is_first] += n
+                    opened = is_first and dimension == "excluded"
+                    pair = sums.setdefault(field.removeprefix(start), [0, 0])
+                    pair[is_first and not opened] += -n if opened else n
         found, skipped = containing(search), get_tracking_settings().skip_prefixes if dimension == "path" else ()
         return {
             value: Figure(value, *pair)

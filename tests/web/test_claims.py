@@ -8,6 +8,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -17,13 +18,17 @@ from pytest_django import Settings
 
 from codex_tracking.counters import claims as claims_module
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.flush import flush_page_views
 from codex_tracking.hits import capture
+from codex_tracking.hits.pages import ids
 from codex_tracking.hits.pages.claims import MOST_BYTES
 from codex_tracking.models import Breakdown
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.pipeline.status import tracking_status
+from codex_tracking.selector import TrackingSelector
+from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.store import claims as store_claims
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import close_store, get_store
@@ -471,3 +476,40 @@ async def test_the_status_takes_opened_pages_from_the_prefetched(async_client: A
     await claim(async_client, pages[0])
     await written(here)
     assert (await tracking_status()).excluded == {"prefetch": 2}
+
+
+@pytest.mark.parametrize("stage", ["live", "flushed"])
+async def test_the_card_takes_opened_pages_from_the_prefetched(
+    store: str, stage: str, async_client: AsyncClient, here: Process
+) -> None:
+    pages = [await open_page(async_client, **{"sec-purpose": "prefetch"}) for _ in range(3)]
+    await here.push()
+    if stage == "flushed":
+        await written(here)
+    await claim(async_client, pages[0])
+    for _ in range(3):
+        await here.push()
+    if stage == "flushed":
+        await written(here)
+    assert await TrackingSelector.breakdown("excluded") == [Figure("prefetch", 2, 0)]
+    assert await TrackingSelector.breakdown("excluded", search="pre") == [Figure("prefetch", 2, 0)]
+    assert (await TrackingSelector.overview(dimensions=["excluded"])).cards["excluded"].total == 2
+
+
+async def test_a_page_that_is_opened_after_midnight_is_taken_from_no_other_day(
+    store: str, async_client: AsyncClient, here: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = datetime.combine(site_today(), datetime.min.time(), site_now().tzinfo).timestamp()
+    monkeypatch.setattr(ids, "AHEAD_SECONDS", 86_400)
+    monkeypatch.setattr(capture, "time", lambda: midnight - 60)
+    page = await open_page(async_client, **{"sec-purpose": "prefetch"})
+    monkeypatch.setattr(capture, "time", lambda: midnight + 60)
+    await claim(async_client, page)
+    for _ in range(3):
+        await here.push()
+    await here.flusher.flush_pending()
+    assert await rows() == {"/": 1}
+    assert await noted() == {"confirmed": 1, "opened": 1}
+    assert await breakdown("excluded") == {}
+    yesterday = (site_today() - timedelta(days=1)).isoformat()
+    assert await breakdown("excluded", yesterday) == {"prefetch": (1, 0)}

@@ -2,7 +2,7 @@
 
 A claim is a JSON object of at most 2,000 bytes: ``i`` the page's letter and id, ``l`` a random name of this claim,
 ``k`` its kind, ``p`` the path, ``q`` the campaign's parameters, ``r`` the referrer, ``n`` and ``v`` name and value of
-an event, ``e`` seconds of reading since the last report.
+an event, and the numbers of ``measures.measures_in``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from django.http.request import split_domain_port, validate_host
 from codex_tracking.hits.capture import LONGEST_REFERRER, hit_of
 from codex_tracking.hits.hit import Hit, Later
 from codex_tracking.hits.pages.ids import PageId, read_id
+from codex_tracking.hits.pages.measures import Measures, measures_in
 from codex_tracking.hits.routes import below_script_name
 from codex_tracking.hits.rules import peek_user, session_of
 from codex_tracking.hits.text import LONG_LIMIT, UNFIT, clean, hide_tokens
@@ -49,8 +50,6 @@ KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 MOST_BYTES = 2_000
 NAME = re.compile(r"[\w-]{8,40}", re.ASCII)
 LONGEST_EVENT, LONGEST_VALUE = 80, 200
-MOST_SECONDS = 86_400
-"""Of reading that one claim may report."""
 
 
 class Claim(NamedTuple):
@@ -67,8 +66,7 @@ class Claim(NamedTuple):
     referrer: str
     event: str
     value: str
-    seconds: int
-    """Of reading: the page was visible and had the focus."""
+    measures: Measures
 
 
 def is_foreign(meta: Mapping[str, Any], settings: TrackingSettings) -> bool:
@@ -110,10 +108,8 @@ def parse_claim(body: bytes, settings: TrackingSettings, now: float) -> Claim | 
     if fields is None:
         return "claim_malformed"
     identity, name, kind, path, query, referrer, event, value = fields
-    seconds = found.get("e", 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= MOST_SECONDS:
-        return "claim_malformed"
-    if kind == "event" and not event.strip():
+    measures = measures_in(found)
+    if measures is None or (kind == "event" and not event.strip()):
         return "claim_malformed"
     page = None
     if identity or not settings.pages_without_id:
@@ -131,7 +127,7 @@ def parse_claim(body: bytes, settings: TrackingSettings, now: float) -> Claim | 
         referrer[:LONGEST_REFERRER],
         event and clean(event, LONGEST_EVENT),
         value and clean(hide_tokens(value), LONGEST_VALUE),
-        seconds,
+        measures,
     )
 
 
@@ -161,9 +157,11 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
     session = "" if user or is_staff is not None else session_of(request, settings)
     if not user and not session and not settings.track_anonymous:
         return None
-    value = f"{claim.event}\t{claim.value}" if claim.kind == "event" else str(claim.seconds)
-    hit = Hit._make(hit_of(request, who, settings, "claim", claim.kind, value))
+    hit = Hit._make(hit_of(request, who, settings, "claim", claim.kind))
+    # The script sends no measures of who opted out; others might.
+    measures = Measures() if hit.client.anonymous else claim.measures
     return hit._replace(
+        value=f"{claim.event}\t{claim.value}" if claim.kind == "event" else measures.text(),
         path=claim.path,
         secrets=(),
         route="",

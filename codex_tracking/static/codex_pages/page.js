@@ -1,56 +1,80 @@
-// Reports what the server cannot see of a page: see examples/docs/script.md. No cookie, no storage, nothing global.
+// See examples/docs/script.md.
 (() => {
   "use strict";
   const script = document.currentScript;
-  const to = script?.dataset.to;
+  const { to, more, heed = "" } = script?.dataset ?? {};
   const navigation = performance.getEntriesByType?.("navigation")[0];
-  // Without TLS, and in old browsers, a page cannot read its id.
+  // Without TLS no page can read its id.
   if (!to || !isSecureContext || !navigation?.serverTiming || navigation.responseStatus >= 400) return;
 
-  const idIn = (entry) => entry.serverTiming.find(({ name }) => name === "v")?.description ?? "";
-  const heeded = script.dataset.heed ?? "";
-  // Asked here, since a page from a cache has another reader than its first.
+  const idIn = (entry) => entry.serverTiming.find(({ name }) => name === "v")?.description;
+  // A cached page has many readers.
   const quiet =
-    (heeded.includes("gpc") && navigator.globalPrivacyControl) || (heeded.includes("dnt") && navigator.doNotTrack === "1");
-  const campaign = (query) =>
-    "" +
-    new URLSearchParams([...new URLSearchParams(query)].filter(([key]) => /^(utm_\w+|ref|source|\w*clid)$/.test(key)));
+    (heed.includes("gpc") && navigator.globalPrivacyControl) || (heed.includes("dnt") && navigator.doNotTrack === "1");
 
   let page = idIn(navigation);
   let path = new URL(navigation.name).pathname;
-  // "x" is a page of staff, and of others who are not counted.
+  // "x": left out, as staff are.
   if (page === "x" || !(page || "all" in script.dataset)) return;
 
+  const landing = { i: page, p: path };
   const send = (k, more) => {
-    const body = JSON.stringify({ i: page, l: crypto.randomUUID(), k, p: path, ...more });
-    // Firefox before 133 drops other requests of a page that is left.
-    if ("keepalive" in Request.prototype) {
-      fetch(to, { method: "POST", body, keepalive: true, headers: { "Content-Type": "text/plain" } }).catch(() => {});
-    } else {
-      navigator.sendBeacon?.(to, body);
-    }
+    const w = quiet ? undefined : [screen.width | 0, innerWidth | 0];
+    const o = document.documentElement.dataset.route?.slice(0, 200);
+    const body = JSON.stringify({ i: page, l: crypto.randomUUID(), k, p: path, w, o, ...more });
+    // Blockers know sendBeacon.
+    fetch(to, { method: "POST", body, keepalive: true, headers: { "Content-Type": "text/plain" } }).catch(() => {});
   };
-  const view = (kind) =>
-    send(kind, { q: campaign(location.search).slice(0, 300), r: document.referrer.split("?")[0].slice(0, 600) });
 
-  // Reading: seconds with the page visible and in focus.
+  // Seconds in view and focus, and quarters of the height.
   let since = 0;
   let seconds = 0;
+  let seen;
+  let told;
   const look = () => {
     const now = performance.now();
     if (since) seconds += (now - since) / 1000;
     since = document.visibilityState === "visible" && document.hasFocus() ? now : 0;
   };
-  const leave = () => {
+  const measure = () => {
+    // Scrolling may end within a pixel.
+    const share = (scrollY + innerHeight + 1) / document.documentElement.scrollHeight;
+    if (since) seen = Math.max(seen, Math.min(4, Math.floor(4 * share)));
+  };
+  const open = () => {
+    seen = 0;
+    told = -1;
+    setTimeout(measure, 1000);
+  };
+  const view = (kind) => {
+    const query = [...new URLSearchParams(location.search)].filter(([key]) => /^(utm_\w+|ref|source|\w*clid)$/.test(key));
+    send(kind, {
+      q: ("" + new URLSearchParams(query)).slice(0, 300),
+      r: document.referrer.split("?")[0].slice(0, 600),
+    });
+    open();
+    look();
+  };
+  const leave = (m) => {
     settle();
     look();
     const e = Math.round(seconds);
-    if (quiet || !e) return;
-    send("left", { e });
+    if (quiet || !seconds || !(e || m || seen > told)) return;
+    send("left", { e, d: [told, seen], m });
+    told = seen;
     seconds -= e;
   };
+  let timings;
+  const hide = () => {
+    measure();
+    let m = timings?.take?.();
+    // Of the document, whatever it shows.
+    if (m && path !== landing.p) m = send("left", { ...landing, m });
+    leave(m);
+    since = 0;
+  };
 
-  // Pages that a library fetched, and the server counted: HTMX's boosted links, Turbo, Unpoly.
+  // Pages fetched by HTMX, Turbo or Unpoly.
   let fetched = [];
   let moving = 0;
   let moved = 0;
@@ -64,9 +88,9 @@
     if (!moving) return;
     clearTimeout(moving);
     moving = 0;
-    // After a redirect the entry has the first address.
+    // After a redirect it has the first address.
     const found = fetched.find(({ at }) => at === path) ?? fetched.find(({ id }) => id[0] === "c");
-    // Those after the move may be the next page's.
+    // Later ones are the next page's.
     fetched = fetched.filter((one) => one !== found && one.end > moved);
     if (found) page = found.id;
     send(found ? "load" : "moved");
@@ -76,66 +100,59 @@
     leave();
     path = location.pathname;
     moved = performance.now();
-    // The entry of a fetch comes after its answer, and some libraries move before they ask.
+    open();
+    // Some move before they fetch.
     moving = setTimeout(settle, 3000);
   };
 
   const files = /\.(pdf|docx?|xlsx?|pptx?|od[tsp]|csv|zip|t?gz|7z|rar|dmg|exe|msi|apk|deb|rpm|iso|epub|mp[34]|wav|webm)$/i;
+  const event = (n, v) => send("event", { n, v: v?.slice(0, 200) });
   const click = ({ target }) => {
     const named = target.closest?.("[data-track]")?.dataset.track;
-    if (named) send("event", { n: named });
+    if (named) event(named);
     const link = target.closest?.("a[href],area[href]");
     if (!link) return;
-    let url;
-    try {
-      url = new URL(link.href, document.baseURI);
-    } catch {
-      return;
-    }
-    const { protocol, host, pathname } = url;
-    const event = (n, v) => send("event", { n, v: v.slice(0, 200) });
-    // Of mail only the domain: the rest names a person.
-    if (protocol === "mailto:") event("mailto", pathname.split("@")[1] ?? "");
+    const { protocol, host, pathname } = link;
+    // The rest names a person.
+    if (protocol === "mailto:") event("mailto", pathname.split("@")[1]);
     else if (protocol === "tel:") event("tel", pathname);
-    else if (!/^https?:$/.test(protocol)) return;
+    else if (!/^http/.test(protocol)) return;
     else if (link.hasAttribute("download") || files.test(pathname)) event("download", host + pathname);
     else if (host !== location.host) event("outbound", host + pathname);
   };
 
   const begin = () => {
-    // Without a byte from the server, which has counted what it answered with 304.
+    // A 304 was counted.
     const cached = navigation.deliveryType === "cache" && !navigation.transferSize;
-    view(cached && page[0] === "c" ? "again" : "load");
-    look();
-    addEventListener("pageshow", ({ persisted }) => {
-      if (!persisted) return;
-      view("again");
-      look();
-    });
-    document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "hidden") leave();
-      else look();
-    });
-    for (const name of ["focus", "blur"]) addEventListener(name, look);
-    addEventListener("pagehide", () => {
-      leave();
-      since = 0;
-    });
+    view(cached && page?.[0] === "c" ? "again" : "load");
+    addEventListener("pageshow", ({ persisted }) => persisted && view("again"));
+    document.addEventListener("visibilitychange", () => (document.visibilityState === "hidden" ? hide() : look()));
+    addEventListener("focus", look);
+    addEventListener("blur", look);
+    addEventListener("scroll", measure, { passive: true });
+    addEventListener("pagehide", hide);
     watch.observe({ type: "resource" });
     if (window.navigation?.addEventListener) {
-      // "replace" corrects an address, and shows no other page.
+      // That corrects an address.
       window.navigation.addEventListener("currententrychange", ({ navigationType }) => {
-        if (navigationType === "push" || navigationType === "traverse") move();
+        if (navigationType !== "replace") move();
       });
     } else {
       const push = history.pushState;
-      history.pushState = function (...args) {
-        push.apply(this, args);
+      history.pushState = (...args) => {
+        push.apply(history, args);
         move();
       };
       addEventListener("popstate", move);
     }
-    if (!quiet) for (const name of ["click", "auxclick"]) document.addEventListener(name, click, true);
+    if (quiet) return;
+    document.addEventListener("click", click, true);
+    document.addEventListener("auxclick", click, true);
+    if (!more) return;
+    timings = document.createElement("script");
+    timings.src = more;
+    timings.nonce = script.nonce;
+    document.head.append(timings);
   };
 
   if (document.prerendering) document.addEventListener("prerenderingchange", begin, { once: true });

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
 
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, PageView, database
@@ -18,6 +18,7 @@ from codex_tracking.spellings import pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
+from codex_tracking.tables.exclusions import LEFT_OUT, LEFT_OUT_SQL
 from codex_tracking.tables.upsert import placeholders
 
 BREAKDOWNS = Breakdown._meta.db_table
@@ -159,10 +160,12 @@ class Stored:
         if self.values is None and not self.search and not self.within:
             # As below, without the ORM: the dashboard asks for 22 dimensions at once, and that takes it 15 ms.
             days = " OR ".join("date BETWEEN %s AND %s" for _ in self.cover.loose)
-            sql = f"SELECT value, views AS n, visits AS m FROM {BREAKDOWNS} WHERE dimension = %s AND ({days})"
+            counts = f"{LEFT_OUT_SQL} AS n, 0 AS m" if self.dimension == "excluded" else "views AS n, visits AS m"
+            sql = f"SELECT value, {counts} FROM {BREAKDOWNS} WHERE dimension = %s AND ({days})"
             return Query(sql, (self.dimension, *chain.from_iterable(self.cover.loose)))
         rows = Breakdown.objects.using(database()).filter(self.cover.is_loose(), dimension=self.dimension)
-        return query_of(self._narrow(rows.order_by().values("value", n=F("views"), m=F("visits"))))
+        views, visits = (LEFT_OUT, Value(0)) if self.dimension == "excluded" else (F("views"), F("visits"))
+        return query_of(self._narrow(rows.order_by().values("value", n=views, m=visits)))
 
     def _pages(self, rows: QuerySet[PageView]) -> QuerySet[Any, Any]:
         return self._narrow(rows.values(value=F("path"), n=F("views"), m=F("visitors")))

@@ -48,7 +48,10 @@ COOKIE = "codex_tracking_share"
 """Name of the cookie that holds an opened share link's token."""
 
 INTERNAL = frozenset(
-    {"minute", "view", "error", "error_referrer", "event_value", "bot", "confirmed", "excluded", "ledger"}
+    {
+        *("minute", "view", "error", "error_referrer", "event_value", "bot", "confirmed", "excluded", "ledger"),
+        *("lcp", "inp", "cls", "ttfb"),
+    }
 )
 """Dimensions of the site's operation, and free text that may contain names; share links do not show them."""
 

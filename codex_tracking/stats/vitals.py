@@ -1,0 +1,135 @@
+"""Core Web Vitals: the 75th percentile of each metric, with Google's ratings, from histograms."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.counters.measures import EDGES, THRESHOLDS
+from codex_tracking.hits.pages.measures import METRICS, Metric
+from codex_tracking.stats.deltas import Deltas
+from codex_tracking.stats.periods import Period, period_between
+from codex_tracking.stats.reading import read
+from codex_tracking.stats.rounding import rounded
+from codex_tracking.stats.values.cover import cover_of
+from codex_tracking.stats.values.matching import Matching
+from codex_tracking.stats.values.ranking import ORDERS
+
+Rating = Literal["good", "needs improvement", "poor"]
+Group = Literal["", "route", "device"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+PERCENTILE = 0.75
+"""Google's: three of four views were at most so slow."""
+Histogram = dict[int, int]
+"""Largest measurement of a bucket -> views."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """One metric of some views."""
+
+    metric: Metric
+    p75: float
+    """Milliseconds, of ``cls`` without unit; exact to about 9 %, and to the threshold."""
+    rating: Rating
+    """Of ``p75``, by ``THRESHOLDS``."""
+    good: int
+    """Views that were measured as good; so are the others, and together they are all that were measured."""
+    fair: int
+    """Views that need improvement."""
+    poor: int
+
+
+Vitals = dict[Metric, Vital]
+
+
+async def web_vitals(
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    by: Group = "",
+    route: str | None = None,
+    device: str | None = None,
+) -> dict[str, Vitals]:
+    """Return Core Web Vitals of a period.
+
+    Args:
+        start: ISO date of the first day; ``end`` when omitted.
+        end: ISO date of the last day; today when omitted.
+        by: ``route`` or ``device`` for the vitals of each; of all together when omitted.
+        route: only of this one; empty for pages without one.
+        device: only of this kind, such as ``mobile``.
+
+    Returns:
+        ``{group: {metric: Vital}}``, the group with the most measurements first; the one group is "" without ``by``.
+        Metrics that nobody measured are left out.
+
+    Raises:
+        ValueError: a bad date, or an unknown ``by``.
+
+    Source: ``Breakdown`` rows plus what Redis holds and no flush has written yet.
+    """
+    if by not in GROUPS:
+        raise ValueError(f"by must be one of {', '.join(map(repr, GROUPS))}, not {by!r}")
+    period = period_between(start, end, site_today())
+    return (await read(period.days, lambda deltas, _: vitals_of(period, deltas, by, route, device))).value
+
+
+def vitals_of(
+    period: Period, deltas: Deltas, by: Group = "", route: str | None = None, device: str | None = None
+) -> dict[str, Vitals]:
+    """Return Core Web Vitals by group; blocking. See ``web_vitals``."""
+    groups: dict[str, dict[Metric, Histogram]] = {}
+    for metric, bucket, names, views in _measured(period, deltas, route):
+        if device is not None and names["device"] != device:
+            continue
+        histogram = groups.setdefault(names[by] if by else "", {}).setdefault(metric, {})
+        histogram[bucket] = histogram.get(bucket, 0) + views
+    largest = sorted(groups, key=lambda name: (-max(sum(each.values()) for each in groups[name].values()), name))
+    return {
+        name: {metric: vital_of(metric, groups[name][metric]) for metric in METRICS if metric in groups[name]}
+        for name in largest
+    }
+
+
+def _measured(period: Period, deltas: Deltas, route: str | None) -> Iterator[tuple[Metric, int, dict[str, str], int]]:
+    """Yield each bucket with its metric, the names of its groups, and its views."""
+    cover = cover_of(period)
+    within = "" if route is None else f"{route}\t"
+    for metric in METRICS:
+        wanted = Matching(metric, period, deltas, within=within, known_cover=cover)
+        sums = {value: views for value, (views, _) in wanted.changed.items()}
+        for value, views, _ in wanted.stored.each(ORDERS["value"]):
+            sums[value] = sums.get(value, 0) + views
+        for value, views in sums.items():
+            parts = value.split("\t")
+            # What a cap put into (other) has no bucket.
+            if len(parts) == 3 and parts[2].isdecimal() and views > 0:
+                yield metric, int(parts[2]), {"route": parts[0], "device": parts[1]}, views
+
+
+def vital_of(metric: Metric, histogram: Histogram) -> Vital:
+    """Return the figures of a histogram with one view at least."""
+    good, poor = THRESHOLDS[metric]
+    p75 = percentile_of(metric, histogram)
+    rating: Rating = "good" if p75 <= good else "needs improvement" if p75 <= poor else "poor"
+    number = float(rounded(p75 / 1000, 3) if metric == "cls" else rounded(p75))
+    fast = sum(n for bucket, n in histogram.items() if bucket <= good)
+    slow = sum(n for bucket, n in histogram.items() if bucket > poor)
+    return Vital(metric, number, rating, fast, sum(histogram.values()) - fast - slow, slow)
+
+
+def percentile_of(metric: Metric, histogram: Histogram) -> float:
+    """Return the 75th percentile, taking a bucket's measurements as spread evenly over it."""
+    edges, left = EDGES[metric], PERCENTILE * sum(histogram.values())
+    for bucket in sorted(histogram):
+        n = histogram[bucket]
+        if left <= n:
+            place = bisect_left(edges, bucket)
+            low = edges[place - 1] if place else 0
+            return low + (bucket - low) * left / n
+        left -= n
+    return float(max(histogram))
