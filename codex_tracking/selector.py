@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codex_tracking.stats import engagement as reading
 from codex_tracking.stats import minutes, vitals
+from codex_tracking.stats.reported import trust
 from codex_tracking.stats.selected import funnels, journeys, reads
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Condition, Step
@@ -25,6 +26,7 @@ class TrackingSelector:
     get_analytics_context = staticmethod(reads.get_analytics_context)
     popular_pages = staticmethod(reads.popular_pages)
     breakdown = staticmethod(reads.breakdown)
+    confirmed_views = staticmethod(trust.confirmed_views)
     previous_summary = staticmethod(reads.previous_summary)
     summary = staticmethod(reads.summary)
     series = staticmethod(reads.series)

@@ -13,6 +13,7 @@ from codex_tracking.stats.engagement import Engagement
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.stats.reported.trust import Trust
 from codex_tracking.stats.selected.funnels import Funnel
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.ranking import Figure
@@ -44,6 +45,7 @@ class TrackingSelector:
     multi_day_totals: Callable[..., list[dict[str, Any]]] = staticmethod(blocking(Reads.multi_day_totals))
     get_analytics_context: Callable[..., TrackingAnalyticsContext] = staticmethod(blocking(Reads.get_analytics_context))
     breakdown: Callable[..., list[Figure]] = staticmethod(blocking(Reads.breakdown))
+    confirmed_views: Callable[..., Trust | None] = staticmethod(blocking(Reads.confirmed_views))
     summary: Callable[..., Summary] = staticmethod(blocking(Reads.summary))
     previous_summary: Callable[..., Summary] = staticmethod(blocking(Reads.previous_summary))
     series: Callable[..., dict[str, int]] = staticmethod(blocking(Reads.series))

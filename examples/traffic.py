@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
@@ -11,12 +13,15 @@ from threading import Event
 from urllib.parse import urlencode
 
 from tally import Tally
-from visits import SITE, Ask, Visit
+from visits import SITE, Ask, Seen, Visit
 
 VISITORS = 12
 """Visits under way at the same time."""
 SPEED = 300
 """How much shorter the pauses are than those of people."""
+CLAIMS = "/seen/"
+"""Where the browser script's reports go; see ``larkspur/urls.py``."""
+PAGE_ID = re.compile(r'v;desc="(c\.[^"]+)"')
 STATUS = {"error": 404, "status": 404}
 """The answer that each fate needs, where it is not 200, or 302 to a form."""
 
@@ -58,6 +63,29 @@ class Visitor:
         expected = 302 if ask.method == "POST" else STATUS.get(ask.fate, 200)
         if response.status != expected:
             raise UnexpectedAnswerError(f"{ask.method} {ask.path} was answered {response.status}, not {expected}")
+        page = PAGE_ID.search(response.headers.get("Server-Timing", ""))
+        if ask.seen is not None and page is not None:
+            self._report(ask, ask.seen, headers, page[1])
+
+    def _report(self, ask: Ask, seen: Seen, headers: dict[str, str], page: str) -> None:
+        """Send what the browser script reports of a page, as ``codex_pages/page.js`` does."""
+        path, _, query = ask.path.partition("?")
+        origin = {"q": query, "r": headers.get("Referer", "").partition("?")[0]}
+        widths = {"w": list(seen.widths)}
+        claims: list[dict[str, object]] = [{"k": "load", **origin, **widths}]
+        if seen.click is not None:
+            claims.append({"k": "event", "n": seen.click[0], "v": seen.click[1]})
+        if seen.seconds:
+            # The first report of a page counts its quarters from -1.
+            left = {"e": seen.seconds, "d": [-1, seen.quarters], "m": seen.timings or {}}
+            claims.append({"k": "left", **left})
+        if seen.again:
+            claims.append({"k": "again", **origin, **widths})
+        for claim in claims:
+            body = json.dumps({"i": page, "l": str(uuid.uuid4()), "p": path, **claim})
+            own = {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+            self._connection.request("POST", CLAIMS, body, headers | own | {"Content-Type": "text/plain"})
+            self._connection.getresponse().read()
 
     def _remember(self, response: HTTPResponse, page: str) -> None:
         for header in response.headers.get_all("Set-Cookie", []):
@@ -87,7 +115,11 @@ def send_one(host: str, visit: Visit, stop: Event) -> Tally:
             if stop.wait(ask.wait / SPEED):
                 break
             visitor.ask(ask)
-            tally.add(ask.path.partition("?")[0], ask.fate)
+            path = ask.path.partition("?")[0]
+            tally.add(path, ask.fate)
+            if ask.seen is not None and ask.seen.again:
+                # Shown from the browser's cache, which the script alone knows.
+                tally.add(path, "view")
     finally:
         visitor.close()
     return tally

@@ -14,6 +14,23 @@ SITE = "https://larkspur.example"
 """What referrers of the site's own pages begin with; over HTTP it becomes the address that really serves."""
 
 
+class Seen(NamedTuple):
+    """What the browser script reports of one page."""
+
+    seconds: int
+    """Of reading."""
+    click: tuple[str, str] | None = None
+    """An event with its value: ``outbound`` or ``download``, with host and path."""
+    again: bool = False
+    """Whether the back button shows the page once more."""
+    quarters: int = 0
+    """Of the page's height that were seen, 0 to 4."""
+    widths: tuple[int, int] = (0, 0)
+    """Of screen and window, in CSS pixels."""
+    timings: dict[str, int] | None = None
+    """Core Web Vitals in milliseconds, of ``cls`` in thousandths."""
+
+
 class Ask(NamedTuple):
     """One request, and what the tracking has to make of it."""
 
@@ -26,6 +43,8 @@ class Ask(NamedTuple):
     method: str = "GET"
     form: dict[str, str] | None = None
     """What a POST sends."""
+    seen: Seen | None = None
+    """Reports of the browser script; None without it."""
 
 
 Visit = list[Ask]
@@ -112,6 +131,15 @@ ARRIVALS: tuple[tuple[int, str, dict[str, str]], ...] = (
 
 ARTICLE_URLS = [article.url for article in ARTICLES]
 DOCS_URLS = [page.url for page in DOCS]
+CLICKS = (
+    ("outbound", "balcony-weekly.example/roundup"),
+    ("outbound", "seeds.example/catalogue/tomatoes"),
+    ("outbound", "www.rhs.org.uk/advice"),
+    ("outbound", "github.com/larkspur/planner"),
+    ("download", "larkspur.example/files/sowing-calendar.pdf"),
+    ("download", "larkspur.example/files/balcony-plans.zip"),
+)
+"""Events of clicks, the most frequent first."""
 SEARCHES = ("tomatoes", "basil", "compost", "salad", "shade", "slugs", "sharing")
 
 LANDINGS = {
@@ -148,6 +176,8 @@ class Person:
     language: str
     address: str
     opted_out: bool
+    scripted: bool
+    """Whether their browser runs the script: some block it, and a program that poses as a browser has none."""
 
     def headers(self) -> dict[str, str]:
         """Return what all requests of this person carry."""
@@ -186,7 +216,10 @@ class Crowd:
         # Addresses that are reserved for documentation, so that they are nobody's.
         network = ("198.51.100", "203.0.113")[number % 2]
         address = f"2001:db8:{number:x}::1" if number % 3 == 0 else f"{network}.{number % 250 + 1}"
-        return Person(browser, country, language, address, opted_out=self.random.random() < 0.04)
+        opted_out = self.random.random() < 0.04
+        # Only pages over HTTPS, or from this machine, may read their id; old browsers cannot.
+        scripted = browser.fetch_metadata and self.random.random() < (0.7 if browser.platform == "Linux" else 0.93)
+        return Person(browser, country, language, address, opted_out, scripted)
 
     def visit(self) -> Visit:
         """Return the visit of somebody: how they arrive, and where they go from there."""
@@ -194,13 +227,43 @@ class Crowd:
         [(_, referrer, campaign)] = random.choices(ARRIVALS, [weight for weight, *_ in ARRIVALS])
         [path] = random.choices(list(LANDINGS), list(LANDINGS.values()))
         query = f"?{urlencode(campaign)}" if campaign else ""
-        visit = [Ask(path + query, person.navigate(referrer))]
+        visit = [Ask(path + query, person.navigate(referrer), seen=self._seen(person))]
         while random.random() < 0.58 and len(visit) < 12:
             before = SITE + path
             [path] = random.choices(list(STEPS), list(STEPS.values()))
             query = f"?q={random.choice(SEARCHES)}" if path == "/search/" else ""
-            visit.append(Ask(path + query, person.navigate(before), wait=random.expovariate(1 / 45) + 3))
+            wait = random.expovariate(1 / 45) + 3
+            visit.append(Ask(path + query, person.navigate(before), wait=wait, seen=self._seen(person)))
         return visit
+
+    def _seen(self, person: Person) -> Seen | None:
+        """Return what the script reports of a page."""
+        random = self.random
+        if not person.scripted:
+            return None
+        # With Global Privacy Control it reports the page alone.
+        if person.opted_out:
+            return Seen(0)
+        [click] = random.choices((None, *CLICKS), (60, 4, 3, 2, 1, 3, 1))
+        # A phone is narrow, loads later, and answers a tap later.
+        phone = "Mobile" in person.browser.agent
+        screen = random.choice((360, 390, 412)) if phone else random.choice((1280, 1440, 1920, 1920, 2560))
+        window = screen if phone or random.random() < 0.7 else screen * 3 // 4
+        slow = 1.6 if phone else 1.0
+        timings = {
+            "ttfb": int(random.lognormvariate(5.6, 0.6) * slow),
+            "lcp": int(random.lognormvariate(7.2, 0.5) * slow),
+            "inp": int(random.lognormvariate(4.6, 0.6) * slow),
+            "cls": int(random.expovariate(1 / 60) * slow),
+        }
+        return Seen(
+            int(random.expovariate(1 / 40)) + 1,
+            click,
+            random.random() < 0.06,
+            min(4, int(random.expovariate(1 / 2.2)) + 1),
+            (screen, window),
+            timings if random.random() < 0.8 else None,
+        )
 
     def oddities(self) -> Iterator[Visit]:
         """Yield one of each kind of visit in which something is no page view."""

@@ -8,54 +8,14 @@ from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
-from codex_tracking.counters.days import site_today
-from codex_tracking.counters.fields import Dimension, dimension_of
+from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.deltas import Deltas
-from codex_tracking.stats.periods import Period, last_period, period_between
+from codex_tracking.stats.periods import Period, last_period
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.values.best_pages import best_pages
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
-
-
-async def breakdown(
-    dimension: str,
-    start: str | None = None,
-    end: str | None = None,
-    limit: int = 10,
-    search: str = "",
-    offset: int = 0,
-    order: Order = "views",
-) -> list[Figure]:
-    """Return the largest values of one dimension.
-
-    Args:
-        dimension: ``path``, or another dimension such as ``source``, ``browser`` or ``country``.
-        start: ISO date of the first day; ``end`` when omitted.
-        end: ISO date of the last day; today when omitted.
-        limit: how many, at least 1.
-        search: only values that contain this text, whatever its case.
-        offset: how many to leave out first, for paging.
-        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name; or the opposite,
-            such as ``views_ascending`` and ``value_descending``.
-
-    Returns:
-        ``[Figure(value, views, secondary), ...]``; the secondary figure is visits, for pages visitors.
-
-    Raises:
-        ValueError: an unknown dimension, a bad date or limit.
-
-    Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
-    """
-    known = dimension_of(dimension)
-    check_rows(known, limit, offset, order)
-    period = period_between(start, end, site_today())
-    found = await read(
-        period.days,
-        lambda deltas, _: breakdown_of(known, period, deltas, limit, search, offset=offset, order=order),
-    )
-    return found.value
 
 
 def check_rows(dimension: AnyDimension, limit: int, offset: int, order: Order) -> None:

@@ -25,7 +25,7 @@ NOT_CARDS: tuple[Dimension, ...] = (
 CARDS: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in NOT_CARDS)
 PARTIAL: frozenset[AnyDimension] = frozenset(
     name for name in DIMENSIONS if name not in {*NOT_CARDS, "path", "entry", "event", "error", "excluded", "bot"}
-) | {"view", "host", "region", "city"}
+) | {"view", "host", "region", "city", "screen", "viewport"}
 """Dimensions whose value a view or visit may lack, such as a source or a country."""
 SHARES_OF: dict[Dimension, Dimension] = {"event_value": "event", "error_referrer": "error"}
 """Dimensions of pairs -> the dimension whose total their shares refer to."""
@@ -159,7 +159,8 @@ def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str =
     """
     if dimension == "path":
         return sum(totals_of(period.days, deltas).values())
-    name, secondary = SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
+    # Of a part of the pairs, that part is the total.
+    name, secondary = dimension if within else SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
     stored = Stored(name, cover_of(period), within=within).total()[secondary]
     changed = changed_values(name, period.days, deltas)
     return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))

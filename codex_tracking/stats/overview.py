@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import datetime
 from functools import reduce
@@ -14,14 +14,17 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import Dimension, dimension_of, views_of
+from codex_tracking.counters.fields import DIMENSIONS, views_of
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.derived import derived_cards, known_dimension
+from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
 from codex_tracking.stats.reading import Coverage, read
+from codex_tracking.stats.reported.trust import Trust, trust_of
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
     METRICS,
@@ -34,7 +37,8 @@ from codex_tracking.stats.summary import (
     without_rest,
 )
 from codex_tracking.stats.values.cover import cover_of
-from codex_tracking.stats.values.ranking import AnyDimension, Figure
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, VITALS, AnyDimension, Figure
+from codex_tracking.stats.vitals import Vitals, vitals_of
 
 
 async def overview(
@@ -76,9 +80,9 @@ def shape_of(
     dimensions: Iterable[str] | None,
 ) -> Shape:
     """Return the question of ``overview``; raises its ValueError."""
-    shown: tuple[Dimension, ...] = ("path", *CARDS)
+    shown: tuple[AnyDimension, ...] = ("path", *CARDS)
     if dimensions is not None:
-        shown = tuple(map(dimension_of, dimensions))
+        shown = tuple(map(known_dimension, dimensions))
     choices = (("metric", metric, METRICS), ("step", step, (None, *STEPS)))
     for name, value, known in (*choices, ("compare", compare, ("", "previous", "year"))):
         if value not in known:
@@ -101,7 +105,7 @@ class Shape(NamedTuple):
     limit: int
     now: datetime
     """In the site's time zone."""
-    dimensions: tuple[Dimension, ...]
+    dimensions: tuple[AnyDimension, ...]
     """Of the cards."""
     minutes: range = range(0)
     """Since the epoch, the newest at the end."""
@@ -146,6 +150,12 @@ class Overview:
     """The first day with figures, before which nothing is compared; None when no comparison was asked for."""
     coverage: Coverage | None = None
     """The days that the visit log answered for; None when nothing was read from it."""
+    trust: Trust | None = None
+    """The views that browsers confirmed; None while the script is not in use, and with filters."""
+    vitals: Vitals | None = None
+    """Of the whole site; None when no card is of them."""
+    engagement: Mapping[str, Engagement] = field(default_factory=dict)
+    """Path -> reading, of the pages on their card."""
 
 
 def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
@@ -166,6 +176,18 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
     days = daily_summaries(_whole_span(shape), deltas, uniques)
     hours, newest = clock_of(shape, deltas)
     summary = sum((days.figures[day] for day in period.days), Summary())
+    trust = trust_of(period, deltas, {day: days.figures[day].views for day in period.days})
+    cover = cover_of(period, days.states, days.hand_made)
+    cards = cards_of(
+        period,
+        shape.limit,
+        [name for name in shape.dimensions if name in DIMENSIONS],
+        deltas,
+        cover,
+        summary,
+    )
+    derived = [name for name in shape.dimensions if name in DERIVED_DIMENSIONS]
+    pages = [row.value for row in cards["path"].rows] if trust and "path" in cards else []
     return Overview(
         period=period,
         before=before,
@@ -175,20 +197,16 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         step=shape.step,
         series=series_of_step(shape, period, None, days, hours),
         previous_series=series_of_step(shape, before, period, days, hours) if before else {},
-        cards=cards_of(
-            period,
-            shape.limit,
-            shape.dimensions,
-            deltas,
-            cover_of(period, days.states, days.hand_made),
-            summary,
-        ),
+        cards=cards | derived_cards(derived, period, deltas, shape.limit),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
         unflushed=sum(views_of(deltas[day]) for day in period.days),
         minutes=minutes.minute_views(shape.minutes, newest, all_deltas),
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
         first=first,
+        trust=trust,
+        vitals=vitals_of(period, deltas).get("", {}) if trust and VITALS.keys() & derived else None,
+        engagement=engagement_of(pages, period, deltas, cover) if pages else {},
     )
 
 

@@ -13,9 +13,11 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import counter, first
 from codex_tracking.hits.text import normalise
 from codex_tracking.models import Breakdown, database
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.cards import total_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
 from codex_tracking.stats.reading import T, read
 from codex_tracking.stats.rounding import rounded
@@ -131,6 +133,8 @@ class Page:
     """Where the page's visitors came from."""
     arrivals: int = 0
     """Views with a known source: those of all ``sources``."""
+    engagement: Engagement | None = None
+    """Its reading; None when no browser reported any, and while ``page_ids`` is off."""
 
 
 def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
@@ -147,7 +151,9 @@ def page_of(path: str, period: Period, deltas: Deltas, limit: int) -> Page:
     pairs = breakdown_of("page_source", period, deltas, limit, within=f"{path}\t")
     sources = [figure._replace(value=figure.value.partition("\t")[2]) for figure in pairs]
     arrivals = total_of("page_source", period, deltas, within=f"{path}\t")
-    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources, arrivals)
+    # Two queries that a site without the script saves.
+    read_by = engagement_of([path], period, deltas).get(path) if get_tracking_settings().page_ids else None
+    return Page(path, sum(series.values()), sum(visitors.values()), entries, series, sources, arrivals, read_by)
 
 
 def elapsed_page(path: str, period: Period, fraction_of_last_day: float, deltas: Deltas) -> Page:

@@ -11,3 +11,8 @@ def rounded(value: float | Decimal, decimals: int = 0) -> Decimal:
     # Further digits than 12 are errors of float arithmetic.
     exact = value if isinstance(value, Decimal) else Decimal(format(value, ".12g"))
     return exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+def plain(value: float) -> int | float:
+    """Return a figure with at most four decimals; counts stay whole numbers."""
+    return value if isinstance(value, int) else float(rounded(value, 4))

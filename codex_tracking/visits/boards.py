@@ -17,8 +17,8 @@ from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
 
 Order = Literal["views", "visits", "value"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value")
-"""Filters' dimensions, and ``event_value``: values as ``name=value``."""
+TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value", "outbound", "download")
+"""Filters' dimensions, ``event_value``: values as ``name=value``, and the values of two events."""
 BOARD_DIMENSIONS: tuple[str, ...] = ("page", "route", "event", *ATTRIBUTES)
 
 LISTED = {
@@ -26,6 +26,8 @@ LISTED = {
     "route": ("hit_routes", "t", "e = ''"),
     "event": ("hit_events", "t", "e <> ''"),
     "event_value": ("hit_values", "e || '=' || t", "e <> '' AND t <> ''"),
+    "outbound": ("hit_values", "t", "e = 'outbound' AND t <> ''"),
+    "download": ("hit_values", "t", "e = 'download' AND t <> ''"),
 }
 """Dimension of hits -> its list, the value made of an element ``t`` and the event ``e``, and the hits that have one."""
 SORTED = {

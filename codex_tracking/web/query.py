@@ -35,13 +35,19 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
     "pages": ("path", "route", "entry", "exit", "host"),
     "sources": ("channel", "source", "referrer", *CAMPAIGNS),
     "locations": ("country", "region", "city"),
-    "devices": ("browser", "os", "device"),
+    "devices": ("browser", "os", "device", "screen", "viewport"),
     "languages": ("language",),
     "events": ("event", "event_value"),
+    "vitals": ("vital_lcp", "vital_inp", "vital_cls", "vital_ttfb"),
+    "trust": ("confirmed_source", "confirmed_country", "confirmed_browser"),
+    "clicks": ("outbound", "download"),
     "errors": ("error", "error_referrer"),
     "excluded": ("excluded", "bot"),
 }
 """Card -> the dimensions of its tabs, the default first."""
+
+SCRIPTED = ("vitals", "trust", "clicks")
+"""Cards that are shown while the browser script is in use."""
 
 EARLIEST = date(2000, 1, 1)
 """The first day of a period at the earliest: an address must not ask for a million empty days."""

@@ -66,6 +66,8 @@ CODEX_TRACKING = {
     "country_header": "CF-IPCountry",
     # A log of visits, for filters on every figure.
     "visit_log_days": 90,
+    # The browser script, which base.html has.
+    "page_ids": True,
 }
 LOGGING = {
     "version": 1,

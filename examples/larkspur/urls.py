@@ -23,6 +23,7 @@ urlpatterns = [
     path("account/", views.account, name="account"),
     path("login/", LoginView.as_view(template_name="larkspur/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("seen/", include("codex_tracking.page_urls")),
     path("cabinet/tracking/", include("codex_tracking.urls")),
     path("admin/", admin.site.urls),
 ]

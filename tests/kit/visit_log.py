@@ -46,7 +46,7 @@ ROUTES = {
     "/docs/b/": "docs/<slug>/",
     "/signup/": "signup/",
 }
-EVENTS = (("signup", "pro"), ("signup", "free"), ("download", ""), ("a=b", "c"))
+EVENTS = (("signup", "pro"), ("signup", "free"), ("download", ""), ("a=b", "c"), ("outbound", "b.example/x"))
 
 
 def hits_of(day: Date, number: int, seed: int = 0) -> list[LoggedHit]:
@@ -125,6 +125,8 @@ def values_of(visit: Visit, dimension: str) -> list[str]:
         "route": lambda: [route for _, route in views_of(visit)],
         "event": lambda: [act[2] for act in visit.acts if act[2]],
         "event_value": lambda: [f"{act[2]}={act[3]}" for act in visit.acts if act[2] and act[3]],
+        "outbound": lambda: [act[3] for act in visit.acts if act[2] == "outbound"],
+        "download": lambda: [act[3] for act in visit.acts if act[2] == "download"],
     }
     return by_name[dimension]()
 
@@ -151,7 +153,7 @@ def table_of(visits: Iterable[Visit], dimension: str) -> dict[str, tuple[int, in
     figures: dict[str, list[int]] = {}
     for visit in visits:
         values = values_of(visit, dimension)
-        many = dimension in ("page", "route", "event", "event_value")
+        many = dimension in ("page", "route", "event", "event_value", "outbound", "download")
         for value, n in Counter(values).items():
             if value:
                 sums = figures.setdefault(value, [0, 0])

@@ -15,7 +15,7 @@ from codex_tracking.stats.periods import Period, Step, hours_of
 from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
-from codex_tracking.stats.values.ranking import ORDERS, AnyDimension, Figure, Order, opposite_of
+from codex_tracking.stats.values.ranking import CLICKS, ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
@@ -25,6 +25,7 @@ from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
 LOGGED: dict[AnyDimension, str] = {
     "path": "page",
     "event_value": "event_value",
+    **{name: name for name in CLICKS},
     **{cast(AnyDimension, name): name for name in FILTER_DIMENSIONS if name not in ("page", "member")},
 }
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
@@ -52,6 +53,8 @@ def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
     # Counters have a tab between an event and its value, filters an equals sign.
     if dimension == "event_value":
         return Filter("event", "is", (value.replace("\t", "=", 1),))
+    if dimension in CLICKS:
+        return Filter("event", "is", (f"{dimension}={value}",)) if value != "(other)" else None
     if dimension == "page_source":
         return Filter("source", "is", (value.rpartition("\t")[2],))
     # What a cap of the counters refused is one value there, and many in the log.

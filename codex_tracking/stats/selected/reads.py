@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from codex_tracking.counters.days import date_of, parse_day, site_now, site_today
 from codex_tracking.stats import breakdown as breakdowns
 from codex_tracking.stats import days as single_days
+from codex_tracking.stats import derived, pages
 from codex_tracking.stats import overview as overviews
-from codex_tracking.stats import pages
 from codex_tracking.stats import series as courses
 from codex_tracking.stats import summary as summaries
 from codex_tracking.stats.overview import Overview
@@ -119,7 +119,7 @@ async def series(
     return (await select(filters, look)).value
 
 
-@like(breakdowns.breakdown)
+@like(derived.breakdown)
 async def breakdown(
     dimension: str,
     start: str | None = None,
@@ -132,7 +132,7 @@ async def breakdown(
     filters: Filters = (),
 ) -> list[Figure]:
     if not filters and dimension not in LOG_DIMENSIONS:
-        return await breakdowns.breakdown(dimension, start, end, limit, search, offset, order)
+        return await derived.breakdown(dimension, start, end, limit, search, offset, order)
     known = logged_dimension(dimension)
     breakdowns.check_rows(known, limit, offset, order)
     period = period_between(start, end, site_today())

@@ -57,7 +57,10 @@ class Matching:
         """The condition of a value in memory."""
         skipped = get_tracking_settings().skip_prefixes if self.dimension == "path" else ()
         found = containing(self.search)
-        return lambda value: value.startswith(self.within) and not value.startswith(skipped) and bool(found(value))
+        begin = len(self.within)
+        return lambda value: (
+            value.startswith(self.within) and not value.startswith(skipped) and bool(found(value[begin:]))
+        )
 
     @cached_property
     def hand_made(self) -> dict[str, dict[str, int]]:

@@ -9,12 +9,41 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 from django.db import connections
 
 from codex_tracking.counters.fields import Dimension
+from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.models import database
 
 LogDimension = Literal["exit", "host", "region", "city"]
 """Dimensions that the visit log alone has, with filters or without."""
 LOG_DIMENSIONS: tuple[LogDimension, ...] = get_args(LogDimension)
-AnyDimension = Dimension | LogDimension
+DerivedDimension = Literal[
+    "outbound",
+    "download",
+    "confirmed_source",
+    "confirmed_country",
+    "confirmed_browser",
+    "vital_lcp",
+    "vital_inp",
+    "vital_cls",
+    "vital_ttfb",
+]
+"""Dimensions that are worked out of counted ones; see ``stats/derived.py``."""
+DERIVED_DIMENSIONS: tuple[DerivedDimension, ...] = get_args(DerivedDimension)
+CLICKS: tuple[DerivedDimension, ...] = ("outbound", "download")
+"""Dimensions of clicks: the values of the event of the same name."""
+CONFIRMED_BY: dict[AnyDimension, Dimension] = {
+    "confirmed_source": "source",
+    "confirmed_country": "country",
+    "confirmed_browser": "browser",
+}
+"""Dimensions with the views that a browser confirmed as their secondary figure -> the dimension of the same values."""
+VITALS: dict[AnyDimension, Metric] = {
+    "vital_lcp": "lcp",
+    "vital_inp": "inp",
+    "vital_cls": "cls",
+    "vital_ttfb": "ttfb",
+}
+"""Dimensions with measured views by route and device, whose secondary figure is a percentile -> the metric."""
+AnyDimension = Dimension | LogDimension | DerivedDimension
 
 # The more candidates, the larger the gap that a delta must close, and the fewer values are looked up one by one.
 SPARE = 100
@@ -30,9 +59,12 @@ Order = Literal[
     "visits_ascending",
     "visitors_ascending",
     "value_descending",
+    "confirmed",
+    "confirmed_ascending",
+    "p75",
+    "p75_ascending",
 ]
-"""Largest first by views or by the secondary figure, which is visitors for pages and visits else, or by value; and the
-opposite of each."""
+"""Largest first by views or by the secondary figure (see ``secondary_of``), or by value; and the opposite of each."""
 
 
 class Figure(NamedTuple):
@@ -41,7 +73,7 @@ class Figure(NamedTuple):
     value: str
     views: int
     secondary: int
-    """Visits that began with it; for a page its visitors, each day's added up."""
+    """Visits that began with it; for a page its visitors, each day's added up; or see ``CONFIRMED_BY``, ``VITALS``."""
 
 
 class Ordering(NamedTuple):
@@ -83,11 +115,19 @@ ORDERS: dict[Order, Ordering] = {
     "visits_ascending": BY_SECONDARY.opposite(),
     "visitors_ascending": BY_SECONDARY.opposite(),
     "value_descending": BY_VALUE.opposite(),
+    "confirmed": BY_SECONDARY,
+    "confirmed_ascending": BY_SECONDARY.opposite(),
+    "p75": BY_SECONDARY,
+    "p75_ascending": BY_SECONDARY.opposite(),
 }
 
 
-def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors"]:
+def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors", "confirmed", "p75"]:
     """Return the name of a dimension's secondary figure."""
+    if dimension in CONFIRMED_BY:
+        return "confirmed"
+    if dimension in VITALS:
+        return "p75"
     return "visitors" if dimension == "path" else "visits"
 
 

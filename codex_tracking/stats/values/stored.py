@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -208,7 +209,9 @@ class Stored:
         if self.values is not None:
             rows = rows.filter(value__in=self.values)
         if self.search:
-            rows = rows.filter(value__regex=pattern_of(self.search))
+            # Of pairs, in what follows the first part.
+            begin = f"^{re.escape(self.within)}.*" if self.within else ""
+            rows = rows.filter(value__regex=begin + pattern_of(self.search))
         if self.within:
             rows = rows.filter(begins("value", self.within))
         skipped = skipped_paths("value") if self.dimension == "path" else None

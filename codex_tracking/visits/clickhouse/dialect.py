@@ -28,6 +28,8 @@ LISTS = {
         "arrayFilter(t -> t != '', "
         "arrayMap((e, v) -> if(e != '' AND v != '', concat(e, '=', v), ''), hit_events, hit_values))"
     ),
+    "outbound": "arrayFilter((t, e) -> e = 'outbound' AND t != '', hit_values, hit_events)",
+    "download": "arrayFilter((t, e) -> e = 'download' AND t != '', hit_values, hit_events)",
 }
 """Dimension of hits -> a visit's values, each as often as it has it; the same dimensions as ``boards.LISTED``."""
 assert LISTS.keys() == LISTED.keys()

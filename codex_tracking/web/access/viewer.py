@@ -28,7 +28,7 @@ from django.utils import timezone
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Saved
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, AnyDimension
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Step
@@ -51,6 +51,7 @@ INTERNAL = frozenset(
     {
         *("minute", "view", "error", "error_referrer", "event_value", "bot", "confirmed", "excluded", "ledger"),
         *("lcp", "inp", "cls", "ttfb"),
+        *DERIVED_DIMENSIONS,
     }
 )
 """Dimensions of the site's operation, and free text that may contain names; share links do not show them."""
@@ -106,7 +107,8 @@ class Viewer:
     @cached_property
     def dimensions(self) -> tuple[AnyDimension, ...]:
         """The dimensions that they may see, in the order of ``DIMENSIONS``; behind them those of the visit log."""
-        counted = tuple(name for name in DIMENSIONS if not self.is_guest or name not in INTERNAL)
+        every: tuple[AnyDimension, ...] = (*DIMENSIONS, *DERIVED_DIMENSIONS)
+        counted = tuple(name for name in every if not self.is_guest or name not in INTERNAL)
         return counted if log_refusal() else (*counted, *LOG_DIMENSIONS)
 
     def may_filter_by(self, condition: Filter) -> bool:

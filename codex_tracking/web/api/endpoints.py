@@ -8,25 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date as Date
-from functools import partial
 from typing import Any, cast
 
-from django.http.response import HttpResponseBase
-
 from codex_tracking.pipeline.status import tracking_status
-from codex_tracking.stats.breakdown import breakdown_of
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.derived import values_in_order
+from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.live import get_live
 from codex_tracking.stats.pages import page_of
 from codex_tracking.stats.periods import Period, days_in
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.rounding import rounded
-from codex_tracking.stats.selected.figures import select
+from codex_tracking.stats.reported.trust import Trust, trust_of
+from codex_tracking.stats.rounding import plain
 from codex_tracking.stats.series import bucket_of, rolling_hours, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable, daily_summaries, previous_summary_of, summary_of
-from codex_tracking.stats.values.ranking import AnyDimension, Figure, Order, orders_of, secondary_of
-from codex_tracking.web.api import files, filtered, openapi, parameters, tables, visits
+from codex_tracking.stats.values.ranking import Figure, secondary_of
+from codex_tracking.web.api import exports, filtered, openapi, parameters, reports, visits
 from codex_tracking.web.api.endpoint import Call, Endpoint, UnknownError
+from codex_tracking.web.api.exports import require_order
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.filters import require_log
 
@@ -35,14 +36,18 @@ async def answer_summary(call: Call) -> dict[str, Any]:
     """Return a period's figures, and those of the period compared with."""
     period, before = call.period, call.query.before
 
-    def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None]:
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[Summary, Summary | None, Trust | None]:
         own, (compared, _) = summary_of(period, deltas, uniques), comparable(before)
-        return own, previous_summary_of(period, compared, deltas, uniques, call.now) if compared else None
+        other = previous_summary_of(period, compared, deltas, uniques, call.now) if compared else None
+        return own, other, trust_of(period, deltas, totals_of(period.days, deltas))
 
     found = await (filtered.read_summaries(call) if call.filters else read(days_in(period, before), look))
-    own, other = found.value
+    own, other, trust = found.value
     # Left out rather than null, as in the document: clients test for the key.
     answer = call.about(found) | {"summary": rates_added(own)}
+    # Suspected robots are a fact of the site's operation, which share links do not show.
+    if trust is not None and "confirmed_source" in call.viewer.dimensions:
+        answer["confirmed"] = reports.confirmed_answer(trust)
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}
     return answer
@@ -51,12 +56,7 @@ async def answer_summary(call: Call) -> dict[str, Any]:
 def rates_added(found: Summary) -> dict[str, int | float]:
     """Return a summary with its rates."""
     rates = {name: getattr(found, name) for name in ("views_per_visit", "bounce_rate", "duration")}
-    return asdict(found) | {name: _plain(rate) for name, rate in rates.items()}
-
-
-def _plain(value: float) -> int | float:
-    """Return a figure with at most four decimals; counts stay whole numbers."""
-    return value if isinstance(value, int) else float(rounded(value, 4))
+    return asdict(found) | {name: plain(rate) for name, rate in rates.items()}
 
 
 async def answer_series(call: Call) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _points(call: Call, period: Period, course: filtered.Course) -> list[dict[st
         compared = None if period is call.period else call.period
         bucket = bucket_of(Date.fromisoformat(day), step, period, compared)
         buckets[bucket] = buckets.get(bucket, Summary()) + summary
-    return _named({bucket: _plain(getattr(figures, metric)) for bucket, figures in buckets.items()})
+    return _named({bucket: plain(getattr(figures, metric)) for bucket, figures in buckets.items()})
 
 
 def _named(series: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -111,26 +111,24 @@ async def answer_breakdown(call: Call) -> dict[str, Any]:
     # 404 and not 403: a guest need not know that the dimension exists.
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
-    _require_order(order, dimension)
+    require_order(order, dimension)
     search = call.values.get("search", "").strip()
 
-    def look(deltas: Deltas, _: Visitors) -> list[Figure]:
+    def look(deltas: Deltas, _: Visitors) -> tuple[list[Figure], Mapping[str, Engagement]]:
         # One row above the limit tells whether there are more.
-        return breakdown_of(dimension, call.period, deltas, limit + 1, search, offset=offset, order=order)
+        figures = values_in_order(dimension, call.period, deltas, limit + 1, search, offset, order)
+        if dimension != "path" or not get_tracking_settings().page_ids:
+            return figures, {}
+        return figures, engagement_of([figure.value for figure in figures], call.period, deltas)
 
     if logged:
         found = await filtered.read_breakdown(call, dimension, limit + 1, search, offset, order)
     else:
         found = await read(call.period.days, look)
     secondary = "visits" if call.filters else secondary_of(dimension)
-    rows = [_row(figure, secondary) for figure in found.value[:limit]]
-    return call.about(found) | {"dimension": dimension, "rows": rows, "more": len(found.value) > limit}
-
-
-def _require_order(order: Order, dimension: AnyDimension) -> None:
-    known = orders_of(dimension)
-    if order not in known:
-        raise QueryError("order", f"one of {', '.join(known)}", order)
+    figures, read_by = found.value
+    rows = [_row(figure, secondary) | reports.reading_answer(read_by.get(figure.value)) for figure in figures[:limit]]
+    return call.about(found) | {"dimension": dimension, "rows": rows, "more": len(figures) > limit}
 
 
 def _row(figure: Figure, secondary: str) -> dict[str, Any]:
@@ -150,6 +148,7 @@ async def answer_page(call: Call) -> dict[str, Any]:
         "views": own.views,
         "visitors": own.visitors,
         "entries": own.entries,
+        **reports.reading_answer(own.engagement),
         "points": _named(own.series),
         "sources": [_row(figure, "visits") for figure in own.sources],
     }
@@ -184,36 +183,6 @@ async def answer_dimensions(call: Call) -> dict[str, Any]:
 async def answer_openapi(call: Call) -> dict[str, Any]:
     """Return the OpenAPI document."""
     return openapi.openapi_document(ENDPOINTS)
-
-
-async def answer_export(call: Call) -> HttpResponseBase:
-    """Return a whole table as a file."""
-    table, kind = call.values["table"], call.values["format"]
-    from_log = filtered.from_log(call, table)
-    allowed = (*call.viewer.dimensions, "days", "hours")
-    if table not in allowed:
-        raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
-    if table not in ("days", "hours"):
-        _require_order(call.values["order"], table)
-    options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
-    if "path" in call.values:
-        if table != "page_source":
-            raise QueryError("path", "left out, except with the table page_source", call.values["path"])
-        # The tab ends the path: without it, /a would have the sources of /a/b as well.
-        options["within"] = f"{call.values['path']}\t"
-    # JSON must not begin with one, RFC 8259, section 8.1.
-    begin = files.BOM if kind == "csv" and call.values["bom"] == "true" else ""
-    name = f"{table}_{call.period.start}_{call.period.end}"
-    if not from_log:
-        look = tables.reader_of(table, call.period, **options)
-        file = await files.spooled(call.period.days, look, kind, begin)
-        return files.response_of(call.request, file, name, kind)
-    selected = tables.log_reader_of(table, call.period, **options)
-    found = await files.spooled_by(partial(select, call.filters), selected, kind, begin)
-    name += "_filtered" if call.filters else ""
-    # A file has no place for a remark, so that its name tells that days are missing.
-    name += "" if found.coverage is None or found.coverage.complete else "_incomplete"
-    return files.response_of(call.request, found.value, name, kind)
 
 
 def _days(period: Period) -> dict[str, Any]:
@@ -265,6 +234,15 @@ ENDPOINTS = (
         "Page",
         (parameters.PAGE, *parameters.DAYS, parameters.LIMIT, parameters.FILTERS),
     ),
+    Endpoint(
+        "vitals/",
+        "vitals",
+        "Core Web Vitals",
+        reports.answer_vitals,
+        "Vitals",
+        parameters.DAYS,
+        for_guests=False,
+    ),
     Endpoint("live/", "live", "Today's figures, at most a second old", answer_live, "Live"),
     Endpoint(
         "funnel/",
@@ -288,7 +266,7 @@ ENDPOINTS = (
         "export/{table}.{format}",
         "export",
         "A whole table as a file",
-        answer_export,
+        exports.answer_export,
         "File",
         (parameters.TABLE, parameters.FORMAT, *parameters.DAYS, *FILE),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codex_tracking.stats.engagement import Engagement
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Reading
@@ -42,15 +43,15 @@ def from_log(call: Call, table: str) -> bool:
     return bool(call.filters) or table in LOG_DIMENSIONS
 
 
-async def read_summaries(call: Call) -> Reading[tuple[Summary, Summary | None]]:
-    """Read the figures of a period, and those of the period compared with."""
+async def read_summaries(call: Call) -> Reading[tuple[Summary, Summary | None, None]]:
+    """Read the figures of a period, those of the period compared with, and None: the log knows no confirmed views."""
     period, before = call.period, call.query.before
 
-    def look(selection: Selection) -> tuple[Summary, Summary | None]:
+    def look(selection: Selection) -> tuple[Summary, Summary | None, None]:
         own = summary_in(selection, period)
         if before is None:
-            return own, None
-        return own, selection.compared(lambda other: previous_summary_in(other, period, before, call.now))
+            return own, None, None
+        return own, selection.compared(lambda other: previous_summary_in(other, period, before, call.now)), None
 
     return await select(call.filters, look)
 
@@ -78,12 +79,13 @@ async def read_courses(call: Call) -> Reading[list[tuple[Period, Course]]]:
 
 async def read_breakdown(
     call: Call, dimension: AnyDimension, limit: int, search: str, offset: int, order: Order
-) -> Reading[list[Figure]]:
-    """Read a dimension's values."""
-    return await select(
-        call.filters,
-        lambda selection: breakdown_in(selection, dimension, call.period, limit, search, offset=offset, order=order),
-    )
+) -> Reading[tuple[list[Figure], Mapping[str, Engagement]]]:
+    """Read a dimension's values; the log knows no reading of pages."""
+
+    def look(selection: Selection) -> tuple[list[Figure], Mapping[str, Engagement]]:
+        return breakdown_in(selection, dimension, call.period, limit, search, offset=offset, order=order), {}
+
+    return await select(call.filters, look)
 
 
 async def read_page(call: Call, path: str, limit: int) -> Reading[Page]:

@@ -13,7 +13,7 @@ from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.hits.text import PATH_LIMIT, UNFIT
 from codex_tracking.stats.periods import STEPS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
-from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, ORDERS
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, ORDERS
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, MOST_FILTERS, OPERATORS
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING
@@ -23,7 +23,8 @@ MOST_ROWS = 1_000
 MOST_OFFSET = 100_000
 """Rows that may be skipped; exports have all rows."""
 LONGEST_SEARCH = 200
-TABLES = (*DIMENSIONS, *LOG_DIMENSIONS, "days", "hours")
+NAMES = (*DIMENSIONS, *DERIVED_DIMENSIONS, *LOG_DIMENSIONS)
+TABLES = (*NAMES, "days", "hours")
 """Tables for export: each dimension's values, and the figures of each day or hour."""
 
 
@@ -137,15 +138,14 @@ SEARCH = Parameter(
 )
 ORDER = Parameter(
     "order",
-    "Largest first by views, by visits (for pages: by visitors), or by value; with `_ascending` or `_descending` the "
+    "Largest first by views, by visits (for pages: by visitors; for `confirmed_source` and its like: by confirmed "
+    "views; for `vital_lcp` and its like: by `p75`), or by value; with `_ascending` or `_descending` the "
     "other way round.",
     _one_of(ORDERS, "views"),
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)
 PAGE_FILTER = Parameter("path", "For the table `page_source`: only this page's sources.", _PATH)
-DIMENSION = Parameter(
-    "dimension", "The dimension.", _one_of((*DIMENSIONS, *LOG_DIMENSIONS)), required=True, place="path"
-)
+DIMENSION = Parameter("dimension", "The dimension.", _one_of(NAMES), required=True, place="path")
 TABLE = Parameter("table", "A dimension, `days` or `hours`.", _one_of(TABLES), required=True, place="path")
 BOM = Parameter(
     "bom", "Begin a CSV file with a byte order mark, which Excel needs.", _one_of(("true", "false"), "false")

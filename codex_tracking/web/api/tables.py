@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, fields
+from itertools import islice
 from typing import Any, cast
 
-from codex_tracking.counters.fields import Dimension, dimension_of
-from codex_tracking.stats.breakdown import figures_of
+from codex_tracking.hits.pages.measures import METRICS
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.derived import every_value, known_dimension
+from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.rounding import plain
 from codex_tracking.stats.selected.figures import Selection, daily_summaries_in, figures_in, hours_from
 from codex_tracking.stats.series import series_of
 from codex_tracking.stats.summary import Summary, daily_summaries
-from codex_tracking.stats.values.ranking import AnyDimension, secondary_of
+from codex_tracking.stats.values.ranking import VITALS, AnyDimension, secondary_of
 
 TableRow = tuple[str | int, ...]
 TableReader = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[TableRow]]]
 
-PAIRS = {
+PAIRS: dict[str, tuple[str, ...]] = {
     "page_source": ("page", "source"),
     "event_value": ("event", "value"),
+    "confirmed": ("by", "value"),
+    "depth": ("page", "percent"),
+    **dict.fromkeys(METRICS, ("route", "device", "most")),
+    **dict.fromkeys(VITALS, ("route", "device")),
     "error_referrer": ("error", "referrer"),
 }
-"""Dimensions whose values have two parts with a tab between -> names of the parts."""
+"""Dimensions whose values have parts with a tab between -> names of the parts."""
+READING = ("reading_seconds", "scroll_depth")
+PAGES_AT_ONCE = 1_000
 
 
-def dimension_table(dimension: Dimension, period: Period, **options: Any) -> TableReader:
-    """Return the reader of a dimension's table; ``options`` are those of ``figures_of``."""
+def dimension_table(dimension: AnyDimension, period: Period, **options: Any) -> TableReader:
+    """Return the reader of a dimension's table; ``options`` are those of ``every_value``."""
     names = PAIRS.get(dimension, (dimension,))
+    if dimension == "path" and get_tracking_settings().page_ids:
+        return page_table(period, **options)
 
     def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
-        figures = figures_of(dimension, period, deltas, **options)
+        figures = every_value(dimension, period, deltas, **options)
         return (*names, "views", secondary_of(dimension)), (
             (*_parts(figure.value, len(names)), *figure[1:]) for figure in figures
         )
 
     return look
+
+
+def page_table(period: Period, **options: Any) -> TableReader:
+    """Return the reader of the table of pages with their reading; see ``dimension_table``."""
+
+    def rows(deltas: Deltas) -> Iterator[TableRow]:
+        figures = every_value("path", period, deltas, **options)
+        # A table may have a million pages, whose readings are looked up some at a time.
+        while some := list(islice(figures, PAGES_AT_ONCE)):
+            read = engagement_of([figure.value for figure in some], period, deltas)
+            yield from ((*figure, *reading_cells(read.get(figure.value))) for figure in some)
+
+    def look(deltas: Deltas, uniques: Visitors) -> tuple[tuple[str, ...], Iterable[TableRow]]:
+        return ("path", "views", "visitors", *READING), rows(deltas)
+
+    return look
+
+
+def reading_cells(found: Engagement | None) -> tuple[str | int, ...]:
+    """Return average seconds and depth; empty for a page without readings."""
+    return ("", "") if found is None else (str(plain(found.seconds)), str(plain(found.depth)))
 
 
 LogReader = Callable[[Selection], tuple[tuple[str, ...], Iterable[TableRow]]]
@@ -90,7 +123,7 @@ def day_table(period: Period) -> TableReader:
 
 
 def reader_of(table: str, period: Period, **options: Any) -> TableReader:
-    """Return the reader of a table: ``days``, ``hours``, or a dimension with the options of ``figures_of``."""
+    """Return the reader of a table: ``days``, ``hours``, or a dimension with the options of ``every_value``."""
     if table == "days":
         return day_table(period)
-    return hour_table(period) if table == "hours" else dimension_table(dimension_of(table), period, **options)
+    return hour_table(period) if table == "hours" else dimension_table(known_dimension(table), period, **options)

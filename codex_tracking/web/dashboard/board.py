@@ -18,11 +18,12 @@ from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
 from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
-from codex_tracking.web.dashboard.kpis import Kpi, kpis_of, page_kpi
+from codex_tracking.web.dashboard.kpis import Kpi, engagement_kpis, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
+from codex_tracking.web.dashboard.script.facts import reported_of
 from codex_tracking.web.dashboard.sparkline import Strip, strip_of
 from codex_tracking.web.dashboard.visits.chips import Chips, chips_of
-from codex_tracking.web.query import TABS, Query
+from codex_tracking.web.query import SCRIPTED, TABS, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,18 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         now: in the site's time zone.
         dimensions: those allowed for the viewer.
     """
+    reported, inside = reported_of(figures), "confirmed_source" in dimensions
     return Board(
         menu=menu_of(query, figures.before, figures.first),
-        kpis=kpis_of(query, figures.summary, figures.previous, root, figures.today),
+        kpis=kpis_of(query, figures.summary, figures.previous, root, figures.today, figures.trust if inside else None),
         chart=chart_of(query, figures.series, figures.previous_series, now),
         steps=steps_of(query, root),
         remark=_remark(query),
         cards=tuple(
-            card_view(name, figures.cards[query.tab(name)], query, root, dimensions)
+            card_view(name, figures.cards[query.tab(name)], query, root, dimensions, reported)
             for name in TABS
             if query.tab(name) in dimensions and query.tab(name) in figures.cards
+            if figures.trust is not None or name not in SCRIPTED
         ),
         heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
@@ -117,7 +120,10 @@ def page_board_of(
     """
     return Board(
         menu=menu_of(query, query.before if earlier else None, first, {"path": found.path}),
-        kpis=tuple(page_kpi(metric, query, found, earlier, root) for metric in ("visitors", "views", "entries")),
+        kpis=(
+            *(page_kpi(metric, query, found, earlier, root) for metric in ("visitors", "views", "entries")),
+            *(engagement_kpis(found.engagement) if found.engagement else ()),
+        ),
         chart=chart_of(query, series, previous, now),
         steps=steps_of(query, f"{root}page/", path=found.path),
         remark=_remark(query),

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.utils.translation import gettext as _
+
+from codex_tracking.stats.engagement import Engagement
 from codex_tracking.stats.pages import Page
+from codex_tracking.stats.reported.trust import Trust
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Summary
 from codex_tracking.web.dashboard import labels, numbers
@@ -37,13 +41,32 @@ class Kpi:
     """Shows it on the chart; empty when that is not possible."""
     here: bool
     key: str
+    note: str = ""
+    """A further figure about it, in words."""
 
 
 def kpis_of(
-    query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None = None
+    query: Query,
+    summary: Summary,
+    previous: Summary | None,
+    root: str,
+    today: Summary | None = None,
+    trust: Trust | None = None,
 ) -> tuple[Kpi, ...]:
-    """Return the six key metrics; ``today`` is the part of ``summary`` that still grows."""
-    return tuple(_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
+    """Return the six key metrics.
+
+    Args:
+        query: period, metric and filters.
+        summary: of the period.
+        previous: of the period compared with.
+        root: where the dashboard is.
+        today: the part of ``summary`` that still grows.
+        trust: of the period; None where it is not shown.
+    """
+    kpis = (_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
+    # By the day alone, so that the last 24 hours have none.
+    note = _("Suspected robots: %(count)s") % {"count": numbers.whole(trust.suspected)} if trust else ""
+    return tuple(replace(kpi, note=note) if kpi.metric == "views" and not query.rolling else kpi for kpi in kpis)
 
 
 def _kpi(
@@ -109,3 +132,16 @@ def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root:
         here=metric == query.graphed,
         key=f"kpi-{metric}",
     )
+
+
+def engagement_kpis(found: Engagement) -> tuple[Kpi, Kpi]:
+    """Return how long and how far one page is read."""
+    seconds, depth = numbers.duration(found.seconds), numbers.percent(found.depth)
+    readings = _("Readings: %(count)s") % {"count": numbers.whole(found.readings)}
+    return _plain_kpi("reading", seconds, readings), _plain_kpi("depth", depth, "")
+
+
+def _plain_kpi(metric: str, text: str, note: str) -> Kpi:
+    # Neither compared nor drawn: both are reported for some of the views alone.
+    label = str(labels.METRICS[metric])
+    return Kpi(metric, label, text, "", "", "", "same", "same", "", False, f"kpi-{metric}", note)

@@ -11,6 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
+from codex_tracking.counters.measures import WIDTHS
+
 NAMES = Path(__file__).parent / "data" / "names.json"
 
 Text = str | Promise
@@ -44,6 +46,17 @@ DIMENSIONS: dict[str, Text] = {
     "excluded": gettext_lazy("Not counted"),
     "bot": gettext_lazy("Bots"),
     "hour": gettext_lazy("Hours"),
+    "outbound": gettext_lazy("Outbound links"),
+    "download": gettext_lazy("Downloads"),
+    "screen": gettext_lazy("Widths of screens"),
+    "viewport": gettext_lazy("Widths of viewports"),
+    "vital_lcp": "Largest Contentful Paint (LCP)",
+    "vital_inp": "Interaction to Next Paint (INP)",
+    "vital_cls": "Cumulative Layout Shift (CLS)",
+    "vital_ttfb": "Time to First Byte (TTFB)",
+    "confirmed_source": gettext_lazy("Confirmed views by source"),
+    "confirmed_country": gettext_lazy("Confirmed views by country"),
+    "confirmed_browser": gettext_lazy("Confirmed views by browser"),
 }
 """Dimension -> heading; dimensions that are not here are not shown."""
 
@@ -61,6 +74,15 @@ SHORT: dict[str, Text] = {
     "utm_campaign": gettext_lazy("Campaign"),
     "utm_term": gettext_lazy("Term"),
     "utm_content": gettext_lazy("Content"),
+    "screen": gettext_lazy("Screens"),
+    "viewport": gettext_lazy("Viewports"),
+    "vital_lcp": "LCP",
+    "vital_inp": "INP",
+    "vital_cls": "CLS",
+    "vital_ttfb": "TTFB",
+    "confirmed_source": gettext_lazy("Sources"),
+    "confirmed_country": gettext_lazy("Countries"),
+    "confirmed_browser": gettext_lazy("Browsers"),
 }
 """Dimension -> name of its tab, when shorter than the heading."""
 
@@ -71,6 +93,9 @@ CARDS: dict[str, Text] = {
     "devices": gettext_lazy("Devices"),
     "languages": gettext_lazy("Languages"),
     "events": gettext_lazy("Events"),
+    "vitals": "Core Web Vitals",
+    "trust": gettext_lazy("Confirmed by browsers"),
+    "clicks": gettext_lazy("Clicks"),
     "errors": gettext_lazy("Errors"),
     "excluded": gettext_lazy("Not counted"),
 }
@@ -87,7 +112,21 @@ METRICS: dict[str, Text] = {
     "conversion": gettext_lazy("Conversion rate"),
     "requests": gettext_lazy("Requests"),
     "times": gettext_lazy("Count"),
+    "confirmed": gettext_lazy("Confirmed"),
+    "confirmed_share": gettext_lazy("Share confirmed"),
+    "measured": gettext_lazy("Measured"),
+    "p75": gettext_lazy("75th percentile"),
+    "rating": gettext_lazy("Rating"),
+    "reading": gettext_lazy("Reading time"),
+    "depth": gettext_lazy("Scroll depth"),
 }
+
+RATINGS: dict[str, Text] = {
+    "good": gettext_lazy("Good"),
+    "needs improvement": gettext_lazy("Needs improvement"),
+    "poor": gettext_lazy("Poor"),
+}
+"""Google's ratings of Core Web Vitals."""
 
 PERIODS: dict[str, Text] = {
     "today": gettext_lazy("Today"),
@@ -150,54 +189,6 @@ VALUES: dict[str, dict[str, Text]] = {
 }
 """Dimension -> value -> name, for dimensions with few values."""
 
-LEDGER: dict[str, Text] = {
-    "view": gettext_lazy("Page views recorded"),
-    "event": gettext_lazy("Events recorded"),
-    "claim": gettext_lazy("Reports of browsers"),
-    "error": gettext_lazy("Errors recorded"),
-    "excluded": gettext_lazy("Requests not counted"),
-    "pushed": gettext_lazy("Views sent to Redis"),
-    "flushed": gettext_lazy("Views saved in the database"),
-    "rebases": gettext_lazy("Restarts after Redis lost data"),
-    "push_failures": gettext_lazy("Failed pushes"),
-    "flush_failures": gettext_lazy("Failed flushes"),
-    "drain_failures": gettext_lazy("Failed attempts at a stop"),
-    "record_failures": gettext_lazy("Failed records"),
-    "failing_seconds": gettext_lazy("Seconds since pushes fail"),
-    "dropped_damaged": gettext_lazy("Lost: damaged counters"),
-    "dropped_day": gettext_lazy("Lost: views too far from today"),
-    "dropped_joined": gettext_lazy("Lost: views in merged batches"),
-    "dropped_log": gettext_lazy("Lost: hits of the visit log"),
-    "dropped_page": gettext_lazy("Lost: pages of visits"),
-    "dropped_shutdown": gettext_lazy("Lost: views at a stop"),
-    "dropped_sketch": gettext_lazy("Lost: damaged visitor sketches"),
-    "dropped_visitor": gettext_lazy("Lost: visitors above the limit"),
-    "confirmed": gettext_lazy("Views that a browser confirmed"),
-    "cached": gettext_lazy("Views from caches and the back button"),
-    "opened": gettext_lazy("Views of prefetched pages"),
-    "moved": gettext_lazy("Views within single-page applications"),
-    "claim_bot": gettext_lazy("Reports refused: bots"),
-    "claim_excess": gettext_lazy("Reports refused: too many of a page or a day"),
-    "claim_expired": gettext_lazy("Reports refused: too old"),
-    "claim_foreign": gettext_lazy("Reports refused: from another site"),
-    "claim_forged": gettext_lazy("Reports refused: unknown page ids"),
-    "claim_limited": gettext_lazy("Reports refused: too many at once"),
-    "claim_malformed": gettext_lazy("Reports refused: malformed"),
-    "claim_oversized": gettext_lazy("Reports refused: too large"),
-    "claim_repeated": gettext_lazy("Reports refused: sent twice"),
-    "claim_unrouted": gettext_lazy("Reports refused: unknown paths"),
-    "imported": gettext_lazy("Views from access logs"),
-    "log_dropped": gettext_lazy("Lost: hits of the visit log, no memory left"),
-    "log_lost": gettext_lazy("Lost: hits of the visit log, in Redis"),
-    "no_address": gettext_lazy("Views without a client address"),
-    "no_lifespan": gettext_lazy("Views under a server without lifespan"),
-    "one_address": gettext_lazy("Views of many browsers with one address"),
-    "suspect": gettext_lazy("Views with contradictory headers"),
-    "unknown_member": gettext_lazy("Views whose user could not be read"),
-    "unread_forwarded": gettext_lazy("Views with an unread X-Forwarded-For"),
-}
-"""Counter of the ledger -> name on the status page."""
-
 ANYWHERE: dict[str, Text] = {
     "(other)": gettext_lazy("(all others)"),
     "(invalid)": gettext_lazy("(unreadable)"),
@@ -210,6 +201,15 @@ def name_of(dimension: str, value: str) -> str:
     """Return a stored value's name; the value itself when it has no other."""
     if value in ANYWHERE:
         return str(ANYWHERE[value])
+    if dimension == "confirmed_source" and value == "direct":
+        return str(VALUES["channel"]["direct"])
+    dimension = dimension.removeprefix("confirmed_")
+    if dimension.startswith("vital_"):
+        route, _tab, device = value.partition("\t")
+        # The device first, because a narrow card cuts a long route.
+        return f"{VALUES['device'].get(device, device)} · {route or '–'}"
+    if dimension in ("screen", "viewport") and value in WIDTHS:
+        return value.replace("-", "–") + "\u00a0px"
     if dimension in ("country", "language"):
         return _cldr(dimension).get(value, value)
     if dimension in ("event_value", "error_referrer"):
@@ -221,33 +221,10 @@ def name_of(dimension: str, value: str) -> str:
     return str(VALUES.get(dimension, {}).get(value, value))
 
 
-FORMER = frozenset(
-    [
-        "AN",
-        "BU",
-        "CS",
-        "DD",
-        "DY",
-        "FX",
-        "HV",
-        "NH",
-        "RH",
-        "SU",
-        "TP",
-        "UK",
-        "VD",
-        "YD",
-        "YU",
-        "ZR",
-        "in",
-        "iw",
-        "ji",
-        "jw",
-        "mo",
-        "tl",
-        "tw",
-    ]
-)
+FORMER = frozenset([
+    "AN", "BU", "CS", "DD", "DY", "FX", "HV", "NH", "RH", "SU", "TP", "UK", "VD", "YD", "YU", "ZR",
+    "in", "iw", "ji", "jw", "mo", "tl", "tw",
+])  # fmt: skip
 """Withdrawn codes that share their name with today's, which is the one that is stored."""
 
 
@@ -275,6 +252,13 @@ def period_name(name: str) -> str:
 def tab_name(dimension: str) -> str:
     """Return the name of a dimension's tab."""
     return str(SHORT.get(dimension, DIMENSIONS[dimension]))
+
+
+def column_name(dimension: str) -> str:
+    """Return the heading of a dimension's values in a table."""
+    if dimension.startswith("vital_"):
+        return _("Devices and routes")
+    return tab_name(dimension) if dimension.startswith("confirmed_") else str(DIMENSIONS[dimension])
 
 
 def _cldr(kind: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from codex_tracking.stats.selected.overview import cards_in, log_begin, overview
 from codex_tracking.stats.selected.pages import page_in, page_series_in, previous_page_in
 from codex_tracking.stats.series import rolling_hours, same_hour, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable
-from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, AnyDimension
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, AnyDimension
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS
@@ -76,7 +76,9 @@ async def load_overview(query: Query, now: datetime) -> Overview:
     """Return the figures that a query asks for."""
     tabs = tuple(query.tab(name) for name in TABS)
     logged = [tab for tab in tabs if tab in LOGGED and (query.filters or tab in LOG_DIMENSIONS)]
-    counted = tuple(tab for tab in tabs if tab in DIMENSIONS)
+    # Their figures come from the script, and cost further queries.
+    scripted = DERIVED_DIMENSIONS if get_tracking_settings().page_ids else ()
+    counted = tuple(tab for tab in tabs if tab in DIMENSIONS or tab in scripted)
     shape = Shape(query.period, query.before, query.graphed, query.step, ROWS, now, counted, minutes.newest(now))
     if query.filters:
         return (await select(query.filters, lambda selection: _selected(selection, shape, query, logged))).value

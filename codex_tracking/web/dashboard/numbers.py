@@ -52,6 +52,29 @@ def percent(value: float | Decimal | None, decimals: int = 0) -> str:
     return pgettext("percentage", "%(number)s%%") % {"number": number}
 
 
+def share_text(count: int, total: int) -> str:
+    """Return a share, with a decimal below ten percent and above 99.5 percent; empty without a total."""
+    if not total:
+        return ""
+    part = count / total
+    # 9.95 % would be written as 10.0 %; 99.5 % needs its decimal, because it would be written as 100 %.
+    return percent(part, 1 if part < 0.0995 or 0.995 <= part < 1 else 0)
+
+
+def timing(metric: str, n: float) -> str:
+    """Return a Core Web Vital as text: seconds, of ``inp`` milliseconds, of ``cls`` a number without a unit.
+
+    Args:
+        metric: ``lcp``, ``inp``, ``cls`` or ``ttfb``.
+        n: milliseconds, of ``cls`` thousandths.
+    """
+    if metric == "inp":
+        return f"{whole(n)}\u00a0ms"
+    # Two decimals, because the thresholds of cls are 0.1 and 0.25.
+    number = number_format(rounded(n / 1000, 2).normalize(), use_l10n=True, force_grouping=True)
+    return number if metric == "cls" else f"{number}\u00a0s"
+
+
 def duration(value: float | None) -> str:
     """Return seconds as the two largest of hours, minutes and seconds; a dash for None."""
     if value is None:

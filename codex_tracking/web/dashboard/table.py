@@ -8,20 +8,21 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext_noop
 
-from codex_tracking.counters.fields import Dimension, dimension_of
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing
-from codex_tracking.stats.breakdown import breakdown_of
-from codex_tracking.stats.cards import order_of, total_of, whole_of
+from codex_tracking.stats.cards import order_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.derived import number_of_values, total_of_values, values_in_order
+from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.reading import Coverage, read
 from codex_tracking.stats.selected.figures import LOGGED, Selection, breakdown_in, select
 from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
-from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import (
     LOG_DIMENSIONS,
     ORDERS,
+    VITALS,
     AnyDimension,
     Figure,
     Order,
@@ -30,7 +31,7 @@ from codex_tracking.stats.values.ranking import (
 )
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
-from codex_tracking.web.dashboard.cards import NAMED, ValueRow, coverage, rows_of, units
+from codex_tracking.web.dashboard.rows import NAMED, ValueRow, coverage, extra_names, rate_name, rows_of, units
 from codex_tracking.web.errors import ONE_OF, QueryError
 from codex_tracking.web.query import TABS, Query
 
@@ -89,8 +90,12 @@ class Table:
     """Parameters of order and search, where they are not the default."""
     live: bool
     """False while Redis was away."""
+    rate: str
+    """Name of the rows' rates; empty when they have none."""
     rated: bool
-    """Whether the rows have conversion rates."""
+    """Whether the rates are ratings in words."""
+    extras: tuple[str, ...]
+    """Names of the rows' further figures."""
     reading: Coverage | None
     """The days that the visit log answered for; None when it was not asked."""
 
@@ -113,9 +118,8 @@ async def read_table(
     if query.filters or dimension in LOG_DIMENSIONS:
         found = await select(query.filters, _log_reader(dimension, query, order, search, number))
     else:
-        counted = dimension_of(dimension)
-        found = await read(query.period.days, _reader(counted, query.period, order, search, number))
-    figures, total, whole, count, reached = found.value
+        found = await read(query.period.days, _reader(dimension, query.period, order, search, number))
+    figures, total, whole, count, reached, engagement = found.value
     state = {"order": "" if order == default else order, "search": search}
 
     def address(**changes: str) -> str:
@@ -127,7 +131,7 @@ async def read_table(
         dimension=dimension,
         title=str(labels.DIMENSIONS[dimension]),
         columns=_columns(dimension, order, address, bool(query.filters)),
-        rows=rows_of(dimension, figures[:SIZE], total, query, root, reached),
+        rows=rows_of(dimension, figures[:SIZE], total, query, root, reached, engagement=engagement),
         search=search,
         number=number,
         first=numbers.whole(start + 1),
@@ -143,7 +147,9 @@ async def read_table(
         hidden=fields_of(query, **{key: state[key] for key in state if key != "search"}),
         state=tuple(state.items()),
         live=found.live,
-        rated=bool(reached),
+        rate=rate_name(dimension, bool(reached)),
+        rated=dimension in VITALS,
+        extras=extra_names(engagement),
         reading=found.coverage,
     )
 
@@ -177,29 +183,35 @@ def _number(text: str) -> int:
     return int(text)
 
 
-Page = tuple[list[Figure], int, int, int, Mapping[str, int] | None]
-"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, the number of all rows, and
-``Card.reached``.
+Page = tuple[list[Figure], int, int, int, Mapping[str, int] | None, Mapping[str, Engagement]]
+"""A page's figures plus one when there is a next page, ``Card.total``, ``Card.whole``, the number of all rows,
+``Card.reached``, and path -> reading.
 
 The number is 0 where counting would add up a long period page by page."""
 
 
 def _reader(
-    dimension: Dimension, period: Period, order: Order, search: str, number: int
+    dimension: AnyDimension, period: Period, order: Order, search: str, number: int
 ) -> Callable[[Deltas, Visitors], Page]:
     """Return the reader of one page."""
     offset = (number - 1) * SIZE
 
     def look(deltas: Deltas, uniques: Visitors) -> Page:
-        total = total_of(dimension, period, deltas)
+        total = total_of_values(dimension, period, deltas)
         whole = whole_of(dimension, summary_of(period, deltas, uniques))
         if dimension in NAMED:
             # The database does not know the translated names that are searched and sorted.
-            every = _by_name(dimension, breakdown_of(dimension, period, deltas, FEW), order, search)
-            return every[offset : offset + SIZE + 1], total, whole, len(every), None
-        figures = breakdown_of(dimension, period, deltas, SIZE + 1, search, offset=offset, order=order)
+            every = _by_name(dimension, values_in_order(dimension, period, deltas, FEW), order, search)
+            return every[offset : offset + SIZE + 1], total, whole, len(every), None, {}
+        figures = values_in_order(dimension, period, deltas, SIZE + 1, search, offset, order)
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
-        return figures, total, whole, Matching(dimension, period, deltas, search).count() if counted else 0, None
+        count = number_of_values(dimension, period, deltas, search) if counted else 0
+        read = (
+            engagement_of([figure.value for figure in figures], period, deltas)
+            if dimension == "path" and get_tracking_settings().page_ids
+            else {}
+        )
+        return figures, total, whole, count, None, read
 
     return look
 
@@ -226,7 +238,7 @@ def _log_reader(
             figures = breakdown_in(selection, dimension, period, SIZE + 1, search, offset=offset, order=order)
             count = selection.table(period.days, LOGGED[dimension], search, limit=1).total
         reached = reached_in(selection, period, {dimension: [figure.value for figure in figures]})
-        return figures, total, whole, count, reached.get(dimension)
+        return figures, total, whole, count, reached.get(dimension), {}
 
     return look
 
@@ -248,7 +260,7 @@ def _columns(dimension: AnyDimension, order: Order, address: Callable[..., str],
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
     count, secondary = units(dimension, filtered)
-    headings: list[tuple[Order, str]] = [("value", str(labels.DIMENSIONS[dimension])), (default, count)]
+    headings: list[tuple[Order, str]] = [("value", labels.column_name(dimension)), (default, count)]
     if secondary:
         headings.append((other, secondary))
     return tuple(_column(name, label, order, default, address) for name, label in headings)

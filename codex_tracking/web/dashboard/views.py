@@ -29,6 +29,7 @@ from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
 from codex_tracking.web.dashboard.visits.chips import chips_of, with_added
 from codex_tracking.web.errors import QueryError
+from codex_tracking.web.ledger import LEDGER
 from codex_tracking.web.query import Query
 
 SAFE = "/~!*'();:@&=+$,"
@@ -134,7 +135,7 @@ async def health_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 
 
 def _named(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return [(str(labels.LEDGER.get(name, name)), count) for name, count in counts.items()]
+    return [(str(LEDGER.get(name, name)), count) for name, count in counts.items()]
 
 
 async def _status(viewer: Viewer) -> Status:

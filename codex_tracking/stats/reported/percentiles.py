@@ -1,0 +1,37 @@
+"""Loading times by route and device: the 75th percentile of each."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from codex_tracking.counters.measures import THRESHOLDS
+from codex_tracking.hits.pages.measures import Metric
+from codex_tracking.stats.breakdown import figures_of
+from codex_tracking.stats.deltas import Deltas
+from codex_tracking.stats.periods import Period
+from codex_tracking.stats.values.ranking import Figure
+from codex_tracking.stats.vitals import Histogram, Rating, percentile_of
+
+
+def percentiles(metric: Metric, period: Period, deltas: Deltas) -> list[Figure]:
+    """Return the measured views of each ``route<tab>device`` with their 75th percentile, in no order; blocking.
+
+    The percentile is in milliseconds, of ``cls`` in thousandths.
+    """
+    found: dict[str, Histogram] = {}
+    for figure in figures_of(metric, period, deltas):
+        value, _, bucket = figure.value.rpartition("\t")
+        # What a cap put into (other) has no bucket.
+        if bucket.isdecimal() and figure.views > 0:
+            found.setdefault(value, {})[int(bucket)] = figure.views
+    return [
+        # Rounded up, so that a percentile above a threshold stays above it.
+        Figure(value, sum(histogram.values()), ceil(percentile_of(metric, histogram)))
+        for value, histogram in found.items()
+    ]
+
+
+def rating_of(metric: Metric, n: int) -> Rating:
+    """Return Google's rating of a percentile, in milliseconds, of ``cls`` in thousandths."""
+    good, poor = THRESHOLDS[metric]
+    return "good" if n <= good else "poor" if n > poor else "needs improvement"

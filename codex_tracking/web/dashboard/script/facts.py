@@ -1,0 +1,98 @@
+"""Facts and remarks of the cards about what browsers report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+from codex_tracking.counters.measures import THRESHOLDS
+from codex_tracking.hits.pages.measures import METRICS, Metric
+from codex_tracking.stats.engagement import Engagement
+from codex_tracking.stats.overview import Overview
+from codex_tracking.stats.reported.trust import Trust
+from codex_tracking.stats.vitals import Vital, Vitals
+from codex_tracking.web.dashboard import labels, numbers
+from codex_tracking.web.dashboard.plot import full_day
+from codex_tracking.web.ledger import LEDGER
+
+TONES = {"good": "good", "needs improvement": "middle", "poor": "bad"}
+"""Rating -> ending of its class in the style sheet; the text says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure with its name."""
+
+    name: str
+    text: str
+    note: str = ""
+    """A judgement in words, such as ``Good``."""
+    tone: str = ""
+    """See ``TONES``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What cards show beside their rows."""
+
+    facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
+    """Card -> facts."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    engagement: Mapping[str, Engagement] = field(default_factory=dict)
+    """Path -> reading."""
+
+
+NOTHING_REPORTED = Reported()
+
+
+def reported_of(figures: Overview) -> Reported:
+    """Return what browsers reported in a period."""
+    if figures.trust is None:
+        return NOTHING_REPORTED
+    facts, remarks = {"trust": trust_facts(figures.trust)}, {"trust": trust_remark(figures.trust)}
+    if figures.vitals is not None:
+        facts["vitals"], remarks["vitals"] = vitals_facts(figures.vitals), vitals_remark()
+    return Reported(facts, remarks, figures.engagement)
+
+
+def trust_facts(trust: Trust) -> tuple[Fact, ...]:
+    """Return confirmed views, and views that the server did not see by itself."""
+    share = numbers.share_text(trust.confirmed, trust.views)
+    facts = [Fact(_("Confirmed"), numbers.whole(trust.confirmed) + (f" ({share})" if share else ""))]
+    facts.append(Fact(_("Suspected robots"), numbers.whole(trust.suspected)))
+    extra = ((name, getattr(trust, name)) for name in ("cached", "opened", "moved"))
+    return (*facts, *(Fact(str(LEDGER[name]), numbers.whole(n)) for name, n in extra if n))
+
+
+def trust_remark(trust: Trust) -> str:
+    """Return what the facts mean, and the day from which they hold."""
+    since = _("Browsers confirm views since %(day)s.") % {"day": full_day(trust.since)}
+    return f"{since} " + _(
+        "Suspected robots are the other views: programs that pose as browsers, or people who block the script. They "
+        "stay in all figures."
+    )
+
+
+def vitals_facts(vitals: Vitals) -> tuple[Fact, ...]:
+    """Return the 75th percentile of each metric with its rating."""
+    return tuple(_vital(metric, vitals.get(metric)) for metric in METRICS)
+
+
+def _vital(metric: Metric, vital: Vital | None) -> Fact:
+    name = str(labels.DIMENSIONS[f"vital_{metric}"])
+    if vital is None:
+        return Fact(name, "–")
+    p75 = vital.p75 * 1_000 if metric == "cls" else vital.p75
+    return Fact(name, numbers.timing(metric, p75), str(labels.RATINGS[vital.rating]), TONES[vital.rating])
+
+
+def vitals_remark() -> str:
+    """Return the thresholds."""
+    pairs = ((metric, *(numbers.timing(metric, n) for n in THRESHOLDS[metric])) for metric in METRICS)
+    listed = "; ".join(f"{metric.upper()} {good}, {poor}" for metric, good, poor in pairs)
+    return _(
+        "Three of four views were at least as good (75th percentile). Google rates up to the first threshold as good, "
+        "above the second as poor: %(thresholds)s."
+    ) % {"thresholds": listed}
