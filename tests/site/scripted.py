@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from django.http import HttpRequest, HttpResponse
-from django.template import Context, Template
+from django.template import RequestContext, Template
 from django.urls import include, path
 from django.utils.crypto import get_random_string
 
@@ -50,10 +50,10 @@ async def page(request: HttpRequest, name: str) -> HttpResponse:
         "height": asked("height", ""),
         "then": asked("then", ""),
         "tell": asked("tell", ""),
-        "csp_nonce": nonce,
-        "request": request,
     }
-    answer = HttpResponse(PAGE.render(Context(found)))
+    if nonce:
+        found["csp_nonce"] = nonce
+    answer = HttpResponse(PAGE.render(RequestContext(request, found)))
     if seconds := asked("cache"):
         answer["Cache-Control"] = f"max-age={seconds}"
     elif asked("etag"):

@@ -16,6 +16,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.conftest import Sites
 from tests.servers import RedisServer, Site, available, binary, require
 from tests.servers.nginx import NginxServer
+from tests.site.settings import MIDDLEWARE
 
 pytestmark = pytest.mark.browser
 
@@ -291,6 +292,27 @@ async def test_it_works_under_a_strict_policy(chromium: Browser, site: Site) -> 
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     await page.goto("/a/?csp=1")
+    await confirmed(site, 1)
+    assert await told(site) == ({"/a/": 1}, {"confirmed": 1})
+    assert complaints == []
+
+
+async def test_it_works_under_djangos_policy(chromium: Browser, app_server: Sites, redis_server: RedisServer) -> None:
+    csp = pytest.importorskip("django.utils.csp", reason="Django 5.2 has no content security policy").CSP
+    policy = {"default-src": [csp.NONE], "script-src": [csp.NONCE], "connect-src": [csp.SELF]}
+    options = {"context_processors": [f"django.template.context_processors.{name}" for name in ("request", "csp")]}
+    engine = {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": options}
+    settings = {
+        "ROOT_URLCONF": "tests.site.scripted",
+        "SECURE_CSP": policy,
+        "TEMPLATES": [engine],
+        "MIDDLEWARE": [MIDDLEWARE[0], "django.middleware.csp.ContentSecurityPolicyMiddleware", *MIDDLEWARE[1:]],
+    }
+    site = app_server(redis=redis_server, tracking=OFTEN, settings=settings)
+    page = await page_of(chromium, site)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    await page.goto("/a/")
     await confirmed(site, 1)
     assert await told(site) == ({"/a/": 1}, {"confirmed": 1})
     assert complaints == []
