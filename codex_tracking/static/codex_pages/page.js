@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const script = document.currentScript;
+  // Turbo and others run the scripts of each body.
+  if ((document[Symbol.for("page")] ??= script) !== script) return;
   const to = script?.dataset.to;
   const navigation = performance.getEntriesByType?.("navigation")[0];
   // Without TLS, and in old browsers, a page cannot read its id.
@@ -76,8 +78,8 @@
     leave();
     path = location.pathname;
     moved = performance.now();
-    // The entry of a fetch comes after its answer, and some libraries move before they ask.
-    moving = setTimeout(settle, 3000);
+    // Some libraries move before they ask, and the answer may be slow.
+    moving = setTimeout(settle, 10000);
   };
 
   const files = /\.(pdf|docx?|xlsx?|pptx?|od[tsp]|csv|zip|t?gz|7z|rar|dmg|exe|msi|apk|deb|rpm|iso|epub|mp[34]|wav|webm)$/i;
