@@ -106,10 +106,11 @@ _wheel: Path | None = None
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff: rules and format."""
-    session.install("ruff>=0.12")
+    """Run ruff, rules and format, and oxlint for the scripts that browsers run."""
+    session.install("oxlint>=1.80", "ruff>=0.12")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("oxlint", "codex_tracking", "examples")
 
 
 @nox.session

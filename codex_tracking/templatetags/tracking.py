@@ -71,9 +71,13 @@ def tracking_beacon(context: template.Context) -> str:
         return ""
     heeded = [name for name in ("gpc", "dnt") if getattr(settings, f"respect_{name}")]
     attributes = {"data-to": address, "data-heed": " ".join(heeded)}
-    nonce = context.get("csp_nonce") or getattr(context.get("request"), "csp_nonce", "")
-    if nonce:
-        attributes["nonce"] = str(nonce)
+    nonce = context.get("csp_nonce")
+    if nonce is None:
+        # That of django-csp is false after the answer, and an error as text.
+        nonce = getattr(context.get("request"), "csp_nonce", "") or ""
+    # Django's is false until it is read as text, and without it the policy refuses the script.
+    if nonce := str(nonce):
+        attributes["nonce"] = nonce
     if settings.web_vitals:
         # Named here, since a manifest gives each file's name a hash of its own.
         attributes["data-more"] = static(TIMINGS)

@@ -226,6 +226,14 @@ def test_the_script_has_the_nonce_of_the_page(tracking_settings: Callable[..., N
     assert ' nonce="of-django-csp"' in beacon(request=request)
 
 
+def test_the_script_reads_djangos_nonce_though_nothing_before_it_did(tracking_settings: Callable[..., None]) -> None:
+    csp = pytest.importorskip("django.utils.csp", reason="Django 5.2 has no content security policy")
+    tracking_settings(page_ids=True)
+    nonce = csp.LazyNonce()
+    element = beacon(csp_nonce=nonce)
+    assert f' nonce="{nonce}" defer' in element
+
+
 def test_the_script_is_left_out_where_no_address_takes_its_reports(
     tracking_settings: Callable[..., None], settings: Settings
 ) -> None:

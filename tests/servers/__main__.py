@@ -1,4 +1,4 @@
-"""Install what the tests want: ``python -m tests.servers [redis postgres mariadb chromium nginx]``."""
+"""Install what the tests want: ``python -m tests.servers [redis postgres mariadb chromium firefox nginx]``."""
 
 from __future__ import annotations
 

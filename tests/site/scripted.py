@@ -3,7 +3,7 @@
 The address says how a page behaves: ``?cache=60`` may be kept for so many seconds, ``?etag=1`` is asked for again,
 ``?csp=1`` has a strict policy, ``?ahead=/b/`` has speculation rules for another page, ``?script=0`` has no script,
 ``?height=5000`` is so many pixels high, ``?then=/b/`` goes there after two seconds, ``?tell=1`` tells by events that it
-was prerendered and activated.
+was prerendered and activated, ``?navigation=0`` has no Navigation API.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from django.http import HttpRequest, HttpResponse
-from django.template import Context, Template
+from django.template import RequestContext, Template
 from django.urls import include, path
 from django.utils.crypto import get_random_string
 
@@ -19,6 +19,7 @@ from codex_tracking.events import atrack
 
 PAGE = Template(
     """{% load tracking %}<!doctype html><html lang="en"><title>{{ name }}</title>
+{% if old %}<script>delete Window.prototype.navigation; delete window.navigation;</script>{% endif %}
 {% if script %}{% tracking_beacon %}{% endif %}
 {% if ahead %}<script type="speculationrules"{% if csp_nonce %} nonce="{{ csp_nonce }}"{% endif %}>
 {"{{ how }}": [{"source": "list", "urls": ["{{ ahead|safe }}"], "eagerness": "immediate"}]}</script>{% endif %}
@@ -45,15 +46,16 @@ async def page(request: HttpRequest, name: str) -> HttpResponse:
     found = {
         "name": name,
         "script": asked("script") != "0",
+        "old": asked("navigation") == "0",
         "ahead": asked("ahead", ""),
         "how": asked("how", "prefetch"),
         "height": asked("height", ""),
         "then": asked("then", ""),
         "tell": asked("tell", ""),
-        "csp_nonce": nonce,
-        "request": request,
     }
-    answer = HttpResponse(PAGE.render(Context(found)))
+    if nonce:
+        found["csp_nonce"] = nonce
+    answer = HttpResponse(PAGE.render(RequestContext(request, found)))
     if seconds := asked("cache"):
         answer["Cache-Control"] = f"max-age={seconds}"
     elif asked("etag"):

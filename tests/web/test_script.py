@@ -5,90 +5,25 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.conftest import Sites
+from tests.kit.scripted import AGENT, OFTEN, confirmed, context_of, events, excluded, page_of, scripted, told
 from tests.servers import RedisServer, Site, available, binary, require
 from tests.servers.nginx import NginxServer
+from tests.site.settings import MIDDLEWARE
 
 pytestmark = pytest.mark.browser
-
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-OFTEN = {"page_ids": True, "push_interval": 0.1, "flush_interval": 0.2, "bot_allow": ["Chrome/"]}
-# Playwright switches both off, which a person's browser has.
-SWITCHED_OFF = ["--disable-back-forward-cache"]
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """Yield a Chromium with a cache for the back button."""
-    if not available("chromium"):
-        require("chromium is not installed")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=binary("chromium"), args=["--no-sandbox"], ignore_default_args=SWITCHED_OFF
-        )
-        yield started
-        await started.close()
 
 
 @pytest.fixture
 def site(app_server: Sites, redis_server: RedisServer) -> Site:
     """Start a site whose pages have the script."""
     return scripted(app_server, redis_server)
-
-
-def scripted(sites: Sites, redis: RedisServer, **tracking: Any) -> Site:
-    """Start a site whose pages have the script, with further keys of ``CODEX_TRACKING``."""
-    return sites(redis=redis, tracking=OFTEN | tracking, settings={"ROOT_URLCONF": "tests.site.scripted"})
-
-
-async def context_of(browser: Browser, site: Site, **options: Any) -> BrowserContext:
-    """Return a person's browser."""
-    return await browser.new_context(base_url=site.url, **{"user_agent": AGENT, **options})
-
-
-async def page_of(browser: Browser, site: Site, **options: Any) -> Page:
-    """Return a window of a person's browser."""
-    return await (await context_of(browser, site, **options)).new_page()
-
-
-def ledger(site: Site) -> dict[str, int]:
-    """Return the day's ledger, without what no claim adds to."""
-    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'ledger'")
-    return {name: int(n) for name, n in found}
-
-
-def events(site: Site) -> dict[str, int]:
-    """Return the events with their values."""
-    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'event_value'")
-    return {name: int(n) for name, n in found}
-
-
-async def confirmed(site: Site, n: int) -> None:
-    """Wait until so many views are confirmed.
-
-    Raises:
-        AssertionError: they are not within ten seconds.
-    """
-    end = time.monotonic() + 10
-    while ledger(site).get("confirmed", 0) < n:
-        assert time.monotonic() < end, (ledger(site), site.views())
-        await asyncio.sleep(0.05)
-
-
-async def told(site: Site) -> tuple[dict[str, int], dict[str, int]]:
-    """Return views and ledger after everything is written."""
-    # A claim that is on its way is one that would be counted twice.
-    await asyncio.sleep(0.5)
-    site.stop()
-    return site.views(), ledger(site)
 
 
 async def test_a_fresh_load_and_a_reload_are_two_views(chromium: Browser, site: Site) -> None:
@@ -159,12 +94,6 @@ async def opens_ahead(browser: Browser, site: Site) -> Page:
         assert time.monotonic() < end, excluded(site)
         await asyncio.sleep(0.05)
     return page
-
-
-def excluded(site: Site) -> dict[str, int]:
-    """Return the requests that were not counted, by reason."""
-    found = site.rows("SELECT value, views FROM codex_tracking_breakdown WHERE dimension = 'excluded'")
-    return {name: int(n) for name, n in found}
 
 
 async def test_a_page_fetched_ahead_counts_when_it_is_opened(chromium: Browser, site: Site) -> None:
@@ -291,6 +220,27 @@ async def test_it_works_under_a_strict_policy(chromium: Browser, site: Site) -> 
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     await page.goto("/a/?csp=1")
+    await confirmed(site, 1)
+    assert await told(site) == ({"/a/": 1}, {"confirmed": 1})
+    assert complaints == []
+
+
+async def test_it_works_under_djangos_policy(chromium: Browser, app_server: Sites, redis_server: RedisServer) -> None:
+    csp = pytest.importorskip("django.utils.csp", reason="Django 5.2 has no content security policy").CSP
+    policy = {"default-src": [csp.NONE], "script-src": [csp.NONCE], "connect-src": [csp.SELF]}
+    options = {"context_processors": [f"django.template.context_processors.{name}" for name in ("request", "csp")]}
+    engine = {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": options}
+    settings = {
+        "ROOT_URLCONF": "tests.site.scripted",
+        "SECURE_CSP": policy,
+        "TEMPLATES": [engine],
+        "MIDDLEWARE": [MIDDLEWARE[0], "django.middleware.csp.ContentSecurityPolicyMiddleware", *MIDDLEWARE[1:]],
+    }
+    site = app_server(redis=redis_server, tracking=OFTEN, settings=settings)
+    page = await page_of(chromium, site)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    await page.goto("/a/")
     await confirmed(site, 1)
     assert await told(site) == ({"/a/": 1}, {"confirmed": 1})
     assert complaints == []

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from tests.conftest import Sites
-from tests.servers import RedisServer, Site, available, binary, require
-from tests.web.test_script import SWITCHED_OFF, confirmed, page_of, scripted, told
+from tests.kit.scripted import confirmed, page_of, scripted, told
+from tests.servers import RedisServer, Site
 
 pytestmark = pytest.mark.browser
 
 WIDE = {"viewport": {"width": 1000, "height": 500}, "screen": {"width": 1700, "height": 1000}}
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """Yield a Chromium with a cache for the back button."""
-    if not available("chromium"):
-        require("chromium is not installed")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=binary("chromium"), args=["--no-sandbox"], ignore_default_args=SWITCHED_OFF
-        )
-        yield started
-        await started.close()
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@
             y: false,
             drag: { x: false, y: false },
             points: { size: 9, width: 2, stroke: colour(host, "card") },
-            move: (self, left, top) => [left < 0 ? left : self.valToPos(self.posToIdx(left), "x"), top],
+            move: (self, x, y) => [x < 0 ? x : self.valToPos(self.posToIdx(x), "x"), y],
           },
           scales: { x: { time: false, range: [0, last] }, y: { range: [0, top] } },
           axes: [{ show: false }, { show: false }],

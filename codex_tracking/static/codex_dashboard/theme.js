@@ -9,7 +9,14 @@
 
   // Storage may be forbidden; the choice then lasts as long as the page.
   const stored = () => { try { return localStorage.getItem(KEY); } catch { return null; } };
-  const store = (theme) => { try { theme ? localStorage.setItem(KEY, theme) : localStorage.removeItem(KEY); } catch { /* as above */ } };
+  const store = (theme) => {
+    try {
+      if (theme) localStorage.setItem(KEY, theme);
+      else localStorage.removeItem(KEY);
+    } catch {
+      // As above.
+    }
+  };
 
   let choice = stored();
   const current = () => choice ?? system();

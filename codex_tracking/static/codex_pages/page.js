@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const script = document.currentScript;
+  // Turbo runs it again.
+  if ((document[Symbol.for("page")] ??= script) !== script) return;
   const { to, more, heed = "" } = script?.dataset ?? {};
   const navigation = performance.getEntriesByType?.("navigation")[0];
   // Without TLS no page can read its id.
@@ -39,7 +41,7 @@
   const measure = () => {
     // Scrolling may end within a pixel.
     const share = (scrollY + innerHeight + 1) / document.documentElement.scrollHeight;
-    if (since) seen = Math.max(seen, Math.min(4, Math.floor(4 * share)));
+    if (since) seen = Math.max(seen, Math.min(4, (4 * share) | 0));
   };
   const open = () => {
     seen = 0;
@@ -74,7 +76,7 @@
     since = 0;
   };
 
-  // Pages fetched by HTMX, Turbo or Unpoly.
+  // By HTMX, Turbo or Unpoly.
   let fetched = [];
   let moving = 0;
   let moved = 0;
@@ -88,7 +90,7 @@
     if (!moving) return;
     clearTimeout(moving);
     moving = 0;
-    // After a redirect it has the first address.
+    // Redirects keep the first address.
     const found = fetched.find(({ at }) => at === path) ?? fetched.find(({ id }) => id[0] === "c");
     // Later ones are the next page's.
     fetched = fetched.filter((one) => one !== found && one.end > moved);
@@ -102,7 +104,7 @@
     moved = performance.now();
     open();
     // Some move before they fetch.
-    moving = setTimeout(settle, 3000);
+    moving = setTimeout(settle, 10000);
   };
 
   const files = /\.(pdf|docx?|xlsx?|pptx?|od[tsp]|csv|zip|t?gz|7z|rar|dmg|exe|msi|apk|deb|rpm|iso|epub|mp[34]|wav|webm)$/i;
@@ -133,7 +135,6 @@
     addEventListener("pagehide", hide);
     watch.observe({ type: "resource" });
     if (window.navigation?.addEventListener) {
-      // That corrects an address.
       window.navigation.addEventListener("currententrychange", ({ navigationType }) => {
         if (navigationType !== "replace") move();
       });
