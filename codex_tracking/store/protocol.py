@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from hashlib import blake2b
-from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
+from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
-from codex_tracking.store.sketch import add, sketch_of
+from codex_tracking.store.reads import Question, embedded_sketch, read_days, script, skipped_mark
+from codex_tracking.store.sketch import add
 
 CHUNK_FIELDS = 1_000
 """Fields that one read of a seal asks for; about 1 ms of the event loop."""
@@ -29,18 +28,12 @@ CHUNK_BLOBS = 64
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
-LOG_AT = 15
+LOG_AT = 16
 """Place of the visit log's arguments among those of a batch."""
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
 NAMES_PER_VISITOR = 64
 """Pages, and events, of one visitor and day that are told apart; each takes 9 bytes of the visit's state."""
-
-
-@cache
-def script(name: str) -> str:
-    """Return the text of ``lua/<name>.lua``."""
-    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Store:
@@ -71,6 +64,8 @@ class Store:
     async def apply(self, batch: Batch, generation: str) -> Answer:
         """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
         settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
+        # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
+        counts = compact(batch.counts)
         args: list[Any] = [
             batch.stream,
             batch.seq,
@@ -86,9 +81,9 @@ class Store:
             VISIT_GAP,
             NOW_SECONDS,
             NAMES_PER_VISITOR,
+            skipped_mark(settings.skip_prefixes, counts),
             batch.visits,
-            # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
-            compact(batch.counts),
+            counts,
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
@@ -189,45 +184,14 @@ class Store:
         return gone
 
     async def read(
-        self, days: Iterable[str], uniques_of: Collection[str] = (), online_since: int | None = None
+        self,
+        days: Iterable[str],
+        uniques_of: Collection[str] = (),
+        online_since: int | None = None,
+        only: Sequence[Counter] = (),
     ) -> dict[str, Held]:
-        """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
-
-        Args:
-            days: ISO dates.
-            uniques_of: the days whose visitors are wanted too.
-            online_since: second since the epoch from which on visitors of these days are online; not asked when None.
-        """
-        wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
-        if not wanted:
-            return {}
-        # The days of a cluster are in several slots, which no transaction spans; a script reads each at one moment.
-        pipe = self.client.pipeline(transaction=self.settings.embedded)
-        for day, keys in wanted.items():
-            names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
-            since = [] if online_since is None or day not in uniques_of else [online_since]
-            names += [keys.now] if since else []
-            if self.settings.embedded:
-                # A script of the embedded store takes five times as long for a large answer.
-                pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
-                pipe.zcount(keys.now, online_since or "+inf", "+inf")
-            else:
-                # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
-                pipe.eval(script("read"), len(names), *names, *since)
-        answers = await pipe.execute()
-        if self.settings.embedded:
-            answers = [
-                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count, online)
-                for keys, live, sealed, count, online in zip(
-                    wanted.values(), *(answers[at::4] for at in range(4)), strict=True
-                )
-            ]
-        held: dict[str, Held] = {}
-        for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
-            uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
-            online = int(visitors[2]) if len(visitors) > 2 else 0
-            held[day] = Held(await part_of(live), await part_of(sealed), uniques, online)
-        return held
+        """Return the unflushed counters of some days; see ``reads.read_days``."""
+        return await read_days(self.client, self.settings, Question(list(days), uniques_of, online_since, only))
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:
         """Return the sums of the days' unflushed counters, without loading these; days with nothing are left out."""
@@ -249,7 +213,7 @@ class Store:
         key = day_keys(self.settings.key_prefix, day).uniques
         if self.settings.embedded:
             count = int(await self.client.pfcount(key))
-            return Uniques(count, self._embedded_sketch(key, count))
+            return Uniques(count, embedded_sketch(key, count))
         sketch: bytes | None = None
         try:
             sketch = await self.client.get(key)
@@ -257,9 +221,6 @@ class Store:
         except ResponseError:
             # The sketch is corrupt; the merge refuses and reports it.
             return Uniques(0, sketch or b"")
-
-    def _embedded_sketch(self, key: str, count: int) -> bytes | None:
-        return sketch_of(embedded_visitors(key)) if count else None
 
     async def visitors_since(self, day: str, second: int) -> int:
         """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
@@ -280,7 +241,3 @@ class Store:
     async def lease_holder(self) -> str:
         """Return the last process that flushed, while its lease lasts."""
         return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
-
-
-def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
-    return [part for pair in pairs.items() for part in pair]

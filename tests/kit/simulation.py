@@ -35,7 +35,7 @@ from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store import protocol
+from codex_tracking.store import protocol, reads
 from codex_tracking.store.client import connect
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.protocol import Store
@@ -268,7 +268,7 @@ class World:
         """The rows at the last look, below which none may fall."""
         self._changes = -1
         """The database's writes until then."""
-        self.names = {protocol.script(name): name for name in SCRIPTS}
+        self.names = {reads.script(name): name for name in SCRIPTS}
         self._activities: list[Activity] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -366,7 +366,7 @@ class World:
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
         log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
-        self.keep(owner, day, args[0], args[1], json.loads(args[14]), log)
+        self.keep(owner, day, args[0], args[1], json.loads(args[15]), log)
 
     def keep(
         self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
@@ -385,7 +385,7 @@ class World:
     async def deliver(self, index: int = -1) -> Any:
         """Let an old batch arrive once more; returns the script's status."""
         keys, args = self.letters[index]
-        return (await self.client.eval(protocol.script("apply"), len(keys), *keys, *args))[0].decode()
+        return (await self.client.eval(reads.script("apply"), len(keys), *keys, *args))[0].decode()
 
     # --- faults of Redis ---
 

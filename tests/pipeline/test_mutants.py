@@ -401,7 +401,7 @@ MUTANTS = [
         "store/lua/apply.lua",
         {
             "if seq <= last then": "if seq <= last then if LOG then "
-            "c('HINCRBY', L, '#b', ARGV[17]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[16]) end"
+            "c('HINCRBY', L, '#b', ARGV[18]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[17]) end"
         },
         "a batch that arrives again later is told once",
     ),

@@ -1,8 +1,9 @@
 -- Adds one batch to a day, once.
 -- KEYS live uniques visits now [log]
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
---      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON,
---      [16 blob of the visit log, 17 its hits, 18 most bytes of the log,] visitor without visits ...
+--      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 skipped prefixes that no path begins with,
+--      15 visits as JSON, 16 counters as JSON,
+--      [17 blob of the visit log, 18 its hits, 19 most bytes of the log,] visitor without visits ...
 -- Answers {status, generation, seal number, durable seal number, grown}: OK, DUP (was applied), GAP (Redis was rolled
 -- back) or GEN (another generation). After OK, grown tells what the visits made grow, as JSON: visits, engaged visits,
 -- seconds, and lists of how often each set, entry page, page and event is added; empty without visits.
@@ -19,7 +20,7 @@ local DIGITS = {[0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'}
 local MOST_DIGITS = 12
 
 -- Before the first write, so that nothing malformed can end the script half-way.
-local visits, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
+local visits, counts = cjson.decode(ARGV[15]), cjson.decode(ARGV[16])
 
 -- What is damaged costs itself alone: an error after the first write would leave half of the batch.
 local function read(key, command, ...)
@@ -30,7 +31,7 @@ local function read(key, command, ...)
 end
 if LOG then read(LOG, 'LLEN') end
 
-local HEADER = {'#g', '#n', '#f', '#k', '#w:' .. ARGV[1], '#o', '#v', '#b', '#bytes'}
+local HEADER = {'#g', '#n', '#f', '#k', '#w:' .. ARGV[1], '#o', '#v', '#b', '#bytes', '#x'}
 local h = read(L, 'HMGET', unpack(HEADER))
 local g = h[1]
 local sound = g and string.match(g, '^%x+$') and tonumber(h[2]) and tonumber(h[3]) and tonumber(h[4])
@@ -248,9 +249,13 @@ end
 c('HSET', L, HEADER[5], seq)
 sums['#k'] = held
 -- The sum of views, so that the status need not read all counters.
-if views_added > 0 then increase('#v', views_added, h[7]) end
+if views_added > 0 then
+  increase('#v', views_added, h[7])
+  -- Then it is the sum of what is shown. Processes may differ while a change of the setting is rolled out.
+  if not h[7] then sums['#x'] = ARGV[14] elseif h[10] ~= ARGV[14] then sums['#x'] = '' end
+end
 for dimension, n in pairs(distinct) do sums['#c:' .. dimension] = n end
-if LOG then log(ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])) end
+if LOG then log(ARGV[17], tonumber(ARGV[18]), tonumber(ARGV[19])) end
 if not h[6] then sums['#o'] = ARGV[5] end
 if seq == 1 then sums['#s'] = (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ' end
 
@@ -295,5 +300,5 @@ local function add_visitors(list, from)
   end
 end
 add_visitors(visits.visitors or {}, 1)
-add_visitors(ARGV, LOG and 19 or 16)
+add_visitors(ARGV, LOG and 20 or 17)
 return {'OK', g, tonumber(h[2]), tonumber(h[3]), grown}

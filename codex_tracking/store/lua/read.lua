@@ -1,11 +1,12 @@
 -- Reads one day at one moment: its unflushed counters, and its visitors if their key is given.
--- KEYS live sealed [uniques [now]]  ARGV second, from which on visitors are online
-local function all(key)
-    local fields = redis.pcall('HGETALL', key)
+-- KEYS live sealed [uniques [now]]  ARGV second, from which on visitors are online, [field ...]
+-- Answers fields and values of both hashes: all, or the values of the fields that are named.
+local function fields_of(key)
+    local fields = ARGV[2] and redis.pcall('HMGET', key, unpack(ARGV, 2)) or redis.pcall('HGETALL', key)
     -- Another type of value; the next push deletes it.
     return fields.err and {} or fields
 end
-local answer = {all(KEYS[1]), all(KEYS[2])}
+local answer = {fields_of(KEYS[1]), fields_of(KEYS[2])}
 if KEYS[3] then
     local sketch = redis.pcall('GET', KEYS[3])
     local count = redis.pcall('PFCOUNT', KEYS[3])
