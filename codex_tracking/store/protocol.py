@@ -13,22 +13,23 @@ from redis.exceptions import ResponseError
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
-from codex_tracking.counters.visits import compact
+from codex_tracking.counters.visits import in_lines
 from codex_tracking.settings import TrackingSettings
+from codex_tracking.store import reads
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
-from codex_tracking.store.reads import Question, embedded_sketch, read_days, script, skipped_mark
+from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
 from codex_tracking.store.sketch import add
 
-CHUNK_FIELDS = 1_000
-"""Fields that one read of a seal asks for; about 1 ms of the event loop."""
+CHUNK_FIELDS = 500
+"""Fields that one read of a seal asks for; half a millisecond of the event loop, and of Redis."""
 CHUNK_BLOBS = 64
 """Blobs of the visit log that one read asks for; 4 MB at most."""
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
-LOG_AT = 16
+LOG_AT = 17
 """Place of the visit log's arguments among those of a batch."""
 VISITORS_WITH_STATE = 100_000
 """Visits whose state one day keeps in Redis; about 20 MB. Above it the oldest go, and may be counted as new visits."""
@@ -54,7 +55,7 @@ class Store:
     async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run a script of ``lua/`` and return its answer."""
         if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(script(name))
+            self._scripts[name] = self.client.register_script(reads.script(name))
         answer = await self._scripts[name](keys=keys, args=args)
         if self.settings.embedded:
             # The embedded store answers without yielding to the event loop.
@@ -65,7 +66,7 @@ class Store:
         """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
         settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
         # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
-        counts = compact(batch.counts)
+        names, numbers = in_lines(batch.counts)
         args: list[Any] = [
             batch.stream,
             batch.seq,
@@ -81,17 +82,18 @@ class Store:
             VISIT_GAP,
             NOW_SECONDS,
             NAMES_PER_VISITOR,
-            skipped_mark(settings.skip_prefixes, counts),
+            skipped_mark(settings.skip_prefixes, names),
             batch.visits,
-            counts,
+            names,
+            numbers,
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
-        names = [keys.live, keys.uniques, keys.visits, keys.now]
+        used = [keys.live, keys.uniques, keys.visits, keys.now]
         for blob in batch.log:
-            names.append(keys.log)
+            used.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
-        status, token, seal, durable, grown = await self.run("apply", names, args)
+        status, token, seal, durable, grown = await self.run("apply", used, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
         return Answer(status.decode(), token.decode(), int(seal), int(durable), grown.decode())

@@ -9,10 +9,9 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from codex_tracking.counters.fields import ALL_PATHS, Counter, counter
-from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Held, Uniques, part_of
-from codex_tracking.store.client import Client, embedded_visitors
+from codex_tracking.store.client import CLUSTER, Client, embedded_visitors
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.sketch import sketch_of
 
@@ -50,60 +49,66 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     if not wanted:
         return {}
     only = [*HEADER, *(field.encode() for field in question.only)] if question.only else []
-    # The days of a cluster are in several slots, which no transaction spans; a script reads each at one moment.
-    pipe = client.pipeline(transaction=settings.embedded)
+    clustered = settings.redis_url.startswith(CLUSTER)
+    pipe = client.pipeline(transaction=not clustered)
     for day, keys in wanted.items():
-        _ask(pipe, settings, keys, question, day in question.uniques_of, only)
-    answers = await pipe.execute()
-    if settings.embedded:
-        answers = [_as_script(keys, *answers[4 * at : 4 * at + 4]) for at, keys in enumerate(wanted.values())]
+        (_ask_script if clustered else _ask)(pipe, keys, question, day in question.uniques_of, only)
+    # A key of another type fails alone; the next push deletes it.
+    answers = await pipe.execute(raise_on_error=False)
+    if not clustered:
+        answers = [answers[5 * at : 5 * at + 5] for at in range(len(wanted))]
     held: dict[str, Held] = {}
-    for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
-        if only:
-            live, sealed = _named(only, live, settings), _named(only, sealed, settings)
-            if live is None or sealed is None:
-                return await read_days(client, settings, question._replace(only=()))
-        uniques = Uniques(int(visitors[1]), visitors[0]) if day in question.uniques_of else None
-        online = int(visitors[2]) if len(visitors) > 2 else 0
-        held[day] = Held(await part_of(live), await part_of(sealed), uniques, online)
+    for (day, keys), answer in zip(wanted.items(), answers, strict=True):
+        if isinstance(answer, Exception):
+            raise answer
+        live, sealed = (_named(only, part, settings) if only else _pairs(part) for part in answer[:2])
+        if live is None or sealed is None:
+            return await read_days(client, settings, question._replace(only=()))
+        sketch, count, online = (None if isinstance(part, Exception) else part for part in answer[2:])
+        if settings.embedded:
+            sketch = embedded_sketch(keys.uniques, int(count or 0))
+        uniques = Uniques(int(count or 0), sketch) if day in question.uniques_of else None
+        held[day] = Held(await part_of(live), await part_of(sealed), uniques, int(online or 0))
     return held
 
 
-def _ask(
-    pipe: Any, settings: TrackingSettings, keys: DayKeys, question: Question, uniques: bool, only: list[bytes]
-) -> None:
-    """Add the commands that read one day."""
-    since = question.online_since
-    if settings.embedded:
-        # A script of the embedded store takes five times as long for a large answer.
-        for key in (keys.live, keys.sealed):
-            pipe.hmget(key, only) if only else pipe.hgetall(key)
-        pipe.pfcount(keys.uniques).zcount(keys.now, since or "+inf", "+inf")
-        return
-    online = uniques and since is not None
-    names = [keys.live, keys.sealed, *([keys.uniques] if uniques else []), *([keys.now] if online else [])]
-    # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
-    pipe.eval(script("read"), len(names), *names, since or 0, *only)
+def _ask(pipe: Any, keys: DayKeys, question: Question, uniques: bool, only: list[bytes]) -> None:
+    """Add the commands that read one day; all of them are one transaction.
+
+    A script would stop Redis for six times as long, and the embedded store for five times: it makes Lua's own copy.
+    """
+    for key in (keys.live, keys.sealed):
+        pipe.hmget(key, only) if only else pipe.hgetall(key)
+    # What is not asked for is asked of a key that never exists, so that each day has as many answers.
+    nothing = f"{keys.live}:none"
+    pipe.get(keys.uniques if uniques else nothing).pfcount(keys.uniques if uniques else nothing)
+    online = uniques and question.online_since is not None
+    pipe.zcount(keys.now if online else nothing, question.online_since or 0, "+inf")
 
 
-def _as_script(keys: DayKeys, live: Any, sealed: Any, count: int, online: int) -> tuple[Any, ...]:
-    """Return the embedded store's answers as the script gives them."""
-    flat = (_flat(part) if isinstance(part, dict) else part for part in (live, sealed))
-    return *flat, embedded_sketch(keys.uniques, count), count, online
+def _ask_script(pipe: Any, keys: DayKeys, question: Question, uniques: bool, only: list[bytes]) -> None:
+    """Add the script that reads one day: the days of a cluster are in several slots, which no transaction spans."""
+    # EVAL: a cluster's client refuses EVALSHA in a pipeline.
+    names = (keys.live, keys.sealed, keys.uniques, keys.now) if uniques else (keys.live, keys.sealed)
+    pipe.eval(script("read"), len(names), *names, question.online_since or "+inf", *only)
 
 
-def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
-    return [part for pair in pairs.items() for part in pair]
+def _pairs(answer: Any) -> Mapping[bytes, bytes]:
+    """Return a hash as a client answers it, or a script; empty for a key of another type."""
+    if isinstance(answer, list):
+        return dict(zip(answer[::2], answer[1::2], strict=True))
+    return {} if isinstance(answer, Exception) else answer
 
 
-def _named(only: list[bytes], values: list[bytes | None], settings: TrackingSettings) -> list[bytes] | None:
-    """Return fields and values as HGETALL does, with the sum of views; None if that may hold views of skipped paths."""
-    found = {name: value for name, value in zip(only, values, strict=False) if value is not None}
+def _named(only: list[bytes], values: Any, settings: TrackingSettings) -> Mapping[bytes, bytes] | None:
+    """Return the named fields with the sum of views; None if that may hold views of skipped paths."""
+    answer: list[bytes | None] = [] if isinstance(values, Exception) else values
+    found = {name: value for name, value in zip(only, answer, strict=False) if value is not None}
     if VIEWS in found:
         if found.get(SHOWN) != _mark(settings.skip_prefixes).encode():
             return None
         found[ALL_PATHS.encode()] = found.pop(VIEWS)
-    return _flat(found)
+    return found
 
 
 def embedded_sketch(key: str, count: int) -> bytes | None:
@@ -111,21 +116,15 @@ def embedded_sketch(key: str, count: int) -> bytes | None:
     return sketch_of(embedded_visitors(key)) if count else None
 
 
-def skipped_mark(prefixes: tuple[str, ...], counts: str) -> str:
+def skipped_mark(prefixes: tuple[str, ...], names: str) -> str:
     """Return a name of these ``skip_prefixes`` if none of the paths among the counters begins with one, else nothing.
 
     Args:
         prefixes: of this process; another may run with other settings.
-        counts: as JSON: one look for each prefix takes a tenth of the time of a look at each path.
+        names: of counters, in lines: one look for each prefix takes a tenth of the time of a look at each path.
     """
-    if any(f'"{_escaped(prefix)}' in counts for prefix in prefixes):
-        return ""
-    return _mark(prefixes)
-
-
-@cache
-def _escaped(prefix: str) -> str:
-    return compact(counter("path", prefix))[1:-1]
+    lines = f"\n{names}"
+    return "" if any(f"\n{counter('path', prefix)}" in lines for prefix in prefixes) else _mark(prefixes)
 
 
 @cache

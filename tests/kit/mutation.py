@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import codex_tracking
-from codex_tracking.store import protocol, reads
+from codex_tracking.store import reads
 
 ROOT = Path(codex_tracking.__file__).parent
 
@@ -50,7 +50,7 @@ def mutated(mutant: Mutant) -> Iterator[None]:
     if mutant.file.endswith(".lua"):
         original, name = reads.script, Path(mutant.file).stem
         changed = mutant.source
-        with patch.object(protocol, "script", lambda wanted: changed if wanted == name else original(wanted)):
+        with patch.object(reads, "script", lambda wanted: changed if wanted == name else original(wanted)):
             yield
         return
     with contextlib.ExitStack() as stack:

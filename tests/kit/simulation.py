@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -166,7 +165,7 @@ class Wire:
         """Return the client's pipeline, which goes over this wire as one read."""
         pipeline = self._client.pipeline(transaction=transaction)
         execute = pipeline.execute
-        pipeline.execute = lambda: self._pass("read", execute)
+        pipeline.execute = lambda **options: self._pass("read", lambda: execute(**options))
         return pipeline
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -366,7 +365,7 @@ class World:
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
         log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
-        self.keep(owner, day, args[0], args[1], json.loads(args[15]), log)
+        self.keep(owner, day, args[0], args[1], from_lines(args[15], args[16]), log)
 
     def keep(
         self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
@@ -516,6 +515,14 @@ class World:
             if key.endswith(b":live"):
                 counters = [name for name in self.raw.hkeys(key) if not name.startswith(b"#")]
                 assert not counters, f"unflushed: {counters}"
+
+
+def from_lines(names: str, numbers: str) -> dict[str, int]:
+    """Return the counters that ``visits.in_lines`` has written."""
+    fields = names.split("\n") if names else []
+    counts = dict.fromkeys(fields, 1)
+    places = [int(number) for number in numbers.split()]
+    return counts | {fields[place - 1]: n for place, n in zip(places[::2], places[1::2], strict=True)}
 
 
 def paths_of(day: str, part: bytes) -> Counts:
