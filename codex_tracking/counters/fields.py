@@ -79,6 +79,9 @@ TOTAL = "t"
 FIRST = "+"
 """Ends the dimension's name in the field of a ``first`` counter."""
 
+ALL_PATHS = Counter(f"{PATH}:")
+"""Stands for all paths where they are not told apart; no path is empty."""
+
 OTHER = "(other)"
 """The value that takes what a cap refuses, so that sums stay exact."""
 

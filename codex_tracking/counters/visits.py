@@ -77,7 +77,16 @@ def _with_digests(names: Iterable[str]) -> list[str]:
     """Return names, each followed by the short digest that a visit's state remembers it by."""
     # Nine bytes in Redis instead of a path. Of one visitor's 64 pages two have the same digest once in two million
     # visitors, which costs one of them a new visitor.
-    return [text for name in names for text in (name, f"{crc32(name.encode()):08x}")]
+    return [text for name in names for text in (name, f" {crc32(name.encode()):08x}")]
+
+
+def in_lines(counts: Counts) -> tuple[str, str]:
+    """Return names of counters in lines, and place (from 1) and number of those that are not 1: ``"2 7 5 2"``."""
+    names = "\n".join(counts)
+    # No text from outside has a line's end by now; what a project's own code names an event may have one.
+    if names.count("\n") >= len(counts) > 0:
+        names = "\n".join(name.replace("\n", " ") for name in counts)
+    return names, " ".join([f"{place} {n}" for place, n in enumerate(counts.values(), 1) if n != 1])
 
 
 def visits_of(batch: Batch) -> Counts:

@@ -209,6 +209,11 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
     return totals
 
 
+def has_hand_made(day: Date) -> bool:
+    """Return whether a day has rows that no flush wrote; blocking."""
+    return shown(PageView.objects.using(database()).filter(date=day, own__isnull=True)).exists()
+
+
 def first_day() -> Date | None:
     """Return the first day of which there are figures; blocking."""
     alias = database()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import counter
+from codex_tracking.counters.fields import Counter, counter
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
@@ -87,10 +87,15 @@ def stored(minutes: Sequence[int], now: datetime) -> Q:
 
 def minute_views(minutes: Sequence[int], known: Mapping[int, int], deltas: Deltas) -> tuple[int, ...]:
     """Return the views of each minute, given those that the database has; oldest first."""
-    fields = {minute: counter("minute", str(minute)) for minute in minutes}
     return tuple(
-        known.get(minute, 0) + sum(delta.get(field, 0) for delta in deltas.values()) for minute, field in fields.items()
+        known.get(minute, 0) + sum(delta.get(field, 0) for delta in deltas.values())
+        for minute, field in fields_of(minutes).items()
     )
+
+
+def fields_of(minutes: Sequence[int]) -> dict[int, Counter]:
+    """Return the counters of minutes since the epoch."""
+    return {minute: counter("minute", str(minute)) for minute in minutes}
 
 
 def views_in(minutes: Sequence[int], now: datetime, deltas: Deltas) -> tuple[int, ...]:
@@ -101,7 +106,7 @@ def views_in(minutes: Sequence[int], now: datetime, deltas: Deltas) -> tuple[int
         now: in the site's time zone.
         deltas: of the days on which they are counted; see ``minute_days``.
     """
-    known: Counter[int] = Counter()
+    known: defaultdict[int, int] = defaultdict(int)
     # After a change of TIME_ZONE a minute may have rows of two days.
     rows = Breakdown.objects.using(database()).filter(stored(minutes, now)).order_by()
     for value, n in rows.values_list("value", "views"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import accepted_days, site_now, site_today
-from codex_tracking.counters.fields import Counts, add_to
+from codex_tracking.counters.fields import Counter, Counts, add_to
 from codex_tracking.models import Generation, database
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.store.answers import Held, Uniques
@@ -61,7 +61,9 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: bool = False) -> Reading[T]:
+async def read(
+    days: list[str], look: Callable[[Deltas, Visitors], T], online: bool = False, only: Sequence[Counter] = ()
+) -> Reading[T]:
     """Return the result of ``look`` over the database and the unflushed counters, all of one moment.
 
     Redis is read first, in one round trip; then, in one hop, the marks, the rows and the marks again. A flush in
@@ -72,6 +74,8 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: b
         look: blocking; takes the deltas of all ``days``, and the visitors of those that are today or yesterday, which
             Redis may know better than the database.
         online: whether to count the visitors of the last five minutes too; those days must be among ``days``.
+        only: the counters that ``look`` takes from the deltas, besides the sum of views; all when empty. See
+            ``store.reads.read_days``.
     """
     since = int(site_now().timestamp()) - NOW_SECONDS if online else None
     now: int | None = None
@@ -80,7 +84,7 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: b
     nothing: Deltas = {day: {} for day in days}
     for _ in range(READS):
         try:
-            held = await held_in_redis(days, recent, since)
+            held = await held_in_redis(days, recent, since, only)
         except STORE_ERRORS as error:
             # The background tasks log an outage when it begins and when it ends; not each read.
             logger.debug("read without Redis: %s", type(error).__name__)
@@ -97,12 +101,15 @@ async def read(days: list[str], look: Callable[[Deltas, Visitors], T], online: b
 
 
 async def held_in_redis(
-    days: Iterable[str], uniques_of: Collection[str], online_since: int | None = None
+    days: Iterable[str],
+    uniques_of: Collection[str],
+    online_since: int | None = None,
+    only: Sequence[Counter] = (),
 ) -> dict[str, Held]:
     """Return the unflushed counters of those days that Redis may hold, in one round trip."""
     # Of older days Redis holds nothing, and a year would be 365 keys.
     known = accepted_days(site_today().isoformat())
-    return await get_store().read([day for day in days if day in known], uniques_of, online_since)
+    return await get_store().read([day for day in days if day in known], uniques_of, online_since, only)
 
 
 async def live_uniques(day: str) -> Uniques:

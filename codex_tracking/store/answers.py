@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from codex_tracking.counters.fields import Counter, Counts
@@ -97,13 +99,13 @@ def number(value: bytes | None) -> int:
     return int(value) if value and is_count(value) else 0
 
 
-async def part_of(flat: list[bytes]) -> Part:
-    """Return header and counters of a hash that HGETALL has read; in steps, because a busy site has many counters."""
+async def part_of(fields: Mapping[bytes, bytes]) -> Part:
+    """Return header and counters of a hash; in steps, because a busy site has many counters."""
     header: dict[bytes, bytes] = {}
     counts: Counts = {}
-    for start in range(0, len(flat), 2 * FIELDS_PER_STEP):
-        piece = flat[start : start + 2 * FIELDS_PER_STEP]
-        for name, value in zip(piece[::2], piece[1::2], strict=True):
+    pairs = iter(fields.items())
+    while piece := list(islice(pairs, FIELDS_PER_STEP)):
+        for name, value in piece:
             if name.startswith(b"#"):
                 header[name] = value
             # A read leaves damaged fields out without a word; the next flush reports them.

@@ -17,6 +17,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from codex_tracking.setting_rules import EMBEDDED
 from codex_tracking.store.sketch import REGISTERS
 
+CLUSTER = "redis+cluster://"
+
 # By default the client fails after 4 seconds when Redis refuses connections, and after 25 when it hangs.
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -97,7 +99,7 @@ def _client(url: str) -> Client:
     # A connection that died while idle fails the first command that uses it; that one attempt is safe. By default the
     # client repeats a command ten times, and an increment whose answers were cut counted eleven times.
     once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-    if url.startswith("redis+cluster://"):
+    if url.startswith(CLUSTER):
         return _cluster(url, limits, once)
     if url.startswith("redis+sentinel://"):
         return _sentinel(url, limits, once)

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from hashlib import blake2b
-from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
-from codex_tracking.counters.visits import compact
+from codex_tracking.counters.visits import in_lines
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number, part_of
+from codex_tracking.store import reads
+from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
-from codex_tracking.store.sketch import add, sketch_of
+from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
+from codex_tracking.store.sketch import add
 
-CHUNK_FIELDS = 1_000
-"""Fields that one read of a seal asks for; about 1 ms of the event loop."""
+CHUNK_FIELDS = 500
+"""Fields that one read of a seal asks for; half a millisecond of the event loop, and of Redis."""
 CHUNK_BLOBS = 64
 """Blobs of the visit log that one read asks for; 4 MB at most."""
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
-LOG_AT = 15
+LOG_AT = 17
 """Place of the visit log's arguments among those of a batch."""
-
-
-@cache
-def script(name: str) -> str:
-    """Return the text of ``lua/<name>.lua``."""
-    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Store:
@@ -58,7 +52,7 @@ class Store:
     async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run a script of ``lua/`` and return its answer."""
         if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(script(name))
+            self._scripts[name] = self.client.register_script(reads.script(name))
         answer = await self._scripts[name](keys=keys, args=args)
         if self.settings.embedded:
             # The embedded store answers without yielding to the event loop.
@@ -68,6 +62,8 @@ class Store:
     async def apply(self, batch: Batch, generation: str) -> Answer:
         """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
         settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
+        # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
+        names, numbers = in_lines(batch.counts)
         args: list[Any] = [
             batch.stream,
             batch.seq,
@@ -83,17 +79,18 @@ class Store:
             VISIT_GAP,
             NOW_SECONDS,
             NAMES_PER_VISITOR,
+            skipped_mark(settings.skip_prefixes, names),
             batch.visits,
-            # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
-            compact(batch.counts),
+            names,
+            numbers,
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
-        names = [keys.live, keys.uniques, keys.visits, keys.now]
+        used = [keys.live, keys.uniques, keys.visits, keys.now]
         for blob in batch.log:
-            names.append(keys.log)
+            used.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
-        status, token, seal, durable, grown = await self.run("apply", names, args)
+        status, token, seal, durable, grown = await self.run("apply", used, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
         return Answer(status.decode(), token.decode(), int(seal), int(durable), grown.decode())
@@ -186,45 +183,14 @@ class Store:
         return gone
 
     async def read(
-        self, days: Iterable[str], uniques_of: Collection[str] = (), online_since: int | None = None
+        self,
+        days: Iterable[str],
+        uniques_of: Collection[str] = (),
+        online_since: int | None = None,
+        only: Sequence[Counter] = (),
     ) -> dict[str, Held]:
-        """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
-
-        Args:
-            days: ISO dates.
-            uniques_of: the days whose visitors are wanted too.
-            online_since: second since the epoch from which on visitors of these days are online; not asked when None.
-        """
-        wanted = {day: day_keys(self.settings.key_prefix, day) for day in days}
-        if not wanted:
-            return {}
-        # The days of a cluster are in several slots, which no transaction spans; a script reads each at one moment.
-        pipe = self.client.pipeline(transaction=self.settings.embedded)
-        for day, keys in wanted.items():
-            names = [keys.live, keys.sealed, *([keys.uniques] if day in uniques_of else [])]
-            since = [] if online_since is None or day not in uniques_of else [online_since]
-            names += [keys.now] if since else []
-            if self.settings.embedded:
-                # A script of the embedded store takes five times as long for a large answer.
-                pipe.hgetall(keys.live).hgetall(keys.sealed).pfcount(keys.uniques)
-                pipe.zcount(keys.now, online_since or "+inf", "+inf")
-            else:
-                # EVAL: a cluster's client refuses EVALSHA in a pipeline, and other clients first ask if it is known.
-                pipe.eval(script("read"), len(names), *names, *since)
-        answers = await pipe.execute()
-        if self.settings.embedded:
-            answers = [
-                (_flat(live), _flat(sealed), self._embedded_sketch(keys.uniques, count), count, online)
-                for keys, live, sealed, count, online in zip(
-                    wanted.values(), *(answers[at::4] for at in range(4)), strict=True
-                )
-            ]
-        held: dict[str, Held] = {}
-        for day, (live, sealed, *visitors) in zip(wanted, answers, strict=True):
-            uniques = Uniques(int(visitors[1]), visitors[0]) if day in uniques_of else None
-            online = int(visitors[2]) if len(visitors) > 2 else 0
-            held[day] = Held(await part_of(live), await part_of(sealed), uniques, online)
-        return held
+        """Return the unflushed counters of some days; see ``reads.read_days``."""
+        return await read_days(self.client, self.settings, Question(list(days), uniques_of, online_since, only))
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:
         """Return the sums of the days' unflushed counters, without loading these; days with nothing are left out."""
@@ -246,7 +212,7 @@ class Store:
         key = day_keys(self.settings.key_prefix, day).uniques
         if self.settings.embedded:
             count = int(await self.client.pfcount(key))
-            return Uniques(count, self._embedded_sketch(key, count))
+            return Uniques(count, embedded_sketch(key, count))
         sketch: bytes | None = None
         try:
             sketch = await self.client.get(key)
@@ -254,9 +220,6 @@ class Store:
         except ResponseError:
             # The sketch is corrupt; the merge refuses and reports it.
             return Uniques(0, sketch or b"")
-
-    def _embedded_sketch(self, key: str, count: int) -> bytes | None:
-        return sketch_of(embedded_visitors(key)) if count else None
 
     async def visitors_since(self, day: str, second: int) -> int:
         """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
@@ -277,7 +240,3 @@ class Store:
     async def lease_holder(self) -> str:
         """Return the last process that flushed, while its lease lasts."""
         return (await self.client.get(lease_key(self.settings.key_prefix)) or b"").decode()
-
-
-def _flat(pairs: Mapping[bytes, bytes]) -> list[bytes]:
-    return [part for pair in pairs.items() for part in pair]

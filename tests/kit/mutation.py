@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import codex_tracking
-from codex_tracking.store import protocol
+from codex_tracking.store import reads
 
 ROOT = Path(codex_tracking.__file__).parent
 
@@ -48,9 +48,9 @@ class Mutant(NamedTuple):
 def mutated(mutant: Mutant) -> Iterator[None]:
     """Run with the mutant in place of the original."""
     if mutant.file.endswith(".lua"):
-        original, name = protocol.script, Path(mutant.file).stem
+        original, name = reads.script, Path(mutant.file).stem
         changed = mutant.source
-        with patch.object(protocol, "script", lambda wanted: changed if wanted == name else original(wanted)):
+        with patch.object(reads, "script", lambda wanted: changed if wanted == name else original(wanted)):
             yield
         return
     with contextlib.ExitStack() as stack:

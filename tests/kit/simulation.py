@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -35,7 +34,7 @@ from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store import protocol
+from codex_tracking.store import protocol, reads
 from codex_tracking.store.client import connect
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.protocol import Store
@@ -166,7 +165,7 @@ class Wire:
         """Return the client's pipeline, which goes over this wire as one read."""
         pipeline = self._client.pipeline(transaction=transaction)
         execute = pipeline.execute
-        pipeline.execute = lambda: self._pass("read", execute)
+        pipeline.execute = lambda **options: self._pass("read", lambda: execute(**options))
         return pipeline
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -268,7 +267,7 @@ class World:
         """The rows at the last look, below which none may fall."""
         self._changes = -1
         """The database's writes until then."""
-        self.names = {protocol.script(name): name for name in SCRIPTS}
+        self.names = {reads.script(name): name for name in SCRIPTS}
         self._activities: list[Activity] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -366,7 +365,7 @@ class World:
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
         log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
-        self.keep(owner, day, args[0], args[1], json.loads(args[14]), log)
+        self.keep(owner, day, args[0], args[1], from_lines(args[15], args[16]), log)
 
     def keep(
         self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
@@ -385,7 +384,7 @@ class World:
     async def deliver(self, index: int = -1) -> Any:
         """Let an old batch arrive once more; returns the script's status."""
         keys, args = self.letters[index]
-        return (await self.client.eval(protocol.script("apply"), len(keys), *keys, *args))[0].decode()
+        return (await self.client.eval(reads.script("apply"), len(keys), *keys, *args))[0].decode()
 
     # --- faults of Redis ---
 
@@ -516,6 +515,14 @@ class World:
             if key.endswith(b":live"):
                 counters = [name for name in self.raw.hkeys(key) if not name.startswith(b"#")]
                 assert not counters, f"unflushed: {counters}"
+
+
+def from_lines(names: str, numbers: str) -> dict[str, int]:
+    """Return the counters that ``visits.in_lines`` has written."""
+    fields = names.split("\n") if names else []
+    counts = dict.fromkeys(fields, 1)
+    places = [int(number) for number in numbers.split()]
+    return counts | {fields[place - 1]: n for place, n in zip(places[::2], places[1::2], strict=True)}
 
 
 def paths_of(day: str, part: bytes) -> Counts:

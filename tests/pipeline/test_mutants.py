@@ -67,7 +67,7 @@ MUTANTS = [
     Mutant(
         "visitors without counters are flushed too",
         "store/lua/apply.lua",
-        {"if held == 0 then held = 1 end": ""},
+        {"put('#k', text_of(math.max(held, 1)))": "put('#k', text_of(held))"},
         "visitors whose sketch was lost are sent again",
     ),
     Mutant(
@@ -401,7 +401,7 @@ MUTANTS = [
         "store/lua/apply.lua",
         {
             "if seq <= last then": "if seq <= last then if LOG then "
-            "c('HINCRBY', L, '#b', ARGV[17]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[16]) end"
+            "c('HINCRBY', L, '#b', ARGV[19]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[18]) end"
         },
         "a batch that arrives again later is told once",
     ),
@@ -420,7 +420,7 @@ MUTANTS = [
     Mutant(
         "what the log lacks is counted",
         "store/lua/apply.lua",
-        {"increase('ledger:log_dropped', hits, c('HGET', L, 'ledger:log_dropped'))": ""},
+        {"late['ledger:log_dropped'] = (late['ledger:log_dropped'] or 0) + hits": ""},
         "a log in Redis above its bound is counted",
     ),
     Mutant(

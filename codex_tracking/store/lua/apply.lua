@@ -1,8 +1,9 @@
 -- Adds one batch to a day, once.
 -- KEYS live uniques visits now [log]
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 path cap, 7 value cap, 8 visit cap, 9 ttl,
---      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 visits as JSON, 15 counters as JSON,
---      [16 blob of the visit log, 17 its hits, 18 most bytes of the log,] visitor without visits ...
+--      10 dense, 11 visit gap, 12 now seconds, 13 names per visitor, 14 skipped prefixes that no path begins with,
+--      15 visits as JSON, 16 counters in lines, 17 place and number of those that do not grow by 1,
+--      [18 blob of the visit log, 19 its hits, 20 most bytes of the log,] visitor without visits ...
 -- Answers {status, generation, seal number, durable seal number, grown}: OK, DUP (was applied), GAP (Redis was rolled
 -- back) or GEN (another generation). After OK, grown tells what the visits made grow, as JSON: visits, engaged visits,
 -- seconds, and lists of how often each set, entry page, page and event is added; empty without visits.
@@ -13,13 +14,45 @@ local NOW_STEP = 1000
 local MOST_SEEN = 9 * tonumber(ARGV[13])
 -- Fields of one command: Lua cannot unpack more than some 8,000 at once.
 local FIELDS = 500
--- Small numbers as text, which Lua would make anew each time.
-local DIGITS = {[0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'}
 -- Digits of a counter; what has more is damaged.
 local MOST_DIGITS = 12
+local byte, find, format, match, min, sub = string.byte, string.find, string.format, string.match, math.min, string.sub
+
+-- Numbers as text, and back: a conversion takes Lua as long as Redis takes for a field, and most numbers are small.
+local TEXTS, NUMBERS = {}, {}
+for n = 0, 9 do
+  local digit = string.char(48 + n)
+  TEXTS[n], NUMBERS[digit] = digit, n
+end
+
+local function text_of(n)
+  local text = TEXTS[n]
+  if not text then
+    text = format('%d', n)
+    TEXTS[n] = text
+  end
+  return text
+end
+
+local function number(text)
+  local n = text and NUMBERS[text]
+  if text and not n and #text <= MOST_DIGITS and find(text, '^%d+$') then
+    n = tonumber(text)
+    NUMBERS[text] = n
+  end
+  return n
+end
 
 -- Before the first write, so that nothing malformed can end the script half-way.
-local visits, counts = cjson.decode(ARGV[14]), cjson.decode(ARGV[15])
+local visits = cjson.decode(ARGV[15])
+-- Counters as lines take a fifth of the time of JSON. Most grow by one; of others their place and number follow.
+local names, counts, fields = {}, {}, 0
+for f in string.gmatch(ARGV[16], '[^\n]+') do
+  fields = fields + 1
+  names[fields] = f
+  counts[f] = 1
+end
+for place, n in string.gmatch(ARGV[17], '(%d+) (%d+)') do counts[names[number(place)]] = number(n) end
 
 -- What is damaged costs itself alone: an error after the first write would leave half of the batch.
 local function read(key, command, ...)
@@ -30,7 +63,7 @@ local function read(key, command, ...)
 end
 if LOG then read(LOG, 'LLEN') end
 
-local HEADER = {'#g', '#n', '#f', '#k', '#w:' .. ARGV[1], '#o', '#v', '#b', '#bytes'}
+local HEADER = {'#g', '#n', '#f', '#k', '#w:' .. ARGV[1], '#o', '#v', '#b', '#bytes', '#x'}
 local h = read(L, 'HMGET', unpack(HEADER))
 local g = h[1]
 local sound = g and string.match(g, '^%x+$') and tonumber(h[2]) and tonumber(h[3]) and tonumber(h[4])
@@ -54,7 +87,13 @@ if seq ~= last + 1 then return {'GAP', g, 0, 0, ''} end
 -- --- visits: what they make grow is added to the counters, so that each field is written once ---
 
 local function derive(f, n)
-  if n > 0 then counts[f] = (counts[f] or 0) + n end
+  if n == 0 then return end
+  local known = counts[f]
+  if not known then
+    fields = fields + 1
+    names[fields] = f
+  end
+  counts[f] = (known or 0) + n
 end
 
 local function zeros(n)
@@ -65,12 +104,12 @@ end
 
 -- Adds a digest to a list of them, and says whether it was new.
 local function seen(list, digest)
-  digest = ' ' .. digest
-  if #list >= MOST_SEEN or string.find(list, digest, 1, true) then return list, false end
+  if list == '' then return digest, true end
+  if #list >= MOST_SEEN or find(list, digest, 1, true) then return list, false end
   return list .. digest, true
 end
 
-local grown, states, present, newest = '', {}, {}, 0
+local grown, states, present, here, newest = '', {}, {}, 0, 0
 
 local function work_out()
   local ids, sets, pages, events = visits.visitors, visits.sets, visits.pages, visits.events or {}
@@ -78,7 +117,7 @@ local function work_out()
   local visited, engaged, seconds = 0, 0, 0
   local known, one = {}, {}
   for at = 1, #ids, FIELDS do
-    local some = read(V, 'HMGET', unpack(ids, at, math.min(at + FIELDS - 1, #ids)))
+    local some = read(V, 'HMGET', unpack(ids, at, min(at + FIELDS - 1, #ids)))
     for i = 1, #some do known[at + i - 1] = some[i] end
   end
   local free
@@ -88,8 +127,8 @@ local function work_out()
     local state = states[id] or known[i]
     local before, n, looked, did = nil, 0, '', ''
     if state then
-      before, n, looked, did = string.match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
-      before, n = tonumber(before), tonumber(n)
+      before, n, looked, did = match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
+      before, n = number(before), number(n) or 0
       if not before then looked, did = '', '' end
     end
     local numbers = visits.seen[i]
@@ -109,9 +148,9 @@ local function work_out()
     -- An event after the visit's end neither continues it nor begins one.
     if before and first > before + VISIT_GAP then before = nil end
     if before then
-      present[#present + 1] = latest
-      present[#present + 1] = id
-      newest = math.max(newest, latest)
+      here = here + 2
+      present[here - 1], present[here] = text_of(latest), id
+      if latest > newest then newest = latest end
       local events_of = visits.done and visits.done[i] or {}
       local was_engaged, new = n >= 2, nil
       n = n + views + #events_of
@@ -131,15 +170,14 @@ local function work_out()
           -- A sample, because a look at every visit would hold up all other commands of Redis.
           local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
           for k = 1, #some, 2 do
-            local over = tonumber(string.match(some[k + 1], '^%d+') or '0') < latest - VISIT_GAP
+            local over = tonumber(match(some[k + 1], '^%d+') or '0') < latest - VISIT_GAP
             if over and not states[some[k]] then free = free + c('HDEL', V, some[k]) end
           end
         end
         free = free - 1
       end
       if state or free >= 0 then
-        -- One conversion: a number that is joined to a text takes as long as a look-up.
-        states[id] = string.format('%d %d|%s|%s', latest, n, looked, did)
+        states[id] = text_of(latest) .. ' ' .. text_of(n) .. '|' .. looked .. '|' .. did
       else
         free = 0
       end
@@ -158,7 +196,7 @@ local function work_out()
   for i, n in ipairs(done) do derive('event+:' .. events[2 * i - 1], n) end
   local lists = {}
   for i, list in ipairs({begun, entries, fresh, done}) do
-    for k, n in ipairs(list) do list[k] = DIGITS[n] or n end
+    for k, n in ipairs(list) do list[k] = text_of(n) end
     lists[i] = '[' .. table.concat(list, ',') .. ']'
   end
   grown = '[' .. table.concat({visited, engaged, seconds, unpack(lists)}, ',') .. ']'
@@ -168,46 +206,43 @@ if visits.visitors then work_out() end
 -- --- counters ---
 
 local held, path_cap, value_cap = tonumber(h[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
--- Field -> its new value; dimension -> its distinct values, of those that get new ones.
-local sums, distinct, views_added = {}, {}, 0
+-- Fields and their new values, flat; dimension -> its distinct values, of those that get new ones.
+local sums, at_end, distinct, views_added = {}, 0, {}, 0
+-- What is added to fields that may be among the sums already: (other), and what this script itself reports.
+local late = {}
 
-local function number(text)
-  return text and #text <= MOST_DIGITS and string.find(text, '^%d+$') and tonumber(text)
+local function put(f, value)
+  sums[at_end + 1], sums[at_end + 2] = f, value
+  at_end = at_end + 2
 end
 
--- Adds to a field; one that is no number begins anew.
+-- Adds to a field that Redis has; one that is no number begins anew.
 local function increase(f, v, old)
-  local sum = sums[f] or number(old)
-  if old and not sum then
-    local damaged = 'ledger:dropped_damaged'
-    sums[damaged] = (sums[damaged] or number(c('HGET', L, damaged)) or 0) + 1
-  end
-  sums[f] = (sum or 0) + v
+  local sum = number(old)
+  if not sum then late['ledger:dropped_damaged'] = (late['ledger:dropped_damaged'] or 0) + 1 end
+  put(f, text_of((sum or 0) + v))
 end
 
-local function add(f, v, old, dimension)
-  -- A page's views, "p:".
-  if string.byte(f, 1) == 112 and string.byte(f, 2) == 58 then views_added = views_added + v end
-  if old or sums[f] then return increase(f, v, old) end
+local function begin(f, v, dimension)
   -- The new visitors of pages have as many values as the pages.
   local cap = (dimension == 'p' or dimension == 'p+') and path_cap or value_cap
   if distinct[dimension] >= cap then
     f = dimension .. ':(other)'
-    old = c('HGET', L, f)
+    late[f] = (late[f] or 0) + v
+    return
   end
-  if not (old or sums[f]) then
-    distinct[dimension] = distinct[dimension] + 1
-    held = held + 1
-  end
-  increase(f, v, old)
+  distinct[dimension] = distinct[dimension] + 1
+  held = held + 1
+  put(f, text_of(v))
 end
 
 -- Returns the dimensions of new fields, and reads how many values they have, all at once.
-local function dimensions_of(names, olds)
+local function dimensions_of(first, olds)
   local dimensions, asked, headers = {}, {}, {}
-  for i, f in ipairs(names) do
+  for i = 1, #olds do
     if not olds[i] then
-      local dimension = string.sub(f, 1, string.find(f, ':', 1, true) - 1)
+      local f = names[first + i - 1]
+      local dimension = sub(f, 1, find(f, ':', 1, true) - 1)
       dimensions[i] = dimension
       if not distinct[dimension] then
         distinct[dimension] = 0
@@ -221,63 +256,82 @@ local function dimensions_of(names, olds)
   return dimensions
 end
 
-local names = {}
-for f in pairs(counts) do names[#names + 1] = f end
-for at = 1, #names, FIELDS do
-  local some = {unpack(names, at, math.min(at + FIELDS - 1, #names))}
-  local olds = c('HMGET', L, unpack(some))
-  local dimensions = dimensions_of(some, olds)
-  for i, f in ipairs(some) do add(f, counts[f], olds[i], dimensions[i]) end
+for first = 1, fields, FIELDS do
+  local olds = c('HMGET', L, unpack(names, first, min(first + FIELDS - 1, fields)))
+  local dimensions = dimensions_of(first, olds)
+  for i = 1, #olds do
+    local f, old = names[first + i - 1], olds[i]
+    local v, letter, colon = counts[f], byte(f, 1, 2)
+    -- A page's views, "p:".
+    if letter == 112 and colon == 58 then views_added = views_added + v end
+    if old then increase(f, v, old) else begin(f, v, dimensions[i]) end
+  end
 end
-if held == 0 then held = 1 end
 
 -- --- writes ---
 
 -- Where the counters are, in the header, stands how many hits the list should tell: it may be evicted alone.
 local function log(blob, hits, most)
-  local bytes = tonumber(h[9] or '')
+  local bytes = number(h[9])
   -- What is left there came with counters that Redis has lost.
   if not bytes then c('UNLINK', LOG) end
-  if (bytes or 0) + #blob > most then return increase('ledger:log_dropped', hits, c('HGET', L, 'ledger:log_dropped')) end
+  if (bytes or 0) + #blob > most then
+    late['ledger:log_dropped'] = (late['ledger:log_dropped'] or 0) + hits
+    return
+  end
   c('RPUSH', LOG, blob)
-  increase('#b', hits, h[8])
-  sums['#bytes'] = (bytes or 0) + #blob
+  put('#b', text_of((number(h[8]) or 0) + hits))
+  put('#bytes', text_of((bytes or 0) + #blob))
 end
 
 -- First, because a Redis without memory refuses a script's first write alone, and only one that needs memory.
 c('HSET', L, HEADER[5], seq)
-sums['#k'] = held
--- The sum of views, so that the status need not read all counters.
-if views_added > 0 then increase('#v', views_added, h[7]) end
-for dimension, n in pairs(distinct) do sums['#c:' .. dimension] = n end
-if LOG then log(ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])) end
-if not h[6] then sums['#o'] = ARGV[5] end
-if seq == 1 then sums['#s'] = (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ' end
-
--- Writes a table in a few commands.
-local function write(key, pairs_of)
-  local some = {}
-  for name, value in pairs(pairs_of) do
-    some[#some + 1] = name
-    some[#some + 1] = value
-    if #some >= 2 * FIELDS then
-      c('HSET', key, unpack(some))
-      some = {}
-    end
+if LOG then log(ARGV[18], tonumber(ARGV[19]), tonumber(ARGV[20])) end
+for f, v in pairs(late) do
+  local old
+  -- The same field may have come with the batch.
+  for i = 1, counts[f] and at_end or 0, 2 do
+    if sums[i] == f then old = sums[i + 1] end
   end
-  if #some > 0 then c('HSET', key, unpack(some)) end
+  old = old or c('HGET', L, f)
+  local dimension = sub(f, 1, find(f, ':', 1, true) - 1)
+  if not old and distinct[dimension] then
+    distinct[dimension] = distinct[dimension] + 1
+    held = held + 1
+  end
+  put(f, text_of((number(old) or 0) + v))
 end
-write(L, sums)
+put('#k', text_of(math.max(held, 1)))
+-- The sum of views, so that the status need not read all counters.
+if views_added > 0 then
+  put('#v', text_of((number(h[7]) or 0) + views_added))
+  -- Then it is the sum of what is shown. Processes may differ while a change of the setting is rolled out.
+  if not h[7] then put('#x', ARGV[14]) elseif h[10] ~= ARGV[14] then put('#x', '') end
+end
+for dimension, n in pairs(distinct) do put('#c:' .. dimension, text_of(n)) end
+if not h[6] then put('#o', ARGV[5]) end
+if seq == 1 then put('#s', (c('HGET', L, '#s') or '') .. ARGV[1] .. ' ') end
+
+-- Writes fields and values in a few commands; of a field that comes twice the last value holds.
+local function write(key, flat, size)
+  for first = 1, size, 2 * FIELDS do c('HSET', key, unpack(flat, first, min(first + 2 * FIELDS - 1, size))) end
+end
+write(L, sums, at_end)
 
 if newest > 0 then
-  write(V, states)
+  local flat, size = {}, 0
+  for id, state in pairs(states) do
+    flat[size + 1], flat[size + 2] = id, state
+    size = size + 2
+  end
+  write(V, flat, size)
   c('EXPIRE', V, ARGV[9])
-  for at = 1, #present, 2 * FIELDS do
-    read(NOW, 'ZADD', unpack(present, at, math.min(at + 2 * FIELDS - 1, #present)))
+  for first = 1, here, 2 * FIELDS do
+    read(NOW, 'ZADD', unpack(present, first, min(first + 2 * FIELDS - 1, here)))
   end
   -- In steps, twice as many as a batch adds: a million at once would take Redis most of a second.
   local old = c('ZCOUNT', NOW, '-inf', newest - NOW_SECONDS)
-  old = math.min(math.max(old, c('ZCARD', NOW) - tonumber(ARGV[8])), math.max(NOW_STEP, #present))
+  old = min(math.max(old, c('ZCARD', NOW) - tonumber(ARGV[8])), math.max(NOW_STEP, here))
   if old > 0 then c('ZREMRANGEBYRANK', NOW, 0, old - 1) end
   c('EXPIRE', NOW, 2 * NOW_SECONDS)
 end
@@ -287,7 +341,7 @@ local function add_visitors(list, from)
     -- A dense sketch can be merged with the one in the database register by register.
     if ARGV[10] == '1' and c('EXISTS', U) == 0 then c('SET', U, 'HYLL' .. string.rep('\0', 12300)) end
     -- A corrupt sketch must not end the script half-way; what earlier flushes read of it is in the database.
-    local answer = redis.pcall('PFADD', U, unpack(list, at, math.min(at + FIELDS - 1, #list)))
+    local answer = redis.pcall('PFADD', U, unpack(list, at, min(at + FIELDS - 1, #list)))
     if type(answer) == 'table' then
       c('UNLINK', U)
       return add_visitors(list, at)
@@ -295,5 +349,5 @@ local function add_visitors(list, from)
   end
 end
 add_visitors(visits.visitors or {}, 1)
-add_visitors(ARGV, LOG and 19 or 16)
+add_visitors(ARGV, LOG and 21 or 18)
 return {'OK', g, tonumber(h[2]), tonumber(h[3]), grown}
