@@ -14,9 +14,10 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.conditions import Parameters, selects
 from codex_tracking.visits.engine import connect, installed, time_limit
-from codex_tracking.visits.files import cache_folder, files_of
+from codex_tracking.visits.files import cache_folder
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.sources import JOINED, Source, Sources, chunks, first_day, mend, relation, sources_of
+from codex_tracking.visits.sources import Source, Sources, chunks, first_day, mend, sources_of
+from codex_tracking.visits.stores import relation_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,13 +40,20 @@ class Question(Protocol[T_co]):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns that it reads."""
+        """The columns of ``chosen`` that it reads."""
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of ``chosen_hits`` that it reads."""
 
     def prepare(self, connection: Connection) -> None:
         """Make the temporary tables that take the chunks' figures."""
 
     def add(self, connection: Connection) -> None:
-        """Add the figures of ``chosen``, the selected rows of one chunk."""
+        """Add the figures of ``chosen`` and ``chosen_hits``, the selected rows of one chunk and their hits.
+
+        Numbers in them stand for texts of ``texts``, which has some texts twice.
+        """
 
     def value(self, connection: Connection, days: Sequence[str]) -> T_co:
         """Return the value of all chunks, which have these days, oldest first."""
@@ -85,7 +93,6 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
 
     deadline = time.monotonic() + seconds
     unlogged, logged = by_log(days)
-    sources: Sources | None = None
     for attempt in (1, 2):
         try:
             sources = sources_of(logged)
@@ -98,8 +105,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             # Somebody changed or deleted a file in the cache; the second time it is new.
             if attempt == 2:
                 raise
-            mend(sources if sources is not None else _all_of(logged))
-    assert sources is not None
+            mend(logged)
     answered = [day for day in _without(logged, sources.damaged) if day not in left]
     return Answer(
         value,
@@ -121,11 +127,6 @@ def by_log(days: Iterable[str]) -> tuple[list[Date], list[Date]]:
     return dates[:begin], dates[begin:]
 
 
-def _all_of(logged: Sequence[Date]) -> Sources:
-    """Return the files that may be damaged when joining them has failed."""
-    return Sources((), (), tuple(files_of(logged)), tuple(cache_folder().glob(f"{JOINED}*.parquet")))
-
-
 def _without(days: Sequence[Date], others: Sequence[Date]) -> list[Date]:
     return [day for day in days if day not in others]
 
@@ -143,9 +144,12 @@ def _add_up(
 
     left: set[Date] = set()
     with connect(cache_folder()) as connection:
+        stores = [source.store for source in sources.sources]
+        texts = relation_of(stores, "texts") if stores else "(SELECT 0 AS id, '' AS text WHERE false)"
+        connection.execute(f"CREATE TEMP VIEW texts AS FROM {texts}")
         question.prepare(connection)
         for chunk in chunks(sources.sources):
-            wanted = set(chunk.days)
+            wanted = {day for source in chunk for day in source.days}
             # After one chunk that was left, all older ones are: the answer has the newest days, without gaps.
             if left or time.monotonic() >= deadline:
                 left |= wanted
@@ -154,7 +158,7 @@ def _add_up(
                 with time_limit(connection, deadline - time.monotonic()):
                     # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
                     connection.begin()
-                    _choose(connection, chunk, filters, question.columns)
+                    _choose(connection, chunk, filters, question)
                     question.add(connection)
                     connection.commit()
             except duckdb.InterruptException:
@@ -163,14 +167,28 @@ def _add_up(
         return question.value(connection, iso_dates(day for day in days if day not in left)), left
 
 
-def _choose(connection: Connection, chunk: Source, filters: Sequence[Filter], columns: Sequence[str]) -> None:
-    """Make ``chosen``: the rows of a chunk that filters select."""
-    days = ", ".join(f"DATE '{day.isoformat()}'" for day in chunk.days)
-    select = f"SELECT {', '.join(dict.fromkeys(columns))} FROM {relation(chunk.paths)} WHERE date IN ({days})"
-    if not filters:
-        # All rows: copying them would take longer than reading them twice.
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW chosen AS {select}")
-        return
+def _choose(connection: Connection, chunk: Sequence[Source], filters: Sequence[Filter], question: Question[T]) -> None:
+    """Make ``chosen`` and ``chosen_hits``: the rows of a chunk that filters select."""
+    for name in ("visits", "hits"):
+        stores = relation_of((source.store for source in chunk), name)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM {stores} WHERE {_asked(chunk)}")
     parameters = Parameters()
     condition = selects(filters, parameters)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {select} AND {condition}", parameters.values)
+    # Without filters, copying all rows would take longer than reading them twice.
+    kind = "TABLE" if filters else "VIEW"
+    columns = ", ".join(dict.fromkeys(("row", *question.columns)))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP {kind} chosen AS SELECT {columns} FROM visits WHERE {condition}", parameters.values
+    )
+    if question.hit_columns:
+        columns = ", ".join(dict.fromkeys(("row", *question.hit_columns)))
+        of_chosen = "JOIN (SELECT row FROM chosen) USING (row)" if filters else ""
+        connection.execute(f"CREATE OR REPLACE TEMP {kind} chosen_hits AS SELECT {columns} FROM hits {of_chosen}")
+
+
+def _asked(chunk: Sequence[Source]) -> str:
+    """Return the condition of the days that were asked for."""
+    if all(source.whole for source in chunk):
+        return "true"
+    days = ", ".join(f"DATE '{day.isoformat()}'" for source in chunk for day in source.days)
+    return f"date IN ({days})"

@@ -1,4 +1,4 @@
-"""Questions for figures, series and values of dimensions."""
+"""Questions for figures, series and values of dimensions, and for one page."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import Literal, get_args
 from django.utils import timezone
 
 from codex_tracking.spellings import pattern_of
-from codex_tracking.visits.answers import Board, Figures, Table, Value
+from codex_tracking.visits.answers import Board, Figures, PageFigures, Table, Value
 from codex_tracking.visits.asking import Connection
-from codex_tracking.visits.conditions import ATTRIBUTE_TEXT
 from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
+from codex_tracking.visits.stores import number_of
 
 Order = Literal["views", "visits", "value"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value", "outbound", "download")
+CLICKS = ("outbound", "download")
+"""Events of the browser script whose values are dimensions."""
+TABLE_DIMENSIONS: tuple[str, ...] = (*FILTER_DIMENSIONS, "event_value", *CLICKS)
 """Filters' dimensions, ``event_value``: values as ``name=value``, and the values of two events."""
 BOARD_DIMENSIONS: tuple[str, ...] = ("page", "route", "event", *ATTRIBUTES)
 
 LISTED = {
-    "page": ("hit_paths", "t", "e = ''"),
-    "route": ("hit_routes", "t", "e = ''"),
-    "event": ("hit_events", "t", "e <> ''"),
-    "event_value": ("hit_values", "e || '=' || t", "e <> '' AND t <> ''"),
-    "outbound": ("hit_values", "t", "e = 'outbound' AND t <> ''"),
-    "download": ("hit_values", "t", "e = 'download' AND t <> ''"),
+    "page": ("path", "event IS NULL AND path IS NOT NULL"),
+    "route": ("route", "event IS NULL AND route IS NOT NULL"),
+    "event": ("event", "event IS NOT NULL"),
+    "event_value": ("pair", "valued"),
+    **dict.fromkeys(CLICKS, ("pair", "valued AND event = {number}")),
 }
-"""Dimension of hits -> its list, the value made of an element ``t`` and the event ``e``, and the hits that have one."""
+"""Dimension of hits -> its number, and the condition of the hits that have one; ``number`` is that of its own name."""
 SORTED = {
     # Ties are ordered by name: without it a value may be on two pages of a table, and another on none.
     "views": "views DESC, visits DESC, value",
@@ -49,8 +50,14 @@ class BoardQuestion:
     @property
     def columns(self) -> Sequence[str]:
         """The columns that it reads."""
-        found = ["date", "visit", "visitor", "seconds", "views", "events", *_columns_of(self.dimensions)]
-        return [*found, "start", "hit_offsets", "hit_events"] if self.hours else found
+        found = ["date", "visit", "visitor", "seconds", "views", "events", *_attributes(self.dimensions)]
+        return [*found, "start"] if self.hours else found
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of hits that it reads."""
+        hours = ["date", "second", "event"] if self.hours else []
+        return [*hours, *_hit_columns(self.dimensions)]
 
     def prepare(self, connection: Connection) -> None:
         """Make the tables for days, hours and values."""
@@ -72,8 +79,7 @@ class BoardQuestion:
         if self.hours:
             hour = _hour(connection)
             connection.execute(
-                f"INSERT INTO hours SELECT date, {hour}, count(*), 0 FROM (SELECT date, start + unnest(hit_offsets) "
-                "AS second, unnest(hit_events) AS event FROM chosen) WHERE event = '' GROUP BY ALL"
+                f"INSERT INTO hours SELECT date, {hour}, count(*), 0 FROM chosen_hits WHERE event IS NULL GROUP BY ALL"
             )
             connection.execute(
                 f"INSERT INTO hours SELECT date, {hour}, 0, count(*) FROM (SELECT date, start AS second FROM chosen "
@@ -83,7 +89,6 @@ class BoardQuestion:
 
     def value(self, connection: Connection, days: Sequence[str]) -> Board:
         """Return the board."""
-        # A day lies in one chunk, so that its distinct visitors are counted once and need no union.
         by_day = dict.fromkeys(days, Figures())
         for day, *figures in connection.execute("FROM figures").fetchall():
             by_day[day.isoformat()] = Figures(*map(int, figures))
@@ -109,7 +114,12 @@ class TableQuestion:
     @property
     def columns(self) -> Sequence[str]:
         """The columns that it reads."""
-        return ["visit", "views", *_columns_of([self.dimension])]
+        return ["visit", "views", *_attributes([self.dimension])]
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of hits that it reads."""
+        return _hit_columns([self.dimension])
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for values."""
@@ -117,58 +127,115 @@ class TableQuestion:
 
     def add(self, connection: Connection) -> None:
         """Add one chunk's values."""
-        _add_values(connection, [self.dimension], self.search)
+        _add_values(connection, [self.dimension])
 
     def value(self, connection: Connection, days: Sequence[str]) -> Table:
         """Return the page of the table."""
-        return _table(connection, self.dimension, self.order, self.limit, self.offset)
+        search = [pattern_of(self.search)] if self.search else []
+        # Without the event's name, which stands first in a pair.
+        text = f"substr(text, {len(self.dimension) + 2})" if self.dimension in CLICKS else "text"
+        named = _named(f"regexp_matches({text}, $1)" if search else "true", text)
+        rows = connection.execute(
+            "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), sum(sum(views)) OVER (), "
+            f"sum(sum(visits)) OVER () FROM found JOIN {named} USING (id) GROUP BY value "
+            f"ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
+            search,
+        ).fetchall()
+        total, views, visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
+        if self.offset and not rows:
+            [total] = connection.execute(f"SELECT count(*) FROM {named}", search).fetchone() or (0,)
+        return Table(tuple(Value(row[0], int(row[1]), int(row[2])) for row in rows), total, views, visits)
 
 
-def _columns_of(dimensions: Sequence[str]) -> list[str]:
-    found: list[str] = []
-    for name in dimensions:
-        found += [LISTED[name][0], "hit_events"] if name in LISTED else [name]
-    return found
+@dataclass(frozen=True, slots=True)
+class PageQuestion:
+    """Views, visitors and entries of one page by the day; see ``questions.page``."""
+
+    path: str
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it reads."""
+        return ["date", "visit", "visitor", "entry"]
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of hits that it reads."""
+        return ["path", "event"]
+
+    def prepare(self, connection: Connection) -> None:
+        """Make the table for days."""
+        connection.execute("CREATE TEMP TABLE pages (date DATE, views BIGINT, visitors BIGINT, entries BIGINT)")
+
+    def add(self, connection: Connection) -> None:
+        """Add one chunk's days."""
+        page = number_of(self.path)
+        connection.execute(
+            "INSERT INTO pages SELECT date, sum(n), count(DISTINCT visitor), "
+            f"count(*) FILTER (visit AND entry = {page}) FROM chosen JOIN (SELECT row, count(*) AS n "
+            f"FROM chosen_hits WHERE event IS NULL AND path = {page} GROUP BY row) USING (row) GROUP BY date"
+        )
+
+    def value(self, connection: Connection, days: Sequence[str]) -> dict[str, PageFigures]:
+        """Return the figures of each day."""
+        found = dict.fromkeys(days, PageFigures())
+        for day, *figures in connection.execute("FROM pages").fetchall():
+            found[day.isoformat()] = PageFigures(*map(int, figures))
+        return found
+
+
+# --- values ---
+
+
+def _attributes(dimensions: Sequence[str]) -> list[str]:
+    return [name for name in dimensions if name not in LISTED]
+
+
+def _hit_columns(dimensions: Sequence[str]) -> list[str]:
+    found = [LISTED[name][0] for name in dimensions if name in LISTED]
+    return [*found, "visit", "event", "valued"] if found else []
 
 
 def _prepare_values(connection: Connection) -> None:
-    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, value VARCHAR, views BIGINT, visits BIGINT)")
+    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, id BIGINT, views BIGINT, visits BIGINT)")
 
 
-def _add_values(connection: Connection, dimensions: Sequence[str], search: str = "") -> None:
-    found = "AND regexp_matches(value, $1)" if search else ""
-    parameters = [pattern_of(search)] if search else []
-    for name in dimensions:
-        if name in LISTED:
-            lists, value, test = LISTED[name]
-            # First by visit: a visit counts once for a page, however often it saw it.
-            connection.execute(
-                f"INSERT INTO found SELECT '{name}', value, sum(n), count(*) FILTER (visit) FROM "
-                f"(SELECT row, visit, {value} AS value, count(*) AS n FROM (SELECT row_number() OVER () AS row, visit, "
-                f"unnest({lists}) AS t, unnest(hit_events) AS e FROM chosen) WHERE {test} GROUP BY ALL) "
-                f"WHERE value <> '' {found} GROUP BY value",
-                parameters,
-            )
-    # A query for each attribute, all in one statement: grouping sets take twice as long.
-    grouped = " UNION ALL ".join(
-        f"SELECT '{name}' AS dimension, {ATTRIBUTE_TEXT.get(name, name)} AS value, sum(views) AS views, "
-        "count(*) FILTER (visit) AS visits FROM chosen GROUP BY value"
-        for name in dimensions
-        if name not in LISTED
-    )
-    # An event outside of visits has neither a view nor a visit, and lists no browser or country.
-    if grouped:
-        connection.execute(
-            f"INSERT INTO found FROM ({grouped}) WHERE value <> '' AND views + visits > 0 {found}", parameters
-        )
+def _add_values(connection: Connection, dimensions: Sequence[str]) -> None:
+    if not dimensions:
+        return
+    # A query for each, all in one statement: grouping sets take twice as long.
+    queries = [
+        f"SELECT '{name}' AS dimension, {name} AS id, sum(views) AS views, count(*) FILTER (visit) AS visits "
+        f"FROM chosen WHERE {name} IS NOT NULL GROUP BY {name}"
+        for name in _attributes(dimensions)
+    ]
+    queries += [
+        # First by visit: a visit counts once for a page, however often it saw it.
+        f"SELECT '{name}' AS dimension, {number} AS id, sum(n) AS views, count(*) FILTER (visit) AS visits FROM "
+        f"(SELECT row, visit, {number}, count(*) AS n FROM chosen_hits "
+        f"WHERE {test.format(number=number_of(name))} GROUP BY ALL) GROUP BY {number}"
+        for name, (number, test) in LISTED.items()
+        if name in dimensions
+    ]
+    connection.execute(f"INSERT INTO found SELECT * FROM ({' UNION ALL '.join(queries)}) WHERE views + visits > 0")
+
+
+def _named(test: str, value: str = "text") -> str:
+    """Return the relation of the texts of ``found`` that meet a condition, as ``value``."""
+    named = "id IN (SELECT id FROM found)"
+    return f"(SELECT id, any_value({value}) AS value FROM texts WHERE {named} AND {test} GROUP BY id)"
 
 
 def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
     """Return the tables of all dimensions in one query."""
+    # The texts of the largest alone, and of those that are as large as the last of them.
     rows = connection.execute(
-        "SELECT *, count(*) OVER whole, sum(views) OVER whole, sum(visits) OVER whole FROM (SELECT dimension, value, "
-        "sum(views) AS views, sum(visits) AS visits FROM found GROUP BY dimension, value) "
-        "WINDOW whole AS (PARTITION BY dimension) "
+        "WITH best AS MATERIALIZED (SELECT *, count(*) OVER whole AS values, sum(views) OVER whole AS all_views, "
+        "sum(visits) OVER whole AS all_visits FROM (SELECT dimension, id, sum(views) AS views, sum(visits) AS visits "
+        "FROM found GROUP BY dimension, id) WINDOW whole AS (PARTITION BY dimension) "
+        "QUALIFY rank() OVER (PARTITION BY dimension ORDER BY views DESC, visits DESC) <= $1) "
+        "SELECT dimension, value, views, visits, values, all_views, all_visits "
+        f"FROM best JOIN {_named('id IN (SELECT id FROM best)')} USING (id) "
         f"QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
         f"ORDER BY dimension, {SORTED['views']}",
         [limit],
@@ -181,28 +248,10 @@ def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> d
     return {name: Table(tuple(values[name]), *map(int, totals[name])) for name in dimensions}
 
 
-def _table(connection: Connection, dimension: str, order: str, limit: int, offset: int) -> Table:
-    rows = connection.execute(
-        "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), sum(sum(views)) OVER (), "
-        "sum(sum(visits)) OVER () FROM found "
-        f"WHERE dimension = $1 GROUP BY value ORDER BY {SORTED[order]} LIMIT $2 OFFSET $3",
-        [dimension, limit, offset],
-    ).fetchall()
-    total, all_views, all_visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
-    # Behind the last row there is none that the window's number of values could stand in.
-    if offset and not rows:
-        [total] = connection.execute(
-            "SELECT count(DISTINCT value) FROM found WHERE dimension = $1", [dimension]
-        ).fetchone() or (0,)
-    values = tuple(Value(value, int(views), int(visits)) for value, views, visits, *_ in rows)
-    return Table(values, total, all_views, all_visits)
-
-
 def _hour(connection: Connection) -> str:
     """Return the expression of the hour of ``second`` on the site's clock."""
     span = connection.execute("SELECT min(start), max(start) FROM chosen").fetchone()
     offsets = clock_shifts(*(span if span is not None and span[0] is not None else (0, 0)))
-    # The site's clock as Python knows it: DuckDB's list of time zones may be another year's.
     cases = " ".join(f"WHEN second >= {since} THEN {shift}" for since, shift in reversed(offsets))
     return f"CAST((second + CASE {cases} ELSE {offsets[0][1]} END) // 3600 % 24 AS INTEGER)"
 

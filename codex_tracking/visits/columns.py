@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, repeat
 from operator import sub
 from pathlib import Path
@@ -90,13 +90,15 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
     return len(rows), sum(next(column.values for column in columns if column.name == "views"))
 
 
-def completed(paths: str) -> str:
-    """Return the relation of packed files with all values, those of ``DERIVED`` included.
+def relation(paths: Iterable[Path]) -> str:
+    """Return the relation in SQL of all rows of some files."""
+    listed = ", ".join(f"'{quoted(path)}'" for path in paths)
+    return completed(f"read_parquet([{listed}])")
 
-    Args:
-        paths: a list in SQL.
-    """
-    return f"(SELECT * REPLACE ({_replaced('coalesce')}) FROM read_parquet({paths}))"
+
+def completed(packed: str) -> str:
+    """Return a relation of packed files' rows with all values, those of ``DERIVED`` included."""
+    return f"(SELECT * REPLACE ({_replaced('coalesce')}) FROM {packed})"
 
 
 def _replaced(function: str) -> str:

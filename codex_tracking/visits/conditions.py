@@ -1,4 +1,4 @@
-"""Conditions of filters and steps in SQL; values are parameters, never text of a statement."""
+"""Conditions of filters and steps in SQL; values are numbers or parameters, never text of a statement."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.filters import HAPPENINGS, Filter
 from codex_tracking.visits.steps import Condition, Step
-
-ATTRIBUTE_TEXT = {"member": "CASE WHEN member THEN 'yes' ELSE 'no' END"}
-"""Expressions of the attributes that are not a column of their own."""
+from codex_tracking.visits.stores import number_of
 
 
 class Parameters:
@@ -31,46 +29,47 @@ def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
 
 
 def _of_filter(each: Filter, parameters: Parameters) -> str:
-    if each.dimension in HAPPENINGS:
-        test = _of_happening(each, parameters)
-    else:
-        test = _matches([ATTRIBUTE_TEXT.get(each.dimension, each.dimension)], each, parameters)
-    return f"NOT ({test})" if each.negated else f"({test})"
+    test = (
+        _of_happening(each, parameters) if each.dimension in HAPPENINGS else _is_one(each.dimension, each, parameters)
+    )
+    # A number that is NULL, the empty text, is none of the values.
+    return f"({test}) IS NOT TRUE" if each.negated else test
 
 
-def _matches(texts: list[str], each: Filter, parameters: Parameters) -> str:
-    """Return the condition that one of some expressions is, or contains, one of a filter's values."""
+def _is_one(number: str, each: Filter, parameters: Parameters) -> str:
+    """Return the condition that a number's text is, or contains, one of a filter's values."""
     if each.operator in ("is", "is_not"):
-        places = [parameters.add(value) for value in each.values]
-        return " OR ".join(f"{text} IN ({', '.join(places)})" for text in texts)
-    places = [parameters.add(pattern_of(value)) for value in each.values]
-    return " OR ".join(f"regexp_matches({text}, {place})" for text in texts for place in places)
+        return f"{number} IN ({', '.join(str(number_of(value)) for value in each.values)})"
+    patterns = [parameters.add(pattern_of(value)) for value in each.values]
+    return _in(number, " OR ".join(f"regexp_matches(text, {pattern})" for pattern in patterns))
+
+
+def _in(number: str, test: str) -> str:
+    # The texts are asked once, and the numbers that are found are compared while the file is read.
+    return f"{number} IN (SELECT id FROM texts WHERE {test})"
 
 
 def _of_happening(each: Filter, parameters: Parameters) -> str:
     if each.dimension == "event":
         # The name alone is tested besides, since a name may have a "=" of its own.
-        test = _matches(["e", "(e || '=' || hit_values[i])"], each, parameters)
-        # Most visits have no event, and a number says so.
-        return f"events > 0 AND len(list_filter(hit_events, lambda e, i: e <> '' AND ({test}))) > 0"
-    texts = "hit_paths" if each.dimension == "page" else "hit_routes"
-    found = f"len(list_filter({texts}, lambda t, i: hit_events[i] = '' AND ({_matches(['t'], each, parameters)}))) > 0"
-    if each.operator not in ("is", "is_not"):
-        return found
-    # Most visits have no such page, and one look into the list says so.
-    return f"list_has_any({texts}, {parameters.add(list(each.values))}) AND (events = 0 OR {found})"
+        tests = [_is_one(name, each, parameters) for name in ("event", "pair")]
+    else:
+        name = "path" if each.dimension == "page" else "route"
+        tests = [f"event IS NULL AND {_is_one(name, each, parameters)}"]
+    # Not OR, which would ask for each hit.
+    return f"row IN ({' UNION ALL '.join(f'SELECT row FROM hits WHERE {test}' for test in tests)})"
 
 
-def meets(step: Step, index: str, parameters: Parameters) -> str:
-    """Return the condition that the hit at a position of the lists makes a step."""
-    return "(" + " OR ".join(_of_condition(each, index, parameters) for each in step.conditions) + ")"
+def meets(step: Step, parameters: Parameters) -> str:
+    """Return the query of the rows and positions of all hits of ``chosen_hits`` that make a step."""
+    tests = [test for each in step.conditions for test in _of_condition(each, parameters)]
+    return " UNION ALL ".join(f"SELECT row, position FROM chosen_hits WHERE visit AND {test}" for test in tests)
 
 
-def _of_condition(each: Condition, index: str, parameters: Parameters) -> str:
-    place = parameters.add(each.value)
-    event = f"hit_events[{index}]"
-    if each.kind == "event":
-        return f"({event} <> '' AND ({event} = {place} OR {event} || '=' || hit_values[{index}] = {place}))"
+def _of_condition(each: Condition, parameters: Parameters) -> list[str]:
     if each.kind == "prefix":
-        return f"({event} = '' AND starts_with(hit_paths[{index}], {place}))"
-    return f"({event} = '' AND {'hit_paths' if each.kind == 'page' else 'hit_routes'}[{index}] = {place})"
+        return [f"event IS NULL AND {_in('path', f'starts_with(text, {parameters.add(each.value)})')}"]
+    number = number_of(each.value)
+    if each.kind == "event":
+        return [f"event = {number}", f"pair = {number}"]
+    return [f"event IS NULL AND {'path' if each.kind == 'page' else 'route'} = {number}"]

@@ -8,9 +8,11 @@ from datetime import date as Date
 from pathlib import Path
 
 from codex_tracking.visits.asking import require_log
+from codex_tracking.visits.build import days_of
+from codex_tracking.visits.columns import relation
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import cache_folder
-from codex_tracking.visits.sources import relation, sources_of
+from codex_tracking.visits.sources import files_in_cache
 
 
 class MissingDayError(Exception):
@@ -28,12 +30,12 @@ def export(day: Date, folder: Path) -> Path | None:
         OSError: the folder cannot be written to.
     """
     require_log()
-    found = sources_of([day])
-    if found.damaged:
-        raise MissingDayError(day.isoformat())
-    paths = [path for source in found.sources for path in source.paths]
-    if not paths:
+    found = days_of([day])
+    if not found:
         return None
+    paths, damaged = files_in_cache(found[0])
+    if damaged:
+        raise MissingDayError(day.isoformat())
     # In the cache first: DuckDB may write nowhere else.
     made = cache_folder() / f"{secrets.token_hex(16)}.parquet"
     try:

@@ -10,6 +10,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date as Date
 from pathlib import Path
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "codex_tracking/visits"
 """In the storage."""
+STORE = "store-"
+"""Begin of the names of the cache's folders that ``stores`` makes."""
 CACHE_BYTES = 2_000_000_000
 """Files that the local cache keeps; a question that needs more has them until the next one."""
 UNUSED_SECONDS = 86_400
@@ -190,8 +193,8 @@ def shrink(folder: Path, needed: Collection[Path]) -> None:
         except FileNotFoundError:
             continue
         old = status.st_mtime < time.time() - UNUSED_SECONDS
-        if stat.S_ISREG(status.st_mode):
-            found.append((0.0 if old else status.st_mtime, status.st_size, path))
+        if stat.S_ISREG(status.st_mode) or path.name.startswith(STORE):
+            found.append((0.0 if old else status.st_mtime, _size_of(path, status), path))
         elif old:
             # Of a process that died while it made a file.
             shutil.rmtree(path, ignore_errors=True)
@@ -204,10 +207,21 @@ def shrink(folder: Path, needed: Collection[Path]) -> None:
             excess -= size if _delete(path) else 0
 
 
+def _size_of(path: Path, status: os.stat_result) -> int:
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_size
+    with suppress(OSError):
+        return sum(inner.stat().st_size for inner in path.iterdir())
+    return 0
+
+
 def _delete(path: Path) -> bool:
     try:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except OSError:
         # Windows keeps files that a question is reading.
-        return False
+        return not path.exists()
     return True

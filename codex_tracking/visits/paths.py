@@ -10,6 +10,7 @@ from codex_tracking.visits.answers import Journey, Next
 from codex_tracking.visits.asking import Connection
 from codex_tracking.visits.conditions import Parameters, meets
 from codex_tracking.visits.steps import Step
+from codex_tracking.visits.stores import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,12 @@ class FunnelQuestion:
     @property
     def columns(self) -> Sequence[str]:
         """The columns that it reads."""
-        return ("visit", "hit_paths", "hit_routes", "hit_events", "hit_values")
+        return ()
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of hits that it reads."""
+        return ("visit", "position", "path", "route", "event", "pair")
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for steps."""
@@ -31,15 +37,16 @@ class FunnelQuestion:
     def add(self, connection: Connection) -> None:
         """Add one chunk's visits."""
         parameters = Parameters()
-        # The first hit that makes a step leaves the most hits for the next ones.
-        relation, last = "(FROM chosen WHERE visit)", "0"
+        steps: list[str] = []
         for number, step in enumerate(self.steps):
-            test = meets(step, "i", parameters)
-            # After a step that was not made, the position is NULL, and so are all positions behind it.
-            position = f"list_filter(range({last} + 1, len(hit_paths) + 1), lambda i: {test})[1]"
-            relation, last = f"(SELECT *, {position} AS s{number} FROM {relation})", f"s{number}"
-        counts = ", ".join(f"count(s{number})" for number in range(len(self.steps)))
-        connection.execute(f"INSERT INTO made SELECT {counts} FROM {relation}", parameters.values)
+            hits = f"({meets(step, parameters)})"
+            if number:
+                hits += f" JOIN s{number - 1} USING (row) WHERE position > first"
+            # The first hit that makes a step leaves the most hits for the next ones.
+            query = f"SELECT row, min(position) AS first FROM {hits} GROUP BY row"
+            steps.append(f"s{number} AS MATERIALIZED ({query})")
+        counts = ", ".join(f"(SELECT count(*) FROM s{number})" for number in range(len(steps)))
+        connection.execute(f"INSERT INTO made WITH {', '.join(steps)} SELECT {counts}", parameters.values)
 
     def value(self, connection: Connection, days: Sequence[str]) -> tuple[int, ...]:
         """Return the visits of each step."""
@@ -61,38 +68,49 @@ class JourneyQuestion:
     @property
     def columns(self) -> Sequence[str]:
         """The columns that it reads."""
-        return ("visit", "hit_paths" if self.by == "page" else "hit_routes", "hit_events")
+        return ()
+
+    @property
+    def hit_columns(self) -> Sequence[str]:
+        """The columns of hits that it reads."""
+        return ("visit", "position", self._number, "event")
+
+    @property
+    def _number(self) -> str:
+        return "path" if self.by == "page" else "route"
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for next steps."""
-        connection.execute("CREATE TEMP TABLE following (value VARCHAR, visits BIGINT)")
+        connection.execute("CREATE TEMP TABLE following (id BIGINT, visits BIGINT)")
 
     def add(self, connection: Connection) -> None:
         """Add one chunk's visits."""
-        texts = "hit_paths" if self.by == "page" else "hit_routes"
-        # A view that no route answered has an empty one, which is no step of a journey by routes.
-        views = f"list_filter({texts}, lambda t, i: t <> '' AND hit_events[i] = '')"
-        # Backwards, the last time that a visit had a page is the first that is found.
-        ordered = f"list_reverse({views})" if self.towards else views
-        visits = f"SELECT {ordered} AS l FROM chosen WHERE visit"
-        collapsed = f"SELECT list_filter(l, lambda t, i: i = 1 OR t <> l[i - 1]) AS l FROM ({visits})"
-        length = len(self.steps)
-        if not length:
-            query = f"SELECT l[1] AS value FROM ({collapsed}) WHERE len(l) > 0"
+        number = self._number
+        views = f"SELECT row, position, {number} AS id FROM chosen_hits WHERE visit AND event IS NULL"
+        steps = [number_of(step) for step in self.steps]
+        if not steps:
+            end = "arg_max" if self.towards else "arg_min"
+            query = f"SELECT {end}(id, position) AS id FROM ({views} AND {number} IS NOT NULL) GROUP BY row"
         else:
-            found = f"SELECT l, list_position(l, $1) AS place FROM ({collapsed})"
-            made = f"place > 0 AND l[place:place + {length - 1}] = $2"
-            # Behind the end of a list DuckDB has NULL: the end of the visit.
-            query = f"SELECT l[place + {length}] AS value FROM ({found}) WHERE {made}"
-        connection.execute(
-            f"INSERT INTO following SELECT value, count(*) FROM ({query}) GROUP BY value",
-            [self.steps[0], list(self.steps)] if length else [],
-        )
+            # Only the visits that had the first step are put together.
+            some = f"SELECT row FROM ({views}) WHERE id = {steps[0]}"
+            order = "DESC" if self.towards else "ASC"
+            visits = (
+                f"SELECT list(id ORDER BY position {order}) AS l FROM ({views} AND {number} IS NOT NULL "
+                f"AND row IN ({some})) GROUP BY row"
+            )
+            collapsed = f"SELECT list_filter(l, lambda t, i: i = 1 OR t <> l[i - 1]) AS l FROM ({visits})"
+            found = f"SELECT l, list_position(l, {steps[0]}) AS place FROM ({collapsed})"
+            length = len(steps)
+            query = f"SELECT l[place + {length}] AS id FROM ({found}) WHERE l[place:place + {length - 1}] = {steps}"
+        connection.execute(f"INSERT INTO following SELECT id, count(*) FROM ({query}) GROUP BY id")
 
     def value(self, connection: Connection, days: Sequence[str]) -> Journey:
         """Return the journey."""
         rows = connection.execute(
-            "SELECT value, sum(visits) AS n FROM following GROUP BY value ORDER BY n DESC, value"
+            "SELECT value, n FROM (SELECT id, sum(visits) AS n FROM following GROUP BY id) LEFT JOIN "
+            "(SELECT id, any_value(text) AS value FROM texts WHERE id IN (SELECT id FROM following) GROUP BY id) "
+            "USING (id) ORDER BY n DESC, value"
         ).fetchall()
         return journey_of(rows, self.limit)
 

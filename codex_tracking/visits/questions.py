@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from codex_tracking.visits import boards, pages, paths
+from codex_tracking.visits import boards, paths
 from codex_tracking.visits.answers import Answer, Board, Journey, PageFigures, Table
 from codex_tracking.visits.asking import BUDGET_SECONDS, LogOffError
 from codex_tracking.visits.boards import BOARD_DIMENSIONS, TABLE_DIMENSIONS, Order
@@ -91,7 +91,7 @@ def page(
         filters: all of them must select a visit.
         seconds: time budget.
     """
-    return ask(days, filters, pages.PageQuestion(path), seconds)
+    return ask(days, filters, boards.PageQuestion(path), seconds)
 
 
 def funnel(

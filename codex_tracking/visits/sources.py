@@ -1,37 +1,37 @@
-"""Local files that answer a question: packed days, months of them in one file, and days that are not packed yet."""
+"""Local stores that answer a question: months of packed days, and days that are not packed yet."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
-from itertools import groupby
+from datetime import timedelta
 from pathlib import Path
 
 from django.db.models import Min
 
 from codex_tracking.models import LogPart, VisitFile, database
 from codex_tracking.visits.build import Day, built_in_cache, days_of
-from codex_tracking.visits.columns import completed
-from codex_tracking.visits.engine import connect, quoted
-from codex_tracking.visits.files import File, cache_folder, fetch, shrink, verify
+from codex_tracking.visits.files import STORE, File, cache_folder, fetch, files_of, verify
+from codex_tracking.visits.stores import Store, found_store, make_store
 
-MONTH_ROWS = 600_000
-"""Rows up to which a month's files are joined into one in the cache: many small ones take three times as long."""
-JOINED = "joined-"
-CHUNK_ROWS = 1_000_000
+STORE_ROWS = 600_000
+"""Rows up to which a month's days share one store: each costs a question some milliseconds, and a new day makes the
+last one anew, which takes some seconds of these."""
+CHUNK_ROWS = 600_000
 """Rows that one statement reads; the time budget is looked at between them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Local files with all that the log has of some days."""
+    """A store with all that the log has of some days."""
 
     days: tuple[Date, ...]
-    paths: tuple[Path, ...]
-    rows: int
+    """Those that were asked for."""
+    whole: bool
+    """Whether it has no other days."""
+    store: Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,6 @@ class Sources:
     """Newest days first."""
     damaged: tuple[Date, ...]
     """Days whose file is missing or damaged."""
-    files: tuple[File, ...]
-    built: tuple[Path, ...]
-    """Files in the cache that have no digest: made of parts, or of other files."""
 
 
 def first_day() -> Date | None:
@@ -55,111 +52,113 @@ def first_day() -> Date | None:
     return min((day for day in (parts, files) if day is not None), default=None)
 
 
+# --- files ---
+
+
+def files_in_cache(day: Day) -> tuple[list[Path], bool]:
+    """Return local files with all that the log has of a day, and whether one is missing or damaged."""
+    files = _packed(day)
+    paths = fetch(files)
+    built, broken = built_in_cache(day) if day.fresh else ([], False)
+    return [*paths.values(), *built], broken or len(paths) < len(files)
+
+
+def _packed(day: Day) -> tuple[File, ...]:
+    # A day's stale files are as good as its parts, as long as they were packed from all of them.
+    return (*day.files, *(() if day.fresh else day.stale))
+
+
+# --- stores ---
+
+
 def sources_of(dates: Collection[Date]) -> Sources:
-    """Return local files for these days; those that are missing are fetched, joined or built first.
+    """Return local stores for these days; those that are missing are made first.
 
     Raises:
         duckdb.Error: a file in the cache is damaged; see ``mend``.
     """
-    days = days_of(dates)
-    # A day's stale files are as good as its parts, as long as they were packed from all of them.
-    packed = {day.date: (*day.files, *(() if day.fresh else day.stale)) for day in days}
-    files = [file for day in days for file in packed[day.date]]
-    paths = fetch(files)
-    damaged = {file.date for file in files if file.pk not in paths}
+    wanted = set(dates)
     sources: list[Source] = []
-    whole = [day for day in days if not day.fresh and day.date not in damaged]
-    for _, month in groupby(whole, lambda day: (day.date.year, day.date.month)):
-        sources += _of_month([file for day in month for file in packed[day.date]], paths)
-    built: list[Path] = [path for source in sources for path in source.paths if path.name.startswith(JOINED)]
+    damaged: set[Date] = set()
+    for days in _groups(days_of(_months_of(wanted))):
+        if wanted.isdisjoint(day.date for day in days):
+            continue
+        store, held, broken = _store_of(days)
+        damaged |= broken & wanted
+        asked = tuple(day for day in held if day in wanted)
+        if store is not None and asked:
+            sources.append(Source(asked, len(asked) == len(held), store))
+    return Sources(tuple(reversed(sources)), tuple(sorted(damaged)))
+
+
+def _months_of(dates: Collection[Date]) -> set[Date]:
+    """Return all days of the months of some days: whatever days are asked for, the stores are the same."""
+    firsts = {day.replace(day=1) for day in dates}
+    return {
+        day for first in firsts for day in map(first.__add__, map(timedelta, range(31))) if day.month == first.month
+    }
+
+
+def _groups(days: Sequence[Day]) -> Iterator[list[Day]]:
+    """Yield the days that share a store, oldest first: packed days of one month, or one day that has fresh parts."""
+    group: list[Day] = []
+    rows = 0
     for day in days:
-        if day.fresh and day.date not in damaged:
-            found, broken = built_in_cache(day)
-            damaged |= {day.date} if broken else set()
-            built += found
-            own = tuple(paths[file.pk] for file in day.files)
-            sources.append(Source((day.date,), (*own, *found), _rows_of(day)))
-    return Sources(
-        tuple(sorted(sources, key=lambda source: source.days[-1], reverse=True)),
-        tuple(sorted(damaged)),
-        tuple(files),
-        tuple(built),
-    )
+        more = sum(file.rows for file in _packed(day))
+        if group and (
+            day.fresh
+            or group[-1].fresh
+            or rows + more > STORE_ROWS
+            or (day.date.year, day.date.month) != (group[0].date.year, group[0].date.month)
+        ):
+            yield group
+            group, rows = [], 0
+        group.append(day)
+        rows += more
+    if group:
+        yield group
 
 
-def _rows_of(day: Day) -> int:
-    # A row takes about 70 bytes of the parts; it only decides about the size of chunks.
-    return sum(file.rows for file in day.files) + day.size // 70
+def _store_of(days: Sequence[Day]) -> tuple[Store | None, list[Date], set[Date]]:
+    """Return the store of some days, the days that it has, and those of which a file or part is missing or damaged."""
+    if not days:
+        return None, [], set()
+    files = [file for day in days for file in _packed(day)]
+    # What is damaged among fresh parts costs these alone: the store has the others.
+    built, broken = built_in_cache(days[0]) if days[0].fresh else ([], False)
+    names = [*(file.digest for file in files), *(path.name for path in built)]
+    store = found_store(days[0].date, names)
+    # With a store, the files that it was made of need not be in the cache.
+    if store is None:
+        paths = fetch(files)
+        damaged = {file.date for file in files if file.pk not in paths}
+        if damaged:
+            store, held, more = _store_of([day for day in days if day.date not in damaged])
+            return store, held, damaged | more
+        store = make_store(days[0].date, names, [*paths.values(), *built])
+    return store, [day.date for day in days], {days[0].date} if broken else set()
 
 
-def _of_month(files: Sequence[File], paths: dict[int, Path]) -> list[Source]:
-    """Return the sources of a month's packed days: one file, or each day's own if these are large."""
-    rows = sum(file.rows for file in files)
-    if len(files) < 3 or rows > MONTH_ROWS:
-        return [
-            Source((day,), tuple(paths[file.pk] for file in of_day), sum(file.rows for file in of_day))
-            for day, of_day in ((day, list(found)) for day, found in groupby(files, lambda file: file.date))
-        ]
-    digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:32]
-    joined = cache_folder() / f"{JOINED}{files[0].date:%Y-%m}-{digest}.parquet"
-    if joined.exists():
-        # The cache drops files that were not used for a day.
-        joined.touch()
-    else:
-        _join([paths[file.pk] for file in files], joined)
-    return [Source(tuple(dict.fromkeys(file.date for file in files)), (joined,), rows)]
-
-
-def _join(paths: Sequence[Path], joined: Path) -> None:
-    making = joined.with_name(f"{secrets.token_hex(16)}.parquet")
-    # In the order of the files, whose dates row groups can be skipped by.
-    with connect(joined.parent) as connection:
-        connection.execute(
-            f"COPY (FROM {completed(listed(paths))}) TO '{quoted(making)}' "
-            "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"
-        )
-    # In one step, so that no question reads half a file.
-    making.replace(joined)
-    shrink(joined.parent, {joined, *paths})
-
-
-def relation(paths: Sequence[Path]) -> str:
-    """Return the relation in SQL of all rows of some files."""
-    joined = [path for path in paths if path.name.startswith(JOINED)]
-    packed = [path for path in paths if path not in joined]
-    # A joined file is complete: it need not be asked for paths to tell an entry.
-    parts = [f"SELECT * FROM read_parquet({listed(joined)})"] if joined else []
-    parts += [f"SELECT * FROM {completed(listed(packed))}"] if packed else []
-    return f"({' UNION ALL '.join(parts)})"
-
-
-def listed(paths: Sequence[Path]) -> str:
-    """Return paths as a list in SQL."""
-    return "[" + ", ".join(f"'{quoted(path)}'" for path in paths) + "]"
-
-
-def chunks(sources: Sequence[Source]) -> Iterator[Source]:
+def chunks(sources: Sequence[Source]) -> Iterator[list[Source]]:
     """Yield sources joined to chunks of about ``CHUNK_ROWS``, in their order."""
-    waiting: list[Source] = []
+    chunk: list[Source] = []
     for source in sources:
-        if waiting and sum(each.rows for each in waiting) + source.rows > CHUNK_ROWS:
-            yield _chunk(waiting)
-            waiting = []
-        waiting.append(source)
-    if waiting:
-        yield _chunk(waiting)
+        if chunk and sum(each.store.rows for each in chunk) + source.store.rows > CHUNK_ROWS:
+            yield chunk
+            chunk = []
+        chunk.append(source)
+    if chunk:
+        yield chunk
 
 
-def _chunk(sources: Sequence[Source]) -> Source:
-    return Source(
-        tuple(day for source in sources for day in source.days),
-        tuple(path for source in sources for path in source.paths),
-        sum(source.rows for source in sources),
-    )
-
-
-def mend(sources: Sources) -> None:
-    """Delete the files in the cache that may have made a question fail, so that they are fetched or built again."""
-    verify(sources.files)
-    for path in sources.built:
-        path.unlink(missing_ok=True)
+def mend(dates: Collection[Date]) -> None:
+    """Delete the files in the cache that may have made a question fail, so that they are fetched or made again."""
+    months = _months_of(dates)
+    verify(files_of(months))
+    folder = cache_folder()
+    for path in folder.glob(f"{STORE}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for day in months:
+        # Made of parts, so that no digest is known.
+        for path in folder.glob(f"{day.isoformat()}-*.parquet"):
+            path.unlink(missing_ok=True)

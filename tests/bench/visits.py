@@ -52,7 +52,7 @@ def measure(bench: Bench) -> list[Figure]:
             most=MOST_SECONDS,
             notes={"cpu seconds": found["packing_cpu"]},
         ),
-        Figure("first question, which joins the months", [found["first"]], "ms"),
+        Figure("first question, which makes the stores", [found["first"]], "ms"),
         Figure("memory while asking, above the process's own", [found["memory"]], "MB", most=MOST_MB),
     ]
     figures += [Figure(f"{name} ({size})", took, "ms", most=MOST_MS) for name, took in found["asked"].items()]

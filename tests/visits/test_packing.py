@@ -15,7 +15,7 @@ from pytest_django import Settings
 from codex_tracking.checks.deployment import check_visit_log
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import ImportSalt, LogPart, VisitFile
-from codex_tracking.visits import build, engine, files, pack, questions
+from codex_tracking.visits import build, engine, files, pack, questions, sources
 from codex_tracking.visits.build import days_of
 from codex_tracking.visits.columns import COLUMNS
 from codex_tracking.visits.pack import pack_all, pack_due
@@ -216,9 +216,11 @@ def test_the_cache_is_private_and_bounded(db: None, monkeypatch: pytest.MonkeyPa
     folder = files.cache_folder()
     assert folder.stat().st_mode & 0o777 == 0o700
     monkeypatch.setattr(files, "CACHE_BYTES", 1)
+    monkeypatch.setattr(sources, "STORE_ROWS", 0)
     for back in range(4):
         questions.board([(DAY - timedelta(days=back)).isoformat()])
         assert len(list(folder.glob("*.parquet"))) == 1
+    assert len(list(folder.glob("store-*"))) == 1
     folder.chmod(0o755)
     with pytest.raises(PermissionError, match="nobody else may read"):
         files.cache_folder()

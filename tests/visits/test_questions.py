@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date as Date
@@ -238,36 +239,44 @@ def test_a_question_that_needs_too_much_memory_leaves_the_cache_alone(
     import duckdb
 
     questions.board(ISO)
-    before = {path: path.stat().st_ino for path in files.cache_folder().glob("*.parquet")}
+    before = {path: path.stat().st_ino for path in files.cache_folder().rglob("*.parquet")}
     monkeypatch.setattr(engine, "MEMORY", "2MB")
     engine.forget()
     with pytest.raises(duckdb.OutOfMemoryException):
         questions.board(ISO)
     engine.forget()
-    assert {path: path.stat().st_ino for path in files.cache_folder().glob("*.parquet")} == before
+    assert {path: path.stat().st_ino for path in files.cache_folder().rglob("*.parquet")} == before
 
 
 def test_the_cache_is_mended(visits: dict[Date, list[Visit]]) -> None:
     expected = questions.board(ISO).value
-    for path in files.cache_folder().glob("*.parquet"):
+    for path in files.cache_folder().rglob("*.parquet"):
         path.write_bytes(b"PAR1 no file PAR1")
     assert questions.board(ISO).value == expected
 
 
-def test_small_days_of_a_month_are_joined(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_days_of_a_month_share_a_store(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
     LogPart.objects.filter(date=DAYS[2]).delete()
     LogPart.objects.filter(date=LAST).update(date=DAYS[2] - timedelta(days=10))
     pack_all(LAST)
     days = sorted([DAYS[2] - timedelta(days=10), *DAYS[:3]])
-    joined = questions.board([day.isoformat() for day in days]).value
-    assert len(list(files.cache_folder().glob("joined-*.parquet"))) == 1
-    monkeypatch.setattr(sources, "MONTH_ROWS", 0)
-    assert questions.board([day.isoformat() for day in days]).value == joined
-    assert questions.board([ISO[0]]).value.by_day == {ISO[0]: joined.by_day[ISO[0]]}
+    shared = questions.board([day.isoformat() for day in days]).value
+    assert questions.board([ISO[0]]).value.by_day == {ISO[0]: shared.by_day[ISO[0]]}
+    [store] = files.cache_folder().glob("store-*")
+    # The files that it was made of need not be read again, and one that is gone is made again.
+    for path in files.cache_folder().glob("*.parquet"):
+        path.unlink()
+    (store / "texts.parquet").unlink()
+    assert questions.board([day.isoformat() for day in days]).value == shared
+    monkeypatch.setattr(sources, "STORE_ROWS", 0)
+    assert questions.board([day.isoformat() for day in days]).value == shared
+    assert len(list(files.cache_folder().glob("store-*"))) == len(days) + 1
 
 
 def test_chunks_and_shares_change_no_figure(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = questions.board(ISO, limit=1_000).value
+    for path in files.cache_folder().glob("store-*"):
+        shutil.rmtree(path)
     for path in files.cache_folder().glob("*.parquet"):
         path.unlink()
     build.forget()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.asking import Question, by_log, iso_dates, require_log
-from codex_tracking.visits.boards import BoardQuestion, TableQuestion
+from codex_tracking.visits.boards import BoardQuestion, PageQuestion, TableQuestion
 from codex_tracking.visits.build import days_of
 from codex_tracking.visits.clickhouse import dialect
 from codex_tracking.visits.clickhouse.dialect import Rows
@@ -18,7 +18,6 @@ from codex_tracking.visits.clickhouse.loads import Load, digest_of, loads_of
 from codex_tracking.visits.clickhouse.schema import tables
 from codex_tracking.visits.clickhouse.server import EngineError, Server, connect
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.pages import PageQuestion
 from codex_tracking.visits.paths import FunnelQuestion, JourneyQuestion
 
 logger = logging.getLogger(__name__)

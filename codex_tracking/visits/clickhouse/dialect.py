@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 from django.utils import timezone
 
 from codex_tracking.visits.answers import Board, Figures, Journey, PageFigures, Table, Value
-from codex_tracking.visits.boards import LISTED, SORTED, BoardQuestion, TableQuestion, clock_shifts
+from codex_tracking.visits.boards import LISTED, SORTED, BoardQuestion, PageQuestion, TableQuestion, clock_shifts
 from codex_tracking.visits.clickhouse.conditions import ATTRIBUTE_TEXT, Parameters, meets, selects
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.pages import PageQuestion
 from codex_tracking.visits.paths import FunnelQuestion, JourneyQuestion, journey_of
 
 Ask: TypeAlias = Callable[[str, Mapping[str, object]], Sequence[Sequence[Any]]]

@@ -15,9 +15,9 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.build import Day, built_in_cache
 from codex_tracking.visits.clickhouse.schema import COLUMNS, Tables, tables
 from codex_tracking.visits.clickhouse.server import EngineError, Server
+from codex_tracking.visits.columns import relation
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import File, cache_folder, fetch, verify
-from codex_tracking.visits.sources import relation
 
 logger = logging.getLogger(__name__)
 
