@@ -8,6 +8,8 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from codex_tracking.counters.fields import ALL_PATHS, Counter, counter
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Held, Uniques, part_of
@@ -49,14 +51,14 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     if not wanted:
         return {}
     only = [*HEADER, *(field.encode() for field in question.only)] if question.only else []
-    clustered = settings.redis_url.startswith(CLUSTER)
-    pipe = client.pipeline(transaction=not clustered)
-    for day, keys in wanted.items():
-        (_ask_script if clustered else _ask)(pipe, keys, question, day in question.uniques_of, only)
-    # A key of another type fails alone; the next push deletes it.
-    answers = await pipe.execute(raise_on_error=False)
-    if not clustered:
-        answers = [answers[5 * at : 5 * at + 5] for at in range(len(wanted))]
+    if settings.redis_url.startswith(CLUSTER):
+        answers = await _by_script(client, wanted, question, only)
+    else:
+        try:
+            answers = await _in_transaction(client, wanted, question, only)
+        except ResponseError:
+            # A full Redis queues no command, not even one that reads; some proxies and users have no transactions.
+            answers = await _by_script(client, wanted, question, only)
     held: dict[str, Held] = {}
     for (day, keys), answer in zip(wanted.items(), answers, strict=True):
         if isinstance(answer, Exception):
@@ -72,25 +74,36 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     return held
 
 
-def _ask(pipe: Any, keys: DayKeys, question: Question, uniques: bool, only: list[bytes]) -> None:
-    """Add the commands that read one day; all of them are one transaction.
+async def _in_transaction(
+    client: Client, wanted: Mapping[str, DayKeys], question: Question, only: list[bytes]
+) -> list[Any]:
+    """Return the answers for each day, of plain commands in one transaction.
 
     A script would stop Redis for six times as long, and the embedded store for five times: it makes Lua's own copy.
     """
-    for key in (keys.live, keys.sealed):
-        pipe.hmget(key, only) if only else pipe.hgetall(key)
-    # What is not asked for is asked of a key that never exists, so that each day has as many answers.
-    nothing = f"{keys.live}:none"
-    pipe.get(keys.uniques if uniques else nothing).pfcount(keys.uniques if uniques else nothing)
-    online = uniques and question.online_since is not None
-    pipe.zcount(keys.now if online else nothing, question.online_since or 0, "+inf")
+    pipe = client.pipeline(transaction=True)
+    for day, keys in wanted.items():
+        for key in (keys.live, keys.sealed):
+            pipe.hmget(key, only) if only else pipe.hgetall(key)
+        # What is not asked for is asked of a key that never exists, so that each day has as many answers.
+        nothing, uniques = f"{keys.live}:none", day in question.uniques_of
+        pipe.get(keys.uniques if uniques else nothing).pfcount(keys.uniques if uniques else nothing)
+        online = uniques and question.online_since is not None
+        pipe.zcount(keys.now if online else nothing, question.online_since or 0, "+inf")
+    # A key of another type fails alone; the next push deletes it.
+    answers = await pipe.execute(raise_on_error=False)
+    return [answers[5 * at : 5 * at + 5] for at in range(len(wanted))]
 
 
-def _ask_script(pipe: Any, keys: DayKeys, question: Question, uniques: bool, only: list[bytes]) -> None:
-    """Add the script that reads one day: the days of a cluster are in several slots, which no transaction spans."""
-    # EVAL: a cluster's client refuses EVALSHA in a pipeline.
-    names = (keys.live, keys.sealed, keys.uniques, keys.now) if uniques else (keys.live, keys.sealed)
-    pipe.eval(script("read"), len(names), *names, question.online_since or "+inf", *only)
+async def _by_script(client: Client, wanted: Mapping[str, DayKeys], question: Question, only: list[bytes]) -> list[Any]:
+    """Return the same, of a script for each day: no transaction spans the slots of a cluster."""
+    pipe = client.pipeline(transaction=False)
+    for day, keys in wanted.items():
+        uniques = day in question.uniques_of
+        names = (keys.live, keys.sealed, keys.uniques, keys.now) if uniques else (keys.live, keys.sealed)
+        # EVAL: a cluster's client refuses EVALSHA in a pipeline.
+        pipe.eval(script("read"), len(names), *names, question.online_since or "+inf", *only)
+    return await pipe.execute(raise_on_error=False)
 
 
 def _pairs(answer: Any) -> Mapping[bytes, bytes]:

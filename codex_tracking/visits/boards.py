@@ -31,6 +31,8 @@ LISTED = {
     **dict.fromkeys(CLICKS, ("pair", "valued AND event = {number}")),
 }
 """Dimension of hits -> its number, and the condition of the hits that have one; ``number`` is that of its own name."""
+SHOWN = f"CASE WHEN dimension IN {CLICKS} THEN substr(text, length(dimension) + 2) ELSE text END"
+"""A value by its ``dimension`` and ``text``: of a click without the event's name, which stands first in a pair."""
 SORTED = {
     # Ties are ordered by name: without it a value may be on two pages of a table, and another on none.
     "views": "views DESC, visits DESC, value",
@@ -132,12 +134,11 @@ class TableQuestion:
     def value(self, connection: Connection, days: Sequence[str]) -> Table:
         """Return the page of the table."""
         search = [pattern_of(self.search)] if self.search else []
-        # Without the event's name, which stands first in a pair.
-        text = f"substr(text, {len(self.dimension) + 2})" if self.dimension in CLICKS else "text"
+        text = SHOWN.replace("dimension", f"'{self.dimension}'")
         named = _named(f"regexp_matches({text}, $1)" if search else "true", text)
         rows = connection.execute(
-            "SELECT value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), sum(sum(views)) OVER (), "
-            f"sum(sum(visits)) OVER () FROM found JOIN {named} USING (id) GROUP BY value "
+            "SELECT text AS value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), "
+            f"sum(sum(views)) OVER (), sum(sum(visits)) OVER () FROM found JOIN {named} USING (id) GROUP BY value "
             f"ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
             search,
         ).fetchall()
@@ -220,10 +221,10 @@ def _add_values(connection: Connection, dimensions: Sequence[str]) -> None:
     connection.execute(f"INSERT INTO found SELECT * FROM ({' UNION ALL '.join(queries)}) WHERE views + visits > 0")
 
 
-def _named(test: str, value: str = "text") -> str:
-    """Return the relation of the texts of ``found`` that meet a condition, as ``value``."""
+def _named(test: str, shown: str = "text") -> str:
+    """Return the relation of the texts of ``found`` that meet a condition."""
     named = "id IN (SELECT id FROM found)"
-    return f"(SELECT id, any_value({value}) AS value FROM texts WHERE {named} AND {test} GROUP BY id)"
+    return f"(SELECT id, any_value({shown}) AS text FROM texts WHERE {named} AND {test} GROUP BY id)"
 
 
 def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
@@ -235,7 +236,7 @@ def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> d
         "FROM found GROUP BY dimension, id) WINDOW whole AS (PARTITION BY dimension) "
         "QUALIFY rank() OVER (PARTITION BY dimension ORDER BY views DESC, visits DESC) <= $1) "
         "SELECT dimension, value, views, visits, values, all_views, all_visits "
-        f"FROM best JOIN {_named('id IN (SELECT id FROM best)')} USING (id) "
+        f"FROM (SELECT best.*, {SHOWN} AS value FROM best JOIN {_named('id IN (SELECT id FROM best)')} USING (id)) "
         f"QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
         f"ORDER BY dimension, {SORTED['views']}",
         [limit],

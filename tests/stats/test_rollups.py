@@ -176,7 +176,7 @@ class History:
         return {
             value: Figure(value, *pair)
             for value, pair in sums.items()
-            if found(value) and value.startswith(within) and not value.startswith(skipped)
+            if value.startswith(within) and found(value[len(within) :]) and not value.startswith(skipped)
         }
 
     def ask(self) -> None:

@@ -154,7 +154,7 @@ async def test_parts_of_a_page_agree(process: Process, monkeypatch: pytest.Monke
 
 async def test_rows_of_a_table_are_shares_of_their_own_total(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.push(*views("/a/", 3))
-    calls = interrupted(monkeypatch, table, "breakdown_of")
+    calls = interrupted(monkeypatch, table, "values_in_order")
     found = await table.read_table("path", asked("7d"), {}, "/", DIMENSIONS)
     assert [rows[0].views for rows in calls] == [3, 5]
     assert [(row.count, row.share) for row in found.rows] == [("5", "100%")]
