@@ -198,7 +198,7 @@ class Aggregator(Tally):
             self._count(day, counters_of_widths(measures))
 
     def _add_reading(self, day: DayCounts, hit: Hit, profile: Profile, measures: Measures) -> None:
-        """Count what a browser measured of a page until it was hidden."""
+        """Count a browser's measurements of a page until it was hidden."""
         # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
         if profile.identity and measures.seconds:
             self._touch(day, profile.identity, int(hit.at))

@@ -1,4 +1,4 @@
-"""The counters of what browsers measured: reading and depth of pages, widths, and histograms of loading times."""
+"""Counters of browsers' measurements: reading and depth of pages, widths, and histograms of loading times."""
 
 from __future__ import annotations
 

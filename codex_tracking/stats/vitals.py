@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal, get_args
 
 from codex_tracking.counters.days import site_today
@@ -13,7 +14,6 @@ from codex_tracking.hits.pages.measures import METRICS, Metric
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.values.cover import cover_of
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS
@@ -115,21 +115,29 @@ def vital_of(metric: Metric, histogram: Histogram) -> Vital:
     """Return the figures of a histogram with one view at least."""
     good, poor = THRESHOLDS[metric]
     p75 = percentile_of(metric, histogram)
-    rating: Rating = "good" if p75 <= good else "needs improvement" if p75 <= poor else "poor"
-    number = float(rounded(p75 / 1000, 3) if metric == "cls" else rounded(p75))
     fast = sum(n for bucket, n in histogram.items() if bucket <= good)
     slow = sum(n for bucket, n in histogram.items() if bucket > poor)
-    return Vital(metric, number, rating, fast, sum(histogram.values()) - fast - slow, slow)
+    fair = sum(histogram.values()) - fast - slow
+    return Vital(metric, p75 / 1000 if metric == "cls" else float(p75), rating_of(metric, p75), fast, fair, slow)
 
 
-def percentile_of(metric: Metric, histogram: Histogram) -> float:
-    """Return the 75th percentile, taking a bucket's measurements as spread evenly over it."""
+def rating_of(metric: Metric, n: int) -> Rating:
+    """Return Google's rating of a percentile, in milliseconds, of ``cls`` in thousandths."""
+    good, poor = THRESHOLDS[metric]
+    return "good" if n <= good else "poor" if n > poor else "needs improvement"
+
+
+def percentile_of(metric: Metric, histogram: Histogram) -> int:
+    """Return the 75th percentile, taking a bucket's measurements as spread evenly over it.
+
+    In milliseconds, of ``cls`` in thousandths; rounded up, so that what is above a threshold stays above it.
+    """
     edges, left = EDGES[metric], PERCENTILE * sum(histogram.values())
     for bucket in sorted(histogram):
         n = histogram[bucket]
         if left <= n:
             place = bisect_left(edges, bucket)
             low = edges[place - 1] if place else 0
-            return low + (bucket - low) * left / n
+            return ceil(low + (bucket - low) * left / n)
         left -= n
-    return float(max(histogram))
+    return max(histogram)

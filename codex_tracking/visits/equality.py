@@ -122,9 +122,9 @@ def _ask(days: Sequence[str]) -> Answer[Board]:
     try:
         # The files themselves, whichever engine answers the dashboard.
         return ask(days, (), BoardQuestion((), 1, False), SECONDS)
-    except (duckdb.Error, OSError):
-        # The cache may be unwritable; a status is told all the same.
-        logger.exception("the visit log cannot be compared with the counters")
+    except (duckdb.Error, OSError) as error:
+        # The cache may be unwritable; a status is told all the same. DuckDB's messages may quote values.
+        logger.error("the visit log cannot be compared with the counters: %s", type(error).__name__)
         return Answer(Board(), damaged=tuple(days))
 
 

@@ -23,9 +23,9 @@ from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.stats.reported.percentiles import rating_of
 from codex_tracking.stats.reported.trust import Trust
 from codex_tracking.stats.values.ranking import Figure, Order
+from codex_tracking.stats.vitals import rating_of
 from codex_tracking.store.loops import close_store
 from codex_tracking.web import claims as web_claims
 from codex_tracking.web.access import links

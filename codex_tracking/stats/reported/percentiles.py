@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from math import ceil
-
-from codex_tracking.counters.measures import THRESHOLDS
 from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.values.ranking import Figure
-from codex_tracking.stats.vitals import Histogram, Rating, percentile_of
+from codex_tracking.stats.vitals import Histogram, percentile_of
 
 
 def percentiles(metric: Metric, period: Period, deltas: Deltas) -> list[Figure]:
@@ -25,13 +22,5 @@ def percentiles(metric: Metric, period: Period, deltas: Deltas) -> list[Figure]:
         if bucket.isdecimal() and figure.views > 0:
             found.setdefault(value, {})[int(bucket)] = figure.views
     return [
-        # Rounded up, so that a percentile above a threshold stays above it.
-        Figure(value, sum(histogram.values()), ceil(percentile_of(metric, histogram)))
-        for value, histogram in found.items()
+        Figure(value, sum(histogram.values()), percentile_of(metric, histogram)) for value, histogram in found.items()
     ]
-
-
-def rating_of(metric: Metric, n: int) -> Rating:
-    """Return Google's rating of a percentile, in milliseconds, of ``cls`` in thousandths."""
-    good, poor = THRESHOLDS[metric]
-    return "good" if n <= good else "poor" if n > poor else "needs improvement"

@@ -58,7 +58,7 @@ class Trust:
 
 
 async def confirmed_views(start: str | None = None, end: str | None = None) -> Trust | None:
-    """Return how many of a period's views a browser confirmed.
+    """Return the views of a period and those that a browser confirmed.
 
     Args:
         start: ISO date of the first day; ``end`` when omitted.

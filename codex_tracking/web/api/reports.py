@@ -1,4 +1,4 @@
-"""What the browser script reports, as answers of the API."""
+"""Answers of the API about the browser script's reports."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def page_kpi(metric: str, query: Query, found: Page, earlier: Page | None, root:
 
 
 def engagement_kpis(found: Engagement) -> tuple[Kpi, Kpi]:
-    """Return how long and how far one page is read."""
+    """Return reading time and scroll depth of one page."""
     seconds, depth = numbers.duration(found.seconds), numbers.percent(found.depth)
     readings = _("Readings: %(count)s") % {"count": numbers.whole(found.readings)}
     return _plain_kpi("reading", seconds, readings), _plain_kpi("depth", depth, "")

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 
 from codex_tracking.stats.cards import BY_VISITS
 from codex_tracking.stats.engagement import Engagement
-from codex_tracking.stats.reported.percentiles import rating_of
 from codex_tracking.stats.values.ranking import CONFIRMED_BY, VITALS, AnyDimension, Figure
+from codex_tracking.stats.vitals import rating_of
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import page_url, query_string, with_value
@@ -168,7 +168,7 @@ def rate_text(dimension: AnyDimension, figure: Figure, reached: Mapping[str, int
 
 
 def extras_of(found: Engagement | None) -> tuple[str, str]:
-    """Return how long and how far a page is read, on average."""
+    """Return average reading time and scroll depth of a page."""
     if found is None:
         return "–", "–"
     return numbers.duration(found.seconds), numbers.percent(found.depth)

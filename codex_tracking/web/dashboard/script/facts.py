@@ -1,4 +1,4 @@
-"""Facts and remarks of the cards about what browsers report."""
+"""Facts and remarks of the cards about browsers' reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What cards show beside their rows."""
+    """Figures of cards beside their rows."""
 
     facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
     """Card -> facts."""
@@ -48,7 +48,7 @@ NOTHING_REPORTED = Reported()
 
 
 def reported_of(figures: Overview) -> Reported:
-    """Return what browsers reported in a period."""
+    """Return browsers' reports of a period."""
     if figures.trust is None:
         return NOTHING_REPORTED
     facts, remarks = {"trust": trust_facts(figures.trust)}, {"trust": trust_remark(figures.trust)}
@@ -67,7 +67,7 @@ def trust_facts(trust: Trust) -> tuple[Fact, ...]:
 
 
 def trust_remark(trust: Trust) -> str:
-    """Return what the facts mean, and the day from which they hold."""
+    """Return the meaning of the facts, and the day from which they hold."""
     since = _("Browsers confirm views since %(day)s.") % {"day": full_day(trust.since)}
     return f"{since} " + _(
         "Suspected robots are the other views: programs that pose as browsers, or people who block the script. They "
