@@ -103,7 +103,7 @@ async def _by_script(client: Client, wanted: Mapping[str, DayKeys], question: Qu
         names = (keys.live, keys.sealed, keys.uniques, keys.now) if uniques else (keys.live, keys.sealed)
         # EVAL: a cluster's client refuses EVALSHA in a pipeline.
         pipe.eval(script("read"), len(names), *names, question.online_since or "+inf", *only)
-    return await pipe.execute(raise_on_error=False)
+    return list(await pipe.execute(raise_on_error=False))
 
 
 def _pairs(answer: Any) -> Mapping[bytes, bytes]:

@@ -165,7 +165,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    import chdb
+    from importlib import import_module
 
-    Handler.engine = chdb.connect(sys.argv[2])  # type: ignore[no-untyped-call]
+    # Not imported by name: it is typed or not, depending on the order in which its two wheels are installed.
+    Handler.engine = import_module("chdb").connect(sys.argv[2])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

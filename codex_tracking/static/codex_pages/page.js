@@ -20,10 +20,10 @@
   if (page === "x" || !(page || "all" in script.dataset)) return;
 
   const landing = { i: page, p: path };
-  const send = (k, more) => {
+  const send = (k, rest) => {
     const w = quiet ? undefined : [screen.width | 0, innerWidth | 0];
     const o = document.documentElement.dataset.route?.slice(0, 200);
-    const body = JSON.stringify({ i: page, l: crypto.randomUUID(), k, p: path, w, o, ...more });
+    const body = JSON.stringify({ i: page, l: crypto.randomUUID(), k, p: path, w, o, ...rest });
     // Blockers know sendBeacon.
     fetch(to, { method: "POST", body, keepalive: true, headers: { "Content-Type": "text/plain" } }).catch(() => {});
   };
