@@ -88,6 +88,7 @@ ADDRESSES = [
                 "series/",
                 "breakdown/path/",
                 "values/path/",
+                "vitals/",
                 "page/",
                 "funnel/",
                 "journey/",

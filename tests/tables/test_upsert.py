@@ -131,7 +131,7 @@ def test_no_rows_are_no_statement(database: str, django_assert_num_queries: Call
 
 
 def test_a_database_that_is_not_known_is_named() -> None:
-    oracle: Any = SimpleNamespace(vendor="oracle")
+    oracle: Any = SimpleNamespace(vendor="oracle", ops=connections["default"].ops)
     with pytest.raises(NotImplementedError, match="mysql, postgresql, sqlite, not on oracle"):
         upsert.add_page_views(oracle, DAY, [Increment("/a", 1, 1)])
 
