@@ -20,7 +20,7 @@ from codex_tracking.counters.dimensions import (
     place,
 )
 from codex_tracking.counters.fields import Counter, counter, pair, value_of
-from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, VIEW
+from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, READING, VIEW
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.counters.measures import counters_of_reading, counters_of_timings, counters_of_widths
 from codex_tracking.counters.profiles import Profiles
@@ -202,6 +202,9 @@ class Aggregator(Tally):
         # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
         if profile.identity and measures.seconds:
             self._touch(day, profile.identity, int(hit.at))
+            if profile.logged is not None:
+                identity, logged = profile.identity, profile.logged
+                self._log(day, int(hit.at), READING, identity, logged, NO_ORIGIN, "", "", "", "")
         for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
             self._add(day, field, n)
         if measures.timings:

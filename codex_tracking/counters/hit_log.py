@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate, count, pairwise
 from typing import Any, NamedTuple
 
-VIEW, EVENT = 0, 1
-"""Kinds of a hit that are logged."""
+VIEW, EVENT, READING = 0, 1, 4
+"""Kinds of a hit that are logged: reading extends a visit, and is no part of it."""
 MEMBER = 2
 """The bit beside the kind that is set for a visitor who was logged in."""
 VISITOR_BYTES = 16
@@ -46,7 +46,7 @@ class LoggedHit(NamedTuple):
     second: int
     """Since the epoch."""
     kind: int
-    """``VIEW`` or ``EVENT``."""
+    """``VIEW``, ``EVENT`` or ``READING``; of the last all that follows but the client is empty."""
     host: str
     """Of the site, in lower case, without ``www.`` and port."""
     country: str

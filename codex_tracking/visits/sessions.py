@@ -1,7 +1,7 @@
 """Visits: the hits of one day, put together by the definition that the counters have.
 
-A visit begins with a view and goes on with views and events while gaps are 30 minutes at most; it has the client and
-the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
+A visit begins with a view and goes on with views, events and reading while gaps are 30 minutes at most; it has the
+client and the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
 them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its duration.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress, count
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.hit_log import EVENT, Columns
+from codex_tracking.counters.hit_log import EVENT, READING, Columns
 
 UNNAMED = "(invalid)"
 """Stands for an event's name that nothing is left of; its number is 1, as ``EVENT`` is."""
@@ -69,8 +69,9 @@ class DayVisits:
     def add(self, blob: Columns, share: int = 0, shares: int = 1) -> None:
         """Add the hits of one blob, which were counted after all hits so far.
 
-        A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
-        counters see both in one push, which is one blob, and begin the visit with the event.
+        A view records an event while it runs, so the event that belongs to a visit's first view comes before it, and so
+        does the end of reading the page before. The counters see them in one push, which is one blob, and begin the
+        visit with the first of them.
 
         Args:
             blob: its hits.
@@ -79,14 +80,25 @@ class DayVisits:
         """
         if shares > 1:
             blob = _of_share(blob, share, shares)
-        number = len(self.seconds)
+        number, known = len(self.seconds), len(self.hits)
         self._add_hits(blob)
         current, last, hits = self._current, self.last, self.hits
         late: set[int] = set()
         early: dict[int, list[int]] = {}
+        read: dict[int, int] = {}
         for hit, second, kind, slot in zip(count(number), blob.seconds, blob.kinds, self._slots_of(blob)):
             visit = current[slot]
-            if visit >= 0 and second - last[visit] <= VISIT_GAP:
+            goes_on = visit >= 0 and second - last[visit] <= VISIT_GAP
+            if kind >= READING:
+                if not goes_on:
+                    read[slot] = second
+                    continue
+                last[visit] = max(last[visit], second)
+                # A report waits for its decision, so that a view after it may be counted before it.
+                if visit >= known:
+                    self.start[visit] = min(self.start[visit], second)
+                continue
+            if goes_on:
                 hits[visit].append(hit)
                 if second >= last[visit]:
                     last[visit] = second
@@ -109,6 +121,8 @@ class DayVisits:
                 continue
             current[slot] = visit
             self.visitor.append(self._numbers[slot])
+            if slot in read and 0 <= second - read[slot] <= VISIT_GAP:
+                self.start[visit] = read.pop(slot)
             if slot in early:
                 self._take_in(visit, early.pop(slot))
                 late.add(visit)

@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from codex_tracking.hits.hit import Hit
+from codex_tracking.hits.pages.measures import Measures
 from codex_tracking.models import LogPart, VisitFile
 from codex_tracking.visits import build, questions
 from codex_tracking.visits.answers import Board
@@ -32,6 +33,7 @@ SAFARI = (
     "Version/18.0 Mobile/15E148 Safari/604.1"
 )
 AGENTS = (FIREFOX, SAFARI)
+READ = Measures(seconds=9).text()
 
 
 def traffic(seed: int, number: int) -> list[list[Hit]]:
@@ -50,7 +52,11 @@ def traffic(seed: int, number: int) -> list[list[Hit]]:
         for _ in range(rng.choice((1, 1, 2))):
             client = rng.choice(people)
             at = begin - late
-            if rng.random() < 0.25:
+            if rng.random() < 0.2:
+                # A browser's report of reading, without or with a view of the same push behind it.
+                reading = view("/a/", kind="claim", name="left", value=READ, route="a/<x>/", **client)
+                hits.append(reading._replace(at=at - rng.choice((0, 1))))
+            elif rng.random() < 0.25:
                 hits.append(
                     view(kind="event", name=rng.choice(("signup", "buy")), value=rng.choice(("", "x")), at=at, **client)
                 )
@@ -124,3 +130,22 @@ async def test_the_log_equals_the_counters(
     assert await sync_to_async(pack_all)(YESTERDAY + timedelta(days=2)) == 0
     assert await LogPart.objects.acount() == 0
     await assert_equal((await ask([DAY], limit=1_000, hours=True)).value)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("gap", [1_700, 1_900])
+async def test_reading_extends_a_visit_and_a_view_of_the_same_push_goes_on_from_it(
+    process: Process, tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: int
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tracking_settings(visit_log_days=90)
+    build.forget()
+    begin = datetime.combine(YESTERDAY, datetime.min.time(), timezone.get_default_timezone()).timestamp() + 3_600
+    reading = view("/a/", kind="claim", name="left", value=READ, route="a/<x>/", at=begin + gap)
+    await process.push(view("/a/", at=begin))
+    await process.push(reading, view("/b/", at=begin + gap + 3))
+    await process.push(reading._replace(at=begin + gap + 1_700))
+    await process.flusher.flush(DAY)
+    board = (await sync_to_async(questions.board)([DAY], limit=10, hours=True)).value
+    await assert_equal(board)
+    assert (board.figures.views, board.figures.visits) == (2, 1 if gap == 1_700 else 2)
