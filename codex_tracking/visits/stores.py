@@ -66,7 +66,7 @@ def number_of(text: str) -> int:
 
 
 def _key() -> str:
-    return salted_hmac("codex_tracking.visits.stores", "").hexdigest()
+    return salted_hmac("codex_tracking.visits.stores", "", algorithm="sha256").hexdigest()
 
 
 def found_store(begin: Date, names: Iterable[str]) -> Store | None:
