@@ -1,8 +1,9 @@
 """Visits: the hits of one day, put together by the definition that the counters have.
 
 A visit begins with a view and goes on with views, events and reading while gaps are 30 minutes at most; it has the
-client and the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
-them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its duration.
+client and the source of its first view. Hits are taken in the order in which they were counted, which is how the
+counters see them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its
+duration.
 """
 
 from __future__ import annotations
