@@ -11,7 +11,7 @@ from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.matching import Matching
-from codex_tracking.stats.values.ranking import ORDERS
+from codex_tracking.stats.values.ranking import ORDERS, Figure
 
 DEPTHS = (25, 50, 75, 100)
 """Percent of a page's height."""
@@ -76,14 +76,17 @@ def engagement_of(
     names, parts = list(paths), cover or cover_of(period)
     read_pages = Matching("reading", period, deltas, known_cover=parts)
     depths = Matching("depth", period, deltas, known_cover=parts)
-    sums = dict.fromkeys(names, (0, 0)) | _sums(read_pages, names)
-    reached = {
-        value: n for value, (n, _) in _sums(depths, [_pair(name, at) for name in names for at in DEPTHS]).items()
-    }
+    found = read_pages.merged(names)
+    reached = depths.merged([_pair(name, at) for name in names for at in DEPTHS])
+    nothing = Figure("", 0, 0)
     return {
-        name: _engagement(*sums[name], {at: reached.get(_pair(name, at), 0) for at in DEPTHS})
+        name: _engagement(
+            found[name].views,
+            found[name].secondary,
+            {at: reached.get(_pair(name, at), nothing).views for at in DEPTHS},
+        )
         for name in names
-        if sums[name][1] > 0
+        if name in found and found[name].secondary > 0
     }
 
 
@@ -102,15 +105,6 @@ def site_engagement_of(period: Period, deltas: Deltas, cover: Cover | None = Non
         if at.isdecimal() and int(at) in reached:
             reached[int(at)] += n
     return _engagement(seconds, readings, reached) if readings > 0 else Engagement()
-
-
-def _sums(wanted: Matching, values: list[str]) -> dict[str, tuple[int, int]]:
-    """Return both counts of those values that have any."""
-    found = {value: (pair[0], pair[1]) for value in values if (pair := wanted.changed.get(value))}
-    for value, n, m in wanted.stored.of(values):
-        more = found.get(value, (0, 0))
-        found[value] = (n + more[0], m + more[1])
-    return found
 
 
 def _pair(path: str, at: int) -> str:

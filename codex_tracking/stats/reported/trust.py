@@ -92,8 +92,7 @@ def trust_of(period: Period, deltas: Deltas, views: Mapping[str, int]) -> Trust 
     if days is None:
         return Trust(since)
     wanted = Matching("ledger", days, deltas, known_cover=whole(days))
-    notes = {name: wanted.changed.get(name, [0])[0] for name in NOTES}
-    notes |= {figure.value: wanted.figure(figure).views for figure in wanted.stored.of(NOTES)}
+    notes = dict.fromkeys(NOTES, 0) | {name: figure.views for name, figure in wanted.merged(NOTES).items()}
     counted = sum(views[day] for day in days.days)
     # A view before midnight may be confirmed after it.
     return Trust(since, counted, **notes | {"confirmed": min(notes["confirmed"], counted)})

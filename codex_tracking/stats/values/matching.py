@@ -110,6 +110,6 @@ class Matching:
         return Figure(stored.value, stored.views + views - sum(counted_twice), stored.secondary + secondary)
 
     def merged(self, values: Collection[str]) -> dict[str, Figure]:
-        """Return figures of values in ``changed``: those stored, if any, with the deltas."""
-        found = {value: Figure(value, *self.changed[value]) for value in values}
+        """Return figures of these values: those stored, with the deltas; a value that has neither is left out."""
+        found = {value: Figure(value, *self.changed[value]) for value in values if value in self.changed}
         return found | {figure.value: self.figure(figure) for figure in self.stored.of(values)}

@@ -1,7 +1,7 @@
 -- Reads one day at one moment: its unflushed counters, and its visitors if their key is given.
 -- KEYS live sealed [uniques now]  ARGV second, from which on visitors are online, [field ...]
 -- Answers fields and values of both hashes (or the values of the fields that are named), sketch, visitors, those online.
--- Of a cluster alone: a script's answer goes through Lua, which takes six times as long as a transaction's.
+-- For clusters, and where Redis refuses transactions: an answer through Lua takes six times as long as theirs.
 local function fields_of(key)
     local fields = ARGV[2] and redis.pcall('HMGET', key, unpack(ARGV, 2)) or redis.pcall('HGETALL', key)
     -- Another type of value; the next push deletes it.
