@@ -7,7 +7,7 @@ import json
 import re
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -24,14 +24,12 @@ from codex_tracking.hits import capture
 from codex_tracking.hits.pages import ids
 from codex_tracking.hits.pages.claims import MOST_BYTES
 from codex_tracking.models import Breakdown
-from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.store import claims as store_claims
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import close_store, get_store
+from codex_tracking.store.loops import get_store
 from codex_tracking.web import claims as web_claims
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, breakdown, rows, totals
 from tests.servers import RedisServer
@@ -44,23 +42,8 @@ numbers = count(1)
 
 
 @pytest.fixture(autouse=True)
-def _on(tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def _on(tracking_settings: Callable[..., None], claims_unpushed: None) -> None:
     tracking_settings(page_ids=True)
-    # The test makes each push itself.
-    monkeypatch.setattr(get_runner(), "start", lambda: False)
-    monkeypatch.setattr(type(get_runner()), "start", lambda self: False)
-    monkeypatch.setattr(type(get_runner()), "start_thread", lambda self: None)
-    monkeypatch.setattr(web_claims, "limit", web_claims.Limit())
-
-
-@pytest.fixture
-async def here() -> AsyncIterator[Process]:
-    """Yield the process that answers this test's requests."""
-    process = Process()
-    process.buffer = get_buffer()
-    process.pusher = Pusher(process.buffer)
-    yield process
-    await close_store()
 
 
 async def open_page(client: AsyncClient, path: str = "/", **headers: str) -> str:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import AsyncClient
 
 from codex_tracking.counters import fields
-from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.measures import EDGES, THRESHOLDS, WIDTHS
 from codex_tracking.hits.pages.measures import METRICS
-from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.store.client import STORE_ERRORS
-from codex_tracking.store.loops import close_store, get_store
+from codex_tracking.store.loops import get_store
 from codex_tracking.tables import day_rows
-from codex_tracking.web import claims as web_claims
 from tests.kit.pipeline import Process, breakdown, rows, totals
 from tests.servers import RedisServer
 from tests.web.test_claims import SAME_SITE, body, claim, noted, open_page, written
@@ -27,22 +23,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _on(tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def _on(tracking_settings: Callable[..., None], claims_unpushed: None) -> None:
     tracking_settings(page_ids=True)
-    # The test makes each push itself.
-    monkeypatch.setattr(type(get_runner()), "start", lambda self: False)
-    monkeypatch.setattr(type(get_runner()), "start_thread", lambda self: None)
-    monkeypatch.setattr(web_claims, "limit", web_claims.Limit())
-
-
-@pytest.fixture
-async def here() -> AsyncIterator[Process]:
-    """Yield the process that answers this test's requests."""
-    process = Process()
-    process.buffer = get_buffer()
-    process.pusher = Pusher(process.buffer)
-    yield process
-    await close_store()
 
 
 # --- reading ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -15,19 +15,14 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
-from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.measures import EDGES, THRESHOLDS
 from codex_tracking.hits.pages.measures import METRICS, Metric
 from codex_tracking.models import Breakdown, DayTotals, PageView
-from codex_tracking.pipeline.pusher import Pusher
-from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats.reported.trust import Trust
 from codex_tracking.stats.values.ranking import Figure, Order
 from codex_tracking.stats.vitals import rating_of
-from codex_tracking.store.loops import close_store
-from codex_tracking.web import claims as web_claims
 from codex_tracking.web.access import links
 from codex_tracking.web.dashboard.numbers import timing
 from tests.kit.pipeline import Process
@@ -40,21 +35,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _on(tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def _on(tracking_settings: Callable[..., None], claims_unpushed: None) -> None:
     tracking_settings(page_ids=True, country_header="CF-IPCountry")
-    # The test makes each push itself.
-    monkeypatch.setattr(type(get_runner()), "start", lambda self: False)
-    monkeypatch.setattr(web_claims, "limit", web_claims.Limit())
-
-
-@pytest.fixture
-async def here() -> AsyncIterator[Process]:
-    """Yield the process that answers this test's requests."""
-    process = Process()
-    process.buffer = get_buffer()
-    process.pusher = Pusher(process.buffer)
-    yield process
-    await close_store()
 
 
 @pytest.fixture
