@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
 from django.test import AsyncClient
 
 from codex_tracking.counters.days import site_today
@@ -37,14 +36,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _on(tracking_settings: Callable[..., None], claims_unpushed: None) -> None:
     tracking_settings(page_ids=True, country_header="CF-IPCountry")
-
-
-@pytest.fixture
-async def staff() -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    client = AsyncClient()
-    await client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return client
 
 
 async def answer(client: AsyncClient, address: str) -> Any:
