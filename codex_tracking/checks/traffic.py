@@ -88,7 +88,8 @@ def _addresses(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
 
 
 def _confirmations(views: int, ledger: dict[str, int]) -> list[CheckMessage]:
-    if not get_tracking_settings().page_ids or ledger.get("confirmed"):
+    # Views from access logs have no browser that could confirm them.
+    if not get_tracking_settings().page_ids or ledger.get("confirmed") or ledger.get("imported"):
         return []
     today = site_today()
     earlier = Breakdown.objects.using(database()).filter(

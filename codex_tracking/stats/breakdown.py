@@ -87,7 +87,7 @@ def breakdown_of(
     most = offset + limit
     if ORDERS[order].backward:
         # The lists of the most viewed pages, and the rule for values that rise among them, are about the largest.
-        return list(islice(figures_of(dimension, period, deltas, order, search, within, most), offset, most))
+        return list(islice(figures_of(dimension, period, deltas, order, search, within, most, cover), offset, most))
     wanted = Matching(dimension, period, deltas, search, within, cover)
     rows, last = _candidates(wanted, most, order)
     # In order of the database alone, which the deltas may change.
@@ -133,6 +133,7 @@ def figures_of(
     search: str = "",
     within: str = "",
     most: int | None = None,
+    cover: Cover | None = None,
 ) -> Iterator[Figure]:
     """Yield all values of a dimension in order, loading at once only those with deltas; blocking.
 
@@ -144,9 +145,10 @@ def figures_of(
         search: only values that contain this, whatever its case.
         within: only values that begin with this.
         most: how many are needed; all when omitted.
+        cover: of the period; see ``cover_of``, which is asked when it is omitted.
     """
     ranking = ORDERS[order]
-    wanted = Matching(dimension, period, deltas, search, within)
+    wanted = Matching(dimension, period, deltas, search, within, cover)
     changed = ranking.arranged(wanted.merged(wanted.changed).values())
     # Figures with deltas are among the changed, and may all be the first of the stored.
     stored = wanted.stored.each(ranking, None if most is None else most + len(changed))

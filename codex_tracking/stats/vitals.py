@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, get_args
@@ -11,12 +10,11 @@ from typing import Literal, get_args
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.measures import EDGES, THRESHOLDS
 from codex_tracking.hits.pages.measures import METRICS, Metric
+from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.values.cover import cover_of
-from codex_tracking.stats.values.matching import Matching
-from codex_tracking.stats.values.ranking import ORDERS
+from codex_tracking.stats.values.cover import Cover, cover_of
 
 Rating = Literal["good", "needs improvement", "poor"]
 Group = Literal["", "route", "device"]
@@ -83,11 +81,15 @@ def vitals_of(
 ) -> dict[str, Vitals]:
     """Return Core Web Vitals by group; blocking. See ``web_vitals``."""
     groups: dict[str, dict[Metric, Histogram]] = {}
-    for metric, bucket, names, views in _measured(period, deltas, route):
-        if device is not None and names["device"] != device:
-            continue
-        histogram = groups.setdefault(names[by] if by else "", {}).setdefault(metric, {})
-        histogram[bucket] = histogram.get(bucket, 0) + views
+    cover = cover_of(period)
+    for metric in METRICS:
+        for (its_route, its_device), histogram in histograms_of(metric, period, deltas, route, cover).items():
+            if device is not None and its_device != device:
+                continue
+            name = {"": "", "route": its_route, "device": its_device}[by]
+            added = groups.setdefault(name, {}).setdefault(metric, {})
+            for bucket, views in histogram.items():
+                added[bucket] = added.get(bucket, 0) + views
     largest = sorted(groups, key=lambda name: (-max(sum(each.values()) for each in groups[name].values()), name))
     return {
         name: {metric: vital_of(metric, groups[name][metric]) for metric in METRICS if metric in groups[name]}
@@ -95,20 +97,26 @@ def vitals_of(
     }
 
 
-def _measured(period: Period, deltas: Deltas, route: str | None) -> Iterator[tuple[Metric, int, dict[str, str], int]]:
-    """Yield each bucket with its metric, the names of its groups, and its views."""
-    cover = cover_of(period)
+def histograms_of(
+    metric: Metric, period: Period, deltas: Deltas, route: str | None = None, cover: Cover | None = None
+) -> dict[tuple[str, str], Histogram]:
+    """Return the histogram of each route and device; blocking.
+
+    Args:
+        metric: whose.
+        period: the days.
+        deltas: of those days.
+        route: only of this one.
+        cover: of the period; see ``cover_of``, which is asked when it is omitted.
+    """
+    found: dict[tuple[str, str], Histogram] = {}
     within = "" if route is None else f"{route}\t"
-    for metric in METRICS:
-        wanted = Matching(metric, period, deltas, within=within, known_cover=cover)
-        sums = {value: views for value, (views, _) in wanted.changed.items()}
-        for value, views, _ in wanted.stored.each(ORDERS["value"]):
-            sums[value] = sums.get(value, 0) + views
-        for value, views in sums.items():
-            parts = value.split("\t")
-            # What a cap put into (other) has no bucket.
-            if len(parts) == 3 and parts[2].isdecimal() and views > 0:
-                yield metric, int(parts[2]), {"route": parts[0], "device": parts[1]}, views
+    for figure in figures_of(metric, period, deltas, "value", within=within, cover=cover):
+        parts = figure.value.split("\t")
+        # What a cap put into (other) has no bucket.
+        if len(parts) == 3 and parts[2].isdecimal() and figure.views > 0:
+            found.setdefault((parts[0], parts[1]), {})[int(parts[2])] = figure.views
+    return found
 
 
 def vital_of(metric: Metric, histogram: Histogram) -> Vital:

@@ -21,7 +21,7 @@ class Question(NamedTuple):
     """One claim to decide about."""
 
     page: str
-    """The random part of the page's id; empty for a page without one."""
+    """The tag of the page's id; empty for a page without one."""
     name: str
     """Of the claim, hashed with a key."""
     may_be_first: bool

@@ -1,19 +1,22 @@
-"""A person's browser, who uses the back button, and the process that takes its claims."""
+"""Browsers of a person and of staff, what Redis holds, and the process that takes claims."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
 from playwright.async_api import Browser, async_playwright
 
 from codex_tracking.counters.buffer import get_buffer
+from codex_tracking.counters.days import site_now
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.store.loops import close_store
 from codex_tracking.web import claims
-from tests.kit.pipeline import Process
-from tests.servers import available, binary, require
+from tests.kit.pipeline import Process, view, views
+from tests.servers import RedisServer, available, binary, require
 
 # Playwright switches both off, which a person's browser has.
 SWITCHED_OFF = ["--disable-back-forward-cache"]
@@ -48,3 +51,27 @@ async def here() -> AsyncIterator[Process]:
     process.pusher = Pusher(process.buffer)
     yield process
     await close_store()
+
+
+@pytest.fixture
+async def staff() -> AsyncClient:
+    """Return a client that a staff member is logged in with."""
+    client = AsyncClient()
+    await client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+    return client
+
+
+@pytest.fixture
+def strict_staff() -> Client:
+    """Return a client that a staff member without permissions is logged in with; it checks CSRF tokens."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("staff", is_staff=True))
+    return client
+
+
+@pytest.fixture
+async def two_days(redis_server: RedisServer, tracking_settings: Callable[..., None], process: Process) -> None:
+    """Let Redis hold views of two days that no flush takes."""
+    tracking_settings(redis_url=redis_server.url, push_interval=3600.0, flush_interval=3600.0)
+    yesterday = site_now().timestamp() - 86_400
+    await process.push(*views("/a/", 3), view("/a/", at=yesterday), view("/b/", at=yesterday))

@@ -40,13 +40,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Settings = Callable[..., None]
 
 
-@pytest.fixture
-async def staff(async_client: AsyncClient) -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
-
-
 async def answer(client: AsyncClient, address: str, status: int = 200, **headers: str) -> Any:
     """Return what the API says."""
     response = await client.get(URL + address, headers=headers)

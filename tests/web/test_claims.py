@@ -127,6 +127,21 @@ async def test_a_move_within_a_page_is_a_view_of_a_known_route(async_client: Asy
     assert await noted() == {"confirmed": 2, "moved": 2, "claim_unrouted": 2}
 
 
+async def test_a_move_on_a_host_with_its_own_addresses(
+    async_client: AsyncClient, here: Process, settings: Settings
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.site.hosts.Hosts"]
+    settings.ALLOWED_HOSTS = ["testserver", "second.testserver"]
+    # The test client sends a host of its own.
+    settings.USE_X_FORWARDED_HOST = True
+    second = {"x-forwarded-host": "second.testserver"}
+    page = await open_page(async_client, "/of-the-second/", **second)
+    await claim(async_client, page, "moved", p="/another/", headers=SAME_SITE | second)
+    await written(here)
+    assert await rows() == {"/of-the-second/": 1, "/another/": 1}
+    assert await noted() == {"confirmed": 1, "moved": 1}
+
+
 async def test_a_claim_that_is_sent_twice_counts_once(store: str, async_client: AsyncClient, here: Process) -> None:
     page = await open_page(async_client)
     for _ in range(3):

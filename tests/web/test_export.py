@@ -42,13 +42,6 @@ URL = "/cabinet/tracking/api/export/"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-async def staff(async_client: AsyncClient) -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
-
-
 async def text_of(response: Any) -> str:
     """Return what was streamed; django-stubs takes every answer of a test client for a whole one."""
     return b"".join([piece async for piece in response]).decode()

@@ -68,13 +68,6 @@ def yesterday(transactional_db: None) -> Date:
     return day
 
 
-@pytest.fixture
-async def staff(async_client: AsyncClient) -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
-
-
 async def text_of(client: AsyncClient, address: str, status: int = 200) -> str:
     """Return a page, with its character references resolved."""
     answer = await client.get(address)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import AsyncClient
 from redis.asyncio.connection import AbstractConnection
 
@@ -18,8 +17,7 @@ from codex_tracking.store.loops import blocking
 from codex_tracking.sync import flush_page_views
 from codex_tracking.web.dashboard import loader, table
 from codex_tracking.web.query import Query, read_query
-from tests.kit.pipeline import Process, view, views
-from tests.servers import RedisServer
+from tests.kit.pipeline import Process, views
 
 URL = "/cabinet/tracking/"
 
@@ -46,18 +44,6 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-@pytest.fixture
-async def staff(
-    async_client: AsyncClient, redis_server: RedisServer, tracking_settings: Callable[..., None], process: Process
-) -> AsyncClient:
-    """Return a staff member's client to a site whose loop is connected to a Redis that holds views of two days."""
-    tracking_settings(redis_url=redis_server.url, push_interval=3600.0, flush_interval=3600.0)
-    yesterday = site_now().timestamp() - 86_400
-    await process.push(*views("/a/", 3), view("/a/", at=yesterday), view("/b/", at=yesterday))
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
-
-
 @pytest.mark.parametrize(
     "address",
     [
@@ -82,7 +68,9 @@ async def staff(
         "api/export/path.csv",
     ],
 )
-async def test_an_answer_takes_one_round_trip_and_one_hop(staff: AsyncClient, trips: list[str], address: str) -> None:
+async def test_an_answer_takes_one_round_trip_and_one_hop(
+    two_days: None, staff: AsyncClient, trips: list[str], address: str
+) -> None:
     answer = await staff.get(URL + address)
     assert answer.status_code == 200
     assert trips == ["redis", "database"]
@@ -100,14 +88,14 @@ async def test_an_answer_takes_one_round_trip_and_one_hop(staff: AsyncClient, tr
     ],
 )
 async def test_a_read_takes_one_round_trip_and_one_hop(
-    staff: AsyncClient, trips: list[str], read: Callable[[], Any]
+    two_days: None, staff: AsyncClient, trips: list[str], read: Callable[[], Any]
 ) -> None:
     await read()
     assert trips == ["redis", "database"]
 
 
 async def test_the_live_figures_take_one_round_trip_with_the_visitors_of_now(
-    staff: AsyncClient, trips: list[str]
+    two_days: None, staff: AsyncClient, trips: list[str]
 ) -> None:
     found = await live.look()
     assert (found.views, found.visitors, found.now) == (3, 1, 1)

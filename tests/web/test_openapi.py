@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import AsyncClient
 from django.urls import get_resolver
 from jsonschema import Draft202012Validator
@@ -30,13 +29,6 @@ ASKED = {
 """What an address needs, or what makes its answer complete."""
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
-
-
-@pytest.fixture
-async def staff(async_client: AsyncClient) -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
 
 
 @pytest.fixture

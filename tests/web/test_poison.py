@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import AsyncClient
 
-from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import counter
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.keys import day_keys
-from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer
 
 URL = "/cabinet/tracking/"
@@ -42,19 +39,11 @@ ADDRESSES = (
     "api/export/path.csv",
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
-
-
-@pytest.fixture
-async def staff(
-    async_client: AsyncClient, redis_server: RedisServer, tracking_settings: Callable[..., None], process: Process
-) -> AsyncClient:
-    """Return a staff member's client to a site whose Redis holds views of two days."""
-    tracking_settings(redis_url=redis_server.url, push_interval=3600.0, flush_interval=3600.0)
-    yesterday = site_now().timestamp() - 86_400
-    await process.push(*views("/a/", 3), view("/a/", at=yesterday), view("/b/", at=yesterday))
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return async_client
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.one_python,
+    pytest.mark.usefixtures("two_days"),
+]
 
 
 async def bodies(client: AsyncClient, addresses: tuple[str, ...] = ADDRESSES) -> dict[str, str]:

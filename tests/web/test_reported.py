@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
 from django.test import AsyncClient
 
 from codex_tracking.counters.days import site_today
@@ -37,14 +36,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _on(tracking_settings: Callable[..., None], claims_unpushed: None) -> None:
     tracking_settings(page_ids=True, country_header="CF-IPCountry")
-
-
-@pytest.fixture
-async def staff() -> AsyncClient:
-    """Return a client that a staff member is logged in with."""
-    client = AsyncClient()
-    await client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
-    return client
 
 
 async def answer(client: AsyncClient, address: str) -> Any:
@@ -164,6 +155,31 @@ async def test_days_before_the_script_are_no_robots() -> None:
         Figure("Firefox", 200, 40)
     ]
     assert await TrackingSelector.confirmed_views(start, start) == Trust(since)
+
+
+@pytest.mark.parametrize("imported", [(2,), (1, 3), (0, 1, 2, 3)])
+async def test_days_from_access_logs_are_no_robots(imported: tuple[int, ...]) -> None:
+    today = site_today()
+    for back in range(5):
+        day = today - timedelta(days=back)
+        await DayTotals.objects.acreate(date=day, views=100, visits=50)
+        await PageView.objects.acreate(date=day, path="/", views=100, own=100)
+        await Breakdown.objects.acreate(date=day, dimension="browser", value="Firefox", views=100)
+        await Breakdown.objects.acreate(date=day, dimension="source", value="Google", views=30, visits=10)
+        if back in imported:
+            await Breakdown.objects.acreate(date=day, dimension="ledger", value="imported", views=140)
+            continue
+        await Breakdown.objects.acreate(date=day, dimension="ledger", value="confirmed", views=80)
+        for value, n in (("browser\tFirefox", 80), ("source\tGoogle", 20), ("source\tdirect", 60)):
+            await Breakdown.objects.acreate(date=day, dimension="confirmed", value=value, views=n)
+    start, n = today - timedelta(days=4), 5 - len(imported)
+    whole = (start.isoformat(), today.isoformat())
+    assert await TrackingSelector.confirmed_views(*whole) == Trust(start, 100 * n, 80 * n)
+    assert await TrackingSelector.breakdown("confirmed_browser", *whole) == [Figure("Firefox", 100 * n, 80 * n)]
+    assert await TrackingSelector.breakdown("confirmed_source", *whole) == [
+        Figure("direct", 70 * n, 60 * n),
+        Figure("Google", 30 * n, 20 * n),
+    ]
 
 
 async def test_more_confirmations_than_views_are_the_views_of_another_day() -> None:

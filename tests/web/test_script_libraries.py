@@ -107,3 +107,70 @@ async def test_a_page_that_turbo_fetches_ahead_counts_when_it_is_opened(
     await page.goto("about:blank")
     await confirmed(site, len(views))
     assert await told(site) == (views, {"confirmed": len(views), **({"opened": 1} if opened else {})})
+
+
+async def test_a_page_that_turbo_shows_before_its_answer_is_one_view(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/turbo-8/head/a/")
+    await follow(page, "e")
+    await follow(page, "a")
+    await page.wait_for_selector("html:not([aria-busy])")
+    # What it has kept of the page; the server has counted the answer, whose rest comes later.
+    await follow(page, "e")
+    assert await page.locator("html[data-turbo-preview]").count()
+    await page.goto("about:blank")
+    await confirmed(site, 3)
+    views, noted = await told(site)
+    assert views == {"/turbo-8/head/a/": 2, "/turbo-8/head/e/": 2}
+    assert noted == {"confirmed": 3}
+
+
+async def test_an_answer_after_more_than_ten_seconds_is_one_view(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/turbo-8/head/a/")
+    await follow(page, "f")
+    await follow(page, "a")
+    await page.wait_for_selector("html:not([aria-busy])")
+    await follow(page, "f")
+    await page.wait_for_selector("html:not([aria-busy])", timeout=20_000)
+    await page.goto("about:blank")
+    await confirmed(site, 4)
+    assert await told(site) == ({"/turbo-8/head/a/": 2, "/turbo-8/head/f/": 2}, {"confirmed": 4})
+
+
+@pytest.mark.parametrize("name", ["missing", "g"])
+async def test_an_error_or_a_page_of_staff_that_turbo_shows_is_no_view(
+    chromium: Browser, site: Site, name: str
+) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/turbo-8/head/a/")
+    await follow(page, name)
+    await page.wait_for_timeout(1_200)
+    await follow(page, "b")
+    await page.goto("about:blank")
+    await confirmed(site, 2)
+    assert await told(site) == ({"/turbo-8/head/a/": 1, "/turbo-8/head/b/": 1}, {"confirmed": 2})
+
+
+@pytest.mark.parametrize("name", ["h", "i"])
+@pytest.mark.parametrize("opened", [True, False])
+async def test_a_page_that_htmx_loads_ahead_counts_when_it_is_opened(
+    chromium: Browser, site: Site, name: str, opened: bool
+) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/htmx-2/head/a/")
+    async with page.expect_response(f"**/{name}/**") as ahead:
+        await page.hover(f"#{name}")
+    assert (await (await ahead.value).request.all_headers())["hx-preloaded"] == "true"
+    end = time.monotonic() + 10
+    while not excluded(site).get("prefetch"):
+        assert time.monotonic() < end, excluded(site)
+        await asyncio.sleep(0.05)
+    if opened:
+        await follow(page, name)
+    await page.goto("about:blank")
+    await confirmed(site, 1 + opened)
+    views, noted = await told(site)
+    assert views == {"/htmx-2/head/a/": 1, **({f"/htmx-2/head/{name}/": 1} if opened else {})}
+    # One that may be kept comes from the browser's cache; the other one is asked for again.
+    assert noted == {"confirmed": 1 + opened, **({"opened": 1} if opened and name == "h" else {})}

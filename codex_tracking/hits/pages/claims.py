@@ -170,7 +170,8 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
         referrer=claim.referrer,
         later=Later(
             below_script_name(claim.path),
-            None,
+            # A page's claim comes to the page's host, which may have addresses of its own.
+            getattr(request, "urlconf", None),
             user if is_staff is None else "",
             session,
             True,

@@ -4,43 +4,41 @@
   const script = document.currentScript;
   // Turbo runs it again.
   if ((document[Symbol.for("page")] ??= script) !== script) return;
-  const { to, more, heed = "" } = script?.dataset ?? {};
+  const { to, more, heed = "", all } = script?.dataset ?? {};
   const navigation = performance.getEntriesByType?.("navigation")[0];
   // Without TLS no page can read its id.
   if (!to || !isSecureContext || !navigation?.serverTiming || navigation.responseStatus >= 400) return;
 
+  const root = document.documentElement;
   const idIn = (entry) => entry.serverTiming.find(({ name }) => name === "v")?.description;
   // A cached page has many readers.
   const quiet =
     (heed.includes("gpc") && navigator.globalPrivacyControl) || (heed.includes("dnt") && navigator.doNotTrack === "1");
 
+  const pathOf = ({ name }) => new URL(name).pathname;
   let page = idIn(navigation);
-  let path = new URL(navigation.name).pathname;
+  let path = pathOf(navigation);
   // "x": left out, as staff are.
-  if (page === "x" || !(page || "all" in script.dataset)) return;
+  if (page === "x" || !(page || all === "")) return;
 
   const landing = { i: page, p: path };
   const send = (k, rest) => {
     const w = quiet ? undefined : [screen.width | 0, innerWidth | 0];
-    const o = document.documentElement.dataset.route?.slice(0, 200);
-    const body = JSON.stringify({ i: page, l: crypto.randomUUID(), k, p: path, w, o, ...rest });
+    const claim = { i: page, l: crypto.randomUUID(), k, p: path, w, o: root.dataset.route?.slice(0, 200), ...rest };
     // Blockers know sendBeacon.
-    fetch(to, { method: "POST", body, keepalive: true, headers: { "Content-Type": "text/plain" } }).catch(() => {});
+    if (claim.i !== "x") fetch(to, { method: "POST", body: JSON.stringify(claim), keepalive: true }).catch(() => {});
   };
 
-  // Seconds in view and focus, and quarters of the height.
   let since = 0;
   let seconds = 0;
-  let seen;
-  let told;
+  let seen, told;
   const look = () => {
     const now = performance.now();
     if (since) seconds += (now - since) / 1000;
     since = document.visibilityState === "visible" && document.hasFocus() ? now : 0;
   };
   const measure = () => {
-    // Scrolling may end within a pixel.
-    const share = (scrollY + innerHeight + 1) / document.documentElement.scrollHeight;
+    const share = (scrollY + innerHeight + 1) / root.scrollHeight;
     if (since) seen = Math.max(seen, Math.min(4, (4 * share) | 0));
   };
   const open = () => {
@@ -58,7 +56,7 @@
     look();
   };
   const leave = (m) => {
-    settle();
+    settle(true);
     look();
     const e = Math.round(seconds);
     if (quiet || !seconds || !(e || m || seen > told)) return;
@@ -69,30 +67,35 @@
   let timings;
   const hide = () => {
     measure();
+    note(watch.takeRecords());
     let m = timings?.take?.();
-    // Of the document, whatever it shows.
     if (m && path !== landing.p) m = send("left", { ...landing, m });
     leave(m);
     since = 0;
   };
 
-  // By HTMX, Turbo or Unpoly.
   let fetched = [];
-  let moving = 0;
-  let moved = 0;
-  const watch = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) {
-      const id = /^(fetch|xml)/.test(entry.initiatorType) && idIn(entry);
-      if (id) fetched.unshift({ id, at: new URL(entry.name).pathname, end: entry.responseEnd });
+  let moving, moved, awaited;
+  // Turbo shows a copy first.
+  const busy = () => root.ariaBusy === "true";
+  const note = (entries) => {
+    for (const entry of entries) {
+      const id = entry.responseStatus >= 400 ? "x" : idIn(entry);
+      if (id && /^[fx]/.test(entry.initiatorType)) fetched.unshift({ id, at: pathOf(entry), end: entry.responseEnd });
     }
-  });
-  const settle = () => {
+    fetched.splice(50);
+  };
+  const watch = new PerformanceObserver((list) => note(list.getEntries()));
+  const settle = (left) => {
     if (!moving) return;
     clearTimeout(moving);
     moving = 0;
     // Redirects keep the first address.
-    const found = fetched.find(({ at }) => at === path) ?? fetched.find(({ id }) => id[0] === "c");
-    // Later ones are the next page's.
+    const found = fetched.find(({ at }) => at === path) ?? fetched.find(({ id, at }) => id[0] === "c" && at !== location.pathname);
+    if (!found && awaited && busy()) {
+      if (!left) moving = setTimeout(settle, 10000);
+      return;
+    }
     fetched = fetched.filter((one) => one !== found && one.end > moved);
     if (found) page = found.id;
     send(found ? "load" : "moved");
@@ -102,8 +105,8 @@
     leave();
     path = location.pathname;
     moved = performance.now();
+    awaited = busy();
     open();
-    // Some move before they fetch.
     moving = setTimeout(settle, 10000);
   };
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from codex_tracking.hits.pages.measures import Metric
-from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.values.ranking import Figure
-from codex_tracking.stats.vitals import Histogram, percentile_of
+from codex_tracking.stats.vitals import histograms_of, percentile_of
 
 
 def percentiles(metric: Metric, period: Period, deltas: Deltas) -> list[Figure]:
@@ -15,12 +14,7 @@ def percentiles(metric: Metric, period: Period, deltas: Deltas) -> list[Figure]:
 
     The percentile is in milliseconds, of ``cls`` in thousandths.
     """
-    found: dict[str, Histogram] = {}
-    for figure in figures_of(metric, period, deltas):
-        value, _, bucket = figure.value.rpartition("\t")
-        # What a cap put into (other) has no bucket.
-        if bucket.isdecimal() and figure.views > 0:
-            found.setdefault(value, {})[int(bucket)] = figure.views
     return [
-        Figure(value, sum(histogram.values()), percentile_of(metric, histogram)) for value, histogram in found.items()
+        Figure("\t".join(names), sum(histogram.values()), percentile_of(metric, histogram))
+        for names, histogram in histograms_of(metric, period, deltas).items()
     ]

@@ -1,6 +1,7 @@
 """Views that a browser confirmed, as a share of those counted: all of them, and by source, country and browser.
 
-The others are suspected robots that pose as browsers, or come from people who block the script. They stay views.
+The others are suspected robots that pose as browsers, or come from people who block the script. They stay views. Days
+before the script, and days whose views come from access logs, could have no confirmed view and are left out.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as Date
+from datetime import timedelta
 
 from django.db.models import Min
 
@@ -37,7 +39,7 @@ class Trust:
     since: Date
     """The first day with a confirmed view, of all days; before it the site had no script."""
     views: int = 0
-    """All that were counted from then on."""
+    """All that were counted from then on, without days from access logs."""
     confirmed: int = 0
     cached: int = 0
     """Views from caches and the back button, which the server did not see."""
@@ -93,7 +95,7 @@ def trust_of(period: Period, deltas: Deltas, views: Mapping[str, int]) -> Trust 
         return Trust(since)
     wanted = Matching("ledger", days, deltas, known_cover=whole(days))
     notes = dict.fromkeys(NOTES, 0) | {name: figure.views for name, figure in wanted.merged(NOTES).items()}
-    counted = sum(views[day] for day in days.days)
+    counted = sum(views[day] for part in _counted_here(days) for day in part.days)
     # A view before midnight may be confirmed after it.
     return Trust(since, counted, **notes | {"confirmed": min(notes["confirmed"], counted)})
 
@@ -124,12 +126,32 @@ def confirmations(by: Dimension, period: Period, deltas: Deltas) -> list[Figure]
     begin = f"{by}\t"
     pairs = figures_of("confirmed", days, deltas, within=begin)
     confirmed = {figure.value.removeprefix(begin): figure.views for figure in pairs}
-    counted = {figure.value: figure.views for figure in figures_of(by, days, deltas)}
+    counted: dict[str, int] = {}
+    parts = _counted_here(days)
+    for part in parts:
+        for value, views, _ in figures_of(by, part, deltas):
+            counted[value] = counted.get(value, 0) + views
     if by == "source":
         # Direct views have no counter of their own.
-        direct = sum(totals_of(days.days, deltas).values()) - sum(counted.values())
-        counted[DIRECT] = counted.get(DIRECT, 0) + max(0, direct)
+        every = sum(sum(totals_of(part.days, deltas).values()) for part in parts)
+        counted[DIRECT] = counted.get(DIRECT, 0) + max(0, every - sum(counted.values()))
     return [Figure(value, n, min(n, confirmed.get(value, 0))) for value, n in counted.items() if n]
+
+
+def _counted_here(period: Period) -> list[Period]:
+    """Return the parts of a period without the days that came from access logs, oldest first.
+
+    An import adds to no day that the site itself has counted, so that a day's views are all of one kind.
+    """
+    rows = Breakdown.objects.using(database()).filter(
+        dimension="ledger", value="imported", date__range=(period.start, period.end)
+    )
+    parts, start = [], period.start
+    for day in rows.order_by("date").values_list("date", flat=True):
+        if start < day:
+            parts.append(Period(start, day - timedelta(days=1)))
+        start = day + timedelta(days=1)
+    return [*parts, Period(start, period.end)] if start <= period.end else parts
 
 
 def _from(since: Date, period: Period) -> Period | None:
