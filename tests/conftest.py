@@ -311,6 +311,7 @@ class Sites:
         settings: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         seed: str = "",
+        fresh: bool = False,
         start: bool = True,
     ) -> Site:
         """Start the site and wait until it answers.
@@ -324,6 +325,7 @@ class Sites:
             settings: further settings, such as ``{"DEBUG": True}``.
             env: further variables.
             seed: Python code that fills a SQLite database; it runs once, and later sites get a copy.
+            fresh: start a new interpreter, for claims about the start of a process.
             start: False leaves the site ready for ``manage()`` and ``start()``.
         """
         entry = self._database(database, seed)
@@ -334,7 +336,7 @@ class Sites:
             "TEST_TRACKING": json.dumps(tracking or {}),
             "TEST_SETTINGS": json.dumps(settings or {}),
         }
-        site = Site(server_command(server, "{port}", workers), variables | (env or {}), entry)
+        site = Site(server_command(server, "{port}", workers), variables | (env or {}), entry, fresh=fresh)
         self.started.append(site)
         if settings and set(settings.get("INSTALLED_APPS", ())) - set(INSTALLED_APPS):
             site.manage("migrate", "--verbosity=0")

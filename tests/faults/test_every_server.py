@@ -82,6 +82,7 @@ def start(app_server: Sites, redis_server: RedisServer) -> Start:
             redis=redis_server,
             tracking=tracking,
             settings={"DEBUG": True} if kind.server == "runserver" else {},
+            fresh=True,
             start=False,
         )
         if kind.uvicorn_worker:

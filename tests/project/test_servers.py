@@ -140,10 +140,11 @@ def test_tracking_settings_last_for_one_test(tracking_settings: Callable[..., No
 
 
 @pytest.mark.integration
-def test_a_server_dies_with_the_process_that_started_it() -> None:
+@pytest.mark.parametrize("fresh", [True, False], ids=["interpreter", "fork"])
+def test_a_server_dies_with_the_process_that_started_it(fresh: bool) -> None:
     code = (
-        "import sys, time; from tests.servers import AppServer;"
-        "server = AppServer([sys.executable, '-m', 'http.server', '--bind', '127.0.0.1', '{port}']).start();"
+        "import time; from tests.servers import AppServer, server_command;"
+        f"server = AppServer(server_command('uvicorn', '{{port}}'), fresh={fresh}).start();"
         "print(server.pid, server.folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -166,7 +167,7 @@ def test_a_server_that_ends_at_once_says_why() -> None:
 @pytest.mark.every_python
 @pytest.mark.parametrize("kind", ["uvicorn", "granian", "hypercorn", "gunicorn", "daphne", "runserver", "wsgi"])
 def test_site_answers_under_each_server_and_stops(app_server: Sites, kind: str) -> None:
-    site = app_server(server=kind, settings={"DEBUG": True} if kind == "runserver" else {})
+    site = app_server(server=kind, settings={"DEBUG": True} if kind == "runserver" else {}, fresh=True)
 
     assert (site.get("/page/1/").status, site.get("/boom/").status) == (200, 500)
 

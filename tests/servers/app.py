@@ -11,13 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.servers.databases import rows
-from tests.servers.process import ServerProcess
-
-ROOT = Path(__file__).parents[2]
-"""The folder that holds ``tests``."""
+from tests.servers.forks import ROOT, fork_server, forkable, run
+from tests.servers.process import Child, ServerProcess
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,21 @@ class AppServer(ServerProcess):
         command: the command line; ``{port}`` becomes the free port.
         env: variables besides those of the test process.
         cwd: where it runs; the folder that holds ``tests`` when omitted.
+        fresh: start a new interpreter, for claims about the start of a process; else a fork where that does the same.
     """
 
     name = "site"
     # Supervisors end their workers when asked, and cannot when they are killed.
     orphaned = signal.SIGTERM
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT, *, fresh: bool = False
+    ) -> None:
         super().__init__()
         self.arguments = [part.replace("{port}", str(self.port)) for part in command]
         self.env = dict(env or {})
         self.cwd = cwd
+        self.fresh = fresh
 
     @property
     def url(self) -> str:
@@ -86,6 +88,13 @@ class AppServer(ServerProcess):
     def directory(self) -> Path:
         """Return where it runs."""
         return self.cwd
+
+    def launch(self, log: IO[bytes]) -> Child:
+        """Start the server with its output in ``log``."""
+        if self.fresh or not forkable(self.arguments, self.environment()):
+            return super().launch(log)
+        streams = [log.fileno(), log.fileno()]
+        return fork_server().start(self.arguments, self.environment(), self.cwd, streams, self.orphaned)
 
     def get(self, path: str, method: str = "GET", seconds: float = 30.0, **headers: str) -> Response:
         """Send one request on a connection of its own and read the answer; redirects are not followed.
@@ -115,9 +124,7 @@ class AppServer(ServerProcess):
             AssertionError: it failed and ``check`` is true.
         """
         command = [sys.executable, "-m", "django", *arguments]
-        done = subprocess.run(
-            command, cwd=self.cwd, env=dict(self.environment()), capture_output=True, text=True, timeout=seconds
-        )
+        done = run(command, dict(self.environment()), self.cwd, seconds)
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
 
@@ -136,8 +143,10 @@ class Site(AppServer):
         database: the ``DATABASES`` entry that ``env`` names.
     """
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], database: dict[str, Any]) -> None:
-        super().__init__(command, env)
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], database: dict[str, Any], *, fresh: bool = False
+    ) -> None:
+        super().__init__(command, env, fresh=fresh)
         self.database = database
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import IO, Protocol, Self, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +74,19 @@ def run_as(user: str) -> str | None:
         return "nobody"
 
 
+class Child(Protocol):
+    """What is used here of ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None:
+        """Return the exit status, and None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit status; raises ``subprocess.TimeoutExpired``."""
+
+
 class ServerProcess:
     """A server in a subprocess: its folder, its log file, its process group.
 
@@ -90,7 +103,7 @@ class ServerProcess:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -131,19 +144,7 @@ class ServerProcess:
             return self
         self._own_folder()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                cwd=self.directory(),
-                env=dict(self.environment()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                user=self.user,
-                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
-                extra_groups=[] if self.user else None,
-                start_new_session=True,
-                preexec_fn=_die_with_parent(self.orphaned) if sys.platform == "linux" else None,
-            )
+            self.process = self.launch(log)
         try:
             wait_until(lambda: not self.running or self.answers(), self.start_seconds)
         except TimeoutError as error:
@@ -152,6 +153,22 @@ class ServerProcess:
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.name} ended at once:\n{self.log_tail()}")
         return self
+
+    def launch(self, log: IO[bytes]) -> Child:
+        """Start the process in a session of its own, with its output in ``log``."""
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.directory(),
+            env=dict(self.environment()),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            user=self.user,
+            group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+            extra_groups=[] if self.user else None,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(self.orphaned) if sys.platform == "linux" else None,
+        )
 
     @property
     def running(self) -> bool:
