@@ -98,7 +98,7 @@ class LineAggregator(Aggregator):
             for begins in (hour_begins(hour), origin[2], profile[1].begins):
                 sums[begins] += 1
         if profile.logged is not None:
-            self._log_view(day, second, visitor.client, profile, origin, page.path, page.route)
+            self._log_view(day, None, second, visitor.client.user, profile, origin, page.path, page.route)
 
     def _visitor(self, entry: Entry) -> Visitor:
         asked, asker = entry[2], entry[3]

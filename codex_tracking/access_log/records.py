@@ -60,7 +60,7 @@ class Chunk:
         """Yield the blobs of a day's hits for the visit log, if one is kept, and forget these hits."""
         found = self.aggregator.days.get(day)
         while found and found.log:
-            yield found.log.take(BLOB_HITS, salt).blob
+            yield found.log.take_alone(BLOB_HITS, salt)
 
     def emptied(self) -> Chunk:
         """Return the next chunk, which takes over the aggregator and the clients that it knows."""

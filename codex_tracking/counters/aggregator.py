@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
-from codex_tracking.counters.batch import NAMES_PER_TOUCH, NO_VISITS, Batch, Touch, weight_of
+from codex_tracking.counters.batch import NAMES_PER_TOUCH, Batch, Touch, weight_of
 from codex_tracking.counters.claims import VIEWS, confirmed, refused
 from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
-from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import (
     CACHED_LENGTH,
     Origin,
@@ -26,7 +25,7 @@ from codex_tracking.counters.measures import counters_of_reading, counters_of_ti
 from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
-from codex_tracking.hits.hit import Client, Hit, Kind, Member, RawHit
+from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.pages.measures import Measures, read_measures
 from codex_tracking.hits.sources import campaign_of
@@ -38,9 +37,6 @@ EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
 LOG_DROPPED = counter("ledger", "log_dropped")
 MOST_ORIGINS = 4_096
-
-
-NO_VISITORS: tuple[tuple[str, ...], tuple[str, ...], str] = ((), (), NO_VISITS)
 
 
 class Aggregator(Tally):
@@ -55,7 +51,6 @@ class Aggregator(Tally):
         super().__init__()
         self.settings = settings
         self.minutes = minutes
-        self.clock = Clock()
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._profiles = Profiles(settings)
@@ -98,9 +93,9 @@ class Aggregator(Tally):
         # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
         found = place(named or route, view, hour, int(at) // 60 if self.minutes else None)
         counted = page(path, secrets, route, origin[0][1])
-        self._count_view(day, hour, int(at), profile, origin, counted, found)
+        touch = self._count_view(day, hour, int(at), profile, origin, counted, found)
         if profile.logged is not None:
-            self._log_view(day, int(at), client, profile, origin, counted[0], route)
+            self._log_view(day, touch, int(at), client.user, profile, origin, counted[0], route)
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -129,7 +124,7 @@ class Aggregator(Tally):
         origin: Origin,
         page: tuple[str, tuple[Counter, ...]],
         at_place: tuple[Counter, ...],
-    ) -> None:
+    ) -> Touch | None:
         _, traits, visitor, notes, _, _ = profile
         path, counted = page
         self._count(day, counted)
@@ -147,27 +142,30 @@ class Aggregator(Tally):
                     self._add_sets(day)
                 sets[id(together)] = CounterSet(together)
         if not visitor:
-            return
+            return None
         # The first view names the source of the visit, should the script find that one begins here.
         touches = day.touches.get(visitor)
         if touches is None:
             begins = (hour_begins(hour), origin.begins, traits.begins)
-            self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,)))
-            return
+            return self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,), second))
         touch = self._touch_of(day, touches, second)
         touch.views += 1
-        if not touch.begins:
-            touch.begins = (hour_begins(hour), origin.begins, traits.begins)
-            touch.paths = (path,)
+        if not touch.begins or second < touch.viewed:
+            # An event while the view ran may have been in the hour before.
+            touch.begins = (hour_begins(self.clock.read(touch.first)[1]), origin.begins, traits.begins)
+            others = tuple(one for one in touch.paths if one != path)
+            touch.paths = (path, *others[: NAMES_PER_TOUCH - 1])
+            touch.viewed = second
             self._weigh(day, weight_of(path), touch)
         elif path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
             self._add_page(day, touch, path)
+        return touch
 
     def _log_view(
-        self, day: DayCounts, at: int, client: Client, profile: Profile, origin: Origin, path: str, route: str
+        self, day: DayCounts, touch: Touch | None, at: int, user: str, profile: Profile, origin: Origin, *place: str
     ) -> None:
-        kind = MEMBER if client.user else VIEW
-        self._log(day, at, kind, profile.identity, profile.logged, origin[0], path, route, "", "")
+        kind = MEMBER if user else VIEW
+        self._log(day, touch, at, kind, profile.identity, profile.logged, origin[0], *place, "", "")
 
     def _add_claim(self, day: DayCounts, hour: str, hit: Hit) -> None:
         """Count a claim by its outcome; see ``counters/claims.py``."""
@@ -201,10 +199,10 @@ class Aggregator(Tally):
         """Count a browser's measurements of a page until it was hidden."""
         # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
         if profile.identity and measures.seconds:
-            self._touch(day, profile.identity, int(hit.at))
+            touch = self._touch(day, profile.identity, int(hit.at))
             if profile.logged is not None:
                 identity, logged = profile.identity, profile.logged
-                self._log(day, int(hit.at), READING, identity, logged, NO_ORIGIN, "", "", "", "")
+                self._log(day, touch, int(hit.at), READING, identity, logged, NO_ORIGIN, "", "", "", "")
         for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
             self._add(day, field, n)
         if measures.timings:
@@ -240,7 +238,7 @@ class Aggregator(Tally):
             self._count(day, (pair("event_value", name, hit.value),))
         # An event continues a visit and begins none, so its touch gets no fields.
         profile = self._profiles[hit.client]
-        visitor = profile.identity
+        visitor, touch = profile.identity, None
         if visitor:
             touch = self._touch(day, visitor, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
@@ -250,15 +248,20 @@ class Aggregator(Tally):
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
             path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
-            self._log(day, int(hit.at), kind, visitor, profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
+            logged = profile.logged
+            self._log(day, touch, int(hit.at), kind, visitor, logged, NO_ORIGIN, path, hit.route, name, hit.value)
 
-    def _log(self, day: DayCounts, *hit: Any) -> None:
+    def _log(self, day: DayCounts, touch: Touch | None, *hit: Any) -> None:
         """Keep a hit for the visit log; see ``WaitingLog.put``."""
-        if day.log is None:
-            day.log = WaitingLog()
-        if not day.log.put(*hit):
+        log = day.log
+        if log is None:
+            log = day.log = WaitingLog()
+        weight = log.put(log.alone if touch is None else touch.hits, *hit)
+        if not weight:
             self._count(day, (LOG_DROPPED,))
             ledger.dropped("log")
+        elif touch is not None:
+            touch.logged += weight
 
     def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
         """Take the next batch of a day; None when nothing waits for it.
@@ -277,12 +280,11 @@ class Aggregator(Tally):
             return None
         waiting = len(day.counts), len(day.touches), day.weight
         embedded = self.settings.embedded
-        counts, log = day.take(salt, embedded)
-        visitors = day.take_visitors(salt, embedded) if salt else NO_VISITORS
+        taken = day.take(salt, embedded)
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
         self.weight -= waiting[2] - day.weight
-        batch = Batch(date, stream, seq, day.oldest, counts, *visitors, log=log)
+        batch = Batch(date, stream, seq, day.oldest, taken.counts, taken.ids, taken.others, taken.visits, log=taken.log)
         if not day:
             del self.days[date]
             # No hit waits, so none needs its client any more; addresses are not kept for longer.

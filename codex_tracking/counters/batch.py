@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getsizeof
 
 from codex_tracking.counters.fields import Counter, Counts, counter, first
+from codex_tracking.counters.waiting_log import WaitingHit
 
 NO_VISITS = "[]"
 
@@ -24,9 +25,17 @@ class Touch:
     before the first view."""
     paths: tuple[str, ...] = ()
     """Distinct pages, the entry page first."""
+    viewed: int = 0
+    """Second of the first view."""
     events: tuple[str, ...] = ()
     weight: int = 0
-    """Bytes that it takes in memory, about."""
+    """Bytes that it takes in memory, about, without ``hits``."""
+    hits: list[WaitingHit] = field(default_factory=list)
+    """Those for the visit log: told by the batch that counts them, as visits depend on the order of batches."""
+    logged: int = 0
+    """Bytes of ``hits``; above ``MOST_LOGGED`` the visitor's next hit begins another touch."""
+    late: bool = False
+    """Whether hits came out of order."""
 
     @property
     def fields(self) -> tuple[Counter, ...]:
@@ -77,6 +86,8 @@ SLOT_BYTES = 110
 """Memory of a text's place in a dictionary."""
 NOW_SECONDS = 300
 """Seconds after its last view for which a visitor counts as present."""
+MOST_LOGGED = 100_000
+"""Bytes of a touch's hits for the visit log, so that each touch fits into a batch together with them."""
 NAMES_PER_TOUCH = 32
 """Pages and events that one touch remembers, for pages' visitors and events' conversions."""
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from operator import itemgetter
+from typing import NamedTuple
 
-from codex_tracking.counters.batch import Touch, weight_of
+from codex_tracking.counters.batch import NO_VISITS, Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
+from codex_tracking.counters.hit_log import pack
 from codex_tracking.counters.visits import encode
-from codex_tracking.counters.waiting_log import WaitingLog, is_page
+from codex_tracking.counters.waiting_log import (
+    BLOB_BYTES,
+    HIT_BYTES,
+    TEXT_BYTES,
+    WaitingHit,
+    WaitingLog,
+    is_page,
+    pages_of,
+    rows_of,
+)
 from codex_tracking.hits.visitors import visitor_ids
 
 MOST_SETS = 1_000
@@ -23,6 +35,16 @@ PLAIN_ORIGIN = 3
 """Counters of an origin without a campaign: channel, source and referrer."""
 BATCH_BYTES = 90_000
 """Text of one batch's counters, and of its visits, so that both stay below the 256 KB that a batch may have."""
+
+
+class Taken(NamedTuple):
+    """The facts of one batch; see the fields of ``Batch``."""
+
+    counts: Counts
+    ids: Collection[str]
+    others: Collection[str]
+    visits: str
+    log: tuple[bytes, ...] = ()
 
 
 class CounterSet:
@@ -57,13 +79,46 @@ class DayCounts:
     def __bool__(self) -> bool:
         return bool(self.counts or self.sets or self.touches or self.ids or self.log)
 
-    def take(self, salt: bytes, embedded: bool) -> tuple[Counts, tuple[bytes, ...]]:
-        """Take the counters of one batch, and with a visit log a blob of as many hits."""
-        most = EMBEDDED_FIELDS if embedded else BATCH_FIELDS
-        if not (self.log and salt):
-            return self._take_counts(most), ()
-        taken = self.log.take(most, salt)
-        return self._take_counts_of(taken.pages, most), (taken.blob,)
+    def take(self, salt: bytes, embedded: bool) -> Taken:
+        """Take the facts of one batch; with an empty salt the counters alone."""
+        fields, visitors = (EMBEDDED_FIELDS, EMBEDDED_VISITORS) if embedded else (BATCH_FIELDS, BATCH_VISITORS)
+        if not salt:
+            return Taken(self._take_counts(fields), (), (), NO_VISITS)
+        touches = list(self._some_touches(visitors, fields))
+        hits = sum(len(touch.hits) for _, touch in touches)
+        text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
+        alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
+        hashed = visitor_ids([visitor for visitor, _ in touches], salt)
+        while True:
+            visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
+            logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
+            blob = pack(list(rows_of(logged, salt))) if logged else b""
+            fits = len(visits.encode()) <= BATCH_BYTES and len(blob) <= BLOB_BYTES
+            if fits or (len(touches) <= 1 and len(alone) <= 1):
+                break
+            # One by one takes three times as long, and letters of many bytes are rare.
+            touches, alone = touches[: -(-len(touches) // 2)], alone[: -(-len(alone) // 2)]
+        if self.log:
+            self.log.remove(logged, len(alone))
+        ids, others = self._take_ids(touches, hashed, 2 * visitors)
+        counts = self._take_counts_of(pages_of(logged), fields)
+        return Taken(counts, ids, others, visits, (blob,) if logged else ())
+
+    def _take_ids(
+        self, touches: Iterable[tuple[str, Touch]], hashed: Mapping[str, str], most: int
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Remove touches; return a batch's hashed visitors, ``most`` at most, and those of them without a touch."""
+        ids: list[str] = []
+        for visitor, _ in touches:
+            waiting = self.touches[visitor]
+            self.weight -= waiting.pop(0).weight
+            # The sketch needs each visitor once: with the last visit that is sent.
+            if not waiting:
+                ids.append(hashed[visitor])
+                del self.touches[visitor]
+        # These have no visits to send, so more of them fit.
+        others = tuple(self.ids.pop() for _ in range(min(len(self.ids), most - len(ids))))
+        return (*ids, *others), others
 
     def _take_counts(self, most: int) -> Counts:
         """Take at most ``most`` counters, and no more than fit into a batch."""
@@ -95,7 +150,7 @@ class DayCounts:
         Those of other pages only when nothing waits to be logged: until then their own batches need them.
         """
         waiting, all_logged = self.counts, not self.log
-        if all_logged and self._fits(most):
+        if all_logged and (not pages or self._fits(most)):
             return self._take_counts(most)
         taken: Counts = {}
         size = 0
@@ -121,42 +176,26 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def take_visitors(self, salt: bytes, embedded: bool) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        """Take the visits of one batch.
-
-        Returns:
-            The hashed visitors, those of them without a visit, and visits as ``visits.encode`` makes them.
-        """
-        most = EMBEDDED_VISITORS if embedded else BATCH_VISITORS
-        taken = list(self._some_touches(most))
-        hashed = visitor_ids([visitor for visitor, _ in taken], salt)
-        # All at once, and fewer where letters take many bytes: one by one takes three times as long.
-        while True:
-            visits = encode([(hashed[visitor], touch) for visitor, touch in taken])
-            if len(taken) <= 1 or len(visits.encode()) <= BATCH_BYTES:
-                break
-            taken = taken[: len(taken) // 2]
-        ids: list[str] = []
-        for visitor, _ in taken:
-            touches = self.touches[visitor]
-            self.weight -= touches.pop(0).weight
-            # The sketch needs each visitor once: with the last visit that is sent.
-            if not touches:
-                ids.append(hashed[visitor])
-                del self.touches[visitor]
-        # These have no visits to send, so more of them fit.
-        others = tuple(self.ids.pop() for _ in range(min(len(self.ids), 2 * most - len(ids))))
-        return (*ids, *others), others, visits
-
-    def _some_touches(self, most: int) -> Iterator[tuple[str, Touch]]:
-        """Yield the touches of at most ``most`` visitors, no more than fit into a batch, but at least one."""
-        size = 0
-        for visitor in islice(self.touches, most):
+    def _some_touches(self, visitors: int, hits: int) -> Iterator[tuple[str, Touch]]:
+        """Yield touches of so many visitors with so many hits, no more than fit into a batch, but one at least."""
+        size, found, text = 0, 0, 0
+        for visitor in islice(self.touches, visitors):
             for touch in self.touches[visitor]:
                 size += TOUCH_TEXT + sum(map(len, touch.paths)) + sum(map(len, touch.events))
                 # What strangers choose; the sets of hours and browsers are few, and short.
                 if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
                     size += sum(map(len, touch.begins[1]))
-                if size > BATCH_BYTES:
+                found += len(touch.hits)
+                text += touch.logged - HIT_BYTES * len(touch.hits)
+                # With a small batch for the embedded store, the first one may have more hits.
+                if size > BATCH_BYTES or text > TEXT_BYTES or found > max(hits, len(touch.hits)):
                     return
                 yield visitor, touch
+                # The log takes a visitor's events in one blob for one touch, which may begin a visit with a later view.
+                if not touch.views:
+                    break
+
+
+def hits_of(touch: Touch) -> Sequence[WaitingHit]:
+    """Return a touch's hits in the order of time: the first view tells the visit's source."""
+    return sorted(touch.hits, key=itemgetter(0)) if touch.late else touch.hits

@@ -9,6 +9,7 @@ from sys import getsizeof
 from codex_tracking.counters.batch import (
     MOST_BYTES,
     MOST_FIELDS,
+    MOST_LOGGED,
     MOST_VISITORS,
     SLOT_BYTES,
     TOUCH_BYTES,
@@ -17,6 +18,8 @@ from codex_tracking.counters.batch import (
     weight_of,
 )
 from codex_tracking.counters.day_counts import DayCounts
+from codex_tracking.counters.days import Clock
+from codex_tracking.counters.dimensions import hour_begins
 from codex_tracking.counters.fields import Counter, counter, other, views_of
 from codex_tracking.counters.ledger import DayNote, ledger
 
@@ -29,6 +32,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.days: dict[str, DayCounts] = {}
+        self.clock = Clock()
         self.fields = 0
         """Distinct counters waiting, all days together; so are visitors, and the bytes of both."""
         self.visitors = self.weight = 0
@@ -107,15 +111,34 @@ class Tally:
     def _touch_of(self, day: DayCounts, touches: list[Touch], at: int) -> Touch:
         """Return the touch for a further hit of a visitor at this second."""
         touch = touches[-1]
-        if at - touch.last > VISIT_GAP:
+        if at < touch.last:
+            return self._touch_of_late(day, touches, at)
+        if at - touch.last > VISIT_GAP or touch.logged > MOST_LOGGED:
             touch = Touch(at, at)
             touches.append(touch)
             self._weigh(day, TOUCH_BYTES, touch)
-        # Comparisons: they take a third of the time of `max` and `min`.
-        if at > touch.last:
+        else:
             touch.last = at
-        elif at < touch.first:
-            touch.first = at
+        return touch
+
+    def _touch_of_late(self, day: DayCounts, touches: list[Touch], at: int) -> Touch:
+        """Return the touch for a hit that comes after later ones, so that no touch has a pause of 30 minutes."""
+        place = len(touches)
+        for touch in reversed(touches):
+            if at - touch.last > VISIT_GAP:
+                break
+            if touch.first - at <= VISIT_GAP and touch.logged <= MOST_LOGGED:
+                touch.late = True
+                touch.last = max(touch.last, at)
+                if at < touch.first:
+                    touch.first = at
+                    if touch.begins:
+                        touch.begins = (hour_begins(self.clock.read(at)[1]), *touch.begins[1:])
+                return touch
+            place -= 1
+        touch = Touch(at, at)
+        touches.insert(place, touch)
+        self._weigh(day, TOUCH_BYTES, touch)
         return touch
 
     def _add_page(self, day: DayCounts, touch: Touch, path: str) -> None:

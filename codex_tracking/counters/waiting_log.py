@@ -1,12 +1,11 @@
-"""One day's hits that wait to be logged, and the blobs that batches take of them."""
+"""One day's hits that wait to be logged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from codex_tracking.counters.fields import Counter, Counts, counter
-from codex_tracking.counters.hit_log import EVENT, ClientTraits, OriginTraits, Row, pack
+from codex_tracking.counters.hit_log import EVENT, READING, ClientTraits, OriginTraits, Row, pack
 from codex_tracking.hits.text import clean
 from codex_tracking.hits.visitors import visitor_digest
 
@@ -25,29 +24,24 @@ WaitingHit = tuple[int, int, str, ClientTraits, OriginTraits, str, str, str, str
 """A ``Row`` with the visitor's identity in clear and the route as it came, and its weight."""
 
 
-class Taken(NamedTuple):
-    """The part of the log that one batch takes."""
-
-    blob: bytes
-    pages: Counts
-    """Counters of its views' pages: they belong into the same batch, so that log and counters tell the same views,
-    whichever batches reach the database."""
-
-
 class WaitingLog:
-    """Hits in order of arrival."""
+    """The hits of one day, within one bound; those of visitors wait in their touches."""
 
-    __slots__ = ("hits", "weight")
+    __slots__ = ("alone", "number", "weight")
 
     def __init__(self) -> None:
-        self.hits: list[WaitingHit] = []
+        self.alone: list[WaitingHit] = []
+        """Hits without a touch, in order of arrival."""
+        self.number = 0
+        """Of all hits that wait."""
         self.weight = 0
 
     def __bool__(self) -> bool:
-        return bool(self.hits)
+        return self.number > 0
 
     def put(
         self,
+        hits: list[WaitingHit],
         second: int,
         kind: int,
         visitor: str,
@@ -57,39 +51,57 @@ class WaitingLog:
         route: str,
         event: str,
         value: str,
-    ) -> bool:
-        """Take a hit, and return whether there was room for it."""
+    ) -> int:
+        """Add a hit to ``alone`` or to a touch's hits, and return its weight; 0 when there was no room for it."""
         if self.weight >= MOST_LOG_BYTES:
-            return False
+            return 0
         weight = HIT_BYTES + 4 * (len("".join(origin)) + len(path) + len(route) + len(event) + len(value))
-        self.hits.append((second, kind, visitor, client, origin, path, route, event, value, weight))
+        hits.append((second, kind, visitor, client, origin, path, route, event, value, weight))
+        self.number += 1
         self.weight += weight
-        return True
+        return weight
 
-    def take(self, most: int, salt: bytes) -> Taken:
-        """Pack the oldest hits, ``most`` at most, and no more than fit into a batch.
+    def some_alone(self, most: int, text: int) -> list[WaitingHit]:
+        """Return the oldest hits without a touch: ``most`` at most, with so much text at most, but one at least."""
+        hits = self.alone[:most]
+        for number, hit in enumerate(hits):
+            text -= hit[-1] - HIT_BYTES
+            if text < 0 and number:
+                return hits[:number]
+        return hits
+
+    def remove(self, hits: Sequence[WaitingHit], alone: int) -> None:
+        """Forget hits that a batch has taken.
 
         Args:
-            most: above 0.
-            salt: the key that visitors are hashed with.
+            hits: these; those of touches are removed with the touches.
+            alone: number of them that had no touch, the oldest ones.
         """
-        hits = self.hits[:most]
-        size = 0
-        for number, hit in enumerate(hits):
-            size += hit[-1] - HIT_BYTES
-            if size > TEXT_BYTES and number:
-                del hits[number:]
-                break
+        del self.alone[:alone]
+        self.number -= len(hits)
+        self.weight -= sum(hit[-1] for hit in hits)
+
+    def take_alone(self, most: int, salt: bytes) -> bytes:
+        """Take a blob of the oldest hits without a touch, ``most`` at most, and no more than fit into a batch."""
+        hits = self.some_alone(most, TEXT_BYTES)
         while len(blob := pack(list(rows_of(hits, salt)))) > BLOB_BYTES and len(hits) > 1:
             del hits[len(hits) // 2 :]
-        pages: Counts = {}
-        for hit in hits:
-            if not hit[1] & EVENT:
-                field = counter("path", hit[5])
-                pages[field] = pages.get(field, 0) + 1
-        del self.hits[: len(hits)]
-        self.weight -= sum(hit[-1] for hit in hits)
-        return Taken(blob, pages)
+        self.remove(hits, len(hits))
+        return blob
+
+
+def pages_of(hits: Iterable[WaitingHit]) -> Counts:
+    """Return the counters of the hits' pages.
+
+    They belong into the batch that has these hits, so that log and counters tell the same views, whichever batches
+    reach the database.
+    """
+    pages: Counts = {}
+    for hit in hits:
+        if not hit[1] & (EVENT | READING):
+            field = counter("path", hit[5])
+            pages[field] = pages.get(field, 0) + 1
+    return pages
 
 
 def rows_of(hits: Iterable[WaitingHit], salt: bytes) -> Iterable[Row]:

@@ -2,14 +2,14 @@
 
 A visit begins with a view and goes on with views, events and reading while gaps are 30 minutes at most; it has the
 client and the source of its first view. Hits are taken in the order in which they were counted, which is how the
-counters see them: one that comes late belongs to the visitor's visit of then, and changes neither its beginning nor its
-duration.
+counters see them: within a push in the order of time, and one that comes with a later push belongs to the visitor's
+visit of then, and changes neither its beginning nor its duration.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import compress, count
 
 from codex_tracking.counters.batch import VISIT_GAP
@@ -71,8 +71,8 @@ class DayVisits:
         """Add the hits of one blob, which were counted after all hits so far.
 
         A view records an event while it runs, so the event that belongs to a visit's first view comes before it, and so
-        does the end of reading the page before. The counters see them in one push, which is one blob, and begin the
-        visit with the first of them.
+        does the end of reading the page before. The counters take such hits together, as one touch, and begin the visit
+        with the first of them. A blob has whole touches.
 
         Args:
             blob: its hits.
@@ -81,32 +81,34 @@ class DayVisits:
         """
         if shares > 1:
             blob = _of_share(blob, share, shares)
-        number, known = len(self.seconds), len(self.hits)
+        number = len(self.seconds)
         self._add_hits(blob)
         current, last, hits = self._current, self.last, self.hits
         late: set[int] = set()
-        early: dict[int, list[int]] = {}
-        read: dict[int, int] = {}
+        before: dict[int, _Early] = {}
         for hit, second, kind, slot in zip(count(number), blob.seconds, blob.kinds, self._slots_of(blob)):
             visit = current[slot]
-            goes_on = visit >= 0 and second - last[visit] <= VISIT_GAP
-            if kind >= READING:
-                if not goes_on:
-                    read[slot] = second
-                    continue
-                last[visit] = max(last[visit], second)
-                # A report waits for its decision, so that a view after it may be counted before it.
-                if visit >= known:
-                    self.start[visit] = min(self.start[visit], second)
-                continue
-            if goes_on:
-                hits[visit].append(hit)
-                if second >= last[visit]:
+            early = before.get(slot) if before else None
+            if early is not None and second - early.last > VISIT_GAP:
+                del before[slot]
+                early = None
+            if early is None and visit >= 0 and second - last[visit] <= VISIT_GAP:
+                if second > last[visit]:
                     last[visit] = second
-                else:
+                elif second < last[visit]:
                     late.add(visit)
+                if kind < READING:
+                    hits[visit].append(hit)
+                    if kind & EVENT:
+                        self.events[visit] = self.events.get(visit, 0) + 1
+                continue
+            if kind & (EVENT | READING) and slot:
+                if early is None:
+                    early = before[slot] = _Early(second)
+                early.last = max(early.last, second)
                 if kind & EVENT:
-                    self.events[visit] = self.events.get(visit, 0) + 1
+                    early.events.append(len(hits))
+            if kind >= READING:
                 continue
             visit = len(hits)
             hits.append([hit])
@@ -118,14 +120,11 @@ class DayVisits:
                 self.visitor.append(NONE)
                 if kind & EVENT:
                     self.events[visit] = 1
-                    early.setdefault(slot, []).append(visit)
                 continue
             current[slot] = visit
             self.visitor.append(self._numbers[slot])
-            if slot in read and 0 <= second - read[slot] <= VISIT_GAP:
-                self.start[visit] = read.pop(slot)
-            if slot in early:
-                self._take_in(visit, early.pop(slot))
+            if early is not None:
+                self._take_in(visit, before.pop(slot))
                 late.add(visit)
         for visit in late:
             hits[visit].sort(key=self.seconds.__getitem__)
@@ -153,16 +152,31 @@ class DayVisits:
         self._current += [NONE] * (len(self._slots) - len(self._current))
         return map(slots.__getitem__, blob.indexes[0])
 
-    def _take_in(self, visit: int, early: Sequence[int]) -> None:
-        """Let a visit begin with its visitor's events of the same blob."""
-        for one in reversed(early):
-            if self.start[visit] - self.start[one] > VISIT_GAP:
-                break
-            self.start[visit] = min(self.start[visit], self.start[one])
+    def _take_in(self, visit: int, early: _Early) -> None:
+        """Let a visit begin with the hits before its first view."""
+        self.start[visit] = early.first
+        self.last[visit] = max(self.last[visit], early.last)
+        if early.events:
+            self.events[visit] = len(early.events)
+        for one in reversed(early.events):
             self.hits[visit][:0] = self.hits[one]
-            self.events[visit] = self.events.get(visit, 0) + 1
             # It is no row of its own any more.
             self.hits[one] = []
+
+
+class _Early:
+    """A visitor's hits of one touch that belong to no visit, as long as no view follows.
+
+    Args:
+        second: of the first hit.
+    """
+
+    __slots__ = ("events", "first", "last")
+
+    def __init__(self, second: int) -> None:
+        self.first = self.last = second
+        self.events: list[int] = []
+        """Numbers of their visits, as those of hits outside of visits."""
 
 
 def _of_share(blob: Columns, share: int, shares: int) -> Columns:

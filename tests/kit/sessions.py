@@ -65,16 +65,20 @@ class PlainVisits:
         """Add the hits of one blob, which were counted after all hits so far.
 
         A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
-        counters see both in one push, which is one blob, and begin the visit with the event.
+        counters see both in one touch, which is in one blob, and begin the visit with the event.
         """
-        current, known = self._current.get, self._acts.setdefault
+        self._early.clear()
+        known = self._acts.setdefault
         for second, kind, visitor, client, origin, path, route, event, value in rows:
             if kind & EVENT and not event:
                 event = UNNAMED
             act = (path, route, event, value)
             # One object for each distinct text, whichever blob it came in.
             act = known(act, act)
-            visit = current(visitor)
+            early = self._early.get(visitor)
+            if early and second - max(one.start for one in early) > VISIT_GAP:
+                early = self._early.pop(visitor)[:0]
+            visit = None if early else self._current.get(visitor)
             if visit is not None and second - visit.last <= VISIT_GAP:
                 if second >= visit.last:
                     visit.last = second
@@ -86,7 +90,6 @@ class PlainVisits:
                 self._add_alone(second, kind, visitor, client, origin, act)
             else:
                 self._begin(second, kind, visitor, client, origin, act)
-        self._early.clear()
 
     def _add_alone(
         self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
@@ -103,10 +106,11 @@ class PlainVisits:
     ) -> None:
         number = self._numbers.setdefault(visitor, len(self._numbers))
         visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
-        for early in reversed(self._early.pop(visitor, ())):
-            if visit.start - early.start > VISIT_GAP:
-                break
-            visit.start, visit.late = min(visit.start, early.start), True
+        found = self._early.pop(visitor, [])
+        if found:
+            visit.start, visit.late = found[0].start, True
+            visit.last = max(second, *(one.start for one in found))
+        for early in reversed(found):
             visit.seconds[:0], visit.acts[:0] = early.seconds, early.acts
             # It is no hit of its own any more.
             early.seconds, early.acts = [], []
