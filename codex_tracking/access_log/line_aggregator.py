@@ -59,12 +59,13 @@ class LineAggregator(Aggregator):
             page = entry[2].page
             if page is not None:
                 visitor = self._visitor(entry)
-                if not visitor.bot and visitor.profile.identity:
+                if not visitor.bot and visitor.identity:
                     visits.add(visitor, int(entry[0]), page, uncounted)
 
     def emptied(self) -> None:
         """Forget all counters, and keep clients and origins."""
         self.days.clear()
+        self._identities.clear()
         self.fields = self.visitors = self.weight = 0
 
     def _count_line(
@@ -93,12 +94,12 @@ class LineAggregator(Aggregator):
         if self._profiles.addresses.single:
             sums[SINGLE] += 1
         second = int(entry[0])
-        if profile[2] and visits.add(visitor, second, page, counts):
+        if visitor.identity and visits.add(visitor, second, page, counts):
             counts[page.entry] = counts.get(page.entry, 0) + 1
             for begins in (hour_begins(hour), origin[2], profile[1].begins):
                 sums[begins] += 1
         if profile.logged is not None:
-            self._log_view(day, None, second, visitor.client.user, profile, origin, page.path, page.route)
+            self._log_view(day, None, second, visitor.client, profile, origin, page.path, page.route)
 
     def _visitor(self, entry: Entry) -> Visitor:
         asked, asker = entry[2], entry[3]
@@ -106,7 +107,8 @@ class LineAggregator(Aggregator):
         visitor = asker.visitors.get(host)
         if visitor is None:
             client = self._request.client(asker, host)
-            visitor = asker.visitors[host] = Visitor(client, self._profiles[client])
+            visitor = Visitor(client, self._profiles.of(client), self._profiles.identity(client))
+            asker.visitors[host] = visitor
         return visitor
 
     def _origin_of(self, referrer: str, query: str, visitor: Visitor) -> Origin:

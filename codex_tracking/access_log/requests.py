@@ -192,7 +192,7 @@ class LineRequest:
         """Return the client that asked a host."""
         # By the code of live requests, so that a client is cut and named alike.
         self._fill(asker.line, "/", False, host, "")
-        return hit_of(self._request, NO_USER, self.settings)[10]
+        return Client._make(hit_of(self._request, NO_USER, self.settings)[10])
 
     def _other_host(self, host: str) -> str:
         """Return a host that is another site's; empty when it is this site's, or nobody can tell."""
@@ -236,7 +236,7 @@ class LineRequest:
         if hit[1] == "view" and match and not self.settings.track_staff and is_for_staff(match):
             return excluded("staff")
         # A log tells no user, so nothing is found out later but the route.
-        return hit if hit[11] is None else completed(Hit._make(hit), {}, self.settings)
+        return hit if hit[11] is None else completed(Hit.of(hit), {}, self.settings)
 
     def _fill(self, line: Line, path: str, page: bool, host: str, query: str) -> ResolverMatch | None:
         """Fill the request's route and headers, and return the route."""

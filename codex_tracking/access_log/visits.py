@@ -81,13 +81,15 @@ class Visitor:
     Args:
         client: its headers.
         profile: what they tell.
+        identity: see ``visitors.identity``.
     """
 
-    __slots__ = ("bot", "client", "own", "profile", "states", "visit")
+    __slots__ = ("bot", "client", "identity", "own", "profile", "states", "visit")
 
-    def __init__(self, client: Client, profile: Profile) -> None:
+    def __init__(self, client: Client, profile: Profile, identity: str) -> None:
         self.client = client
         self.profile = profile
+        self.identity = identity
         self.own = (f"https://{client.host}/", f"http://{client.host}/")
         """Beginnings of links within the site."""
         self.bot = () if profile.bot is None else (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80)))
@@ -119,7 +121,7 @@ class DayVisits:
         """
         # Two clients of one network may be one visitor, so the state is the day's and not the client's.
         if visitor.states is not self._states:
-            visitor.visit = self._of(visitor.profile.identity, second)
+            visitor.visit = self._of(visitor.identity, second)
             visitor.states = self._states
         visit = visitor.visit
         views, passed = visit.views, second - visit.last

@@ -25,12 +25,11 @@ from codex_tracking.counters.measures import counters_of_reading, counters_of_ti
 from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
-from codex_tracking.hits.hit import Hit, Kind, Member, RawHit
+from codex_tracking.hits.hit import Hit, Kind, Member, RawClient, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.pages.measures import Measures, read_measures
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
-from codex_tracking.hits.visitors import forget_clients
 from codex_tracking.settings import TrackingSettings
 
 EXCLUDED_BOT = counter("excluded", "bot")
@@ -54,6 +53,8 @@ class Aggregator(Tally):
         self.members: dict[Key, Member] = {}
         """The users of sessions that the pipeline has read."""
         self._profiles = Profiles(settings)
+        self._identities: dict[int, str] = {}
+        """Number of a visitor -> its identity in clear text, for the visit log; until the next push."""
         self._plain_origins: dict[tuple[str, str], Origin] = {}
         """Referrer and host of the site -> origin of views without a campaign."""
 
@@ -67,7 +68,7 @@ class Aggregator(Tally):
     def add(self, hit: RawHit) -> Kind:
         """Count one hit in memory, and return its kind; a few microseconds."""
         if hit[11] is not None:
-            found = self._completed(Hit._make(hit))
+            found = self._completed(Hit.of(hit))
             if found is None:
                 return "excluded"
             hit = found
@@ -76,9 +77,9 @@ class Aggregator(Tally):
         date, hour = self.clock.read(at)
         day = self._day(date, at)
         if kind != "view":
-            self._add_other(day, hour, Hit._make(hit))
+            self._add_other(day, hour, Hit.of(hit))
             return kind
-        profile = self._profiles[client]
+        profile = self._profiles.of(client)
         if profile.bot is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
         elif name:
@@ -89,13 +90,13 @@ class Aggregator(Tally):
 
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile, named: str = "") -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
-        origin = self._origin(query, referrer, client.host)
+        origin = self._origin(query, referrer, client[0])
         # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
         found = place(named or route, view, hour, int(at) // 60 if self.minutes else None)
         counted = page(path, secrets, route, origin[0][1])
-        touch = self._count_view(day, hour, int(at), profile, origin, counted, found)
+        touch = self._count_view(day, hour, int(at), client, profile, origin, counted, found)
         if profile.logged is not None:
-            self._log_view(day, touch, int(at), client.user, profile, origin, counted[0], route)
+            self._log_view(day, touch, int(at), client, profile, origin, counted[0], route)
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -120,6 +121,7 @@ class Aggregator(Tally):
         day: DayCounts,
         hour: str,
         second: int,
+        client: RawClient,
         profile: Profile,
         origin: Origin,
         page: tuple[str, tuple[Counter, ...]],
@@ -147,7 +149,7 @@ class Aggregator(Tally):
         touches = day.touches.get(visitor)
         if touches is None:
             begins = (hour_begins(hour), origin.begins, traits.begins)
-            return self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,), second))
+            return self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,), second, client=client))
         touch = self._touch_of(day, touches, second)
         touch.views += 1
         if not touch.begins or second < touch.viewed:
@@ -162,10 +164,17 @@ class Aggregator(Tally):
         return touch
 
     def _log_view(
-        self, day: DayCounts, touch: Touch | None, at: int, user: str, profile: Profile, origin: Origin, *place: str
+        self,
+        day: DayCounts,
+        touch: Touch | None,
+        at: int,
+        client: RawClient,
+        profile: Profile,
+        origin: Origin,
+        *place: str,
     ) -> None:
-        kind = MEMBER if user else VIEW
-        self._log(day, touch, at, kind, profile.identity, profile.logged, origin[0], *place, "", "")
+        kind = MEMBER if client[7] else VIEW
+        self._log(day, touch, at, kind, client, profile.visitor, profile.logged, origin[0], *place, "", "")
 
     def _add_claim(self, day: DayCounts, hour: str, hit: Hit) -> None:
         """Count a claim by its outcome; see ``counters/claims.py``."""
@@ -173,7 +182,7 @@ class Aggregator(Tally):
         if outcome.startswith("claim_"):
             self._count(day, (counter("ledger", outcome),))
             return
-        profile = self._profiles[hit.client]
+        profile = self._profiles.of(hit.client)
         if profile.bot is not None:
             self._count(day, (refused("claim_bot"),))
         elif hit.path.startswith(self.settings.skip_prefixes):
@@ -198,11 +207,11 @@ class Aggregator(Tally):
     def _add_reading(self, day: DayCounts, hit: Hit, profile: Profile, measures: Measures) -> None:
         """Count a browser's measurements of a page until it was hidden."""
         # Extends the visit to the end of its last page, and begins none; a page in the background extends nothing.
-        if profile.identity and measures.seconds:
-            touch = self._touch(day, profile.identity, int(hit.at))
+        if profile.visitor and measures.seconds:
+            touch = self._touch(day, profile.visitor, hit.client, int(hit.at))
             if profile.logged is not None:
-                identity, logged = profile.identity, profile.logged
-                self._log(day, touch, int(hit.at), READING, identity, logged, NO_ORIGIN, "", "", "", "")
+                facts = (profile.logged, NO_ORIGIN, "", "", "", "")
+                self._log(day, touch, int(hit.at), READING, hit.client, profile.visitor, *facts)
         for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
             self._add(day, field, n)
         if measures.timings:
@@ -217,7 +226,7 @@ class Aggregator(Tally):
         elif hit.kind == "excluded":
             self._count(day, (counter("excluded", hit.name),))
         # Scanners ask for thousands of pages that never existed; those would fill the list of errors.
-        elif self._profiles[hit.client].bot is not None:
+        elif self._profiles.of(hit.client).bot is not None:
             self._count(day, (EXCLUDED_STATUS,))
         else:
             self._count(day, (EXCLUDED_STATUS, *fields_of_error(hit, self.settings.own_hosts)))
@@ -237,10 +246,9 @@ class Aggregator(Tally):
         if hit.value:
             self._count(day, (pair("event_value", name, hit.value),))
         # An event continues a visit and begins none, so its touch gets no fields.
-        profile = self._profiles[hit.client]
-        visitor, touch = profile.identity, None
-        if visitor:
-            touch = self._touch(day, visitor, int(hit.at))
+        profile, touch = self._profiles.of(hit.client), None
+        if profile.visitor:
+            touch = self._touch(day, profile.visitor, hit.client, int(hit.at))
             if touch is not None and name not in touch.events and len(touch.events) < NAMES_PER_TOUCH:
                 touch.events += (name,)
                 self._weigh(day, weight_of(name), touch)
@@ -248,15 +256,20 @@ class Aggregator(Tally):
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
             path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
-            logged = profile.logged
-            self._log(day, touch, int(hit.at), kind, visitor, logged, NO_ORIGIN, path, hit.route, name, hit.value)
+            facts = (profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
+            self._log(day, touch, int(hit.at), kind, hit.client, profile.visitor, *facts)
 
-    def _log(self, day: DayCounts, touch: Touch | None, *hit: Any) -> None:
+    def _log(
+        self, day: DayCounts, touch: Touch | None, at: int, kind: int, client: RawClient, visitor: int, *facts: Any
+    ) -> None:
         """Keep a hit for the visit log; see ``WaitingLog.put``."""
         log = day.log
         if log is None:
             log = day.log = WaitingLog()
-        weight = log.put(log.alone if touch is None else touch.hits, *hit)
+        identity = self._identities.get(visitor)
+        if identity is None:
+            identity = self._identities[visitor] = self._profiles.identity(client)
+        weight = log.put(log.alone if touch is None else touch.hits, at, kind, identity, *facts)
         if not weight:
             self._count(day, (LOG_DROPPED,))
             ledger.dropped("log")
@@ -280,14 +293,13 @@ class Aggregator(Tally):
             return None
         waiting = len(day.counts), len(day.touches), day.weight
         embedded = self.settings.embedded
-        taken = day.take(salt, embedded)
+        taken = day.take(self._profiles, salt, embedded)
         self.fields -= waiting[0] - len(day.counts)
         self.visitors -= waiting[1] - len(day.touches)
         self.weight -= waiting[2] - day.weight
         batch = Batch(date, stream, seq, day.oldest, taken.counts, taken.ids, taken.others, taken.visits, log=taken.log)
         if not day:
             del self.days[date]
-            # No hit waits, so none needs its client any more; addresses are not kept for longer.
-            self._profiles.clear()
-            forget_clients()
+            # Addresses are not kept for longer than a hit needs them.
+            self._identities.clear()
         return batch

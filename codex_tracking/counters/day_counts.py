@@ -7,9 +7,10 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from codex_tracking.counters.batch import NO_VISITS, Touch, weight_of
+from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
 from codex_tracking.counters.hit_log import pack
+from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.visits import encode
 from codex_tracking.counters.waiting_log import (
     BLOB_BYTES,
@@ -21,7 +22,6 @@ from codex_tracking.counters.waiting_log import (
     pages_of,
     rows_of,
 )
-from codex_tracking.hits.visitors import visitor_ids
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -47,6 +47,12 @@ class Taken(NamedTuple):
     log: tuple[bytes, ...] = ()
 
 
+def _is_short(counts: Counts) -> bool:
+    """Return whether counters surely fit into a batch, which saves encoding each name."""
+    # Four bytes a character at most.
+    return 4 * sum(map(len, counts)) <= BATCH_BYTES
+
+
 class CounterSet:
     """Counters that grow together, and their growth."""
 
@@ -67,7 +73,8 @@ class DayCounts:
         self.sets: dict[int, CounterSet] = {}
         """Counters that grow together, those of a route or of a browser: one look-up for all of them. By identity, as a
         tuple is hashed anew each time; equal ones add up when they are counted one by one."""
-        self.touches: dict[str, list[Touch]] = {}
+        self.touches: dict[int, list[Touch]] = {}
+        """Number of a visitor -> touches in order of time."""
         self.ids: set[str] = set()
         """Hashed visitors of batches that Redis lost; their visits were counted."""
         self.log: WaitingLog | None = None
@@ -79,7 +86,7 @@ class DayCounts:
     def __bool__(self) -> bool:
         return bool(self.counts or self.sets or self.touches or self.ids or self.log)
 
-    def take(self, salt: bytes, embedded: bool) -> Taken:
+    def take(self, profiles: Profiles, salt: bytes, embedded: bool) -> Taken:
         """Take the facts of one batch; with an empty salt the counters alone."""
         fields, visitors = (EMBEDDED_FIELDS, EMBEDDED_VISITORS) if embedded else (BATCH_FIELDS, BATCH_VISITORS)
         if not salt:
@@ -88,7 +95,7 @@ class DayCounts:
         hits = sum(len(touch.hits) for _, touch in touches)
         text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
         alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
-        hashed = visitor_ids([visitor for visitor, _ in touches], salt)
+        hashed = profiles.ids({visitor: touch.client for visitor, touch in touches if touch.client}, salt)
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
@@ -105,7 +112,7 @@ class DayCounts:
         return Taken(counts, ids, others, visits, (blob,) if logged else ())
 
     def _take_ids(
-        self, touches: Iterable[tuple[str, Touch]], hashed: Mapping[str, str], most: int
+        self, touches: Iterable[tuple[int, Touch]], hashed: Mapping[int, str], most: int
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Remove touches; return a batch's hashed visitors, ``most`` at most, and those of them without a touch."""
         ids: list[str] = []
@@ -122,27 +129,20 @@ class DayCounts:
 
     def _take_counts(self, most: int) -> Counts:
         """Take at most ``most`` counters, and no more than fit into a batch."""
-        waiting = self.counts
-        if self._fits(most):
+        waiting = taken = self.counts
+        if len(waiting) > most:
+            # From the end: what was taken from the front of a dictionary is passed over at each later look.
+            taken = {field: waiting.pop(field) for field in list(islice(reversed(waiting), most))}
+        else:
             self.counts = {}
-            self.weight -= sum(map(weight_of, waiting))
-            return waiting
-        taken: Counts = {}
-        size = 0
-        # From the end: what was taken from the front of a dictionary is passed over at each later look.
-        for _ in range(min(most, len(waiting))):
-            field, n = waiting.popitem()
-            size += len(field) if field.isascii() else len(field.encode())
-            if size > BATCH_BYTES:
-                waiting[field] = n
-                break
-            taken[field] = n
-        self.weight -= sum(map(weight_of, taken))
+        if not _is_short(taken):
+            size = 0
+            for field in list(taken):
+                size += len(field.encode())
+                if size > BATCH_BYTES:
+                    self.counts[field] = taken.pop(field)
+        self.weight -= SLOT_BYTES * len(taken) + sum(map(str.__sizeof__, taken))
         return taken
-
-    def _fits(self, most: int) -> bool:
-        # Four bytes a character at most, so this saves encoding each name.
-        return len(self.counts) <= most and 4 * sum(map(len, self.counts)) <= BATCH_BYTES
 
     def _take_counts_of(self, pages: Counts, most: int) -> Counts:
         """Take the counters of a batch's logged views, and others up to ``most``.
@@ -150,7 +150,7 @@ class DayCounts:
         Those of other pages only when nothing waits to be logged: until then their own batches need them.
         """
         waiting, all_logged = self.counts, not self.log
-        if all_logged and (not pages or self._fits(most)):
+        if all_logged and (not pages or (len(waiting) <= most and _is_short(waiting))):
             return self._take_counts(most)
         taken: Counts = {}
         size = 0
@@ -176,7 +176,7 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def _some_touches(self, visitors: int, hits: int) -> Iterator[tuple[str, Touch]]:
+    def _some_touches(self, visitors: int, hits: int) -> Iterator[tuple[int, Touch]]:
         """Yield touches of so many visitors with so many hits, no more than fit into a batch, but one at least."""
         size, found, text = 0, 0, 0
         for visitor in islice(self.touches, visitors):

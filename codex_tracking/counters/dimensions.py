@@ -50,17 +50,17 @@ class Technology(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """The facts that all hits of a client share."""
+    """The facts that all hits of a client share; neither its address nor anything else that tells who it is."""
 
     bot: str | None
     """The name of a bot; None for a person."""
     technology: Technology
-    identity: str
-    """See ``visitors.identity``."""
+    visitor: int
+    """A number that stands for the client's ``visitors.identity`` in this process alone; 0 without one."""
     notes: tuple[Counter, ...]
     """Counter fields of the ledger that each of its views adds to."""
     address: int
-    """A number that stands for the address, in this process alone."""
+    """A number that stands for the address, in this process alone; 0 without one."""
     logged: ClientTraits | None = None
     """The visit log's view of the client; None when there is no log."""
 
@@ -91,7 +91,8 @@ def profile_of(client: Client, settings: TrackingSettings) -> Profile:
     logged = None
     if settings.visit_log_days:
         logged = logged_client(client.host, fields.counters, region_of(country, address, settings.geoip_path))
-    return Profile(name, fields, identity_at(client, address), notes, hash(address), logged)
+    # Numbers of 64 bits under a key of this process: two of its visitors have the same once in a billion days.
+    return Profile(name, fields, hash(identity_at(client, address)), notes, hash(address), logged)
 
 
 def _notes_of_address(client: Client, address: str, settings: TrackingSettings) -> Iterator[Counter]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from sys import getsizeof
 
 from codex_tracking.counters.batch import (
     MOST_BYTES,
     MOST_FIELDS,
     MOST_LOGGED,
     MOST_VISITORS,
-    SLOT_BYTES,
     TOUCH_BYTES,
     VISIT_GAP,
     Touch,
@@ -22,6 +20,7 @@ from codex_tracking.counters.days import Clock
 from codex_tracking.counters.dimensions import hour_begins
 from codex_tracking.counters.fields import Counter, counter, other, views_of
 from codex_tracking.counters.ledger import DayNote, ledger
+from codex_tracking.hits.hit import RawClient
 
 DROPPED_PAGE = counter("ledger", "dropped_page")
 DROPPED_VISITOR = counter("ledger", "dropped_visitor")
@@ -64,7 +63,7 @@ class Tally:
                 return
         counts[field] = n
         self.fields += 1
-        weight = SLOT_BYTES + getsizeof(field)
+        weight = weight_of(field)
         self.weight += weight
         day.weight += weight
 
@@ -90,7 +89,7 @@ class Tally:
         """Add to one counter of the day's ledger."""
         self._add(self.days.setdefault(date, DayCounts()), counter("ledger", name), n)
 
-    def _new_touch(self, day: DayCounts, visitor: str, touch: Touch) -> Touch | None:
+    def _new_touch(self, day: DayCounts, visitor: int, touch: Touch) -> Touch | None:
         """Keep the first touch of a visitor, if there is room."""
         if self.visitors >= MOST_VISITORS or self.weight >= MOST_BYTES:
             self._count(day, (DROPPED_VISITOR,))
@@ -98,14 +97,14 @@ class Tally:
             return None
         self.visitors += 1
         day.touches[visitor] = [touch]
-        self._weigh(day, TOUCH_BYTES + getsizeof(visitor) + sum(map(getsizeof, touch.paths)), touch)
+        self._weigh(day, TOUCH_BYTES + sum(map(weight_of, touch.paths)), touch)
         return touch
 
-    def _touch(self, day: DayCounts, visitor: str, second: int) -> Touch | None:
+    def _touch(self, day: DayCounts, visitor: int, client: RawClient, second: int) -> Touch | None:
         """Return the touch of a hit that begins no visit, if there is room."""
         touches = day.touches.get(visitor)
         if touches is None:
-            return self._new_touch(day, visitor, Touch(second, second))
+            return self._new_touch(day, visitor, Touch(second, second, client=client))
         return self._touch_of(day, touches, second)
 
     def _touch_of(self, day: DayCounts, touches: list[Touch], at: int) -> Touch:
@@ -114,7 +113,7 @@ class Tally:
         if at < touch.last:
             return self._touch_of_late(day, touches, at)
         if at - touch.last > VISIT_GAP or touch.logged > MOST_LOGGED:
-            touch = Touch(at, at)
+            touch = Touch(at, at, client=touch.client)
             touches.append(touch)
             self._weigh(day, TOUCH_BYTES, touch)
         else:
@@ -136,7 +135,7 @@ class Tally:
                         touch.begins = (hour_begins(self.clock.read(at)[1]), *touch.begins[1:])
                 return touch
             place -= 1
-        touch = Touch(at, at)
+        touch = Touch(at, at, client=touches[0].client)
         touches.insert(place, touch)
         self._weigh(day, TOUCH_BYTES, touch)
         return touch

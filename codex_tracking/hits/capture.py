@@ -19,7 +19,8 @@ from codex_tracking.hits.rules import (
     peek_user,
     session_of,
 )
-from codex_tracking.hits.visitors import intern_client, known_clients
+from codex_tracking.hits.text import AGENT_LIMIT
+from codex_tracking.hits.visitors import FORWARDED_LIMIT, HEADER_LIMIT
 from codex_tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -137,18 +138,19 @@ def hit_of(
     session = session_of(request, settings) if is_staff is None and not user and kind != "error" else ""
     agent = get("HTTP_USER_AGENT", "")
     hinted = "HTTP_SEC_CH_UA" in meta
-    traits = (
+    client = (
         # Not request.get_host(), which takes 4 µs and raises for a host that is not allowed.
-        get(settings.host_meta) or get("HTTP_HOST") or get("SERVER_NAME", ""),
-        agent,
+        (get(settings.host_meta) or get("HTTP_HOST") or get("SERVER_NAME", ""))[:HEADER_LIMIT],
+        agent[:AGENT_LIMIT],
         hints_of(meta) if hinted else NO_HINTS,
-        get("HTTP_ACCEPT_LANGUAGE", ""),
-        get(settings.country_meta, "") if settings.country_header else "",
+        get("HTTP_ACCEPT_LANGUAGE", "")[:HEADER_LIMIT],
+        get(settings.country_meta, "")[:HEADER_LIMIT] if settings.country_header else "",
         get("REMOTE_ADDR") or "",
-        get(settings.address_meta, ""),
+        # The rightmost entries are the trusted ones.
+        get(settings.address_meta, "")[-FORWARDED_LIMIT:],
         "" if anonymous else user,
         anonymous,
-        get("HTTP_SIGNATURE_AGENT", ""),
+        get("HTTP_SIGNATURE_AGENT", "")[:HEADER_LIMIT],
         # Browsers send client hints over HTTPS alone.
         not hinted and "Chrome/" in agent and request.is_secure(),
     )
@@ -164,8 +166,7 @@ def hit_of(
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
         get("HTTP_REFERER", "")[:LONGEST_REFERRER],
-        # A named tuple equals a plain one with the same fields, so a client that is known costs one look-up.
-        known_clients.get(traits) or intern_client(traits),
+        client,
         None
         if match is not None and not session and (is_staff is not None or not user)
         else _later(request, who, session, judged),
@@ -185,9 +186,13 @@ def _later(request: HttpRequest, who: tuple[str, bool | None], session: str, jud
 
 
 def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:
-    """Return the client hints that name browser, system and kind of device."""
+    """Return the client hints that name browser, system and kind of device, cut to their limits."""
     get = meta.get
-    return (get("HTTP_SEC_CH_UA", ""), get("HTTP_SEC_CH_UA_PLATFORM", ""), get("HTTP_SEC_CH_UA_MOBILE", ""))
+    return (
+        get("HTTP_SEC_CH_UA", "")[:HEADER_LIMIT],
+        get("HTTP_SEC_CH_UA_PLATFORM", "")[:HEADER_LIMIT],
+        get("HTTP_SEC_CH_UA_MOBILE", "")[:HEADER_LIMIT],
+    )
 
 
 def secrets_of(kwargs: dict[str, object], settings: TrackingSettings) -> Secrets:

@@ -9,7 +9,6 @@ from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from codex_tracking.hits.hit import Client
-from codex_tracking.hits.text import AGENT_LIMIT
 
 MAX_HOPS = 10
 """Entries of ``X-Forwarded-For`` that are looked at, from the right."""
@@ -18,52 +17,19 @@ HEADER_LIMIT = 200
 """Characters of any other header that are kept."""
 FORWARDED_LIMIT = 512
 """Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
-MOST_CLIENTS = 4_096
-"""Distinct clients that are interned until the next push."""
 
 ID_BYTES = 16
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
-IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
-"""The common form of an address; this check takes a tenth of the time that ``ipaddress`` takes."""
+OCTETS = frozenset(map(str, range(256)))
+"""The parts of the common form of an address; this check takes a thirtieth of the time that ``ipaddress`` takes."""
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 ENTRY = re.compile(rf"((?:{QUOTED}|[^,])*+),")
 PAIR = re.compile(rf"((?:{QUOTED}|[^;])*+);")
 """Entries of ``Forwarded`` and what they say; separators within quotes are none (RFC 7239, section 4)."""
 NAT64 = int(IPv6Address("64:ff9b::")) >> 32
 """The upper bits of all IPv4 clients of a network without IPv4 (RFC 6052)."""
-
-known_clients: dict[tuple[object, ...], Client] = {}
-"""One object per distinct client, which saves memory and time while its hits wait; until ``forget_clients``."""
-
-
-def intern_client(traits: tuple[str, str, tuple[str, str, str], str, str, str, str, str, bool, str, bool]) -> Client:
-    """Return the one object for the client with these fields, cut to their limits."""
-    host, agent, (brands, platform, mobile), language, country, address, forwarded, user = traits[:8]
-    anonymous, signer, unhinted = traits[8:]
-    client = Client(
-        host[:HEADER_LIMIT],
-        agent[:AGENT_LIMIT],
-        (brands[:HEADER_LIMIT], platform[:HEADER_LIMIT], mobile[:HEADER_LIMIT]),
-        language[:HEADER_LIMIT],
-        country[:HEADER_LIMIT],
-        address,
-        # The rightmost entries are the trusted ones.
-        forwarded[-FORWARDED_LIMIT:],
-        user,
-        anonymous,
-        signer[:HEADER_LIMIT],
-        unhinted,
-    )
-    if len(known_clients) >= MOST_CLIENTS:
-        forget_clients()
-    return known_clients.setdefault(client, client)
-
-
-def forget_clients() -> None:
-    """Drop all interned clients, so that no address stays in memory longer than its views."""
-    known_clients.clear()
 
 
 def client_address(address: str, forwarded: str, trusted_proxies: int, header: str = "") -> str:
@@ -111,7 +77,8 @@ def is_forwarded(address: str, forwarded: str) -> bool:
 
 
 def _tidy(text: str) -> str:
-    if IPV4.fullmatch(text):
+    octets = text.split(".", 4)
+    if len(octets) == 4 and OCTETS.issuperset(octets):
         return text
     text = text.strip().strip('"')
     if text.startswith("["):

@@ -264,7 +264,7 @@ def test_headers_are_read_up_to_their_limits() -> None:
     )
     request.META["QUERY_STRING"] = 60_000 * "q"
     settings = get_tracking_settings()
-    hit = Hit._make(hit_of(request, ("", False), settings))
+    hit = Hit.of(hit_of(request, ("", False), settings))
     assert len(hit.path) <= 2_049
     assert len(hit.client.agent) == 512
     assert len(hit.referrer) == 2_048
@@ -301,7 +301,7 @@ def test_forged_forwarded_addresses_make_no_visitors(
     for _ in range(200):
         forged = ", ".join(f"{dice.randrange(256)}.{dice.randrange(256)}.2.3" for _ in range(dice.randrange(1, 30)))
         request = request_for("/", **{"x-forwarded-for": forwarded.format(forged=forged)})
-        visitors.add(identity(Hit._make(hit_of(request, ("", False), settings)).client, settings.trusted_proxies))
+        visitors.add(identity(Hit.of(hit_of(request, ("", False), settings)).client, settings.trusted_proxies))
     assert len(visitors) == 1
 
 

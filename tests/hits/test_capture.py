@@ -34,7 +34,7 @@ def counted() -> Batch:
 
 def hit(request: HttpRequest) -> Hit:
     """Return what is kept of a request under the settings in force."""
-    return Hit._make(hit_of(request, peek_user(request), get_tracking_settings()))
+    return Hit.of(hit_of(request, peek_user(request), get_tracking_settings()))
 
 
 def record_response(request: HttpRequest, response: HttpResponse) -> None:
@@ -305,3 +305,12 @@ def test_without_a_host_header_the_servers_name_is_the_sites() -> None:
     request.META["SERVER_NAME"] = "shop.example"
     TrackingRecorder.record(request)
     assert not [name for name in get_buffer().counts() if name.startswith("source:")]
+
+
+def test_long_headers_are_cut_before_they_wait() -> None:
+    hints = {f"sec-ch-ua{name}": 60_000 * "a" for name in ("", "-platform", "-mobile")}
+    headers = {"user-agent": 60_000 * "b", "accept-language": 60_000 * "c", "signature-agent": 60_000 * "d"}
+    request = request_for(**hints, **headers, **{"x-forwarded-for": 60_000 * "e" + ", 192.0.2.7"})
+    client = hit(request).client
+    assert len(f"{client.agent}{client.hints}{client.language}{client.forwarded}{client.signer}") < 3_000
+    assert client.forwarded.endswith(", 192.0.2.7")

@@ -24,7 +24,7 @@ from codex_tracking.hits.late import completed, member_key
 from codex_tracking.hits.memo import Memo
 from codex_tracking.hits.rules import LONGEST_COOKIE, session_of
 from codex_tracking.hits.sources import source_of
-from codex_tracking.hits.visitors import HEADER_LIMIT, forget_clients
+from codex_tracking.hits.visitors import HEADER_LIMIT
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from tests.kit.mutation import Mutant, mutated
 from tests.kit.pipeline import FIREFOX, VIEW, request_for, today, view
@@ -172,8 +172,7 @@ def test_many_agents_are_noted_with_an_address_alone() -> None:
 
 
 def test_a_signature_is_cut_and_its_lack_says_nothing() -> None:
-    forget_clients()
-    hit = Hit._make(hit_of(request_for(**{"signature-agent": "x" * 5_000}), ("", None), get_tracking_settings()))
+    hit = Hit.of(hit_of(request_for(**{"signature-agent": "x" * 5_000}), ("", None), get_tracking_settings()))
     assert len(hit.client.signer) == HEADER_LIMIT
     bots.bot_among.cache_clear()
     assert bot(CHROME, get_tracking_settings()) is None
@@ -185,7 +184,7 @@ def test_a_signature_is_cut_and_its_lack_says_nothing() -> None:
 
 def open_questions(user: str, is_staff: bool | None, kind: Any = "view", path: str = "/page/1/") -> Later | None:
     """Return what is to be found out about a request, when so much is known of its user."""
-    return Hit._make(hit_of(asked(path), (user, is_staff), get_tracking_settings(), kind)).later
+    return Hit.of(hit_of(asked(path), (user, is_staff), get_tracking_settings(), kind)).later
 
 
 def test_a_session_is_read_later_where_nobody_has_read_it() -> None:
@@ -260,11 +259,11 @@ MUTANTS = [
     without("bytes of results", "hits/memo.py", "self.weight + weight > MOST_BYTES", "self.weight < 0",
             test_a_memory_of_results_is_bounded),
     without("look-ups", "hits/bot_list.py", "if left < 0:", "if not word:", test_looking_for_bots_ends),
-    without("no address", "counters/profiles.py", "profile.identity and not", "not",
+    without("no address", "counters/profiles.py", "profile.visitor and not", "not",
             test_many_agents_are_noted_with_an_address_alone),
     without("users of one office", "counters/profiles.py", " and not client.user", "",
             test_many_agents_are_noted_with_an_address_alone),
-    without("long signature", "hits/visitors.py", "signer[:HEADER_LIMIT]", "signer",
+    without("long signature", CAPTURE, 'SIGNATURE_AGENT", "")[:HEADER_LIMIT]', 'SIGNATURE_AGENT", "")',
             test_a_signature_is_cut_and_its_lack_says_nothing),
     without("no signature", BOTS, "if name or not signer:", "if name:",
             test_a_signature_is_cut_and_its_lack_says_nothing),

@@ -27,7 +27,7 @@ def hit(agent: str, headers: dict[str, str] | None = None, *, secure: bool = Tru
     request = RequestFactory().get("/", secure=secure, headers={"User-Agent": agent, **(headers or {})})
     raw = answered(request, HttpResponse("<p>"), SETTINGS)
     assert raw is not None
-    return Hit._make(raw)
+    return Hit.of(raw)
 
 
 @pytest.mark.parametrize(

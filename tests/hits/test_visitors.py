@@ -11,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits.hit import Client
-from codex_tracking.hits.visitors import (
-    MOST_CLIENTS,
-    client_address,
-    identity,
-    intern_client,
-    known_clients,
-    visitor_id,
-)
+from codex_tracking.hits.visitors import client_address, identity, visitor_id
 
 
 def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
@@ -167,32 +160,6 @@ def test_every_identity_has_an_id_of_22_safe_characters(text: str, salt: bytes) 
 def test_another_salt_makes_another_id() -> None:
     first, second = os.urandom(16), os.urandom(16)
     assert visitor_id("u\x007", first) == visitor_id("u\x007", first) != visitor_id("u\x007", second)
-
-
-def test_a_client_is_one_object_until_too_many_are_known() -> None:
-    known_clients.clear()
-    ann = intern_client(client(user="ann"))
-    assert known_clients.get(client(user="ann")) is ann
-    for number in range(2 * MOST_CLIENTS):
-        assert intern_client(client(user=str(number))) == client(user=str(number))
-        assert len(known_clients) <= MOST_CLIENTS
-    known_clients.clear()
-
-
-def test_long_headers_are_cut_before_they_are_kept() -> None:
-    known_clients.clear()
-    long = client(agent=60_000 * "a")._replace(
-        hints=(60_000 * "b", 60_000 * "c", 60_000 * "d"),
-        language=60_000 * "e",
-        country=60_000 * "f",
-        forwarded=60_000 * "g" + ", 192.0.2.7",
-    )
-    found = intern_client(long)
-    assert intern_client(long) is found
-    assert list(known_clients) == [found]
-    assert sum(map(len, (found.agent, *found.hints, found.language, found.country, found.forwarded))) < 3_000
-    assert found.forwarded.endswith(", 192.0.2.7")
-    known_clients.clear()
 
 
 @pytest.mark.parametrize(

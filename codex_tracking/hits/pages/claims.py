@@ -157,7 +157,7 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
     session = "" if user or is_staff is not None else session_of(request, settings)
     if not user and not session and not settings.track_anonymous:
         return None
-    hit = Hit._make(hit_of(request, who, settings, "claim", claim.kind))
+    hit = Hit.of(hit_of(request, who, settings, "claim", claim.kind))
     # The script sends no measures of who opted out; others might.
     measures = Measures() if hit.client.anonymous else claim.measures
     return hit._replace(

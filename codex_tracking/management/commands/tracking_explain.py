@@ -83,7 +83,7 @@ class Command(BaseCommand):
         request = request_of(options)
         response = HttpResponse(status=options["status"], content_type=options["content_type"])
         raw = answered(request, response, settings)
-        hit = Hit._make(raw) if raw is not None else None
+        hit = Hit.of(raw) if raw is not None else None
         self.stdout.write("\n".join(explanation(request, hit, settings)))
 
 
