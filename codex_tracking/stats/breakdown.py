@@ -18,16 +18,17 @@ from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
 
 
-def check_rows(dimension: AnyDimension, limit: int, offset: int, order: Order) -> None:
-    """Refuse rows that cannot be.
+def check_rows(dimension: AnyDimension, limit: int, offset: int, order: Order, filtered: bool = False) -> None:
+    """Refuse rows that cannot be; with ``filtered``, those of the visits that filters select.
 
     Raises:
         ValueError: a bad limit, offset or order.
     """
     if limit < 1 or offset < 0:
         raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
-    if order not in orders_of(dimension):
-        raise ValueError(f"order must be one of {', '.join(orders_of(dimension))}, not {order!r}")
+    known = orders_of(dimension, filtered)
+    if order not in known:
+        raise ValueError(f"order must be one of {', '.join(known)}, not {order!r}")
 
 
 async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Clicks are the values of one event, which the tables have as pairs of event and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import cast
 
 from codex_tracking.counters.days import site_today
@@ -14,6 +15,7 @@ from codex_tracking.spellings import containing
 from codex_tracking.stats.breakdown import breakdown_of, check_rows, figures_of
 from codex_tracking.stats.cards import Card, order_of, total_of
 from codex_tracking.stats.deltas import Deltas
+from codex_tracking.stats.engagement import pages_by_reading
 from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.reported.percentiles import percentiles
@@ -31,6 +33,7 @@ from codex_tracking.stats.values.ranking import (
     Order,
 )
 
+BY_READING: tuple[Order, ...] = ("reading", "reading_ascending")
 COMPUTED = (*CONFIRMED_BY, *VITALS)
 """Dimensions whose figures need all rows of others."""
 
@@ -53,8 +56,9 @@ async def breakdown(
         limit: how many, at least 1.
         search: only values that contain this text, whatever its case.
         offset: how many to leave out first, for paging.
-        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name; or the opposite,
-            such as ``views_ascending`` and ``value_descending``.
+        order: ``views``, ``visits`` (for pages ``visitors``), largest first; or ``value``, by name; for pages also
+            ``reading``, by average time; for ``confirmed_source`` and its like ``confirmed`` and ``share``; or the
+            opposite, such as ``views_ascending`` and ``value_descending``.
 
     Returns:
         ``[Figure(value, views, secondary), ...]``; the secondary figure is visits, for pages visitors, and of
@@ -86,8 +90,8 @@ def values_in_order(
     order: Order = "views",
 ) -> list[Figure]:
     """Return the first values of a dimension; see ``breakdown.breakdown_of``."""
-    if dimension in COMPUTED:
-        return list(every_value(dimension, period, deltas, order, search))[offset : offset + limit]
+    if dimension in COMPUTED or order in BY_READING:
+        return list(islice(every_value(dimension, period, deltas, order, search), offset, offset + limit))
     name, within = _stored_as(dimension)
     return _without(within, breakdown_of(name, period, deltas, limit, search, within, offset, order))
 
@@ -105,6 +109,8 @@ def every_value(
         wanted = containing(search)
         found = _computed(dimension, period, deltas)
         return iter(ORDERS[order].arranged(figure for figure in found if wanted(figure.value)))
+    if order in BY_READING:
+        return pages_by_reading(period, deltas, order, search, within)
     name, prefix = _stored_as(dimension)
     stored = figures_of(name, period, deltas, order, search, prefix + within)
     return (_short(figure, prefix) for figure in stored) if prefix else stored

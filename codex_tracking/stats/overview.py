@@ -152,6 +152,8 @@ class Overview:
     """The days that the visit log answered for; None when nothing was read from it."""
     trust: Trust | None = None
     """The views that browsers confirmed; None while the script is not in use, and with filters."""
+    scripted: bool = False
+    """Whether the script is in use: a browser has confirmed a view."""
     vitals: Vitals | None = None
     """Of the whole site; None when no card is of them."""
     engagement: Mapping[str, Engagement] = field(default_factory=dict)
@@ -205,6 +207,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
         first=first,
         trust=trust,
+        scripted=trust is not None,
         vitals=vitals_of(period, deltas).get("", {}) if trust and VITALS.keys() & derived else None,
         engagement=engagement_of(pages, period, deltas, cover) if pages else {},
     )

@@ -22,6 +22,8 @@ from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats.reported.trust import Trust
 from codex_tracking.stats.values.ranking import Figure, Order
 from codex_tracking.stats.vitals import rating_of
+from codex_tracking.visits import build
+from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access import links
 from codex_tracking.web.dashboard.numbers import timing
 from tests.kit.pipeline import Process
@@ -223,6 +225,58 @@ async def test_cards_of_the_script_are_shown_while_it_is_in_use(
     assert await TrackingSelector.confirmed_views() is None
 
 
+async def test_sources_are_sorted_by_the_share_of_confirmed_views(staff: AsyncClient) -> None:
+    day = site_today()
+    await DayTotals.objects.acreate(date=day, views=110)
+    await Breakdown.objects.acreate(date=day, dimension="ledger", value="confirmed", views=49)
+    for value, views, confirmed in (("Many", 100, 40), ("Few", 10, 9)):
+        await Breakdown.objects.acreate(date=day, dimension="source", value=value, views=views)
+        await Breakdown.objects.acreate(date=day, dimension="confirmed", value=f"source\t{value}", views=confirmed)
+    for order, first in (("confirmed", "Many"), ("share", "Few"), ("share_ascending", "Many")):
+        assert (await TrackingSelector.breakdown("confirmed_source", order=order))[0].value == first
+        shown = await text_of(staff, f"details/confirmed_source/?period=today&order={order}")
+        assert (shown.index("Many") < shown.index("Few")) == (first == "Many")
+    page = (await staff.get(f"{URL}details/confirmed_source/?period=today&order=share")).content.decode()
+    assert 'class="ct-rate" aria-sort="descending"><a href="' in page
+    # Other values have no share.
+    assert (await staff.get(f"{URL}details/source/?period=today&order=share")).status_code == 400
+
+
+async def test_filters_leave_out_what_is_not_kept_by_visit_and_say_so(
+    async_client: AsyncClient, here: Process, staff: AsyncClient, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(page_ids=True, visit_log_days=30)
+    filtered = "period=today&f=browser:is:Firefox"
+    await open_page(async_client)
+    await written(here)
+    # As without filters: no browser confirmed anything.
+    assert "ct-part-trust" not in (await staff.get(f"{URL}?{filtered}")).content.decode()
+    await some_reading(async_client)
+    await some_clicks(async_client)
+    await written(here)
+    # Answers about today are kept for half a minute.
+    build.forget()
+    page = (await staff.get(f"{URL}?{filtered}")).content.decode()
+    assert page.count("These figures are not kept by visit, so filters cannot select them.") == 2
+    for card in ("trust", "vitals"):
+        assert "not kept by visit" in await text_of(staff, f"fragment/{card}/?{filtered}")
+    assert "b.example/out 2 67%" in await text_of(staff, f"fragment/clicks/?{filtered}")
+    left_out = "Reading time and scroll depth are not kept by visit, so filters leave them out."
+    for address in ("fragment/pages/", "details/path/", "page/"):
+        shown = await text_of(
+            staff, f"{address}?{filtered}&path=/page/1/" if address == "page/" else f"{address}?{filtered}"
+        )
+        assert left_out in shown
+        assert "23s" not in shown
+        assert left_out not in await text_of(staff, f"{address}?period=today" + "&path=/page/1/" * (address == "page/"))
+    assert (await staff.get(f"{URL}details/path/?{filtered}&order=reading")).status_code == 400
+    assert (await staff.get(f"{URL}api/breakdown/path/?{filtered}&order=reading")).status_code == 400
+    with pytest.raises(ValueError, match="order must be one of"):
+        await TrackingSelector.breakdown("path", order="reading", filters=[Filter("browser", "is", ("Firefox",))])
+    tracking_settings(page_ids=False, visit_log_days=30)
+    assert "not kept by visit" not in await text_of(staff, f"?{filtered}")
+
+
 # --- clicks ---
 
 
@@ -298,6 +352,39 @@ async def test_reading_is_the_same_everywhere(
     kpis = await text_of(staff, "page/?period=today&path=/page/1/")
     assert "Reading time 23s" in kpis
     assert "Readings: 4 Scroll depth 63%" in kpis
+
+
+async def test_pages_are_sorted_by_reading_time(
+    store: str, async_client: AsyncClient, here: Process, staff: AsyncClient
+) -> None:
+    async def some(client: AsyncClient) -> None:
+        await some_reading(client)
+        page = await open_page(client, "/page/3/")
+        await claim(client, page, "left", p="/page/3/", e=50, d=[-1, 1])
+        for _ in range(3):
+            await open_page(client, "/page/4/")
+
+    await both(here, async_client, some)
+    longest = [f"/page/{number}/" for number in (3, 1, 4, 2)]
+    shortest = [f"/page/{number}/" for number in (1, 3, 4, 2)]
+    for order, paths in (("reading", longest), ("reading_ascending", shortest)):
+        rows = await TrackingSelector.breakdown("path", order=order)
+        assert [row.value for row in rows] == paths
+        assert [row.views for row in rows] == [{"/page/4/": 6, "/page/1/": 4}.get(path, 2) for path in paths]
+        for offset in range(4):
+            assert await TrackingSelector.breakdown("path", order=order, limit=2, offset=offset) == rows[offset:][:2]
+        assert await TrackingSelector.breakdown("path", order=order, search="GE/1") == [
+            row for row in rows if row.value == "/page/1/"
+        ]
+        found = await answer(staff, f"breakdown/path/?period=today&order={order}")
+        assert [row["value"] for row in found["rows"]] == paths
+        text = await text_of(staff, f"details/path/?period=today&order={order}")
+        assert re.findall(r"/page/\d/", text) == paths
+    export: Any = await staff.get(f"{URL}api/export/path.csv?period=today&order=reading")
+    text = b"".join([piece async for piece in export]).decode()
+    assert [row[0] for row in csv.reader(io.StringIO(text))] == ["path", *longest]
+    page = (await staff.get(f"{URL}details/path/?period=today&order=reading")).content.decode()
+    assert 'aria-sort="descending"><a href="/cabinet/tracking/details/path/?period=today&amp;order=reading_asc' in page
 
 
 async def test_without_the_script_pages_have_no_reading(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+from codex_tracking.checks.traffic import ENOUGH_VIEWS
 from tests.conftest import Sites
 from tests.kit.scripted import AGENT, OFTEN, confirmed, context_of, events, excluded, page_of, scripted, told
 from tests.servers import RedisServer, Site, available, binary, require
@@ -212,6 +216,94 @@ async def test_a_blocked_script_costs_no_view(chromium: Browser, site: Site) -> 
     for _ in range(2):
         await page.goto("/a/")
     assert await told(site) == ({"/a/": 2}, {})
+
+
+@asynccontextmanager
+async def blocking(site: Site, folder: Path, address: str) -> AsyncIterator[BrowserContext]:
+    """Yield a browser with an extension that blocks an address; no test's own routes see what a page sends last."""
+    if not available("chromium"):
+        require("chromium is not installed")
+    extension, profile = folder / "extension", folder / "profile"
+    extension.mkdir()
+    rule = {"id": 1, "action": {"type": "block"}, "condition": {"urlFilter": address}}
+    manifest = {
+        "manifest_version": 3,
+        "name": "Blocker",
+        "version": "1",
+        "permissions": ["declarativeNetRequest"],
+        "declarative_net_request": {"rule_resources": [{"id": "rules", "enabled": True, "path": "rules.json"}]},
+    }
+    (extension / "manifest.json").write_text(json.dumps(manifest))
+    (extension / "rules.json").write_text(json.dumps([rule]))
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=binary("chromium"),
+            # Playwright's own headless mode has no extensions.
+            headless=False,
+            args=["--headless=new", "--no-sandbox", f"--load-extension={extension}"],
+            ignore_default_args=["--disable-extensions", "--disable-back-forward-cache"],
+            base_url=site.url,
+            user_agent=AGENT,
+        )
+        yield context
+        await context.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "confirms"), [("/codex_pages/page.js", False), ("/seen/", False), ("/codex_pages/paint.js", True)]
+)
+async def test_a_blocker_of_one_address_costs_no_view_and_breaks_no_page(
+    site: Site, tmp_path: Path, address: str, confirms: bool
+) -> None:
+    async with blocking(site, tmp_path, address) as browser:
+        page = await browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        for path in ("/a/", "/c/"):
+            await page.goto(path)
+            await page.click("#buy")
+            await page.evaluate("history.pushState({}, '', '/b/')")
+            await page.go_back()
+            assert await page.inner_text("#title") == path[1]
+        await page.goto("about:blank")
+        if confirms:
+            await confirmed(site, 6)
+        await page.wait_for_timeout(500)
+    views, noted = await told(site)
+    if confirms:
+        assert (views, noted) == ({"/a/": 2, "/b/": 2, "/c/": 2}, {"confirmed": 6, "moved": 4})
+    else:
+        assert (views, noted) == ({"/a/": 1, "/c/": 1}, {})
+    # The browser's own words about what was blocked, and none of the script.
+    blocked = f"{site.url}{'/static' if 'pages' in address else ''}{address}"
+    own = {text for text in complaints if not text.endswith("/favicon.ico")}
+    assert own == {f"Failed to load resource: net::ERR_BLOCKED_BY_CLIENT {blocked}"}
+
+
+async def test_the_status_warns_when_browsers_confirm_nothing_any_more(
+    chromium: Browser, app_server: Sites, redis_server: RedisServer
+) -> None:
+    site = scripted(app_server, redis_server)
+    page = await page_of(chromium, site)
+    await page.route("**/codex_pages/page.js", lambda route: route.abort("blockedbyclient"))
+    await page.goto("/a/")
+    for _ in range(ENOUGH_VIEWS):
+        await asyncio.to_thread(site.get, "/c/")
+    assert (await told(site)) == ({"/a/": 1, "/c/": ENOUGH_VIEWS}, {})
+    assert "W052" not in site.manage("tracking_status", check=False).stdout
+    earlier = """
+from datetime import timedelta
+from codex_tracking.counters.days import site_today
+from codex_tracking.models import Breakdown
+day = site_today() - timedelta(days=4)
+Breakdown.objects.create(date=day, dimension="ledger", value="confirmed", views=5)
+"""
+    site.manage("shell", "-c", earlier)
+    shown = site.manage("tracking_status", check=False).stdout
+    assert f"No browser confirmed any of the last {ENOUGH_VIEWS + 1} views" in shown
+    assert "W052" in shown
 
 
 async def test_it_works_under_a_strict_policy(chromium: Browser, site: Site) -> None:

@@ -12,6 +12,7 @@ from codex_tracking.stats.hours import Hours
 from codex_tracking.stats.overview import Overview, Shape, elapsed_of, series_of_step
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Coverage
+from codex_tracking.stats.reported.trust import script_began
 from codex_tracking.stats.selected.figures import LOGGED, Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.summary import Days, elapsed
 from codex_tracking.stats.values.ranking import ORDERS, AnyDimension, Figure
@@ -60,6 +61,7 @@ def overview_in(selection: Selection, shape: Shape, dimensions: Sequence[AnyDime
         unflushed=0,
         first=first,
         coverage=selection.coverage,
+        scripted=script_began({}) is not None,
     )
 
 

@@ -134,7 +134,7 @@ async def breakdown(
     if not filters and dimension not in LOG_DIMENSIONS:
         return await derived.breakdown(dimension, start, end, limit, search, offset, order)
     known = logged_dimension(dimension)
-    breakdowns.check_rows(known, limit, offset, order)
+    breakdowns.check_rows(known, limit, offset, order, filtered=True)
     period = period_between(start, end, site_today())
     found = await select(
         filters, lambda selection: breakdown_in(selection, known, period, limit, search, offset=offset, order=order)

@@ -61,10 +61,15 @@ Order = Literal[
     "value_descending",
     "confirmed",
     "confirmed_ascending",
+    "share",
+    "share_ascending",
+    "reading",
+    "reading_ascending",
     "p75",
     "p75_ascending",
 ]
-"""Largest first by views or by the secondary figure (see ``secondary_of``), or by value; and the opposite of each."""
+"""Largest first by views or by the secondary figure (see ``secondary_of``), or by value; and the opposite of each. By
+``share`` of confirmed views those of ``CONFIRMED_BY`` are sorted, and pages by average ``reading`` time."""
 
 
 class Figure(NamedTuple):
@@ -105,6 +110,8 @@ def collation() -> str:
 
 BY_VIEWS = Ordering(("-n", "-m", "value"), lambda figure: (-figure.views, -figure.secondary, figure.value))
 BY_SECONDARY = Ordering(("-m", "-n", "value"), lambda figure: (-figure.secondary, -figure.views, figure.value))
+BY_SHARE = Ordering((), lambda figure: (-figure.secondary / max(1, figure.views), -figure.views, figure.value))
+"""Of figures in memory alone; for ``reading``, these are seconds of reading, with the number of readings as views."""
 BY_VALUE = Ordering(("value",), lambda figure: (figure.value,))
 ORDERS: dict[Order, Ordering] = {
     "views": BY_VIEWS,
@@ -117,6 +124,10 @@ ORDERS: dict[Order, Ordering] = {
     "value_descending": BY_VALUE.opposite(),
     "confirmed": BY_SECONDARY,
     "confirmed_ascending": BY_SECONDARY.opposite(),
+    "share": BY_SHARE,
+    "share_ascending": BY_SHARE.opposite(),
+    "reading": BY_SHARE,
+    "reading_ascending": BY_SHARE.opposite(),
     "p75": BY_SECONDARY,
     "p75_ascending": BY_SECONDARY.opposite(),
 }
@@ -131,10 +142,18 @@ def secondary_of(dimension: AnyDimension) -> Literal["visits", "visitors", "conf
     return "visitors" if dimension == "path" else "visits"
 
 
-def orders_of(dimension: AnyDimension) -> tuple[Order, ...]:
-    """Return the orders that a dimension's values can have: three, and their opposites."""
+def orders_of(dimension: AnyDimension, filtered: bool = False) -> tuple[Order, ...]:
+    """Return the orders that a dimension's values can have, and their opposites.
+
+    Args:
+        filtered: whether filters select visits, of which no reading is kept.
+    """
     other = secondary_of(dimension)
     forward: tuple[Order, ...] = ("views", other, "value")
+    if dimension in CONFIRMED_BY:
+        forward += ("share",)
+    elif dimension == "path" and not filtered:
+        forward += ("reading",)
     return (*forward, *map(opposite_of, forward))
 
 

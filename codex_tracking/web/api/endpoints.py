@@ -111,7 +111,7 @@ async def answer_breakdown(call: Call) -> dict[str, Any]:
     # 404 and not 403: a guest need not know that the dimension exists.
     if dimension not in call.viewer.dimensions:
         raise UnknownError(QueryError("dimension", f"one of {', '.join(call.viewer.dimensions)}", dimension))
-    require_order(order, dimension)
+    require_order(order, dimension, bool(call.filters))
     search = call.values.get("search", "").strip()
 
     def look(deltas: Deltas, _: Visitors) -> tuple[list[Figure], Mapping[str, Engagement]]:

@@ -21,7 +21,7 @@ async def answer_export(call: Call) -> HttpResponseBase:
     if table not in allowed:
         raise UnknownError(QueryError("table", f"one of {', '.join(allowed)}", table))
     if table not in ("days", "hours"):
-        require_order(call.values["order"], table)
+        require_order(call.values["order"], table, bool(call.filters))
     options = {"order": call.values["order"], "search": call.values.get("search", "").strip()}
     if "path" in call.values:
         if table != "page_source":
@@ -43,12 +43,12 @@ async def answer_export(call: Call) -> HttpResponseBase:
     return files.response_of(call.request, found.value, name, kind)
 
 
-def require_order(order: Order, dimension: AnyDimension) -> None:
-    """Refuse an order that a dimension's values cannot have.
+def require_order(order: Order, dimension: AnyDimension, filtered: bool) -> None:
+    """Refuse an order that a dimension's values cannot have, or not those of visits that filters select.
 
     Raises:
         QueryError: it is another one.
     """
-    known = orders_of(dimension)
+    known = orders_of(dimension, filtered)
     if order not in known:
         raise QueryError("order", f"one of {', '.join(known)}", order)

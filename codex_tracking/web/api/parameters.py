@@ -138,9 +138,9 @@ SEARCH = Parameter(
 )
 ORDER = Parameter(
     "order",
-    "Largest first by views, by visits (for pages: by visitors; for `confirmed_source` and its like: by confirmed "
-    "views; for `vital_lcp` and its like: by `p75`), or by value; with `_ascending` or `_descending` the "
-    "other way round.",
+    "Largest first by views, by visits (for pages: by visitors, or without filters by `reading` time; for "
+    "`confirmed_source` and its like: by confirmed views or their `share`; for `vital_lcp` and its like: by `p75`), "
+    "or by value; with `_ascending` or `_descending` the other way round.",
     _one_of(ORDERS, "views"),
 )
 PAGE = Parameter("path", "A page as it is stored, without query string.", _PATH, required=True)

@@ -20,7 +20,7 @@ from codex_tracking.web.dashboard.chart import chart_of, steps_of
 from codex_tracking.web.dashboard.heatmap import Heatmap, heatmap_of
 from codex_tracking.web.dashboard.kpis import Kpi, engagement_kpis, kpis_of, page_kpi
 from codex_tracking.web.dashboard.menu import Menu, menu_of
-from codex_tracking.web.dashboard.script.facts import reported_of
+from codex_tracking.web.dashboard.script.facts import reading_remark, reported_of
 from codex_tracking.web.dashboard.sparkline import Strip, strip_of
 from codex_tracking.web.dashboard.visits.chips import Chips, chips_of
 from codex_tracking.web.query import SCRIPTED, TABS, Query
@@ -67,10 +67,10 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         steps=steps_of(query, root),
         remark=_remark(query),
         cards=tuple(
-            card_view(name, figures.cards[query.tab(name)], query, root, dimensions, reported)
+            card_view(name, figures.cards.get(query.tab(name)), query, root, dimensions, reported)
             for name in TABS
-            if query.tab(name) in dimensions and query.tab(name) in figures.cards
-            if figures.trust is not None or name not in SCRIPTED
+            if query.tab(name) in dimensions and (query.tab(name) in figures.cards or name in SCRIPTED)
+            if figures.scripted or name not in SCRIPTED
         ),
         heat=heatmap_of(figures.heat),
         empty=not figures.summary.views and not figures.summary.visits,
@@ -126,7 +126,7 @@ def page_board_of(
         ),
         chart=chart_of(query, series, previous, now),
         steps=steps_of(query, f"{root}page/", path=found.path),
-        remark=_remark(query),
+        remark=_remark(query) or reading_remark(query),
         cards=(sources_of_page(found, query, root),),
         # Hours of single pages are not kept.
         heat=heatmap_of([[0] * 24] * 7),

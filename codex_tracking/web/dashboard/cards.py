@@ -20,7 +20,7 @@ from codex_tracking.web.dashboard.rows import (
     rows_of,
     units,
 )
-from codex_tracking.web.dashboard.script.facts import NOTHING_REPORTED, Fact, Reported
+from codex_tracking.web.dashboard.script.facts import NOTHING_REPORTED, Fact, Reported, not_by_visit, reading_remark
 from codex_tracking.web.query import CAMPAIGNS, TABS, Query
 
 ROWS = 10
@@ -58,11 +58,13 @@ class CardView:
     """Names and figures above the rows."""
     remark: str = ""
     """A note below the rows."""
+    unselected: str = ""
+    """The reason why filters leave the card without figures; mostly empty."""
 
 
 def card_view(
     name: str,
-    figures: Card,
+    figures: Card | None,
     query: Query,
     root: str,
     dimensions: Sequence[AnyDimension],
@@ -72,12 +74,14 @@ def card_view(
 
     Args:
         name: a key of ``TABS``.
-        figures: of that tab's dimension.
+        figures: of that tab's dimension; None where filters cannot select them.
         root: where the dashboard is.
         dimensions: those allowed for the viewer.
         reported: what browsers reported in the period.
     """
-    dimension, settings = query.tab(name), get_tracking_settings()
+    dimension, settings, unselected = query.tab(name), get_tracking_settings(), ""
+    if figures is None:
+        figures, unselected = Card(dimension, [], 0, False), not_by_visit()
     engagement = reported.engagement if dimension == "path" else {}
     return CardView(
         name=name,
@@ -98,7 +102,8 @@ def card_view(
         second=units(dimension)[1] if dimension in VITALS else "",
         extras=extra_names(engagement),
         facts=reported.facts.get(name, ()),
-        remark=reported.remarks.get(name, ""),
+        remark=reported.remarks.get(name, "") or (reading_remark(query) if dimension == "path" else ""),
+        unselected=unselected,
     )
 
 

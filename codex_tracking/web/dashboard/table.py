@@ -20,6 +20,7 @@ from codex_tracking.stats.selected.figures import LOGGED, Selection, breakdown_i
 from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values.ranking import (
+    CONFIRMED_BY,
     LOG_DIMENSIONS,
     ORDERS,
     VITALS,
@@ -32,6 +33,7 @@ from codex_tracking.stats.values.ranking import (
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.addresses import Link, details_url, fields_of, query_string
 from codex_tracking.web.dashboard.rows import NAMED, ValueRow, coverage, extra_names, rate_name, rows_of, units
+from codex_tracking.web.dashboard.script.facts import reading_remark
 from codex_tracking.web.errors import ONE_OF, QueryError
 from codex_tracking.web.query import TABS, Query
 
@@ -51,10 +53,12 @@ class Column:
 
     label: str
     url: str
-    """Sorts by it, or the other way round when the table is sorted by it."""
+    """Sorts by it, or the other way round when the table is sorted by it; empty where that is not possible."""
     sorted: str
     """``ascending``, ``descending`` or empty: the value of ``aria-sort``."""
     key: str
+    style: str = ""
+    """Classes of its cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Table:
     dimension: AnyDimension
     title: str
     columns: tuple[Column, ...]
+    secondary: bool
+    """Whether the rows have a secondary figure."""
     rows: tuple[ValueRow, ...]
     search: str
     number: int
@@ -90,12 +96,12 @@ class Table:
     """Parameters of order and search, where they are not the default."""
     live: bool
     """False while Redis was away."""
-    rate: str
-    """Name of the rows' rates; empty when they have none."""
+    rate: bool
+    """Whether the rows have rates."""
     rated: bool
     """Whether the rates are ratings in words."""
-    extras: tuple[str, ...]
-    """Names of the rows' further figures."""
+    remark: str
+    """A note below the rows; mostly empty."""
     reading: Coverage | None
     """The days that the visit log answered for; None when it was not asked."""
 
@@ -114,7 +120,7 @@ async def read_table(
         QueryError: one of them has a wrong value.
     """
     default = order_of(dimension)
-    order, search, number = _asked(dimension, params)
+    order, search, number = _asked(dimension, params, bool(query.filters))
     if query.filters or dimension in LOG_DIMENSIONS:
         found = await select(query.filters, _log_reader(dimension, query, order, search, number))
     else:
@@ -127,10 +133,12 @@ async def read_table(
         return f"{root}details/{quote(dimension)}/{query_string(query, **kept)}"
 
     start = (number - 1) * SIZE
+    extras, rate = extra_names(engagement), rate_name(dimension, bool(reached))
     return Table(
         dimension=dimension,
         title=str(labels.DIMENSIONS[dimension]),
-        columns=_columns(dimension, order, address, bool(query.filters)),
+        columns=_columns(dimension, order, address, bool(query.filters), extras, rate),
+        secondary=bool(units(dimension)[1]),
         rows=rows_of(dimension, figures[:SIZE], total, query, root, reached, engagement=engagement),
         search=search,
         number=number,
@@ -147,18 +155,19 @@ async def read_table(
         hidden=fields_of(query, **{key: state[key] for key in state if key != "search"}),
         state=tuple(state.items()),
         live=found.live,
-        rate=rate_name(dimension, bool(reached)),
+        rate=bool(rate),
         rated=dimension in VITALS,
-        extras=extra_names(engagement),
+        remark=reading_remark(query) if dimension == "path" else "",
         reading=found.coverage,
     )
 
 
-def _asked(dimension: AnyDimension, params: Mapping[str, str]) -> tuple[Order, str, int]:
+def _asked(dimension: AnyDimension, params: Mapping[str, str], filtered: bool) -> tuple[Order, str, int]:
     """Return order, search and page number of an address."""
     order = params.get("order") or order_of(dimension)
-    if order not in orders_of(dimension):
-        raise QueryError("order", ONE_OF, order, choices=", ".join(orders_of(dimension)))
+    known = orders_of(dimension, filtered)
+    if order not in known:
+        raise QueryError("order", ONE_OF, order, choices=", ".join(known))
     search = params.get("search", "").strip()
     # PostgreSQL takes no NUL in a text.
     if len(search) > LONGEST_SEARCH or "\0" in search:
@@ -256,19 +265,31 @@ def _by_name(dimension: AnyDimension, figures: Sequence[Figure], order: Order, s
     return ranking.arranged(found)
 
 
-def _columns(dimension: AnyDimension, order: Order, address: Callable[..., str], filtered: bool) -> tuple[Column, ...]:
+def _columns(
+    dimension: AnyDimension, order: Order, address: Callable[..., str], filtered: bool, extras: Sequence[str], rate: str
+) -> tuple[Column, ...]:
     default = order_of(dimension)
     other = next(each for each in orders_of(dimension) if each not in (default, "value"))
     count, secondary = units(dimension, filtered)
-    headings: list[tuple[Order, str]] = [("value", labels.column_name(dimension)), (default, count)]
-    if secondary:
-        headings.append((other, secondary))
-    return tuple(_column(name, label, order, default, address) for name, label in headings)
+    # Nothing is sorted by depth, whose counters have a page and a quarter in one.
+    headings: tuple[tuple[Order | None, str, str], ...] = (
+        ("value", labels.column_name(dimension), ""),
+        (default, count, "ct-count"),
+        (other, secondary, "ct-count"),
+        *((None if n else "reading", name, "ct-count ct-extra") for n, name in enumerate(extras)),
+        ("share" if dimension in CONFIRMED_BY else None, rate, "ct-rate"),
+    )
+    return tuple(_column(name, label, style, order, default, address) for name, label, style in headings if label)
 
 
-def _column(name: Order, label: str, order: Order, default: Order, address: Callable[..., str]) -> Column:
+def _column(
+    name: Order | None, label: str, style: str, order: Order, default: Order, address: Callable[..., str]
+) -> Column:
     """Return a heading; a click sorts by its column, a second one the other way round."""
+    if name is None:
+        return Column(label, "", "", "", style)
     here = order in (name, opposite_of(name))
     wanted = opposite_of(name) if order == name else name
     direction = "ascending" if order == "value" or order.endswith("_ascending") else "descending"
-    return Column(label, address(order="" if wanted == default else wanted), direction if here else "", f"sort-{name}")
+    url = address(order="" if wanted == default else wanted)
+    return Column(label, url, direction if here else "", f"sort-{name}", style)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from codex_tracking.counters.measures import THRESHOLDS
 from codex_tracking.hits.pages.measures import METRICS, Metric
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.engagement import Engagement
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.reported.trust import Trust
@@ -16,6 +17,7 @@ from codex_tracking.stats.vitals import Vital, Vitals
 from codex_tracking.web.dashboard import labels, numbers
 from codex_tracking.web.dashboard.plot import full_day
 from codex_tracking.web.ledger import LEDGER
+from codex_tracking.web.query import Query
 
 TONES = {"good": "good", "needs improvement": "middle", "poor": "bad"}
 """Rating -> ending of its class in the style sheet; the text says the same."""
@@ -55,6 +57,18 @@ def reported_of(figures: Overview) -> Reported:
     if figures.vitals is not None:
         facts["vitals"], remarks["vitals"] = vitals_facts(figures.vitals), vitals_remark()
     return Reported(facts, remarks, figures.engagement)
+
+
+def not_by_visit() -> str:
+    """Return the reason why filters leave a card of these without figures."""
+    return _("These figures are not kept by visit, so filters cannot select them. Without filters they are here.")
+
+
+def reading_remark(query: Query) -> str:
+    """Return the reason why pages have no reading with filters; empty where they may have one."""
+    if not (query.filters and get_tracking_settings().page_ids):
+        return ""
+    return _("Reading time and scroll depth are not kept by visit, so filters leave them out.")
 
 
 def trust_facts(trust: Trust) -> tuple[Fact, ...]:
