@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.servers import PostgresServer, RedisServer, Site
-from tests.servers.app import ROOT
+from tests.servers.forks import ROOT
 from tests.site.settings import sqlite
 
 APPS = ["django.contrib.contenttypes", "django.contrib.auth", "codex_tracking"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.servers.app import ROOT
+from tests.servers.forks import ROOT
 
 
 def run_program(program: str, seconds: float = 60.0) -> str:

@@ -34,7 +34,7 @@ from codex_tracking.web.api import socket as socket_module
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, view, views
 from tests.servers import PostgresServer, RedisServer, Site
-from tests.servers.app import ROOT
+from tests.servers.forks import ROOT
 
 LOG_IN = """
 from django.contrib.auth.models import User
