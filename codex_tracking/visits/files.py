@@ -10,7 +10,6 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date as Date
 from pathlib import Path
@@ -193,34 +192,24 @@ def shrink(folder: Path, needed: Collection[Path]) -> None:
         except FileNotFoundError:
             continue
         old = status.st_mtime < time.time() - UNUSED_SECONDS
-        if stat.S_ISREG(status.st_mode) or path.name.startswith(STORE):
-            found.append((0.0 if old else status.st_mtime, _size_of(path, status), path))
+        if stat.S_ISREG(status.st_mode):
+            found.append((0.0 if old else status.st_mtime, status.st_size, path))
         elif old:
             # Of a process that died while it made a file.
             shutil.rmtree(path, ignore_errors=True)
-    found = [file for file in found if file[0] or file[2] in needed or not _delete(file[2])]
+    found = [file for file in found if file[0] or file[2] in needed or not delete(file[2])]
     excess = sum(size for _, size, _ in found) - CACHE_BYTES
     for _, size, path in sorted(found):
         if excess <= 0:
             return
         if path not in needed:
-            excess -= size if _delete(path) else 0
+            excess -= size if delete(path) else 0
 
 
-def _size_of(path: Path, status: os.stat_result) -> int:
-    if not stat.S_ISDIR(status.st_mode):
-        return status.st_size
-    with suppress(OSError):
-        return sum(inner.stat().st_size for inner in path.iterdir())
-    return 0
-
-
-def _delete(path: Path) -> bool:
+def delete(path: Path) -> bool:
+    """Delete a file of the cache, and return whether it is gone."""
     try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError:
         # Windows keeps files that a question is reading.
         return not path.exists()
