@@ -20,6 +20,7 @@ from django.core.files.storage import Storage, storages
 
 from codex_tracking.models import VisitFile, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits.engine import connect, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ UNUSED_SECONDS = 86_400
 """So that days which retention has deleted do not stay here."""
 FETCHED_AT_ONCE = 8
 """Files that one query reads into memory."""
+VERSION = 1
+"""Of the files' columns. A release reads its own version and all before it; files without one are of the first."""
+VERSION_KEY = "codex_tracking_visits"
+"""Of the metadata of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ def _database_name(alias: str) -> str:
 
 
 def fetch(files: Collection[File]) -> dict[int, Path]:
-    """Return local paths of files by primary key, without those that are missing or damaged."""
+    """Return local paths of files by primary key, without those that are missing, damaged or of a later version."""
     folder = cache_folder()
     paths = {file.pk: folder / f"{file.digest}.parquet" for file in files}
     missing = []
@@ -163,7 +168,29 @@ def fetch(files: Collection[File]) -> dict[int, Path]:
                 write(paths[file.pk], data)
     if missing:
         shrink(folder, set(paths.values()))
+    later = _later(paths.values(), folder)
+    for file in files:
+        if paths.get(file.pk) in later:
+            logger.error(
+                "the visit log of %s (file %s) was written by a later release of codex-tracking, which this one cannot "
+                "read; upgrade to see the day",
+                *(file.date, file.part),
+            )
+            del paths[file.pk]
     return paths
+
+
+def _later(paths: Collection[Path], folder: Path) -> set[Path]:
+    """Return the files of a version that this release does not know."""
+    if not paths:
+        return set()
+    listed = ", ".join(f"'{quoted(path)}'" for path in paths)
+    with connect(folder) as connection:
+        rows = connection.execute(
+            f"SELECT file_name FROM parquet_kv_metadata([{listed}]) "
+            f"WHERE decode(key) = '{VERSION_KEY}' AND try_cast(decode(value) AS INTEGER) > {VERSION}"
+        ).fetchall()
+    return {Path(name) for (name,) in rows}
 
 
 def verify(files: Collection[File]) -> None:
