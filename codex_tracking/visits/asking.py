@@ -7,24 +7,17 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import date as Date
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 from codex_tracking.counters.days import date_of
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
-from codex_tracking.visits.conditions import Parameters, selects
-from codex_tracking.visits.engine import connect, installed, time_limit
+from codex_tracking.visits.conditions import Chunk, Numbers, Parameters
+from codex_tracking.visits.engine import Connection, connect, installed, time_limit
 from codex_tracking.visits.files import cache_folder
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.sources import Source, Sources, chunks, first_day, mend, sources_of
-from codex_tracking.visits.stores import relation_of
-
-if TYPE_CHECKING:
-    import duckdb
-
-    Connection: TypeAlias = duckdb.DuckDBPyConnection
-else:
-    Connection = Any
+from codex_tracking.visits.sources import Group, Source, chunks, first_day, groups_of, mend, source_of
+from codex_tracking.visits.stores import Attached, attached, texts_of
 
 BUDGET_SECONDS = 10.0
 T_co = TypeVar("T_co", covariant=True)
@@ -42,21 +35,17 @@ class Question(Protocol[T_co]):
     def columns(self) -> Sequence[str]:
         """The columns of ``chosen`` that it reads."""
 
-    @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of ``chosen_hits`` that it reads."""
-
     def prepare(self, connection: Connection) -> None:
         """Make the temporary tables that take the chunks' figures."""
 
-    def add(self, connection: Connection) -> None:
-        """Add the figures of ``chosen`` and ``chosen_hits``, the selected rows of one chunk and their hits.
-
-        Numbers in them stand for texts of ``texts``, which has some texts twice.
-        """
+    def add(self, connection: Connection, chunk: Chunk) -> None:
+        """Add one chunk's figures: of its selected rows, which are in ``chosen``, and of their hits."""
 
     def value(self, connection: Connection, days: Sequence[str]) -> T_co:
-        """Return the value of all chunks, which have these days, oldest first."""
+        """Return the value of all chunks, which have these days, oldest first.
+
+        Numbers stand for texts of ``texts``, which has a text once for each store that has it.
+        """
 
 
 def log_refusal() -> str:
@@ -95,8 +84,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     unlogged, logged = by_log(days)
     for attempt in (1, 2):
         try:
-            sources = sources_of(logged)
-            value, left = _add_up(sources, filters, question, deadline, _without(logged, sources.damaged))
+            value, left, damaged = _add_up(logged, filters, question, deadline)
             break
         except duckdb.OutOfMemoryException:
             # The cache is sound: making it anew would take longer, and fail again.
@@ -106,14 +94,9 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             if attempt == 2:
                 raise
             mend(logged)
-    answered = [day for day in _without(logged, sources.damaged) if day not in left]
-    return Answer(
-        value,
-        iso_dates(answered),
-        iso_dates(unlogged),
-        iso_dates(sources.damaged),
-        iso_dates(sorted(left)),
-    )
+    answered = [day for day in logged if day not in left | damaged]
+    found = (answered, unlogged, sorted(damaged), sorted(left))
+    return Answer(value, *map(iso_dates, found))
 
 
 def by_log(days: Iterable[str]) -> tuple[list[Date], list[Date]]:
@@ -127,68 +110,73 @@ def by_log(days: Iterable[str]) -> tuple[list[Date], list[Date]]:
     return dates[:begin], dates[begin:]
 
 
-def _without(days: Sequence[Date], others: Sequence[Date]) -> list[Date]:
-    return [day for day in days if day not in others]
-
-
 def iso_dates(days: Iterable[Date]) -> tuple[str, ...]:
     """Return days as ISO dates."""
     return tuple(day.isoformat() for day in days)
 
 
 def _add_up(
-    sources: Sources, filters: Sequence[Filter], question: Question[T], deadline: float, days: list[Date]
-) -> tuple[T, set[Date]]:
-    """Return the value of as many chunks as the time allows, and the days of the others."""
+    days: Sequence[Date], filters: Sequence[Filter], question: Question[T], deadline: float
+) -> tuple[T, set[Date], set[Date]]:
+    """Return the value of as many chunks as the time allows, the days of the others, and the damaged days."""
+    left: set[Date] = set()
+    damaged: set[Date] = set()
+    read: list[Attached] = []
+    with connect(cache_folder()) as connection:
+        question.prepare(connection)
+        for groups in chunks(groups_of(days)):
+            sources, broken, late = _sources_of(groups, deadline if not left else 0)
+            damaged, left = damaged | broken, left | late
+            before = read[-1].texts_before + read[-1].store.texts if read else 0
+            stores = attached(connection, ((source.store, _asked(source)) for source in sources), before)
+            chunk = Chunk(stores, filters, Numbers(connection, stores))
+            if stores and _added(connection, chunk, question, deadline):
+                read += stores
+            else:
+                left |= {day for source in sources for day in source.days}
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW texts AS {texts_of(read)}")
+        answered = [day for day in days if day not in left | damaged]
+        return question.value(connection, iso_dates(answered)), left, damaged
+
+
+def _sources_of(groups: Iterable[Group], deadline: float) -> tuple[list[Source], set[Date], set[Date]]:
+    """Return the sources of some groups, the damaged days, and the days of the groups that the time leaves out."""
+    sources: list[Source] = []
+    damaged: set[Date] = set()
+    left: set[Date] = set()
+    for group in groups:
+        # After one that was left, all older ones are: the answer has the newest days, without gaps.
+        if left or time.monotonic() >= deadline:
+            left |= set(group.asked)
+            continue
+        source, broken = source_of(group)
+        damaged |= broken
+        sources += [source] if source is not None else []
+    return sources, damaged, left
+
+
+def _added(connection: Connection, chunk: Chunk, question: Question[T], deadline: float) -> bool:
+    """Add one chunk's figures, and return whether there was time for it."""
     import duckdb
 
-    left: set[Date] = set()
-    with connect(cache_folder()) as connection:
-        stores = [source.store for source in sources.sources]
-        texts = relation_of(stores, "texts") if stores else "(SELECT 0 AS id, '' AS text WHERE false)"
-        connection.execute(f"CREATE TEMP VIEW texts AS FROM {texts}")
-        question.prepare(connection)
-        for chunk in chunks(sources.sources):
-            wanted = {day for source in chunk for day in source.days}
-            # After one chunk that was left, all older ones are: the answer has the newest days, without gaps.
-            if left or time.monotonic() >= deadline:
-                left |= wanted
-                continue
-            try:
-                with time_limit(connection, deadline - time.monotonic()):
-                    # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
-                    connection.begin()
-                    _choose(connection, chunk, filters, question)
-                    question.add(connection)
-                    connection.commit()
-            except duckdb.InterruptException:
-                connection.rollback()
-                left |= wanted
-        return question.value(connection, iso_dates(day for day in days if day not in left)), left
-
-
-def _choose(connection: Connection, chunk: Sequence[Source], filters: Sequence[Filter], question: Question[T]) -> None:
-    """Make ``chosen`` and ``chosen_hits``: the rows of a chunk that filters select."""
-    for name in ("visits", "hits"):
-        stores = relation_of((source.store for source in chunk), name)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM {stores} WHERE {_asked(chunk)}")
     parameters = Parameters()
-    condition = selects(filters, parameters)
-    # Without filters, copying all rows would take longer than reading them twice.
-    kind = "TABLE" if filters else "VIEW"
-    columns = ", ".join(dict.fromkeys(("row", *question.columns)))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP {kind} chosen AS SELECT {columns} FROM visits WHERE {condition}", parameters.values
-    )
-    if question.hit_columns:
-        columns = ", ".join(dict.fromkeys(("row", *question.hit_columns)))
-        of_chosen = "JOIN (SELECT row FROM chosen) USING (row)" if filters else ""
-        connection.execute(f"CREATE OR REPLACE TEMP {kind} chosen_hits AS SELECT {columns} FROM hits {of_chosen}")
+    try:
+        with time_limit(connection, deadline - time.monotonic()):
+            # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
+            connection.begin()
+            rows = chunk.rows(question.columns, parameters)
+            connection.execute(f"CREATE OR REPLACE TEMP {chunk.kind} chosen AS {rows}", parameters.values)
+            question.add(connection, chunk)
+            connection.commit()
+    except duckdb.InterruptException:
+        connection.rollback()
+        return False
+    return True
 
 
-def _asked(chunk: Sequence[Source]) -> str:
+def _asked(source: Source) -> str:
     """Return the condition of the days that were asked for."""
-    if all(source.whole for source in chunk):
+    if source.whole:
         return "true"
-    days = ", ".join(f"DATE '{day.isoformat()}'" for source in chunk for day in source.days)
+    days = ", ".join(f"DATE '{day.isoformat()}'" for day in source.days)
     return f"date IN ({days})"

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.answers import Board, Figures, PageFigures, Table, Value
-from codex_tracking.visits.asking import Connection
+from codex_tracking.visits.conditions import Chunk, Numbers, one_of
+from codex_tracking.visits.engine import Connection
 from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
-from codex_tracking.visits.stores import number_of
+from codex_tracking.visits.stores import FIRSTS
 
 Order = Literal["views", "visits", "value"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -28,9 +29,9 @@ LISTED = {
     "route": ("route", "event IS NULL AND route IS NOT NULL"),
     "event": ("event", "event IS NOT NULL"),
     "event_value": ("pair", "valued"),
-    **dict.fromkeys(CLICKS, ("pair", "valued AND event = {number}")),
+    **dict.fromkeys(CLICKS, ("pair", "valued")),
 }
-"""Dimension of hits -> its number, and the condition of the hits that have one; ``number`` is that of its own name."""
+"""Dimension of hits -> its number, and the condition of the hits that have one; clicks have that of their event too."""
 SHOWN = f"CASE WHEN dimension IN {CLICKS} THEN substr(text, length(dimension) + 2) ELSE text END"
 """A value by its ``dimension`` and ``text``: of a click without the event's name, which stands first in a pair."""
 SORTED = {
@@ -55,12 +56,6 @@ class BoardQuestion:
         found = ["date", "visit", "visitor", "seconds", "views", "events", *_attributes(self.dimensions)]
         return [*found, "start"] if self.hours else found
 
-    @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of hits that it reads."""
-        hours = ["date", "second", "event"] if self.hours else []
-        return [*hours, *_hit_columns(self.dimensions)]
-
     def prepare(self, connection: Connection) -> None:
         """Make the tables for days, hours and values."""
         _prepare_values(connection)
@@ -70,7 +65,7 @@ class BoardQuestion:
         )
         connection.execute("CREATE TEMP TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's days, hours and values."""
         connection.execute(
             # What belongs to no visit has NULL as its visitor, which DISTINCT leaves out.
@@ -80,14 +75,13 @@ class BoardQuestion:
         )
         if self.hours:
             hour = _hour(connection)
-            connection.execute(
-                f"INSERT INTO hours SELECT date, {hour}, count(*), 0 FROM chosen_hits WHERE event IS NULL GROUP BY ALL"
-            )
+            views = chunk.hits(["date", "second"], lambda store: "event IS NULL")
+            connection.execute(f"INSERT INTO hours SELECT date, {hour}, count(*), 0 FROM ({views}) GROUP BY ALL")
             connection.execute(
                 f"INSERT INTO hours SELECT date, {hour}, 0, count(*) FROM (SELECT date, start AS second FROM chosen "
                 "WHERE visit) GROUP BY ALL"
             )
-        _add_values(connection, self.dimensions)
+        _add_values(connection, self.dimensions, chunk)
 
     def value(self, connection: Connection, days: Sequence[str]) -> Board:
         """Return the board."""
@@ -118,33 +112,30 @@ class TableQuestion:
         """The columns that it reads."""
         return ["visit", "views", *_attributes([self.dimension])]
 
-    @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of hits that it reads."""
-        return _hit_columns([self.dimension])
-
     def prepare(self, connection: Connection) -> None:
         """Make the table for values."""
         _prepare_values(connection)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's values."""
-        _add_values(connection, [self.dimension])
+        _add_values(connection, [self.dimension], chunk)
 
     def value(self, connection: Connection, days: Sequence[str]) -> Table:
         """Return the page of the table."""
         search = [pattern_of(self.search)] if self.search else []
         text = SHOWN.replace("dimension", f"'{self.dimension}'")
-        named = _named(f"regexp_matches({text}, $1)" if search else "true", text)
+        values = (
+            f"SELECT {text} AS value, sum(views) AS views, sum(visits) AS visits FROM found JOIN texts USING (id) "
+            f"WHERE {f'regexp_matches({text}, $1)' if search else 'true'} GROUP BY value"
+        )
         rows = connection.execute(
-            "SELECT text AS value, sum(views) AS views, sum(visits) AS visits, count(*) OVER (), "
-            f"sum(sum(views)) OVER (), sum(sum(visits)) OVER () FROM found JOIN {named} USING (id) GROUP BY value "
-            f"ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
+            "SELECT value, views, visits, count(*) OVER (), sum(views) OVER (), sum(visits) OVER () "
+            f"FROM ({values}) ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
             search,
         ).fetchall()
         total, views, visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
         if self.offset and not rows:
-            [total] = connection.execute(f"SELECT count(*) FROM {named}", search).fetchone() or (0,)
+            [total] = connection.execute(f"SELECT count(*) FROM ({values})", search).fetchone() or (0,)
         return Table(tuple(Value(row[0], int(row[1]), int(row[2])) for row in rows), total, views, visits)
 
 
@@ -159,22 +150,18 @@ class PageQuestion:
         """The columns that it reads."""
         return ["date", "visit", "visitor", "entry"]
 
-    @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of hits that it reads."""
-        return ["path", "event"]
-
     def prepare(self, connection: Connection) -> None:
         """Make the table for days."""
         connection.execute("CREATE TEMP TABLE pages (date DATE, views BIGINT, visitors BIGINT, entries BIGINT)")
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's days."""
-        page = number_of(self.path)
+        is_page = chunk.is_one("path", self.path)
+        views = chunk.hits((), lambda store: f"event IS NULL AND {is_page(store)}")
         connection.execute(
             "INSERT INTO pages SELECT date, sum(n), count(DISTINCT visitor), "
-            f"count(*) FILTER (visit AND entry = {page}) FROM chosen JOIN (SELECT row, count(*) AS n "
-            f"FROM chosen_hits WHERE event IS NULL AND path = {page} GROUP BY row) USING (row) GROUP BY date"
+            f"count(*) FILTER (visit AND {one_of('entry', chunk.numbers.of(self.path))}) FROM chosen JOIN "
+            f"(SELECT row, count(*) AS n FROM ({views}) GROUP BY row) USING (row) GROUP BY date"
         )
 
     def value(self, connection: Connection, days: Sequence[str]) -> dict[str, PageFigures]:
@@ -192,51 +179,58 @@ def _attributes(dimensions: Sequence[str]) -> list[str]:
     return [name for name in dimensions if name not in LISTED]
 
 
-def _hit_columns(dimensions: Sequence[str]) -> list[str]:
-    found = [LISTED[name][0] for name in dimensions if name in LISTED]
-    return [*found, "visit", "event", "valued"] if found else []
-
-
 def _prepare_values(connection: Connection) -> None:
-    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, id BIGINT, views BIGINT, visits BIGINT)")
+    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, id INTEGER, views BIGINT, visits BIGINT)")
 
 
-def _add_values(connection: Connection, dimensions: Sequence[str]) -> None:
+def _add_values(connection: Connection, dimensions: Sequence[str], chunk: Chunk) -> None:
     if not dimensions:
         return
+    listed = [name for name in LISTED if name in dimensions]
+    if listed:
+        # Once for all of them: finding the hits of the selected rows takes longer than counting them.
+        hits = chunk.hits(_hit_columns(listed), lambda store: "true")
+        connection.execute(f"CREATE OR REPLACE TEMP {chunk.kind} chosen_hits AS {hits}")
     # A query for each, all in one statement: grouping sets take twice as long.
     queries = [
-        f"SELECT '{name}' AS dimension, {name} AS id, sum(views) AS views, count(*) FILTER (visit) AS visits "
-        f"FROM chosen WHERE {name} IS NOT NULL GROUP BY {name}"
+        f"SELECT '{name}', {name}, sum(views), count(*) FILTER (visit) FROM chosen WHERE {name} IS NOT NULL "
+        f"GROUP BY {name}"
         for name in _attributes(dimensions)
     ]
-    queries += [
-        # First by visit: a visit counts once for a page, however often it saw it.
-        f"SELECT '{name}' AS dimension, {number} AS id, sum(n) AS views, count(*) FILTER (visit) AS visits FROM "
-        f"(SELECT row, visit, {number}, count(*) AS n FROM chosen_hits "
-        f"WHERE {test.format(number=number_of(name))} GROUP BY ALL) GROUP BY {number}"
-        for name, (number, test) in LISTED.items()
-        if name in dimensions
-    ]
-    connection.execute(f"INSERT INTO found SELECT * FROM ({' UNION ALL '.join(queries)}) WHERE views + visits > 0")
+    queries += [_of_hits(name, chunk.numbers) for name in listed]
+    connection.execute(
+        f"INSERT INTO found FROM ({' UNION ALL '.join(queries)}) AS values (dimension, id, views, visits) "
+        "WHERE views + visits > 0"
+    )
 
 
-def _named(test: str, shown: str = "text") -> str:
-    """Return the relation of the texts of ``found`` that meet a condition."""
-    named = "id IN (SELECT id FROM found)"
-    return f"(SELECT id, any_value({shown}) AS text FROM texts WHERE {named} AND {test} GROUP BY id)"
+def _hit_columns(dimensions: Sequence[str]) -> list[str]:
+    found = ["event"]
+    for number in {LISTED[name][0] for name in dimensions}:
+        found += [number, *([f"first_{number}"] if number in FIRSTS else ["visit", "valued"])]
+    return found
+
+
+def _of_hits(dimension: str, numbers: Numbers) -> str:
+    """Return the query of a dimension's numbers: a visit counts once for a page, however often it saw it."""
+    number, test = LISTED[dimension]
+    if dimension in CLICKS:
+        test += f" AND {one_of('event', numbers.of(dimension))}"
+    if number in FIRSTS:
+        visits = f"count(*) FILTER (first_{number})"
+        return f"SELECT '{dimension}', {number}, count(*), {visits} FROM chosen_hits WHERE {test} GROUP BY {number}"
+    rows = f"SELECT row, visit, {number}, count(*) AS n FROM chosen_hits WHERE {test} GROUP BY ALL"
+    return f"SELECT '{dimension}', {number}, sum(n), count(*) FILTER (visit) FROM ({rows}) GROUP BY {number}"
 
 
 def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
     """Return the tables of all dimensions in one query."""
-    # The texts of the largest alone, and of those that are as large as the last of them.
     rows = connection.execute(
-        "WITH best AS MATERIALIZED (SELECT *, count(*) OVER whole AS values, sum(views) OVER whole AS all_views, "
-        "sum(visits) OVER whole AS all_visits FROM (SELECT dimension, id, sum(views) AS views, sum(visits) AS visits "
-        "FROM found GROUP BY dimension, id) WINDOW whole AS (PARTITION BY dimension) "
-        "QUALIFY rank() OVER (PARTITION BY dimension ORDER BY views DESC, visits DESC) <= $1) "
-        "SELECT dimension, value, views, visits, values, all_views, all_visits "
-        f"FROM (SELECT best.*, {SHOWN} AS value FROM best JOIN {_named('id IN (SELECT id FROM best)')} USING (id)) "
+        # By text: it has another number in each store.
+        f"WITH named AS (SELECT dimension, {SHOWN} AS value, sum(views) AS views, sum(visits) AS visits "
+        "FROM found JOIN texts USING (id) GROUP BY ALL) "
+        "SELECT dimension, value, views, visits, count(*) OVER whole, sum(views) OVER whole, sum(visits) OVER whole "
+        "FROM named WINDOW whole AS (PARTITION BY dimension) "
         f"QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
         f"ORDER BY dimension, {SORTED['views']}",
         [limit],

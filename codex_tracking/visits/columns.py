@@ -11,6 +11,7 @@ from pathlib import Path
 from codex_tracking.counters.hit_log import EVENT, MEMBER
 from codex_tracking.visits import parquet
 from codex_tracking.visits.engine import connect, quoted
+from codex_tracking.visits.files import VERSION, VERSION_KEY
 from codex_tracking.visits.parquet import Column
 from codex_tracking.visits.sessions import DayVisits
 
@@ -84,7 +85,7 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
         connection.execute(
             f"COPY ({query}) TO '{quoted(path)}' "
             f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2, "
-            f"DICTIONARY_SIZE_LIMIT {most})"
+            f"DICTIONARY_SIZE_LIMIT {most}, KV_METADATA {{{VERSION_KEY}: '{VERSION}'}})"
         )
     plain.unlink()
     return len(rows), sum(next(column.values for column in columns if column.name == "views"))

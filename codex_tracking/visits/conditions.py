@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from codex_tracking.spellings import pattern_of
+from codex_tracking.visits.engine import Connection
 from codex_tracking.visits.filters import HAPPENINGS, Filter
 from codex_tracking.visits.steps import Condition, Step
-from codex_tracking.visits.stores import number_of
+from codex_tracking.visits.stores import Attached, texts_of
 
 
 class Parameters:
@@ -22,54 +24,117 @@ class Parameters:
         return f"${len(self.values)}"
 
 
-def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
-    """Return the condition of the rows that filters select; without filters, of all rows, in visits or not."""
-    conditions = [_of_filter(each, parameters) for each in filters]
-    return " AND ".join(["visit", *conditions]) if conditions else "true"
+class Numbers:
+    """The numbers of texts in some stores."""
+
+    def __init__(self, connection: Connection, stores: Sequence[Attached]) -> None:
+        self._connection = connection
+        self._texts = texts_of(stores)
+        self._found: dict[tuple[str, ...], list[int]] = {}
+
+    def of(self, *values: str) -> list[int]:
+        """Return the numbers of texts, in all stores."""
+        if values not in self._found:
+            parameters = Parameters()
+            # A half of a surrogate pair is no text in UTF-8, so no stored value has one.
+            places = [parameters.add(value.encode("utf-8", "backslashreplace").decode()) for value in values]
+            query = f"SELECT id FROM ({self._texts}) WHERE text IN ({', '.join(places)}) ORDER BY id"
+            self._found[values] = [row[0] for row in self._connection.execute(query, parameters.values).fetchall()]
+        return self._found[values]
+
+    def within(self, store: Attached, values: Sequence[str]) -> list[int]:
+        """Return the numbers of texts in one of the stores, as its tables have them."""
+        numbers = (number - store.texts_before for number in self.of(*values))
+        return [number for number in numbers if 0 < number <= store.store.texts]
 
 
-def _of_filter(each: Filter, parameters: Parameters) -> str:
-    test = (
-        _of_happening(each, parameters) if each.dimension in HAPPENINGS else _is_one(each.dimension, each, parameters)
-    )
-    # A number that is NULL, the empty text, is none of the values.
-    return f"({test}) IS NOT TRUE" if each.negated else test
+def one_of(column: str, numbers: Iterable[int]) -> str:
+    """Return the condition that a column has one of some numbers."""
+    return f"{column} IN ({', '.join(map(str, numbers)) or 'NULL'})"
 
 
-def _is_one(number: str, each: Filter, parameters: Parameters) -> str:
-    """Return the condition that a number's text is, or contains, one of a filter's values."""
-    if each.operator in ("is", "is_not"):
-        return f"{number} IN ({', '.join(str(number_of(value)) for value in each.values)})"
-    patterns = [parameters.add(pattern_of(value)) for value in each.values]
-    return _in(number, " OR ".join(f"regexp_matches(text, {pattern})" for pattern in patterns))
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of some stores that filters select, and the hits of these rows."""
+
+    stores: Sequence[Attached]
+    filters: Sequence[Filter]
+    numbers: Numbers
+
+    @property
+    def kind(self) -> str:
+        """The kind of the temporary relations of its rows and hits."""
+        # Without filters, copying all rows takes longer than reading them twice.
+        return "TABLE" if self.filters else "VIEW"
+
+    def rows(self, columns: Sequence[str], parameters: Parameters) -> str:
+        """Return the query of some columns of the rows; without filters, of all rows, in visits or not."""
+        return self._union("visits", columns, lambda store: self._selects(store, parameters))
+
+    def hits(self, columns: Sequence[str], condition: Callable[[Attached], str]) -> str:
+        """Return the query of some columns of the hits that meet a condition, which is that of each store."""
+        hits = self._union("hits", columns, condition)
+        # A join takes a third less time than IN.
+        return f"FROM ({hits}) JOIN (SELECT row FROM chosen) USING (row)" if self.filters else hits
+
+    def is_one(self, column: str, *values: str) -> Callable[[Attached], str]:
+        """Return the condition that a column has the number of one of some texts."""
+        return lambda store: one_of(column, self.numbers.within(store, values))
+
+    def _union(self, table: str, columns: Sequence[str], condition: Callable[[Attached], str]) -> str:
+        # Conditions are those of the stores' own numbers: DuckDB tests sums of numbers row by row.
+        return " UNION ALL ".join(
+            f"SELECT {', '.join(map(store.numbered, dict.fromkeys(('row', *columns))))} FROM {store.name}.{table} "
+            f"WHERE {store.asked} AND {condition(store)}"
+            for store in self.stores
+        )
+
+    def _selects(self, store: Attached, parameters: Parameters) -> str:
+        conditions = [self._of_filter(each, store, parameters) for each in self.filters]
+        return " AND ".join(["visit", *conditions]) if conditions else "true"
+
+    def _of_filter(self, each: Filter, store: Attached, parameters: Parameters) -> str:
+        def has(column: str) -> str:
+            if each.operator in ("is", "is_not"):
+                return one_of(column, self.numbers.within(store, each.values))
+            places = [parameters.add(pattern_of(value)) for value in each.values]
+            return _in(column, store, " OR ".join(f"regexp_matches(text, {place})" for place in places))
+
+        test = has(each.dimension) if each.dimension not in HAPPENINGS else _happened(each.dimension, store, has)
+        # A number that is NULL, the empty text, is none of the values.
+        return f"({test}) IS NOT TRUE" if each.negated else test
 
 
-def _in(number: str, test: str) -> str:
-    # The texts are asked once, and the numbers that are found are compared while the file is read.
-    return f"{number} IN (SELECT id FROM texts WHERE {test})"
-
-
-def _of_happening(each: Filter, parameters: Parameters) -> str:
-    if each.dimension == "event":
+def _happened(dimension: str, store: Attached, has: Callable[[str], str]) -> str:
+    if dimension == "event":
         # The name alone is tested besides, since a name may have a "=" of its own.
-        tests = [_is_one(name, each, parameters) for name in ("event", "pair")]
+        tests = [has("event"), has("pair")]
     else:
-        name = "path" if each.dimension == "page" else "route"
-        tests = [f"event IS NULL AND {_is_one(name, each, parameters)}"]
+        tests = [f"event IS NULL AND {has('path' if dimension == 'page' else 'route')}"]
     # Not OR, which would ask for each hit.
-    return f"row IN ({' UNION ALL '.join(f'SELECT row FROM hits WHERE {test}' for test in tests)})"
+    return f"row IN ({' UNION ALL '.join(f'SELECT row FROM {store.name}.hits WHERE {test}' for test in tests)})"
 
 
-def meets(step: Step, parameters: Parameters) -> str:
-    """Return the query of the rows and positions of all hits of ``chosen_hits`` that make a step."""
-    tests = [test for each in step.conditions for test in _of_condition(each, parameters)]
-    return " UNION ALL ".join(f"SELECT row, position FROM chosen_hits WHERE visit AND {test}" for test in tests)
+def _in(column: str, store: Attached, test: str) -> str:
+    # The texts are asked once, and the numbers that are found are compared while the file is read.
+    return f"{column} IN (SELECT id FROM {store.name}.texts WHERE {test})"
 
 
-def _of_condition(each: Condition, parameters: Parameters) -> list[str]:
+def meets(step: Step, chunk: Chunk, parameters: Parameters) -> str:
+    """Return the query of the rows and positions of all hits that make a step."""
+    tests = [test for each in step.conditions for test in _of_condition(each, chunk, parameters)]
+    return " UNION ALL ".join(f"({chunk.hits(['position'], test)})" for test in tests)
+
+
+def _of_condition(each: Condition, chunk: Chunk, parameters: Parameters) -> list[Callable[[Attached], str]]:
     if each.kind == "prefix":
-        return [f"event IS NULL AND {_in('path', f'starts_with(text, {parameters.add(each.value)})')}"]
-    number = number_of(each.value)
+        prefix = f"starts_with(text, {parameters.add(each.value)})"
+        return [lambda store: f"visit AND event IS NULL AND {_in('path', store, prefix)}"]
     if each.kind == "event":
-        return [f"event = {number}", f"pair = {number}"]
-    return [f"event IS NULL AND {'path' if each.kind == 'page' else 'route'} = {number}"]
+        return [_in_visits(chunk.is_one(column, each.value)) for column in ("event", "pair")]
+    is_one = chunk.is_one("path" if each.kind == "page" else "route", each.value)
+    return [lambda store: f"visit AND event IS NULL AND {is_one(store)}"]
+
+
+def _in_visits(test: Callable[[Attached], str]) -> Callable[[Attached], str]:
+    return lambda store: f"visit AND {test(store)}"

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import duckdb
+
+    Connection: TypeAlias = duckdb.DuckDBPyConnection
+else:
+    Connection = Any
 
 MEMORY = "256MB"
 """Of all questions of a process together; DuckDB writes what does not fit to its folder for temporary files."""
 MOST_THREADS = 4
 _lock = threading.Lock()
-_databases: dict[Path, duckdb.DuckDBPyConnection] = {}
+_databases: dict[Path, Connection] = {}
+_attached: set[Path] = set()
 
 
 def installed() -> bool:
@@ -26,7 +33,7 @@ def installed() -> bool:
 
 
 @contextmanager
-def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(folder: Path) -> Iterator[Connection]:
     """Open a connection that reads and writes files in one folder, and nothing else.
 
     All of them share one database in memory, and what it remembers of the files; tables are temporary ones, which
@@ -45,7 +52,59 @@ def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _open(folder: Path) -> duckdb.DuckDBPyConnection:
+def version() -> str:
+    """Return the version of DuckDB."""
+    import duckdb
+
+    return duckdb.__version__
+
+
+def attach(connection: Connection, path: Path) -> str:
+    """Attach a database file to read it, and return its name in SQL.
+
+    It stays attached for the next questions of this process, which find in memory what was read of it.
+
+    Raises:
+        duckdb.Error: the file is missing or damaged.
+    """
+    name = _name_of(path)
+    with _lock:
+        if path not in _attached:
+            # What has been deleted takes room on the disk until then. A question that reads it now is not disturbed.
+            _detach(connection, [other for other in _attached if other.parent == path.parent and not other.exists()])
+            connection.execute(f"ATTACH '{quoted(path)}' AS {name} (READ_ONLY)")
+            _attached.add(path)
+    return name
+
+
+def detach(connection: Connection, folder: Path) -> None:
+    """Detach all files of a folder, some of which are damaged or have been replaced."""
+    with _lock:
+        _detach(connection, [path for path in _attached if path.parent == folder])
+
+
+def _detach(connection: Connection, paths: Iterable[Path]) -> None:
+    for path in paths:
+        connection.execute(f"DETACH {_name_of(path)}")
+        _attached.remove(path)
+
+
+def _name_of(path: Path) -> str:
+    return "read_" + re.sub(r"\W", "_", path.stem)
+
+
+@contextmanager
+def written(connection: Connection, path: Path) -> Iterator[str]:
+    """Attach a database file that is written, and yield its name in SQL."""
+    name = f"written_{secrets.token_hex(8)}"
+    connection.execute(f"ATTACH '{quoted(path)}' AS {name}")
+    try:
+        yield name
+    finally:
+        connection.execute(f"DETACH {name}")
+
+
+def _open(folder: Path) -> Connection:
     import duckdb
 
     connection = duckdb.connect(
@@ -76,7 +135,7 @@ def quoted(path: Path) -> str:
 
 
 @contextmanager
-def time_limit(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
     """Interrupt the connection's query after some seconds; it raises ``duckdb.InterruptException``."""
     timer = threading.Timer(max(0.001, seconds), connection.interrupt)
     timer.daemon = True
@@ -94,9 +153,10 @@ def forget() -> None:
     # Not closed, which would wait for those threads.
     _inherited.append(dict(_databases))
     _databases.clear()
+    _attached.clear()
 
 
-_inherited: list[dict[Path, duckdb.DuckDBPyConnection]] = []
+_inherited: list[dict[Path, Connection]] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget)

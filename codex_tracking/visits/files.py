@@ -10,7 +10,6 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date as Date
 from pathlib import Path
@@ -21,6 +20,7 @@ from django.core.files.storage import Storage, storages
 
 from codex_tracking.models import VisitFile, database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits.engine import connect, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ UNUSED_SECONDS = 86_400
 """So that days which retention has deleted do not stay here."""
 FETCHED_AT_ONCE = 8
 """Files that one query reads into memory."""
+VERSION = 1
+"""Of the files' columns. A release reads its own version and all before it; files without one are of the first."""
+VERSION_KEY = "codex_tracking_visits"
+"""Of the metadata of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def _database_name(alias: str) -> str:
 
 
 def fetch(files: Collection[File]) -> dict[int, Path]:
-    """Return local paths of files by primary key, without those that are missing or damaged."""
+    """Return local paths of files by primary key, without those that are missing, damaged or of a later version."""
     folder = cache_folder()
     paths = {file.pk: folder / f"{file.digest}.parquet" for file in files}
     missing = []
@@ -164,7 +168,29 @@ def fetch(files: Collection[File]) -> dict[int, Path]:
                 write(paths[file.pk], data)
     if missing:
         shrink(folder, set(paths.values()))
+    later = _later(paths.values(), folder)
+    for file in files:
+        if paths.get(file.pk) in later:
+            logger.error(
+                "the visit log of %s (file %s) was written by a later release of codex-tracking, which this one cannot "
+                "read; upgrade to see the day",
+                *(file.date, file.part),
+            )
+            del paths[file.pk]
     return paths
+
+
+def _later(paths: Collection[Path], folder: Path) -> set[Path]:
+    """Return the files of a version that this release does not know."""
+    if not paths:
+        return set()
+    listed = ", ".join(f"'{quoted(path)}'" for path in paths)
+    with connect(folder) as connection:
+        rows = connection.execute(
+            f"SELECT file_name FROM parquet_kv_metadata([{listed}]) "
+            f"WHERE decode(key) = '{VERSION_KEY}' AND try_cast(decode(value) AS INTEGER) > {VERSION}"
+        ).fetchall()
+    return {Path(name) for (name,) in rows}
 
 
 def verify(files: Collection[File]) -> None:
@@ -193,34 +219,24 @@ def shrink(folder: Path, needed: Collection[Path]) -> None:
         except FileNotFoundError:
             continue
         old = status.st_mtime < time.time() - UNUSED_SECONDS
-        if stat.S_ISREG(status.st_mode) or path.name.startswith(STORE):
-            found.append((0.0 if old else status.st_mtime, _size_of(path, status), path))
+        if stat.S_ISREG(status.st_mode):
+            found.append((0.0 if old else status.st_mtime, status.st_size, path))
         elif old:
             # Of a process that died while it made a file.
             shutil.rmtree(path, ignore_errors=True)
-    found = [file for file in found if file[0] or file[2] in needed or not _delete(file[2])]
+    found = [file for file in found if file[0] or file[2] in needed or not delete(file[2])]
     excess = sum(size for _, size, _ in found) - CACHE_BYTES
     for _, size, path in sorted(found):
         if excess <= 0:
             return
         if path not in needed:
-            excess -= size if _delete(path) else 0
+            excess -= size if delete(path) else 0
 
 
-def _size_of(path: Path, status: os.stat_result) -> int:
-    if not stat.S_ISDIR(status.st_mode):
-        return status.st_size
-    with suppress(OSError):
-        return sum(inner.stat().st_size for inner in path.iterdir())
-    return 0
-
-
-def _delete(path: Path) -> bool:
+def delete(path: Path) -> bool:
+    """Delete a file of the cache, and return whether it is gone."""
     try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError:
         # Windows keeps files that a question is reading.
         return not path.exists()

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codex_tracking.visits.answers import Journey, Next
-from codex_tracking.visits.asking import Connection
-from codex_tracking.visits.conditions import Parameters, meets
+from codex_tracking.visits.conditions import Chunk, Parameters, meets
+from codex_tracking.visits.engine import Connection
 from codex_tracking.visits.steps import Step
-from codex_tracking.visits.stores import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +23,17 @@ class FunnelQuestion:
         """The columns that it reads."""
         return ()
 
-    @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of hits that it reads."""
-        return ("visit", "position", "path", "route", "event", "pair")
-
     def prepare(self, connection: Connection) -> None:
         """Make the table for steps."""
         columns = ", ".join(f"s{number} BIGINT" for number in range(len(self.steps)))
         connection.execute(f"CREATE TEMP TABLE made ({columns})")
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's visits."""
         parameters = Parameters()
         steps: list[str] = []
         for number, step in enumerate(self.steps):
-            hits = f"({meets(step, parameters)})"
+            hits = f"({meets(step, chunk, parameters)})"
             if number:
                 hits += f" JOIN s{number - 1} USING (row) WHERE position > first"
             # The first hit that makes a step leaves the most hits for the next ones.
@@ -71,46 +65,50 @@ class JourneyQuestion:
         return ()
 
     @property
-    def hit_columns(self) -> Sequence[str]:
-        """The columns of hits that it reads."""
-        return ("visit", "position", self._number, "event")
-
-    @property
     def _number(self) -> str:
         return "path" if self.by == "page" else "route"
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for next steps."""
-        connection.execute("CREATE TEMP TABLE following (id BIGINT, visits BIGINT)")
+        connection.execute("CREATE TEMP TABLE following (id INTEGER, visits BIGINT)")
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's visits."""
         number = self._number
-        views = f"SELECT row, position, {number} AS id FROM chosen_hits WHERE visit AND event IS NULL"
-        steps = [number_of(step) for step in self.steps]
-        if not steps:
+        views = f"visit AND event IS NULL AND {number} IS NOT NULL"
+        if not self.steps:
             end = "arg_max" if self.towards else "arg_min"
-            query = f"SELECT {end}(id, position) AS id FROM ({views} AND {number} IS NOT NULL) GROUP BY row"
+            hits = chunk.hits(["position", number], lambda store: views)
+            query = f"SELECT {end}({number}, position) AS id FROM ({hits}) GROUP BY row"
         else:
-            # Only the visits that had the first step are put together.
-            some = f"SELECT row FROM ({views}) WHERE id = {steps[0]}"
-            order = "DESC" if self.towards else "ASC"
-            visits = (
-                f"SELECT list(id ORDER BY position {order}) AS l FROM ({views} AND {number} IS NOT NULL "
-                f"AND row IN ({some})) GROUP BY row"
-            )
-            collapsed = f"SELECT list_filter(l, lambda t, i: i = 1 OR t <> l[i - 1]) AS l FROM ({visits})"
-            found = f"SELECT l, list_position(l, {steps[0]}) AS place FROM ({collapsed})"
-            length = len(steps)
-            query = f"SELECT l[place + {length}] AS id FROM ({found}) WHERE l[place:place + {length - 1}] = {steps}"
+            query = self._after_steps(chunk, views)
         connection.execute(f"INSERT INTO following SELECT id, count(*) FROM ({query}) GROUP BY id")
+
+    def _after_steps(self, chunk: Chunk, views: str) -> str:
+        """Return the query of the numbers of the next steps."""
+        number, length = self._number, len(self.steps)
+        is_first = chunk.is_one(number, self.steps[0])
+        # Only the visits that had the first step are put together.
+        hits = chunk.hits(
+            ["position", number],
+            lambda store: f"{views} AND row IN (SELECT row FROM {store.name}.hits WHERE {views} AND {is_first(store)})",
+        )
+        # A text has a number in each store: the first of them stands for the others, and 0 for a text that none has.
+        numbers = [chunk.numbers.of(step) or [0] for step in self.steps]
+        steps = [first for first, *_ in numbers]
+        cases = " ".join(f"WHEN {other} THEN {first}" for first, *others in numbers for other in others)
+        step = f"CASE {number} {cases} ELSE {number} END" if cases else number
+        order = "DESC" if self.towards else "ASC"
+        visits = f"SELECT list({step} ORDER BY position {order}) AS l FROM ({hits}) GROUP BY row"
+        collapsed = f"SELECT list_filter(l, lambda t, i: i = 1 OR t <> l[i - 1]) AS l FROM ({visits})"
+        found = f"SELECT l, list_position(l, {steps[0]}) AS place FROM ({collapsed})"
+        return f"SELECT l[place + {length}] AS id FROM ({found}) WHERE l[place:place + {length - 1}] = {steps}"
 
     def value(self, connection: Connection, days: Sequence[str]) -> Journey:
         """Return the journey."""
         rows = connection.execute(
-            "SELECT value, n FROM (SELECT id, sum(visits) AS n FROM following GROUP BY id) LEFT JOIN "
-            "(SELECT id, any_value(text) AS value FROM texts WHERE id IN (SELECT id FROM following) GROUP BY id) "
-            "USING (id) ORDER BY n DESC, value"
+            "SELECT text, sum(visits) AS n FROM following LEFT JOIN texts USING (id) "
+            "GROUP BY text ORDER BY n DESC, text"
         ).fetchall()
         return journey_of(rows, self.limit)
 

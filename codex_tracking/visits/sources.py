@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
@@ -13,7 +12,8 @@ from django.db.models import Min
 
 from codex_tracking.models import LogPart, VisitFile, database
 from codex_tracking.visits.build import Day, built_in_cache, days_of
-from codex_tracking.visits.files import STORE, File, cache_folder, fetch, files_of, verify
+from codex_tracking.visits.engine import connect, detach
+from codex_tracking.visits.files import STORE, File, cache_folder, delete, fetch, files_of, verify
 from codex_tracking.visits.stores import Store, found_store, make_store
 
 STORE_ROWS = 600_000
@@ -21,6 +21,23 @@ STORE_ROWS = 600_000
 last one anew, which takes some seconds of these."""
 CHUNK_ROWS = 600_000
 """Rows that one statement reads; the time budget is looked at between them."""
+PART_BYTES_PER_ROW = 90
+"""About three hits of 30 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The days that share a store."""
+
+    days: tuple[Day, ...]
+    asked: tuple[Date, ...]
+    """Those of them that were asked for."""
+
+    @property
+    def rows(self) -> int:
+        """About the number of rows: parts tell their size alone."""
+        packed = sum(file.rows for day in self.days for file in _packed(day))
+        return packed + sum(day.size for day in self.days if day.fresh) // PART_BYTES_PER_ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +49,6 @@ class Source:
     whole: bool
     """Whether it has no other days."""
     store: Store
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """All that answers a question."""
-
-    sources: tuple[Source, ...]
-    """Newest days first."""
-    damaged: tuple[Date, ...]
-    """Days whose file is missing or damaged."""
 
 
 def first_day() -> Date | None:
@@ -71,24 +78,26 @@ def _packed(day: Day) -> tuple[File, ...]:
 # --- stores ---
 
 
-def sources_of(dates: Collection[Date]) -> Sources:
-    """Return local stores for these days; those that are missing are made first.
+def groups_of(dates: Collection[Date]) -> list[Group]:
+    """Return the groups that have these days, newest first."""
+    wanted = set(dates)
+    groups = [
+        Group(tuple(days), tuple(day.date for day in days if day.date in wanted))
+        for days in _groups(days_of(_months_of(wanted)))
+    ]
+    return [group for group in reversed(groups) if group.asked]
+
+
+def source_of(group: Group) -> tuple[Source | None, set[Date]]:
+    """Return the store of a group, made when it is missing, and the days whose file or part is missing or damaged.
 
     Raises:
         duckdb.Error: a file in the cache is damaged; see ``mend``.
     """
-    wanted = set(dates)
-    sources: list[Source] = []
-    damaged: set[Date] = set()
-    for days in _groups(days_of(_months_of(wanted))):
-        if wanted.isdisjoint(day.date for day in days):
-            continue
-        store, held, broken = _store_of(days)
-        damaged |= broken & wanted
-        asked = tuple(day for day in held if day in wanted)
-        if store is not None and asked:
-            sources.append(Source(asked, len(asked) == len(held), store))
-    return Sources(tuple(reversed(sources)), tuple(sorted(damaged)))
+    store, held, broken = _store_of(group.days)
+    asked = tuple(day for day in held if day in group.asked)
+    source = Source(asked, len(asked) == len(held), store) if store is not None and asked else None
+    return source, broken & set(group.asked)
 
 
 def _months_of(dates: Collection[Date]) -> set[Date]:
@@ -139,14 +148,14 @@ def _store_of(days: Sequence[Day]) -> tuple[Store | None, list[Date], set[Date]]
     return store, [day.date for day in days], {days[0].date} if broken else set()
 
 
-def chunks(sources: Sequence[Source]) -> Iterator[list[Source]]:
-    """Yield sources joined to chunks of about ``CHUNK_ROWS``, in their order."""
-    chunk: list[Source] = []
-    for source in sources:
-        if chunk and sum(each.store.rows for each in chunk) + source.store.rows > CHUNK_ROWS:
+def chunks(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    """Yield groups joined to chunks of about ``CHUNK_ROWS``, in their order."""
+    chunk: list[Group] = []
+    for group in groups:
+        if chunk and sum(each.rows for each in chunk) + group.rows > CHUNK_ROWS:
             yield chunk
             chunk = []
-        chunk.append(source)
+        chunk.append(group)
     if chunk:
         yield chunk
 
@@ -156,8 +165,10 @@ def mend(dates: Collection[Date]) -> None:
     months = _months_of(dates)
     verify(files_of(months))
     folder = cache_folder()
+    with connect(folder) as connection:
+        detach(connection, folder)
     for path in folder.glob(f"{STORE}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        delete(path)
     for day in months:
         # Made of parts, so that no digest is known.
         for path in folder.glob(f"{day.isoformat()}-*.parquet"):

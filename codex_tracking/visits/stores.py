@@ -1,4 +1,4 @@
-"""Stores: files in the cache with the visits of some days, in which numbers stand for texts.
+"""Stores: database files in the cache with the visits of some days, in which numbers stand for texts.
 
 Questions read these: comparing and grouping numbers takes a tenth of the time that texts take. A store has no more than
 the log's files that it is made of, and is made again when they change.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -18,64 +17,86 @@ from dataclasses import dataclass
 from datetime import date as Date
 from pathlib import Path
 
-from django.utils.crypto import salted_hmac
-
 from codex_tracking.visits.columns import CLIENT, ORIGIN, completed
-from codex_tracking.visits.engine import connect, quoted
-from codex_tracking.visits.files import STORE, cache_folder, shrink
+from codex_tracking.visits.engine import Connection, attach, connect, quoted, version, written
+from codex_tracking.visits.files import STORE, cache_folder, delete, shrink
 
-TEXTS = (*CLIENT, *ORIGIN, "entry", "exit")
-"""Columns of ``visits`` with numbers of texts, beside ``member``, which is ``yes`` or ``no``; NULL is the empty text.
+ATTRIBUTES = (*CLIENT, *ORIGIN, "entry", "exit")
+HITS = ("path", "route", "event", "pair")
+TEXTS = (*ATTRIBUTES, *HITS, "member")
+"""Columns with numbers of texts, in the tables ``visits`` and ``hits``; NULL is the empty text.
 
-Those of ``hits`` are ``path``, ``route``, ``event`` (NULL for a view) and ``pair``: ``event=value`` of every event,
-which has a value if ``valued``. ``row`` is a visit's number, another one in each store.
+``member`` is ``yes`` or ``no``, ``event`` is NULL for a view, and ``pair`` is ``event=value`` of every event, which has
+a value if ``valued``.
+"""
+FIRSTS = {"path": "event IS NULL", "route": "event IS NULL", "event": "event IS NOT NULL"}
+"""Columns of hits -> the condition of the hits that count for them.
+
+``first_path`` and so on are true for the first of these hits of a visit with the same number: a page's visits are
+counted by these, which takes a third of the time that distinct rows take.
 """
 KEPT_SECONDS = 60
-"""So long a store stays after a newer one of the same days: a question may be reading it."""
-FORMAT = "(FORMAT parquet, COMPRESSION uncompressed, PARQUET_VERSION v2)"
-"""The encodings of version 2 pack numbers; unpacking zstd besides would take a question half as long again."""
-ROW = f"(date - DATE '1970-01-01') * {2**32} + row AS row"
-"""A day is in one store alone, so no row of another one has this number."""
-PAIR = "CASE WHEN e <> '' THEN e || '=' || v END"
-NUMBERS = "(SELECT list(id ORDER BY place) AS numbers FROM texts)"
+"""So long a store stays after a newer one of the same days: a question may be about to read it."""
+PAIR = "CASE WHEN event <> '' THEN event || '=' || value END"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A folder with three files: ``visits``, ``hits`` and ``texts``."""
+    """A database file with three tables: ``visits``, ``hits`` and ``texts``.
 
-    folder: Path
-    rows: int
-
-
-def relation_of(stores: Iterable[Store], name: str) -> str:
-    """Return the relation in SQL of one of the three files of stores, of one store at least."""
-    paths = [f"'{quoted(store.folder / name)}.parquet'" for store in stores]
-    return f"read_parquet([{', '.join(paths)}])"
-
-
-def number_of(text: str) -> int:
-    """Return a text's number, the same in all stores of this site.
-
-    Two of a million texts have the same one with a probability of 1 to 18 million, and without the site's secret nobody
-    can look for two.
+    In each store rows are numbered from 0 and texts from 1.
     """
-    # A half of a surrogate pair is no text in UTF-8, so no stored value has one.
-    data = (_key() + text).encode("utf-8", "backslashreplace")
-    return int.from_bytes(hashlib.md5(data, usedforsecurity=False).digest()[8:], "little") >> 1
+
+    path: Path
+    rows: int
+    texts: int
 
 
-def _key() -> str:
-    return salted_hmac("codex_tracking.visits.stores", "", algorithm="sha256").hexdigest()
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A store that a connection reads, and the amounts that make its numbers different from those of other stores."""
+
+    name: str
+    store: Store
+    asked: str
+    """The condition of the days that were asked for."""
+    rows_before: int
+    texts_before: int
+
+    def numbered(self, column: str) -> str:
+        """Return the expression of a column of its tables, with numbers that no other store has."""
+        before = self.rows_before if column == "row" else self.texts_before if column in TEXTS else 0
+        return f"{column} + {before} AS {column}" if before else column
+
+
+def attached(connection: Connection, stores: Iterable[tuple[Store, str]], texts_before: int) -> list[Attached]:
+    """Attach stores with the conditions of their days to a connection.
+
+    Raises:
+        duckdb.Error: a store is damaged, or has been deleted meanwhile.
+    """
+    found = []
+    rows_before = 0
+    for store, asked in stores:
+        found.append(Attached(attach(connection, store.path), store, asked, rows_before, texts_before))
+        rows_before, texts_before = rows_before + store.rows, texts_before + store.texts
+    return found
+
+
+def texts_of(stores: Iterable[Attached]) -> str:
+    """Return the query of the texts of some stores; a text has a number in each."""
+    queries = [f"SELECT id + {store.texts_before} AS id, text FROM {store.name}.texts" for store in stores]
+    return " UNION ALL ".join(queries) or "SELECT 0 AS id, '' AS text WHERE false"
 
 
 def found_store(begin: Date, names: Iterable[str]) -> Store | None:
     """Return the store that was made of files of these names; None when there is none."""
-    for folder in cache_folder().glob(f"{_name(begin, names)}-*"):
+    for path in cache_folder().glob(f"{_name(begin, names)}-*"):
         with suppress(OSError):
             # The cache drops what was used the longest time ago.
-            os.utime(folder)
-            return Store(folder, int(folder.name.rpartition("-")[2]))
+            os.utime(path)
+            *_, rows, texts = path.stem.split("-")
+            return Store(path, int(rows), int(texts))
     return None
 
 
@@ -93,88 +114,116 @@ def make_store(begin: Date, names: Iterable[str], paths: Sequence[Path]) -> Stor
     cache = cache_folder()
     making = Path(tempfile.mkdtemp(dir=cache))
     try:
-        rows = _write(paths, making)
-        store = Store(cache / f"{_name(begin, names)}-{rows}", rows)
-        # All files in one step, so that no question reads numbers by another store's texts. It fails when another
-        # process has just done the same.
-        with suppress(OSError):
-            making.rename(store.folder)
+        rows, texts = _write(paths, making / "made.duckdb")
+        store = Store(cache / f"{_name(begin, names)}-{rows}-{texts}.duckdb", rows, texts)
+        # Windows refuses it while another process reads the same store, which it has made just now.
+        with suppress(PermissionError):
+            (making / "made.duckdb").replace(store.path)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    for folder in cache.glob(f"{STORE}{begin.isoformat()}-*"):
-        if folder != store.folder and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-    shrink(cache, {store.folder, *paths})
+    for path in cache.glob(f"{STORE}{begin.isoformat()}-*"):
+        if path != store.path and path.stat().st_mtime < time.time() - KEPT_SECONDS:
+            delete(path)
+    shrink(cache, {store.path, *paths})
     return store
 
 
 def _name(begin: Date, names: Iterable[str]) -> str:
-    # With the key: another one makes other numbers.
-    digest = hashlib.sha256(" ".join([_key(), *names]).encode()).hexdigest()[:32]
+    # With the version, since an older one of DuckDB may not read what a newer one writes.
+    digest = hashlib.sha256(" ".join([version(), *names]).encode()).hexdigest()[:32]
     return f"{STORE}{begin.isoformat()}-{digest}"
 
 
-def _write(paths: Sequence[Path], folder: Path) -> int:
-    """Write the files of a store, and return its number of rows."""
-    kind = f"texts_{secrets.token_hex(8)}"
-    with connect(folder.parent) as connection:
-        rows, parts = 0, []
-        for path in paths:
-            file = f"'{quoted(path)}'"
-            parts.append(f"SELECT {rows} + file_row_number AS row, * FROM read_parquet({file}, file_row_number = true)")
-            [more] = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchone() or (0,)
-            rows += more
-        source = completed(f"({' UNION ALL '.join(parts)})")
-        connection.execute(f"CREATE TEMP TABLE texts AS {_texts(source)}")
-        # A text's place by the text: one table for all columns, where joins would make one for each.
-        connection.execute(f"CREATE TEMP TYPE {kind} AS ENUM (SELECT text FROM texts ORDER BY place)")
-        for name, query in (
-            ("texts", "SELECT id, text FROM texts ORDER BY place"),
-            ("visits", _visits(source, kind)),
-            ("hits", _hits(source, kind)),
-        ):
-            connection.execute(f"COPY ({query}) TO '{quoted(folder / name)}.parquet' {FORMAT}")
-    return rows
+# --- making one ---
 
 
-def _texts(source: str) -> str:
-    """Return the query of all texts, with their numbers."""
-    attributes = ", ".join(f"list(DISTINCT {name})" for name in TEXTS)
-    hits = f"SELECT DISTINCT p, r, e, v FROM ({_unnested(source)})"
-    return (
-        f"SELECT row_number() OVER (ORDER BY text) AS place, text, "
-        f"CAST(md5_number_lower('{_key()}' || text) >> 1 AS BIGINT) AS id FROM ("
-        f"SELECT unnest(flatten([{attributes}, ['yes', 'no']])) AS text FROM {source} UNION "
-        f"SELECT unnest([p, r, e, {PAIR}]) FROM ({hits})) WHERE text <> ''"
+def _write(paths: Sequence[Path], path: Path) -> tuple[int, int]:
+    """Write a store, and return its numbers of rows and texts."""
+    with connect(path.parent.parent) as connection, written(connection, path) as name:
+        rows, source = _source(connection, paths)
+        texts = _write_texts(connection, name, source)
+        columns = (*ATTRIBUTES, "member")
+        connection.execute(
+            f"CREATE TABLE {name}.visits AS SELECT row, date, visit, visitor, start, seconds, views, events, "
+            f"{_numbers(columns)} FROM ({source}) AS source {_joins(columns)}"
+        )
+        _write_hits(connection, name, source)
+    return rows, texts
+
+
+def _source(connection: Connection, paths: Sequence[Path]) -> tuple[int, str]:
+    """Return the number of rows of some files, and their query."""
+    begins, rows = [], 0
+    for path in paths:
+        begins.append(rows)
+        query = f"SELECT num_rows FROM parquet_file_metadata('{quoted(path)}')"
+        [more] = connection.execute(query).fetchone() or (0,)
+        rows += more
+    listed = ", ".join(f"'{quoted(path)}'" for path in paths)
+    files = f"(SELECT *, file_index AS file FROM read_parquet([{listed}], file_row_number = true))"
+    return rows, (
+        f"SELECT CAST({begins}[CAST(file AS INTEGER) + 1] + file_row_number AS INTEGER) AS row, "
+        f"* REPLACE (CASE WHEN member THEN 'yes' ELSE 'no' END AS member) FROM {completed(files)}"
     )
 
 
-def _visits(source: str, kind: str) -> str:
-    numbers = [_number(name, kind, name) for name in TEXTS]
-    member = _number("CASE WHEN member THEN 'yes' ELSE 'no' END", kind, "member")
-    return (
-        f"SELECT {ROW}, date, visit, visitor, start, seconds, views, events, {', '.join(numbers)}, {member} "
-        f"FROM {source}, {NUMBERS}"
+def _write_texts(connection: Connection, name: str, source: str) -> int:
+    """Write the table of texts, make the temporary table ``numbers`` of each column's, and return their number."""
+    listed = ", ".join(f"list(DISTINCT {column}) AS {column}" for column in (*ATTRIBUTES, "member"))
+    connection.execute(
+        f"CREATE TEMP TABLE used AS SELECT name, unnest(texts) AS text "
+        f"FROM (UNPIVOT (SELECT {listed} FROM ({source})) ON COLUMNS(*) INTO NAME name VALUE texts)"
     )
-
-
-def _hits(source: str, kind: str) -> str:
-    texts = {"path": "p", "route": "r", "event": "e", "pair": PAIR}
-    numbers = [_number(text, kind, name) for name, text in texts.items()]
-    return (
-        f"SELECT {ROW}, date, visit, CAST(position AS INTEGER) AS position, second, {', '.join(numbers)}, "
-        f"e <> '' AND v <> '' AS valued FROM ({_unnested(source)}), {NUMBERS}"
+    connection.execute(f"CREATE TEMP TABLE distinct_hits AS SELECT DISTINCT {', '.join(HITS)} FROM ({_hits(source)})")
+    for column in HITS:
+        connection.execute(f"INSERT INTO used SELECT DISTINCT '{column}', {column} FROM distinct_hits")
+    places = " ".join(f"WHEN '{column}' THEN {place}" for place, column in enumerate(TEXTS))
+    # In the order of the columns: so numbers of a column with few texts take few bits.
+    connection.execute(
+        f"CREATE TABLE {name}.texts AS SELECT CAST(row_number() OVER (ORDER BY min(CASE name {places} END), text) AS "
+        "INTEGER) AS id, text FROM used WHERE text <> '' GROUP BY text ORDER BY id"
     )
+    connection.execute(f"CREATE TEMP TABLE numbers AS SELECT name, text, id FROM used JOIN {name}.texts USING (text)")
+    [texts] = connection.execute(f"SELECT count(*) FROM {name}.texts").fetchone() or (0,)
+    return int(texts)
 
 
-def _number(text: str, kind: str, name: str) -> str:
-    return f"numbers[CAST(enum_code(CAST(nullif({text}, '') AS {kind})) AS INTEGER) + 1] AS {name}"
+def _write_hits(connection: Connection, name: str, source: str) -> None:
+    connection.execute(
+        f"CREATE TEMP TABLE numbered AS SELECT row, date, visit, position, second, {_numbers(HITS)}, "
+        f"event <> '' AND value <> '' AS valued FROM ({_hits(source)}) AS source {_joins(HITS)}"
+    )
+    firsts, joins = [], []
+    for column, condition in FIRSTS.items():
+        firsts.append(f"visit AND {condition} AND (r_{column}.first IS NULL OR r_{column}.first = position)")
+        # What a visit has once is first; a table of the others alone is twenty times smaller.
+        repeated = (
+            f"SELECT row, {column}, min(position) AS first FROM numbered WHERE {condition} GROUP BY row, {column} "
+            "HAVING count(*) > 1"
+        )
+        joins.append(f"LEFT JOIN ({repeated}) AS r_{column} USING (row, {column})")
+    columns = ", ".join(f"{first} AS first_{column}" for first, column in zip(firsts, FIRSTS, strict=True))
+    connection.execute(f"CREATE TABLE {name}.hits AS SELECT numbered.*, {columns} FROM numbered {' '.join(joins)}")
 
 
-def _unnested(source: str) -> str:
+def _hits(source: str) -> str:
     """Return the query of all hits."""
     return (
-        "SELECT row, date, visit, generate_subscripts(hit_paths, 1) AS position, "
-        "start + unnest(hit_offsets) AS second, unnest(hit_paths) AS p, unnest(hit_routes) AS r, "
-        f"unnest(hit_events) AS e, unnest(hit_values) AS v FROM {source}"
+        f"SELECT *, {PAIR} AS pair FROM (SELECT row, date, visit, "
+        "CAST(generate_subscripts(hit_paths, 1) AS INTEGER) AS position, start + unnest(hit_offsets) AS second, "
+        "unnest(hit_paths) AS path, unnest(hit_routes) AS route, unnest(hit_events) AS event, "
+        f"unnest(hit_values) AS value FROM ({source}))"
+    )
+
+
+def _numbers(columns: Iterable[str]) -> str:
+    return ", ".join(f"n_{column}.id AS {column}" for column in columns)
+
+
+def _joins(columns: Iterable[str]) -> str:
+    """Return the joins of the numbers of some columns: a table for each column, with its own texts alone."""
+    return " ".join(
+        f"LEFT JOIN (SELECT text, id FROM numbers WHERE name = '{column}') AS n_{column} "
+        f"ON n_{column}.text = source.{column}"
+        for column in columns
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date as Date
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import asking, build, engine, files, questions, sources
+from codex_tracking.visits import asking, build, columns, engine, files, questions, sources
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
@@ -239,19 +238,35 @@ def test_a_question_that_needs_too_much_memory_leaves_the_cache_alone(
     import duckdb
 
     questions.board(ISO)
-    before = {path: path.stat().st_ino for path in files.cache_folder().rglob("*.parquet")}
+    before = {path: path.stat().st_ino for path in files.cache_folder().glob("store-*")}
+    assert before
     monkeypatch.setattr(engine, "MEMORY", "2MB")
     engine.forget()
     with pytest.raises(duckdb.OutOfMemoryException):
         questions.board(ISO)
     engine.forget()
-    assert {path: path.stat().st_ino for path in files.cache_folder().rglob("*.parquet")} == before
+    assert {path: path.stat().st_ino for path in files.cache_folder().glob("store-*")} == before
 
 
-def test_the_cache_is_mended(visits: dict[Date, list[Visit]]) -> None:
+def test_the_cache_is_mended(visits: dict[Date, list[Visit]], tmp_path: Path) -> None:
+    import duckdb
+
     expected = questions.board(ISO).value
-    for path in files.cache_folder().rglob("*.parquet"):
+    for path in files.cache_folder().glob("*.*"):
         path.write_bytes(b"PAR1 no file PAR1")
+    # As another process finds them: this one has read what it needs.
+    engine.forget()
+    assert questions.board(ISO).value == expected
+    engine.forget()
+    empty = tmp_path / "empty.duckdb"
+    duckdb.connect(str(empty)).close()
+    for path in files.cache_folder().glob("store-*"):
+        # It can be opened, and is no store.
+        path.write_bytes(empty.read_bytes())
+    assert questions.board(ISO).value == expected
+    for path in files.cache_folder().glob("store-*"):
+        path.unlink()
+    # Deleted for room by another process; this one has them open.
     assert questions.board(ISO).value == expected
 
 
@@ -266,7 +281,7 @@ def test_small_days_of_a_month_share_a_store(visits: dict[Date, list[Visit]], mo
     # The files that it was made of need not be read again, and one that is gone is made again.
     for path in files.cache_folder().glob("*.parquet"):
         path.unlink()
-    (store / "texts.parquet").unlink()
+    store.unlink()
     assert questions.board([day.isoformat() for day in days]).value == shared
     monkeypatch.setattr(sources, "STORE_ROWS", 0)
     assert questions.board([day.isoformat() for day in days]).value == shared
@@ -276,7 +291,7 @@ def test_small_days_of_a_month_share_a_store(visits: dict[Date, list[Visit]], mo
 def test_chunks_and_shares_change_no_figure(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = questions.board(ISO, limit=1_000).value
     for path in files.cache_folder().glob("store-*"):
-        shutil.rmtree(path)
+        path.unlink()
     for path in files.cache_folder().glob("*.parquet"):
         path.unlink()
     build.forget()
@@ -349,3 +364,27 @@ def test_a_question_reaches_no_other_file(visits: dict[Date, list[Visit]], tmp_p
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
     assert set(PAGES) >= set(values_of(visits[LAST][0], "page"))
+
+
+def test_a_file_of_a_later_release_costs_its_day_alone(
+    visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(columns, "VERSION", files.VERSION + 1)
+        add_part(DAYS[0], hits_of(DAYS[0], 10))
+        pack_all(LAST)
+    answer = questions.board(ISO)
+    # Those that had parts to pack.
+    assert answer.damaged == (ISO[0], ISO[2])
+    assert answer.value.by_day == {day.isoformat(): figures_of(visits[day]) for day in (DAYS[1], LAST)}
+    assert "written by a later release" in caplog.text
+
+
+def test_a_file_without_a_version_is_one_of_the_first(
+    visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = questions.board(ISO).value
+    monkeypatch.setattr(columns, "VERSION_KEY", "other")
+    VisitFile.objects.all().delete()
+    pack_all(LAST)
+    assert questions.board(ISO).value == expected

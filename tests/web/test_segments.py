@@ -15,7 +15,7 @@ from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import parse_step
 from codex_tracking.web.access import links, saved
 from codex_tracking.web.access.viewer import COOKIE
-from tests.kit.log_parts import day
+from tests.kit.log_parts import day, visit, write
 
 ROOT = "/cabinet/tracking/"
 SEGMENTS = ROOT + "segments/"
@@ -263,3 +263,75 @@ def test_the_dashboard_leads_to_the_pages_about_visits(strict_staff: Client, tra
     assert f"{ROOT}segments/" not in guest
     tracking_settings(visit_log_days=0)
     assert f"{ROOT}funnels/" not in strict_staff.get(ROOT).content.decode()
+
+
+# --- changed ---
+
+
+def test_whoever_saved_a_segment_or_has_the_permission_changes_it(strict_staff: Client, segment: Segment) -> None:
+    mine = saved.save_segment("Mine", [GOOGLE], "staff")
+    form = token(strict_staff) | {"name": " Renamed "}
+    assert strict_staff.post(SEGMENTS, {**form, "change": str(segment.pk)}).status_code == 403
+    assert strict_staff.post(SEGMENTS, {**form, "change": str(mine.pk)}).status_code == 302
+    mine.refresh_from_db()
+    assert (mine.name, saved.filters_of(mine), mine.created_by) == ("Renamed", (GOOGLE,), "staff")
+    User.objects.get(username="staff").user_permissions.add(Permission.objects.get(codename="change_segment"))
+    address = SEGMENTS + "?f=device:is:phone"
+    assert (
+        strict_staff.post(address, {**form, "name": "Phones", "change": str(segment.pk), "replace": "1"}).status_code
+        == 302
+    )
+    segment.refresh_from_db()
+    assert (segment.name, segment.filters, segment.created_by) == ("Phones", ["device:is:phone"], "boss")
+
+
+def test_a_form_changes_each_segment_that_may_be_changed(strict_staff: Client, segment: Segment) -> None:
+    mine = saved.save_segment("Mine", [GOOGLE], "staff")
+    page = strict_staff.get(SEGMENTS).content.decode()
+    assert re.findall(r'name="change" value="(\d+)"', page) == [str(mine.pk)]
+    assert 'name="replace"' not in page
+    assert 'name="replace"' in strict_staff.get(SEGMENTS + "?f=device:is:phone").content.decode()
+
+
+def test_what_cannot_be_a_segment_changes_none(strict_staff: Client, segment: Segment) -> None:
+    mine = saved.save_segment("Mine", [GOOGLE], "staff")
+    form = token(strict_staff) | {"change": str(mine.pk)}
+    for answer, text in (
+        (strict_staff.post(SEGMENTS, {**form, "name": segment.name}), "This name is taken."),
+        (strict_staff.post(SEGMENTS, {**form, "name": " "}), "1 to 100 characters"),
+        (strict_staff.post(SEGMENTS, {**form, "name": "Mine", "replace": "1"}), "A segment needs one filter at least."),
+    ):
+        assert answer.status_code == 400
+        assert text in answer.content.decode()
+    mine.refresh_from_db()
+    assert (mine.name, saved.filters_of(mine)) == ("Mine", (GOOGLE,))
+    assert strict_staff.post(SEGMENTS, {**form, "name": "x", "change": "99999"}).status_code == 404
+    assert not saved.change_segment(Segment(pk=99999, name="gone"), "x")
+
+
+def test_a_link_shows_the_visits_of_the_new_filters(segment: Segment) -> None:
+    write(visit(1, "/searched/", date=day(1)), visit(2, "/elsewhere/", date=day(1), source="Elsewhere"), date=day(1))
+    assert saved.change_segment(segment, "One", [GOOGLE])
+    guest = opened(links.create("Partner", days=7, segment=segment))
+    before = guest.get(ROOT).content.decode()
+    assert saved.change_segment(segment, "Other", [Filter("source", "is", ("Elsewhere",))])
+    after = guest.get(ROOT).content.decode()
+    assert ["/searched/" in before, "/elsewhere/" in before] == [True, False]
+    assert ["/searched/" in after, "/elsewhere/" in after] == [False, True]
+
+
+# --- the API ---
+
+
+def test_the_api_lists_segments_and_funnels_for_staff_alone(strict_staff: Client, segment: Segment) -> None:
+    steps = [parse_step(r"page:/a\|b/|route:<slug>"), parse_step("event:signup")]
+    saved.save_funnel("Sign-up", steps, "boss")
+    assert strict_staff.get(ROOT + "api/segments/").json() == {
+        "segments": [{"name": "Search engines", "filters": [str(GOOGLE), str(ODD)], "created_by": "boss"}]
+    }
+    assert strict_staff.get(ROOT + "api/funnels/").json() == {
+        "funnels": [{"name": "Sign-up", "steps": [*map(str, steps)], "created_by": "boss"}]
+    }
+    for link in (links.create("Board", 7), links.create("Partner", 7, segment=segment)):
+        for path in ("segments", "funnels"):
+            assert opened(link).get(f"{ROOT}api/{path}/").status_code == 403

@@ -1,8 +1,9 @@
-"""Segments and funnels that staff saved by name: save, list, read and delete."""
+"""Segments and funnels that staff saved by name: save, change, list, read and delete."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from django.db import IntegrityError, transaction
@@ -38,9 +39,7 @@ def save_segment(name: str, filters: Sequence[Filter], created_by: str = "") -> 
         EmptyError: no filters.
         ValueError: a bad name.
     """
-    if not filters:
-        raise EmptyError("a segment must have a filter")
-    return _create(Segment(name=checked_name(name), filters=[str(each) for each in filters]), created_by)
+    return _create(Segment(name=checked_name(name), filters=_texts_of_filters(filters)), created_by)
 
 
 def save_funnel(name: str, steps: Sequence[Step], created_by: str = "") -> Funnel:
@@ -56,9 +55,41 @@ def save_funnel(name: str, steps: Sequence[Step], created_by: str = "") -> Funne
         EmptyError: fewer than two steps.
         ValueError: a bad name, or too many steps.
     """
+    return _create(Funnel(name=checked_name(name), steps=_texts_of_steps(steps)), created_by)
+
+
+def change_segment(segment: Segment, name: str, filters: Sequence[Filter] | None = None) -> bool:
+    """Store another name and other filters (None: those that it has), and say whether the segment is still there.
+
+    Links that are restricted to it show the visits of the new filters.
+
+    Raises:
+        TakenError, EmptyError, ValueError: as ``save_segment``.
+    """
+    texts = segment.filters if filters is None else _texts_of_filters(filters)
+    return _change(segment, name=checked_name(name), filters=texts)
+
+
+def change_funnel(funnel: Funnel, name: str, steps: Sequence[Step] | None = None) -> bool:
+    """Store another name and other steps (None: those that it has), and say whether the funnel is still there.
+
+    Raises:
+        TakenError, EmptyError, ValueError: as ``save_funnel``.
+    """
+    texts = funnel.steps if steps is None else _texts_of_steps(steps)
+    return _change(funnel, name=checked_name(name), steps=texts)
+
+
+def _texts_of_filters(filters: Sequence[Filter]) -> list[str]:
+    if not filters:
+        raise EmptyError("a segment must have a filter")
+    return [str(each) for each in filters]
+
+
+def _texts_of_steps(steps: Sequence[Step]) -> list[str]:
     if len(steps) < FEWEST_STEPS:
         raise EmptyError(f"a funnel must have {FEWEST_STEPS} steps at least")
-    return _create(Funnel(name=checked_name(name), steps=[str(step) for step in checked_steps(steps)]), created_by)
+    return [str(step) for step in checked_steps(steps)]
 
 
 def checked_name(name: str) -> str:
@@ -74,14 +105,28 @@ def checked_name(name: str) -> str:
 
 
 def _create(row: SavedT, created_by: str) -> SavedT:
-    using, row.created_by = database(write=True), created_by[:150]
+    row.created_by = created_by[:150]
+    with _name_is_free(row.name) as using:
+        row.save(using=using, force_insert=True)
+    return row
+
+
+def _change(row: Saved, name: str, **fields: list[str]) -> bool:
+    with _name_is_free(name) as using:
+        # An update of the row that there is: save() would insert one that has just been deleted.
+        return bool(type(row)._default_manager.using(using).filter(pk=row.pk).update(name=name, **fields))
+
+
+@contextmanager
+def _name_is_free(name: str) -> Iterator[str]:
+    """Write in a transaction, and yield its database; raises TakenError when another row has the name."""
+    using = database(write=True)
     try:
         # A transaction of its own, because PostgreSQL refuses all further statements of one that failed.
         with transaction.atomic(using=using):
-            row.save(using=using, force_insert=True)
+            yield using
     except IntegrityError as error:
-        raise TakenError(f"the name {row.name!r} is taken: delete the other one first, or use another name") from error
-    return row
+        raise TakenError(f"the name {name!r} is taken: delete the other one first, or use another name") from error
 
 
 def saved(model: type[SavedT]) -> list[SavedT]:

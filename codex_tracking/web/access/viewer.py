@@ -91,13 +91,20 @@ class Viewer:
             self.user, f"codex_tracking.add_{model._meta.model_name}"
         )
 
+    def may_change(self, row: Saved) -> bool:
+        """Say whether they may change a segment or funnel: their own, or any with the permission; may query."""
+        return self._may("change", row)
+
     def may_delete(self, row: Saved) -> bool:
         """Say whether they may delete a segment or funnel: their own, or any with the permission; may query."""
+        return self._may("delete", row)
+
+    def _may(self, action: str, row: Saved) -> bool:
         if self.user is None:
             return False
         # Compared as text, since created_by is no foreign key; see ShareLink.
         own = self.may_save(type(row)) and row.created_by == str(self.user)[:150]
-        return own or _has(self.user, f"codex_tracking.delete_{row._meta.model_name}")
+        return own or _has(self.user, f"codex_tracking.{action}_{row._meta.model_name}")
 
     @property
     def is_guest(self) -> bool:

@@ -228,6 +228,12 @@ SCHEMAS: dict[str, Schema] = {
             "live": FLAG,
         }
     ),
+    "Segments": object_schema(
+        {"segments": array_schema(object_schema({"name": TEXT, "filters": array_schema(TEXT), "created_by": TEXT}))}
+    ),
+    "Funnels": object_schema(
+        {"funnels": array_schema(object_schema({"name": TEXT, "steps": array_schema(TEXT), "created_by": TEXT}))}
+    ),
     "Dimensions": object_schema(
         {"dimensions": array_schema(object_schema({"name": TEXT, "secondary": TEXT})), "tables": array_schema(TEXT)}
     ),

@@ -1,15 +1,18 @@
-"""The API's answers about steps of visits: funnels and journeys."""
+"""The API's answers about steps of visits, and about what staff saved by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from codex_tracking.models import Funnel, Saved, Segment
 from codex_tracking.stats.reading import Reading, in_database
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.selected.funnels import FunnelStep, funnel_of
 from codex_tracking.visits import questions
 from codex_tracking.visits.questions import LONGEST_JOURNEY, MOST_NEXT
 from codex_tracking.visits.steps import FEWEST_STEPS, KINDS, MOST_STEPS, Step, checked_steps, parse_step
+from codex_tracking.web.access.saved import saved
 from codex_tracking.web.api.endpoint import Call
 from codex_tracking.web.api.parameters import Parameter
 from codex_tracking.web.errors import QueryError
@@ -107,3 +110,19 @@ async def answer_journey(call: Call) -> dict[str, Any]:
         "others": journey.others,
         "ended": journey.ended,
     }
+
+
+async def answer_segments(call: Call) -> dict[str, Any]:
+    """Return the saved segments, whose filters are values of ``f``."""
+    rows = await in_database(saved, Segment)
+    return {"segments": [_saved(row, "filters", row.filters) for row in rows]}
+
+
+async def answer_funnels(call: Call) -> dict[str, Any]:
+    """Return the saved funnels, whose steps are values of ``step``."""
+    rows = await in_database(saved, Funnel)
+    return {"funnels": [_saved(row, "steps", row.steps) for row in rows]}
+
+
+def _saved(row: Saved, name: str, texts: Iterable[object]) -> dict[str, Any]:
+    return {"name": row.name, name: [*map(str, texts)], "created_by": row.created_by}

@@ -80,7 +80,10 @@ class StepRow:
 
 @with_form
 async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Answer the page; 400 for steps that cannot be, or without a visit log. POST saves or deletes a funnel."""
+    """Answer the page; 400 for steps that cannot be, or without a visit log.
+
+    POST saves, changes or deletes a funnel.
+    """
     try:
         if added := with_added(request.GET):
             return redirect(f"{request.path}?{added}")
@@ -92,7 +95,13 @@ async def funnels_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         steps = steps_in(request.GET.getlist("step"), viewer)
     except QueryError as wrong_value:
         return await wrong(request, viewer, wrong_value)
-    error = await sync_to_async(keep)(request, viewer, Funnel, lambda name, by: saved.save_funnel(name, steps, by))
+    error = await sync_to_async(keep)(
+        request,
+        viewer,
+        Funnel,
+        lambda name, by: saved.save_funnel(name, steps, by),
+        lambda row, name, replace: saved.change_funnel(row, name, steps if replace else None),
+    )
     if error == "":
         # A reload of the answer would save it again.
         return redirect(request.get_full_path())

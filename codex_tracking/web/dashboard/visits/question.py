@@ -104,11 +104,18 @@ def filters_with(query: Query, coverage: Coverage | None, pairs: Pairs) -> Chips
 # --- what staff saved ---
 
 
-def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callable[[str, str], object]) -> str | None:
-    """Save or delete a row as a form asks; blocking.
+def keep(
+    request: HttpRequest,
+    viewer: Viewer,
+    model: type[SavedT],
+    save: Callable[[str, str], object],
+    change: Callable[[SavedT, str, bool], bool],
+) -> str | None:
+    """Save, change or delete a row as a form asks; blocking.
 
     Args:
         save: takes the name and the user's name, and raises ``ValueError``.
+        change: takes the row, its name, and whether it gets what the page shows; as ``saved.change_segment``.
 
     Returns:
         Why it could not be saved; empty when all was done; None for a request without a form.
@@ -119,18 +126,36 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
     """
     if request.method != "POST":
         return None
+    name = request.POST.get("name", "")
     if "delete" in request.POST:
-        row = saved.find(model, request.POST["delete"])
-        if row is None:
-            raise Http404
-        if not viewer.may_delete(row):
-            raise PermissionDenied
-        saved.delete(model, row.pk)
+        saved.delete(model, _row_of(request.POST["delete"], model, viewer.may_delete).pk)
         return ""
+    if "change" in request.POST:
+        row = _row_of(request.POST["change"], model, viewer.may_change)
+        return _refusal(model, lambda: _found(change(row, name, "replace" in request.POST)))
     if not viewer.may_save(model):
         raise PermissionDenied
+    return _refusal(model, lambda: save(name, str(viewer.user)))
+
+
+def _row_of(primary_key: str, model: type[SavedT], may: Callable[[SavedT], bool]) -> SavedT:
+    row = saved.find(model, primary_key)
+    if row is None:
+        raise Http404
+    if not may(row):
+        raise PermissionDenied
+    return row
+
+
+def _found(found: bool) -> None:
+    if not found:
+        raise Http404
+
+
+def _refusal(model: type[Saved], act: Callable[[], object]) -> str:
+    """Return why a row could not be saved; empty when it was."""
     try:
-        save(request.POST.get("name", ""), str(viewer.user))
+        act()
     except saved.TakenError:
         return _("This name is taken. Delete the other one first, or use another name.")
     except saved.EmptyError:
@@ -142,5 +167,5 @@ def keep(request: HttpRequest, viewer: Viewer, model: type[Saved], save: Callabl
 
 def saved_rows(viewer: Viewer, model: type[SavedT], address: Callable[[SavedT], str]) -> dict[str, Any]:
     """Return the template's context for all rows of a table: each with its address; blocking."""
-    rows = [(row, address(row), viewer.may_delete(row)) for row in saved.saved(model)]
+    rows = [(row, address(row), viewer.may_change(row), viewer.may_delete(row)) for row in saved.saved(model)]
     return {"saved": rows, "may_save": viewer.may_save(model)}

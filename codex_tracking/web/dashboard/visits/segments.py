@@ -29,7 +29,8 @@ from codex_tracking.web.query import Query
 
 @with_form
 async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Answer the list; POST saves the address's filters, or deletes a segment, whose share links are revoked.
+    """Answer the list; POST saves the address's filters, or changes or deletes a segment, whose share links change
+    with it or are revoked.
 
     403 for share links: the names are for staff.
     """
@@ -42,7 +43,11 @@ async def segments_view(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     except QueryError as error:
         return await wrong(request, viewer, error)
     refusal = await sync_to_async(keep)(
-        request, viewer, Segment, lambda name, by: saved.save_segment(name, query.filters, by)
+        request,
+        viewer,
+        Segment,
+        lambda name, by: saved.save_segment(name, query.filters, by),
+        lambda row, name, replace: saved.change_segment(row, name, query.filters if replace else None),
     )
     if refusal == "":
         return redirect(request.get_full_path())
