@@ -62,7 +62,7 @@ class Page:
 
 
 class Visit:
-    """The state of one visitor's day, as ``lua/apply.lua`` keeps it in Redis."""
+    """The state of one visitor's day, as ``lua/visits.lua`` keeps it in Redis."""
 
     __slots__ = ("last", "pages", "views")
 

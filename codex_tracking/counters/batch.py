@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from codex_tracking.counters.fields import Counter, Counts, counter, first
 from codex_tracking.counters.waiting_log import WaitingHit
 from codex_tracking.hits.hit import RawClient
 
-NO_VISITS = "[]"
+
+class PackedVisits(NamedTuple):
+    """The visits of a batch, as ``visits.encode`` makes them."""
+
+    names: str
+    rows: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take on the way to Redis."""
+        return len(self.names.encode()) + len(self.rows)
+
+
+NO_VISITS = PackedVisits("[]", b"")
 
 
 @dataclass(slots=True)
@@ -60,9 +74,8 @@ class Batch:
     """Hashed visitors for the day's HyperLogLog."""
     others: Collection[str] = ()
     """Those of them that are not in ``visits``."""
-    visits: str = NO_VISITS
-    """Touches, as ``visits.encode`` makes them."""
-    grown: str = ""
+    visits: PackedVisits = NO_VISITS
+    grown: bytes = b""
     """The script's answer about the visits; empty until it is heard."""
     span: int = 1
     """How many batches of the stream it stands for, the last of them being ``seq``."""

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, Touch, weight_of
+from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, PackedVisits, Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
 from codex_tracking.counters.hit_log import pack
 from codex_tracking.counters.profiles import Profiles
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
     counts: Counts
     ids: Collection[str]
     others: Collection[str]
-    visits: str
+    visits: PackedVisits
     log: tuple[bytes, ...] = ()
 
 
@@ -100,7 +100,7 @@ class DayCounts:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
             blob = pack(list(rows_of(logged, salt))) if logged else b""
-            fits = len(visits.encode()) <= BATCH_BYTES and len(blob) <= BLOB_BYTES
+            fits = visits.size <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break
             # One by one takes three times as long, and letters of many bytes are rare.
@@ -176,19 +176,23 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def _some_touches(self, visitors: int, hits: int) -> Iterator[tuple[int, Touch]]:
-        """Yield touches of so many visitors with so many hits, no more than fit into a batch, but one at least."""
-        size, found, text = 0, 0, 0
-        for visitor in islice(self.touches, visitors):
+    def _some_touches(self, most: int, hits: int) -> Iterator[tuple[int, Touch]]:
+        """Yield so many touches with so many hits at most, no more than fit into a batch, but one at least."""
+        size, number, found, text = 0, 0, 0, 0
+        for visitor in islice(self.touches, most):
             for touch in self.touches[visitor]:
+                number += 1
                 size += TOUCH_TEXT + sum(map(len, touch.paths)) + sum(map(len, touch.events))
                 # What strangers choose; the sets of hours and browsers are few, and short.
                 if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
                     size += sum(map(len, touch.begins[1]))
                 found += len(touch.hits)
                 text += touch.logged - HIT_BYTES * len(touch.hits)
+                # The script answers by bytes how often each of them grew.
+                if number > most or size > BATCH_BYTES or text > TEXT_BYTES:
+                    return
                 # With a small batch for the embedded store, the first one may have more hits.
-                if size > BATCH_BYTES or text > TEXT_BYTES or found > max(hits, len(touch.hits)):
+                if found > max(hits, len(touch.hits)):
                     return
                 yield visitor, touch
                 # The log takes a visitor's events in one blob for one touch, which may begin a visit with a later view.

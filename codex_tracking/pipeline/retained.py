@@ -66,7 +66,7 @@ def joined(before: Batch, batch: Batch) -> Batch:
         batch,
         counts=add_to(counts, new, most),
         visits=NO_VISITS,
-        grown="",
+        grown=b"",
         ids=ids,
         span=before.span + batch.span,
         log=log,

@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     """Number of the part of the day that has the batch."""
     durable: int
     """Number of the newest part that the database has."""
-    grown: str
+    grown: bytes
     """Counters that the batch's visits made grow, for ``visits.visits_of``."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter, views_of
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.visits import in_lines
 from codex_tracking.settings import TrackingSettings
@@ -30,7 +30,7 @@ CHUNK_BLOBS = 64
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
-LOG_AT = 17
+LOG_AT = 19
 """Place of the visit log's arguments among those of a batch."""
 
 
@@ -80,9 +80,10 @@ class Store:
             NOW_SECONDS,
             NAMES_PER_VISITOR,
             skipped_mark(settings.skip_prefixes, names),
-            batch.visits,
+            *batch.visits,
             names,
             numbers,
+            views_of(batch.counts),
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
@@ -93,7 +94,7 @@ class Store:
         status, token, seal, durable, grown = await self.run("apply", used, args)
         if settings.embedded:
             self._add_embedded_visitors(keys.uniques, batch.ids)
-        return Answer(status.decode(), token.decode(), int(seal), int(durable), grown.decode())
+        return Answer(status.decode(), token.decode(), int(seal), int(durable), grown)
 
     def _add_embedded_visitors(self, key: str, ids: Iterable[str]) -> None:
         registers = embedded_visitors(key)

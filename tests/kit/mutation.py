@@ -48,9 +48,9 @@ class Mutant(NamedTuple):
 def mutated(mutant: Mutant) -> Iterator[None]:
     """Run with the mutant in place of the original."""
     if mutant.file.endswith(".lua"):
-        original, name = reads.script, Path(mutant.file).stem
+        original, name = reads.source, Path(mutant.file).stem
         changed = mutant.source
-        with patch.object(reads, "script", lambda wanted: changed if wanted == name else original(wanted)):
+        with patch.object(reads, "source", lambda wanted: changed if wanted == name else original(wanted)):
             yield
         return
     with contextlib.ExitStack() as stack:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -365,7 +366,7 @@ class World:
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
         log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
-        self.keep(owner, day, args[0], args[1], from_lines(args[15], args[16]), log)
+        self.keep(owner, day, args[0], args[1], unpacked(args[16], args[17]), log)
 
     def keep(
         self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
@@ -517,12 +518,11 @@ class World:
                 assert not counters, f"unflushed: {counters}"
 
 
-def from_lines(names: str, numbers: str) -> dict[str, int]:
+def unpacked(names: str, numbers: bytes) -> dict[str, int]:
     """Return the counters that ``visits.in_lines`` has written."""
-    fields = names.split("\n") if names else []
-    counts = dict.fromkeys(fields, 1)
-    places = [int(number) for number in numbers.split()]
-    return counts | {fields[place - 1]: n for place, n in zip(places[::2], places[1::2], strict=True)}
+    known = json.loads(names)
+    fields, large = known[: len(numbers)], iter(known[len(numbers) :])
+    return {field: n or next(large) for field, n in zip(fields, numbers, strict=True)}
 
 
 def paths_of(day: str, part: bytes) -> Counts:

@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "visits are counted once",
-        "store/lua/apply.lua",
+        "store/lua/visits.lua",
         {"if (not before or first > before + VISIT_GAP) and views > 0 then": "if views > 0 then"},
         "visits are counted across pushes and flushes",
     ),
@@ -393,7 +393,7 @@ MUTANTS = [
     Mutant(
         "what is left of a lost log is not told",
         "store/lua/apply.lua",
-        {"if not bytes then c('UNLINK', LOG) end": ""},
+        {"if not log_bytes then c('UNLINK', LOG) end": ""},
         "a log whose counters are evicted is told once",
     ),
     Mutant(
@@ -401,7 +401,7 @@ MUTANTS = [
         "store/lua/apply.lua",
         {
             "if seq <= last then": "if seq <= last then if LOG then "
-            "c('HINCRBY', L, '#b', ARGV[19]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[18]) end"
+            "c('HINCRBY', L, '#b', ARGV[21]) c('HSETNX', L, '#bytes', 1) c('RPUSH', LOG, ARGV[20]) end"
         },
         "a batch that arrives again later is told once",
     ),
@@ -414,7 +414,7 @@ MUTANTS = [
     Mutant(
         "the log in Redis is bounded",
         "store/lua/apply.lua",
-        {"if (bytes or 0) + #blob > most then": "if false then"},
+        {"logged = size <= tonumber(ARGV[22])": "logged = true"},
         "a log in Redis above its bound is counted",
     ),
     Mutant(

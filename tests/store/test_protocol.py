@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from codex_tracking.counters.batch import Batch, Touch
+from codex_tracking.counters.batch import Batch, PackedVisits, Touch
 from codex_tracking.counters.visits import encode, visits_of
 from codex_tracking.store.answers import Waiting, part_of
 from codex_tracking.store.client import STORE_ERRORS, connect
@@ -43,10 +43,10 @@ def batch(seq: int = 1, counts: dict[str, int] | None = None, stream: str = STRE
     return Batch(DAY, stream, seq, 1_000, counters({"p:/": 1} if counts is None else counts), **more)
 
 
-def visits(*touches: tuple[str, int, int, int]) -> str:
+def visits(*touches: tuple[str, int, int, int]) -> PackedVisits:
     """Return visits as a batch has them: visitor, first and last second, views, all of one page."""
     begins = (tuple(counters({"hour+:09": 1})), (), ())
-    return encode([(who, Touch(begin, end, n, begins, ("/",))) for who, begin, end, n in touches])
+    return encode([(who.ljust(22, "_"), Touch(begin, end, n, begins, ("/",))) for who, begin, end, n in touches])
 
 
 async def live(live_store: Store) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -224,6 +225,24 @@ async def test_visitors_are_exact_to_the_error_of_the_sketch(store: str, process
     # Three times the standard error of 0.81 %.
     assert found.visitors == pytest.approx(n, rel=0.0243)
     assert await TrackingSelector.unique_visitors(yesterday()) == found.visitors
+
+
+@pytest.mark.parametrize("views", [1, 9, 12])
+async def test_a_visit_goes_on_whose_state_an_earlier_version_wrote(
+    redis_server: RedisServer, process: Process, tracking_settings: Callable[..., None], views: int
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    await process.push(seen("/a/"), seen("", kind="event", name="signup"))
+    keys = day_keys(get_tracking_settings().key_prefix, yesterday())
+    with redis_server.client() as client:
+        ((visitor, state),) = client.hgetall(keys.visits).items()
+        assert state == f"{int(at())} 2| {crc32(b'/a/'):08x}| {crc32(b'signup'):08x}"
+        client.hset(keys.visits, visitor, state.replace(" 2|", f" {views}|"))
+    await process.push(seen("/a/", 60), seen("/b/", 60), seen("", 60, kind="event", name="signup"))
+    assert await figures(process) == (1, 1 + (views == 1), 60)
+    visitors = PageView.objects.filter(date=yesterday()).values_list("path", "visitors")
+    assert {path: n async for path, n in visitors} == {"/a/": 1, "/b/": 1}
+    assert await breakdown("event", yesterday()) == {"signup": (2, 1)}
 
 
 # --- bounds ---

@@ -1,0 +1,190 @@
+-- The visits of a batch: their states, and the counters that they make grow. The first part of apply.lua.
+-- State of a visitor's day: "<second of the last view> <views and events>|<digests of pages>|<digests of events>", the
+-- pages of the day, the events of the visit.
+local byte, c, char, find, format, match = string.byte, redis.call, string.char, string.find, string.format, string.match
+local min, sub = math.min, string.sub
+local V, NOW = KEYS[3], KEYS[4]
+local MOST_STATES, STATE_SECONDS = tonumber(ARGV[8]), ARGV[9]
+local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
+local NOW_STEP = 1000
+-- No state differs by more from a view of the same day, the longest of which has 25 hours.
+local DAY = 90000
+-- No state differs by more from a view of the same day, the longest of which has 25 hours.
+local DAY = 90000
+-- A space and eight hexadecimal digits for each name.
+local DIGEST = 9
+local MOST_SEEN = DIGEST * tonumber(ARGV[13])
+-- Characters of a hashed visitor, and bytes of a row without its pages and events.
+local ID, ROW = 22, 17
+-- Fields of one command: Lua cannot unpack more than some 8,000 at once.
+local FIELDS = 500
+-- A counter that is larger is damaged.
+local MOST = 1e12
+
+-- Numbers as text, and back: a conversion takes Lua as long as Redis takes for a field, and most numbers are small.
+local TEXTS = {[0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'}
+local NUMBERS = {['0'] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4, ['5'] = 5, ['6'] = 6, ['7'] = 7, ['8'] = 8, ['9'] = 9}
+
+local function text_of(n)
+  local text = TEXTS[n]
+  if not text then
+    text = format('%d', n)
+    TEXTS[n] = text
+  end
+  return text
+end
+
+-- Nil for what is no number of a counter.
+local function number(text)
+  local n = NUMBERS[text]
+  if not n and text then
+    n = tonumber(text)
+    if not n or not (n >= 0 and n < MOST) or n % 1 ~= 0 then return nil end
+  end
+  return n
+end
+
+-- What is damaged costs itself alone: an error after the first write would leave half of the batch.
+local function read(key, command, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  c('UNLINK', key)
+  return c(command, key, ...)
+end
+
+-- Before the first write, so that nothing malformed can end the script half-way.
+local together, sets, pages, page_digests, events, event_digests = unpack(cjson.decode(ARGV[15]))
+local rows = ARGV[16]
+local ids, visitors = {}, #(together or '') / ID
+for i = 1, visitors do ids[i] = sub(together, ID * i - ID + 1, ID * i) end
+
+local function zeros(n)
+  local list = {}
+  for i = 1, n do list[i] = 0 end
+  return list
+end
+
+-- Reads a state; nothing of one that is damaged.
+local function parts_of(state)
+  local a, b, d, e, f, g, h, i, j, k, space, n, bar = byte(state, 1, 13)
+  -- As most are: ten digits and one.
+  if bar == 124 and space == 32 and n >= 48 and n <= 57 then
+    local stop = find(state, '|', 14, true)
+    local before = ((((((((a * 10 + b) * 10 + d) * 10 + e) * 10 + f) * 10 + g) * 10 + h) * 10 + i) * 10 + j) * 10 + k
+    -- 53333333328: what the codes of ten zeros come to.
+    if stop then return before - 53333333328, n - 48, sub(state, 14, stop - 1), sub(state, stop + 1) end
+  end
+  local second, views, looked, did = match(state, '^(%d+) (%d+)|([^|]*)|(.*)$')
+  return number(second), number(views) or 0, looked, did
+end
+
+-- Ids and states, seconds and ids, as HSET and ZADD take them; the last second; whether all visitors were unknown.
+local states, states_at, present, present_at, newest, all_new = {}, 0, {}, 0, 0, true
+
+local free, taken
+-- Says whether there is room for one more state.
+local function has_room(latest)
+  free = free or MOST_STATES - c('HLEN', V)
+  if free <= 0 then
+    taken = taken or {}
+    for i = 1, visitors do taken[ids[i]] = true end
+    -- A sample, because a look at every visit would hold up all other commands of Redis.
+    local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
+    for k = 1, #some, 2 do
+      local over = (number(match(some[k + 1], '^%d+')) or 0) < latest - VISIT_GAP
+      if over and not taken[some[k]] then free = free + c('HDEL', V, some[k]) end
+    end
+  end
+  free = free - 1
+  if free < 0 then free = 0 return false end
+  return true
+end
+
+-- Works the visits out; returns visits, engaged visits and seconds, and how often each set, entry page, page and event
+-- is added.
+local function work_out()
+  local begun, entries, fresh, done = zeros(#sets), zeros(#pages), zeros(#pages), zeros(#events)
+  local visited, engaged, seconds = 0, 0, 0
+  -- All at once: no batch has more visitors than one of its commands has fields.
+  local known = visitors > 0 and read(V, 'HMGET', unpack(ids)) or {}
+  local ids, rows, states, present, at, to, here = ids, rows, states, present, 1, 0, 0
+  for i = 1, visitors do
+    local id = ids[i]
+    local a, b, d, e, f, g, h, l, views, looks, acts, s, t, u, v, w, x, y, z = byte(rows, at, at + ROW + 1)
+    local first, latest = ((a * 256 + b) * 256 + d) * 256 + e, ((f * 256 + g) * 256 + h) * 256 + l
+    -- A visitor may come twice in one batch, with a pause between.
+    local state = to > 0 and id == states[to - 1] and states[to] or known[i]
+    local before, n, looked, did
+    if state then
+      all_new = false
+      before, n, looked, did = parts_of(state)
+      -- No state of the day is older.
+      if before and (before > latest + DAY or before < latest - DAY) then before = nil end
+    end
+    if not before then n, looked, did = 0, '', '' end
+    if (not before or first > before + VISIT_GAP) and views > 0 then
+      before, n, did = first, 0, ''
+      visited = visited + 1
+      local hour, origin, client, page = s * 256 + t, u * 256 + v, w * 256 + x, y * 256 + z
+      entries[page] = entries[page] + 1
+      begun[hour], begun[origin], begun[client] = begun[hour] + 1, begun[origin] + 1, begun[client] + 1
+    end
+    -- An event after the visit's end neither continues it nor begins one.
+    if before and first <= before + VISIT_GAP then
+      if n < 2 and n + views + acts >= 2 then engaged = engaged + 1 end
+      n = n + views + acts
+      -- Of more than nine nobody asks how many.
+      if n > 9 then n = 9 end
+      if latest > before then seconds = seconds + latest - before else latest = before end
+      local text = TEXTS[latest] or text_of(latest)
+      present[here + 1], present[here + 2] = text, id
+      here = here + 2
+      if latest > newest then newest = latest end
+      for k = 0, looks + acts - 1 do
+        if k > 0 then y, z = byte(rows, at + ROW + 2 * k, at + ROW + 2 * k + 1) end
+        local name = y * 256 + z
+        if k < looks then
+          local digest = sub(page_digests, DIGEST * (name - 1) + 1, DIGEST * name)
+          if #looked < MOST_SEEN and not find(looked, digest, 1, true) then
+            looked = looked .. digest
+            fresh[name] = fresh[name] + 1
+          end
+        else
+          local digest = sub(event_digests, DIGEST * (name - 1) + 1, DIGEST * name)
+          if #did < MOST_SEEN and not find(did, digest, 1, true) then
+            did = did .. digest
+            done[name] = done[name] + 1
+          end
+        end
+      end
+      if state or has_room(latest) then
+        states[to + 1], states[to + 2] = id, text .. ' ' .. TEXTS[n] .. '|' .. looked .. '|' .. did
+        to = to + 2
+      end
+    end
+    at = at + ROW + 2 * (looks + acts)
+  end
+  states_at, present_at = to, here
+  return visited, engaged, seconds, begun, entries, fresh, done
+end
+
+-- Writes fields and values in a few commands; of a field that comes twice the last value holds.
+local function write(key, flat, size)
+  for first = 1, size, 2 * FIELDS do c('HSET', key, unpack(flat, first, min(first + 2 * FIELDS - 1, size))) end
+end
+
+-- `tidy`: prolong the keys' time, and forget who is away. Not with each batch: it takes as long as ten visits.
+local function write_visits(tidy)
+  write(V, states, states_at)
+  for first = 1, present_at, 2 * FIELDS do
+    read(NOW, 'ZADD', unpack(present, first, min(first + 2 * FIELDS - 1, present_at)))
+  end
+  -- With an unknown visitor alone the keys may be new, and without a time of their own.
+  if not (tidy or all_new) then return end
+  c('EXPIRE', V, STATE_SECONDS)
+  c('EXPIRE', NOW, 2 * NOW_SECONDS)
+  -- In steps, more than batches add meanwhile: a million at once would take Redis most of a second.
+  local old = c('ZCOUNT', NOW, '-inf', newest - NOW_SECONDS)
+  old = min(math.max(old, c('ZCARD', NOW) - MOST_STATES), math.max(NOW_STEP, present_at))
+  if old > 0 then c('ZREMRANGEBYRANK', NOW, 0, old - 1) end
+end
