@@ -34,7 +34,7 @@ class LineAggregator(Aggregator):
 
     def count(self, date: str, entries: Iterable[Entry], visits: DayVisits) -> None:
         """Count lines of one day; those that have a reason not to be views are counted by the caller."""
-        day, sums, counts = self._day(date, 0), defaultdict[tuple[Counter, ...], int](int), Counts()
+        day, sums, counts = self._day(date), defaultdict[tuple[Counter, ...], int](int), Counts()
         for entry in entries:
             page = entry[2].page
             if page is not None:

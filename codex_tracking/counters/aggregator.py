@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
-from codex_tracking.counters.batch import NAMES_PER_TOUCH, Batch, Touch, weight_of
+from codex_tracking.counters.batch import MOST_LOGGED, NAMES_PER_TOUCH, Batch, Touch, weight_of
 from codex_tracking.counters.claims import VIEWS, confirmed, refused
 from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
 from codex_tracking.counters.dimensions import (
     CACHED_LENGTH,
+    CACHED_PATH,
     Origin,
     Profile,
     fields_of_error,
     hour_begins,
+    known_page,
     origin_of,
     page,
     place,
@@ -28,6 +30,7 @@ from codex_tracking.counters.waiting_log import WaitingLog
 from codex_tracking.hits.hit import Hit, Kind, Member, RawClient, RawHit
 from codex_tracking.hits.late import Key, completed, member_key
 from codex_tracking.hits.pages.measures import Measures, read_measures
+from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.hits.text import clean
 from codex_tracking.settings import TrackingSettings
@@ -35,7 +38,7 @@ from codex_tracking.settings import TrackingSettings
 EXCLUDED_BOT = counter("excluded", "bot")
 EXCLUDED_STATUS = counter("excluded", "status")
 LOG_DROPPED = counter("ledger", "log_dropped")
-MOST_ORIGINS = 4_096
+MOST_ORIGINS = MOST_PLACES = 4_096
 
 
 class Aggregator(Tally):
@@ -57,6 +60,10 @@ class Aggregator(Tally):
         """Number of a visitor -> its identity in clear text, for the visit log; until the next push."""
         self._plain_origins: dict[tuple[str, str], Origin] = {}
         """Referrer and host of the site -> origin of views without a campaign."""
+        self._places: dict[tuple[str, str, str], tuple[tuple[Counter, ...], bool]] = {}
+        """Route that a client names, the site's own and view -> counters in this minute, and whether the own route
+        takes anything."""
+        self._minute = 0.0
 
     def use(self, settings: TrackingSettings) -> None:
         """Continue with these settings; a server reads them once, tests change them."""
@@ -74,12 +81,21 @@ class Aggregator(Tally):
             hit = found
         # A raw hit has no names for its fields; see ``RawHit``. Most of the time that a view costs is spent here.
         at, kind, name, _, _, _, _, _, _, _, client, _ = hit
-        date, hour = self.clock.read(at)
-        day = self._day(date, at)
+        clock = self.clock
+        if not clock.begin <= at < clock.end:
+            clock.read(at)
+        if clock.begin != self._minute:
+            # Their counters name hour and minute.
+            self._places.clear()
+            self._minute = clock.begin
+        date, hour = clock.now
+        day = self.days.get(date) or self._day(date)
+        if not day.oldest or at < day.oldest:
+            day.oldest = int(at)
         if kind != "view":
             self._add_other(day, hour, Hit.of(hit))
             return kind
-        profile = self._profiles.of(client)
+        profile = self._profiles.known.get(hash(client)) or self._profiles.of(client)
         if profile.bot is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
         elif name:
@@ -90,13 +106,27 @@ class Aggregator(Tally):
 
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile, named: str = "") -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
-        origin = self._origin(query, referrer, client[0])
+        second = int(at)
+        # Most views have no campaign, and their origin is known by referrer and host.
+        origin = None if "=" in query else self._plain_origins.get((referrer, client[0]))
+        if origin is None:
+            origin = self._origin(query, referrer, client[0])
         # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
-        found = place(named or route, view, hour, int(at) // 60 if self.minutes else None)
-        counted = page(path, secrets, route, origin[0][1])
-        touch = self._count_view(day, hour, int(at), client, profile, origin, counted, found)
+        found = self._places.get((named, route, view))
+        if found is None:
+            minute = second // 60 if self.minutes else None
+            found = place(named or route, view, hour, minute), takes_anything(route)
+            if len(self._places) < MOST_PLACES:
+                self._places[named, route, view] = found
+        at_place, anything = found
+        source = origin[0][1]
+        if secrets or anything or len(path) > CACHED_PATH:
+            path, counted = page(path, secrets, route, source)
+        else:
+            path, counted = known_page(path, source)
+        touch = self._count_view(day, hour, second, client, profile, origin, path, counted, at_place)
         if profile.logged is not None:
-            self._log_view(day, touch, int(at), client, profile, origin, counted[0], route)
+            self._log_view(day, touch, second, client, profile, origin, path, route)
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -124,17 +154,21 @@ class Aggregator(Tally):
         client: RawClient,
         profile: Profile,
         origin: Origin,
-        page: tuple[str, tuple[Counter, ...]],
+        path: str,
+        counted: tuple[Counter, ...],
         at_place: tuple[Counter, ...],
     ) -> Touch | None:
         _, traits, visitor, notes, _, _ = profile
-        path, counted = page
-        self._count(day, counted)
+        counts, sets = day.counts, day.sets
+        for field in counted:
+            if field in counts:
+                counts[field] += 1
+            else:
+                self._begin(day, field, 1)
         if notes:
             self._count(day, notes)
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
-        sets = day.sets
         for together in (at_place, traits.counters, origin.counters):
             known = sets.get(id(together))
             if known is not None:
@@ -149,8 +183,11 @@ class Aggregator(Tally):
         touches = day.touches.get(visitor)
         if touches is None:
             begins = (hour_begins(hour), origin.begins, traits.begins)
-            return self._new_touch(day, visitor, Touch(second, second, 1, begins, (path,), second, client=client))
-        touch = self._touch_of(day, touches, second)
+            touch = Touch(second, second, 1, begins, (path,), second, client=client)
+            return self._new_touch(day, visitor, touch)
+        touch = touches[-1]
+        if second != touch.last or touch.logged > MOST_LOGGED:
+            touch = self._touch_of(day, touches, second)
         touch.views += 1
         if not touch.begins or second < touch.viewed:
             # An event while the view ran may have been in the hour before.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -91,7 +91,7 @@ class DayCounts:
         fields, visitors = (EMBEDDED_FIELDS, EMBEDDED_VISITORS) if embedded else (BATCH_FIELDS, BATCH_VISITORS)
         if not salt:
             return Taken(self._take_counts(fields), (), (), NO_VISITS)
-        touches = list(self._some_touches(visitors, fields))
+        touches = self._some_touches(visitors, fields)
         hits = sum(len(touch.hits) for _, touch in touches)
         text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
         alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
@@ -116,13 +116,14 @@ class DayCounts:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Remove touches; return a batch's hashed visitors, ``most`` at most, and those of them without a touch."""
         ids: list[str] = []
-        for visitor, _ in touches:
-            waiting = self.touches[visitor]
-            self.weight -= waiting.pop(0).weight
+        for visitor, touch in touches:
+            self.weight -= touch.weight
+            later = self.touches.pop(visitor)[1:]
             # The sketch needs each visitor once: with the last visit that is sent.
-            if not waiting:
+            if later:
+                self.touches[visitor] = later
+            else:
                 ids.append(hashed[visitor])
-                del self.touches[visitor]
         # These have no visits to send, so more of them fit.
         others = tuple(self.ids.pop() for _ in range(min(len(self.ids), most - len(ids))))
         return (*ids, *others), others
@@ -176,28 +177,30 @@ class DayCounts:
             self.weight -= weight_of(field)
         return taken
 
-    def _some_touches(self, most: int, hits: int) -> Iterator[tuple[int, Touch]]:
-        """Yield so many touches with so many hits at most, no more than fit into a batch, but one at least."""
-        size, number, found, text = 0, 0, 0, 0
-        for visitor in islice(self.touches, most):
-            for touch in self.touches[visitor]:
-                number += 1
-                size += TOUCH_TEXT + sum(map(len, touch.paths)) + sum(map(len, touch.events))
+    def _some_touches(self, most: int, hits: int) -> list[tuple[int, Touch]]:
+        """Return so many touches with so many hits at most, no more than fit into a batch, but one at least."""
+        taken: list[tuple[int, Touch]] = []
+        size, found, text = 0, 0, 0
+        for visitor, touches in islice(self.touches.items(), most):
+            for touch in touches:
+                names = touch.paths + touch.events if touch.events else touch.paths
+                size += TOUCH_TEXT + (len(names[0]) if len(names) == 1 else sum(map(len, names)))
                 # What strangers choose; the sets of hours and browsers are few, and short.
                 if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
                     size += sum(map(len, touch.begins[1]))
                 found += len(touch.hits)
                 text += touch.logged - HIT_BYTES * len(touch.hits)
                 # The script answers by bytes how often each of them grew.
-                if number > most or size > BATCH_BYTES or text > TEXT_BYTES:
-                    return
+                if len(taken) >= most or size > BATCH_BYTES or text > TEXT_BYTES:
+                    return taken
                 # With a small batch for the embedded store, the first one may have more hits.
                 if found > max(hits, len(touch.hits)):
-                    return
-                yield visitor, touch
+                    return taken
+                taken.append((visitor, touch))
                 # The log takes a visitor's events in one blob for one touch, which may begin a visit with a later view.
                 if not touch.views:
                     break
+        return taken
 
 
 def hits_of(touch: Touch) -> Sequence[WaitingHit]:

@@ -10,6 +10,7 @@ from codex_tracking.counters.batch import (
     MOST_FIELDS,
     MOST_LOGGED,
     MOST_VISITORS,
+    SLOT_BYTES,
     TOUCH_BYTES,
     VISIT_GAP,
     Touch,
@@ -36,12 +37,10 @@ class Tally:
         """Distinct counters waiting, all days together; so are visitors, and the bytes of both."""
         self.visitors = self.weight = 0
 
-    def _day(self, date: str, at: float) -> DayCounts:
+    def _day(self, date: str) -> DayCounts:
         day = self.days.get(date)
         if day is None:
             day = self.days[date] = DayCounts()
-        if not day.oldest or at < day.oldest:
-            day.oldest = int(at)
         return day
 
     def _count(self, day: DayCounts, counters: Iterable[Counter]) -> None:
@@ -63,7 +62,7 @@ class Tally:
                 return
         counts[field] = n
         self.fields += 1
-        weight = weight_of(field)
+        weight = SLOT_BYTES + field.__sizeof__()
         self.weight += weight
         day.weight += weight
 

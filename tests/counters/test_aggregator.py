@@ -469,10 +469,10 @@ def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone
 
 @pytest.mark.parametrize("secrets", [(), (("token", "s3cret" * 20),)])
 def test_no_cache_keeps_a_secret_or_a_long_path(secrets: Secrets) -> None:
-    before = dimensions._known_page.cache_info().currsize
+    before = dimensions.known_page.cache_info().currsize
     path = f"/k/{'s3cret' * 20}/" if secrets else "/" + "a" * 300
     counts([at(0, path, secrets=secrets)])
-    assert dimensions._known_page.cache_info().currsize == before
+    assert dimensions.known_page.cache_info().currsize == before
 
 
 def test_no_cache_keeps_a_long_referrer() -> None:
