@@ -198,8 +198,8 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
 
 def session_of(request: HttpRequest, settings: TrackingSettings) -> str:
     """Return the session cookie's value, for a request whose session nobody has read; empty without one."""
-    # request.COOKIES parses all cookies, which is for nothing where there are none.
-    if not settings.session_cookie or "HTTP_COOKIE" not in request.META:
+    # request.COOKIES parses all cookies, which is for nothing where none of them has the name.
+    if not settings.session_cookie or settings.session_cookie not in request.META.get("HTTP_COOKIE", ""):
         return ""
     value = request.COOKIES.get(settings.session_cookie, "")
     # Browsers keep no larger cookies.

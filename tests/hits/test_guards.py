@@ -54,11 +54,12 @@ def test_a_cookie_that_no_browser_keeps_is_no_session() -> None:
         assert bool(session_of(request, get_tracking_settings())) is known
 
 
-def test_a_request_without_cookies_has_none_parsed() -> None:
-    request = asked()
-    del request.META["HTTP_COOKIE"]
-    assert session_of(request, get_tracking_settings()) == ""
-    assert "COOKIES" not in vars(request)
+def test_a_request_without_a_session_has_no_cookies_parsed() -> None:
+    without, other = asked(), asked(cookie="theme=dark; csrftoken=x")
+    del without.META["HTTP_COOKIE"]
+    for request in (without, other):
+        assert session_of(request, get_tracking_settings()) == ""
+        assert "COOKIES" not in vars(request)
 
 
 # --- found out later ---
@@ -233,8 +234,8 @@ SESSION = 'if is_staff is None and not user and kind != "error" else ""'
 MUTANTS = [
     without("longest cookie", RULES, " if len(value) <= LONGEST_COOKIE else", " if value else",
             test_a_cookie_that_no_browser_keeps_is_no_session),
-    without("no cookies", RULES, ' or "HTTP_COOKIE" not in request.META', "",
-            test_a_request_without_cookies_has_none_parsed),
+    without("no cookies", RULES, ' or settings.session_cookie not in request.META.get("HTTP_COOKIE", "")', "",
+            test_a_request_without_a_session_has_no_cookies_parsed),
     without("our pages", LATE, "elif OURS in match.app_names:", "elif not match:",
             test_a_page_of_ours_that_no_view_had_resolved_counts_as_nothing),
     without("staff", LATE, "later.judged and member.is_staff", "member.is_staff",
