@@ -464,6 +464,15 @@ def test_the_site_decides_about_the_day_even_where_a_view_activated_another_zone
         assert batches(counting([view(at=late)]), "2026-03-04")
 
 
+def test_each_view_counts_in_its_own_hour_and_minute_in_whatever_order_it_comes() -> None:
+    # The first view of each pair is an event's touch that becomes a visit's begin, which asks for an earlier hour.
+    hits = [event("opened", -10), at(3700), event("saved", 3700 - 1700), at(3700), at(0), at(3700), at(0)]
+    found = counts(hits)
+    assert (found[counter("hour", "13")], found[counter("hour", "14")]) == (2, 3)
+    minutes = {field: n for field, n in found.items() if field.startswith("minute:")}
+    assert sorted(minutes.values()) == [2, 3]
+
+
 # --- what the caches keep ---
 
 
