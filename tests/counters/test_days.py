@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from pytest_django import Settings
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer, get_buffer
 from codex_tracking.counters.days import Clock
+from codex_tracking.counters.visits import rows_of
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.models import DayTotals
 from codex_tracking.selector import TrackingSelector
@@ -235,5 +235,5 @@ async def test_visit_through_the_hour_that_comes_twice_is_one_visit(
     process.buffer.fold(3)
     batch = process.buffer.cut("2026-10-25", "stream", 1, b"salt")
     assert batch is not None
-    sent = json.loads(batch.visits)
-    assert (sent["first"], sent["last"], sent["views"]) == ([begin], [begin + 1_800], [3])
+    (row,) = rows_of(batch.visits.rows)
+    assert (row.first, row.last, row.views) == (begin, begin + 1_800, 3)

@@ -354,4 +354,4 @@ def cut_all(buffer: Buffer) -> Any:
 def size_of(batch: Batch) -> int:
     """Return the bytes of a batch's texts, increments included."""
     fields = sum(len(name.encode()) + len(str(n)) for name, n in batch.counts.items())
-    return fields + sum(map(len, batch.ids)) + len(batch.visits.encode())
+    return fields + sum(map(len, batch.ids)) + batch.visits.size

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import resolve
 from pytest_django import Settings
 
-from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.batch import NO_VISITS, Batch
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
@@ -102,7 +102,7 @@ def test_an_excluded_request_leaves_nothing_but_its_reason() -> None:
     batch = counted()
     assert batch.counts == {counter("excluded", "content_type"): 1}
     assert batch.ids == ()
-    assert batch.visits == "[]"
+    assert batch.visits == NO_VISITS
 
 
 def test_a_bot_is_excluded_by_name() -> None:
@@ -136,7 +136,7 @@ def test_a_visitor_who_opted_out_is_a_view_without_identity(
     batch = counted()
     assert batch.counts[counter("path", "/a/")] == 1
     assert batch.ids == ()
-    assert batch.visits == "[]"
+    assert batch.visits == NO_VISITS
 
 
 @pytest.mark.parametrize(
