@@ -86,7 +86,7 @@ async def test_without_a_log_nothing_is_sent_and_nothing_written(redis_server: R
         worker.hit("/a")
         await worker.push()
         [(keys, args)] = world.letters
-        assert (len(keys), len(args)) == (4, 17)
+        assert (len(keys), len(args)) == (4, 19)
         assert not [key for key in world.raw.keys() if key.endswith(b"log")]  # noqa: SIM118
         assert not [name for name in world.raw.hkeys(world.keys().live) if name in (b"#b", b"#bytes")]
         await world.flush()
