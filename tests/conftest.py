@@ -23,6 +23,7 @@ import importlib
 import itertools
 import json
 import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def _fresh_tracking() -> Iterator[None]:
     yield
     reset_tracking()
     cache.clear()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a worker ask at once whether a test is a rerun.
+
+    pytest-rerunfailures asks the main process over TCP before each test, in two small messages of which the first has
+    no answer. Nagle's algorithm holds the second for 40 ms, longer than most tests take.
+    """
+    connection = getattr(getattr(config, "failures_db", None), "sock", None)
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
