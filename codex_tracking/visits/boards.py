@@ -9,9 +9,8 @@ from typing import Literal, get_args
 
 from django.utils import timezone
 
-from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.answers import Board, Figures, PageFigures, Table, Value
-from codex_tracking.visits.conditions import Chunk, Numbers, one_of
+from codex_tracking.visits.conditions import Chunk, Numbers, Parameters, one_of
 from codex_tracking.visits.engine import Connection
 from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
 from codex_tracking.visits.stores import FIRSTS
@@ -122,20 +121,21 @@ class TableQuestion:
 
     def value(self, connection: Connection, days: Sequence[str]) -> Table:
         """Return the page of the table."""
-        search = [pattern_of(self.search)] if self.search else []
         text = SHOWN.replace("dimension", f"'{self.dimension}'")
+        parameters = Parameters()
+        found = f"regexp_matches({text}, {parameters.pattern(self.search)})" if self.search else "true"
         values = (
             f"SELECT {text} AS value, sum(views) AS views, sum(visits) AS visits FROM found JOIN texts USING (id) "
-            f"WHERE {f'regexp_matches({text}, $1)' if search else 'true'} GROUP BY value"
+            f"WHERE {found} GROUP BY value"
         )
         rows = connection.execute(
             "SELECT value, views, visits, count(*) OVER (), sum(views) OVER (), sum(visits) OVER () "
             f"FROM ({values}) ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
-            search,
+            parameters.values,
         ).fetchall()
         total, views, visits = map(int, rows[0][3:]) if rows else (0, 0, 0)
         if self.offset and not rows:
-            [total] = connection.execute(f"SELECT count(*) FROM ({values})", search).fetchone() or (0,)
+            [total] = connection.execute(f"SELECT count(*) FROM ({values})", parameters.values).fetchone() or (0,)
         return Table(tuple(Value(row[0], int(row[1]), int(row[2])) for row in rows), total, views, visits)
 
 
