@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codex_tracking.spellings import pattern_of
 from codex_tracking.visits.engine import Connection
-from codex_tracking.visits.filters import HAPPENINGS, Filter
+from codex_tracking.visits.filters import HAPPENINGS, Filter, storable
 from codex_tracking.visits.steps import Condition, Step
 from codex_tracking.visits.stores import Attached, texts_of
 
@@ -16,12 +16,16 @@ class Parameters:
     """The parameters of one statement."""
 
     def __init__(self) -> None:
-        self.values: list[object] = []
+        self.values: list[str] = []
 
-    def add(self, value: object) -> str:
-        """Add a value, and return its place in the statement."""
-        self.values.append(value)
+    def text(self, value: str) -> str:
+        """Add a text, and return its place in the statement."""
+        self.values.append(storable(value))
         return f"${len(self.values)}"
+
+    def pattern(self, text: str) -> str:
+        """Add the regular expression of a text whatever the case of its letters, and return its place."""
+        return self.text(pattern_of(storable(text)))
 
 
 class Numbers:
@@ -36,8 +40,7 @@ class Numbers:
         """Return the numbers of texts, in all stores."""
         if values not in self._found:
             parameters = Parameters()
-            # A half of a surrogate pair is no text in UTF-8, so no stored value has one.
-            places = [parameters.add(value.encode("utf-8", "backslashreplace").decode()) for value in values]
+            places = map(parameters.text, values)
             query = f"SELECT id FROM ({self._texts}) WHERE text IN ({', '.join(places)}) ORDER BY id"
             self._found[values] = [row[0] for row in self._connection.execute(query, parameters.values).fetchall()]
         return self._found[values]
@@ -97,7 +100,7 @@ class Chunk:
         def has(column: str) -> str:
             if each.operator in ("is", "is_not"):
                 return one_of(column, self.numbers.within(store, each.values))
-            places = [parameters.add(pattern_of(value)) for value in each.values]
+            places = map(parameters.pattern, each.values)
             return _in(column, store, " OR ".join(f"regexp_matches(text, {place})" for place in places))
 
         test = has(each.dimension) if each.dimension not in HAPPENINGS else _happened(each.dimension, store, has)
@@ -128,7 +131,7 @@ def meets(step: Step, chunk: Chunk, parameters: Parameters) -> str:
 
 def _of_condition(each: Condition, chunk: Chunk, parameters: Parameters) -> list[Callable[[Attached], str]]:
     if each.kind == "prefix":
-        prefix = f"starts_with(text, {parameters.add(each.value)})"
+        prefix = f"starts_with(text, {parameters.text(each.value)})"
         return [lambda store: f"visit AND event IS NULL AND {_in('path', store, prefix)}"]
     if each.kind == "event":
         return [_in_visits(chunk.is_one(column, each.value)) for column in ("event", "pair")]

@@ -160,6 +160,11 @@ def checked_values(owner: str, values: object) -> tuple[str, ...]:
     return tuple(values)
 
 
+def storable(text: str) -> str:
+    """Return a text that an engine takes; half a surrogate pair is no text in UTF-8, so no stored value has one."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _shown(value: object) -> str:
     # Cut twice: the text comes from an address and goes into a message, and repr() of one character may take ten.
     return repr(value if not isinstance(value, str) else value[:100])[:200]

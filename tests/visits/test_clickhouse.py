@@ -36,7 +36,7 @@ STORED = (
 """Texts that visitors send."""
 ASKED = (
     *(*STORED, "mün", "i", "\N{GREEK SMALL LETTER SIGMA}", "ς", "docs", "nowhere"),
-    *("a\nb", "a\tb", "a\0b", "\r\n--", "x" * LONGEST_VALUE),
+    *("a\nb", "a\tb", "a\0b", "\r\n--", "x" * LONGEST_VALUE, "\ud800"),
 )
 """Texts that somebody asks for; no stored text has a control character."""
 

@@ -16,7 +16,7 @@ from codex_tracking.visits import asking, build, columns, engine, files, questio
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
-from codex_tracking.visits.steps import Step, parse_step
+from codex_tracking.visits.steps import Condition, Step, parse_step
 from tests.kit.sessions import Visit
 from tests.kit.visit_log import PAGES, add_part, hits_of, selected, table_of, values_of, views_of, visits_of
 
@@ -268,6 +268,25 @@ def test_the_cache_is_mended(visits: dict[Date, list[Visit]], tmp_path: Path) ->
         path.unlink()
     # Deleted for room by another process; this one has them open.
     assert questions.board(ISO).value == expected
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda text: questions.board(ISO, [Filter("page", "is", (text,))]).value.figures.visits,
+        lambda text: questions.board(ISO, [Filter("city", "contains", (text,))]).value.figures.visits,
+        lambda text: questions.table(ISO, "page", search=text).value.total,
+        lambda text: questions.page(ISO, text).value[ISO[0]].views,
+        lambda text: questions.funnel(ISO, [Step((Condition("prefix", text),)), parse_step("page:/")]).value[0],
+        lambda text: questions.journey(ISO, [text]).value.visits,
+    ],
+)
+def test_half_a_surrogate_pair_is_in_no_text(visits: dict[Date, list[Visit]], ask: Callable[[str], int]) -> None:
+    questions.board(ISO)
+    before = {path: path.stat().st_ino for path in files.cache_folder().glob("store-*")}
+    assert ask("\ud800") == 0
+    # No error that would have made the cache anew.
+    assert {path: path.stat().st_ino for path in files.cache_folder().glob("store-*")} == before
 
 
 def test_small_days_of_a_month_share_a_store(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,6 +214,22 @@ def test_staff_save_a_funnel_open_it_and_delete_it(strict_staff: Client) -> None
     assert not Funnel.objects.exists()
 
 
+def test_whoever_saved_a_funnel_renames_it_and_gives_it_the_steps_of_the_page(staff: Client) -> None:
+    steps = [parse_step("page:/"), parse_step("page:/a/")]
+    mine, other = saved.save_funnel("Mine", steps, "staff"), saved.save_funnel("Other", steps, "boss")
+    address = f"{FUNNELS}?{urlencode(SIGN_UP)}"
+    form = token(staff, address)
+    assert re.findall(r'name="change" value="(\d+)"', raw(staff, FUNNELS, *SIGN_UP)) == [str(mine.pk)]
+    assert staff.post(address, {**form, "name": "x", "change": str(other.pk)}).status_code == 403
+    assert staff.post(address, {**form, "name": "Renamed", "change": str(mine.pk)}).status_code == 302
+    mine.refresh_from_db()
+    assert (mine.name, saved.steps_of(mine)) == ("Renamed", tuple(steps))
+    assert staff.post(FUNNELS, {**form, "name": "x", "change": str(mine.pk), "replace": "1"}).status_code == 400
+    assert staff.post(address, {**form, "name": "New", "change": str(mine.pk), "replace": "1"}).status_code == 302
+    mine.refresh_from_db()
+    assert (mine.name, mine.steps) == ("New", [text for _, text in SIGN_UP])
+
+
 @pytest.mark.parametrize(("permission", "status"), [("add_funnel", 302), ("add_segment", 403)])
 def test_the_permission_to_add_funnels_saves_funnels(permission: str, status: int) -> None:
     client, reader = Client(), User.objects.create_user("reader")

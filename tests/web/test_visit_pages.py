@@ -143,10 +143,28 @@ async def test_a_segment_is_saved_from_the_dashboard_and_applied(open_page: Open
         assert asked(page, "period") == ["7d"]
         await page.goto(page.url.replace("?", "segments/?"))
         mine = page.locator(".ct-link", has_text="Mine")
-        await mine.locator("summary").click()
+        await mine.get_by_text("Delete", exact=True).click()
         await expect(mine.get_by_text("Share links that are restricted to it are revoked.")).to_be_visible()
         await page.get_by_role("button", name="Delete for good: Mine").click()
         await expect(page.get_by_role("link", name="Mine")).to_have_count(0)
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_segment_is_renamed_and_gets_other_filters_by_keys(open_page: Open, script: bool) -> None:
+    async with open_page("segments/?period=7d&f=country:is:DE", java_script_enabled=script) as page:
+        old, new = ("From Bing", "Germans") if script else ("Germans", "From Bing")
+        await page.locator("summary", has_text="Change").focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("ControlOrMeta+a")
+        await page.keyboard.type(new)
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Space")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("link", name=old)).to_have_count(0)
+        await page.get_by_role("link", name=new).click()
+        await expect(page.locator(".ct-chip")).to_have_text(re.compile(r"Country\s+is.*Germany"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from codex_tracking.spellings import pattern_of
-from codex_tracking.visits.filters import HAPPENINGS, Filter
+from codex_tracking.visits.filters import HAPPENINGS, Filter, storable
 from codex_tracking.visits.steps import Condition, Step
 
 ATTRIBUTE_TEXT = {"member": "if(member, 'yes', 'no')"}
@@ -20,25 +20,20 @@ class Parameters:
 
     def text(self, value: str) -> str:
         """Add a text, and return its place in the statement."""
-        return self._add(_storable(value), "String")
+        return self._add(storable(value), "String")
 
     def pattern(self, text: str) -> str:
         """Add the regular expression of a text whatever the case of its letters, and return its place."""
-        return self._add(pattern_of(_storable(text)), "String")
+        return self._add(pattern_of(storable(text)), "String")
 
     def texts(self, values: Sequence[str]) -> str:
         """Add texts, and return the place of their array."""
-        return self._add([*map(_storable, values)], "Array(String)")
+        return self._add([*map(storable, values)], "Array(String)")
 
     def _add(self, value: object, kind: str) -> str:
         name = f"p{len(self.values)}"
         self.values[name] = value
         return f"{{{name}:{kind}}}"
-
-
-def _storable(value: str) -> str:
-    # A half of a surrogate pair is no text in UTF-8, so no stored value has one.
-    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def selects(filters: Iterable[Filter], parameters: Parameters) -> str:
