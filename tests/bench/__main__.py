@@ -14,7 +14,20 @@ from pathlib import Path
 from tests.bench.bench import Bench
 from tests.bench.figure import Figure, table
 
-PARTS = ("cpu", "throughput", "commands", "outage", "flushing", "reads", "memory", "imports", "lag", "fleet", "visits")
+PARTS = (
+    "cpu",
+    "throughput",
+    "commands",
+    "outage",
+    "flushing",
+    "reads",
+    "memory",
+    "imports",
+    "lag",
+    "fleet",
+    "visits",
+    "claims",
+)
 
 
 def main() -> None:

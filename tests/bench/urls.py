@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import include, path
 
 HTML = "<!doctype html><title>Page {0}</title><h1>Page {0}</h1>" + "<p>Some words of a small page.</p>" * 10
 
@@ -14,4 +14,7 @@ async def page(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponse(body, headers={"Content-Length": str(len(body))})
 
 
-urlpatterns = [path("page/<int:number>/", page, name="page")]
+urlpatterns = [
+    path("page/<int:number>/", page, name="page"),
+    path("seen/", include("codex_tracking.page_urls")),
+]

@@ -3,7 +3,7 @@
 The address says how a page behaves: ``?cache=60`` may be kept for so many seconds, ``?etag=1`` is asked for again,
 ``?csp=1`` has a strict policy, ``?ahead=/b/`` has speculation rules for another page, ``?script=0`` has no script,
 ``?height=5000`` is so many pixels high, ``?then=/b/`` goes there after two seconds, ``?tell=1`` tells by events that it
-was prerendered and activated, ``?navigation=0`` has no Navigation API.
+was prerendered and activated, ``?navigation=0`` has no Navigation API, ``?sandbox=1`` has no origin.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ async def page(request: HttpRequest, name: str) -> HttpResponse:
             answer = HttpResponse(status=304, headers={"ETag": answer["ETag"], "Cache-Control": "no-cache"})
     elif asked("store") == "0":
         answer["Cache-Control"] = "no-store"
+    if asked("sandbox"):
+        answer["Content-Security-Policy"] = "sandbox allow-scripts"
     if nonce:
         answer["Content-Security-Policy"] = f"default-src 'none'; script-src 'nonce-{nonce}'; connect-src 'self'"
     return answer

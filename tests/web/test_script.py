@@ -317,6 +317,30 @@ async def test_it_works_under_a_strict_policy(chromium: Browser, site: Site) -> 
     assert complaints == []
 
 
+async def test_a_page_without_an_origin_sends_nothing(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    await page.goto("/a/?sandbox=1")
+    await page.goto("/c/")
+    await confirmed(site, 1)
+    # Its claim would come from another site, which the browser tells in the console.
+    assert await told(site) == ({"/a/": 1, "/c/": 1}, {"confirmed": 1})
+    # That of a browser which asks for an icon.
+    assert [text for text in complaints if "404" not in text] == []
+
+
+async def test_a_redirected_page_is_read_where_it_is(chromium: Browser, site: Site) -> None:
+    page = await page_of(chromium, site)
+    await page.goto("/a")
+    await page.wait_for_timeout(1_200)
+    await page.goto("/c/")
+    await confirmed(site, 2)
+    assert await told(site) == ({"/a/": 1, "/c/": 1}, {"confirmed": 2})
+    read = site.rows("SELECT value FROM codex_tracking_breakdown WHERE dimension = 'reading'")
+    assert ("/a/",) in read
+
+
 async def test_it_works_under_djangos_policy(chromium: Browser, app_server: Sites, redis_server: RedisServer) -> None:
     csp = pytest.importorskip("django.utils.csp", reason="Django 5.2 has no content security policy").CSP
     policy = {"default-src": [csp.NONE], "script-src": [csp.NONCE], "connect-src": [csp.SELF]}

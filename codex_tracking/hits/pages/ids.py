@@ -131,7 +131,8 @@ def _digest(begun: blake2b, body: bytes) -> bytes:
 
 
 def _tags(begun: blake2b, block: bytes) -> tuple[str, ...]:
-    return _parted(b2a_base64(_digest(begun, block), newline=False).decode("ascii"))
+    tags: tuple[str, ...] = _parted(b2a_base64(_digest(begun, block), newline=False).decode("ascii"))
+    return tags
 
 
 def _keyed(mark: Mark) -> tuple[blake2b, ...]:

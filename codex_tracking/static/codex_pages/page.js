@@ -6,12 +6,12 @@
   if ((document[Symbol.for("page")] ??= script) !== script) return;
   const { to, more, heed = "", all } = script?.dataset ?? {};
   const navigation = performance.getEntriesByType?.("navigation")[0];
-  // Without TLS no page can read its id.
-  if (!to || !isSecureContext || !navigation?.serverTiming || navigation.responseStatus >= 400) return;
+  // Without TLS there is no id.
+  if (!to || !isSecureContext || origin === "null" || !navigation?.serverTiming || navigation.responseStatus >= 400) return;
 
   const root = document.documentElement;
   const idIn = (entry) => entry.serverTiming.find(({ name }) => name === "v")?.description;
-  // A cached page has many readers.
+  // Caches have many readers.
   const quiet =
     (heed.includes("gpc") && navigator.globalPrivacyControl) || (heed.includes("dnt") && navigator.doNotTrack === "1");
 
