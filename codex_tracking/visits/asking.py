@@ -20,6 +20,9 @@ from codex_tracking.visits.sources import Group, Source, chunks, first_day, grou
 from codex_tracking.visits.stores import Attached, attached, texts_of
 
 BUDGET_SECONDS = 10.0
+LEAST_SECONDS = 1.0
+"""So long a chunk that was begun in time is asked at least: making its store, which is not interrupted, may have taken
+all that was left, and an answer without days would only be asked for again."""
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
@@ -161,7 +164,7 @@ def _added(connection: Connection, chunk: Chunk, question: Question[T], deadline
 
     parameters = Parameters()
     try:
-        with time_limit(connection, deadline - time.monotonic()):
+        with time_limit(connection, max(LEAST_SECONDS, deadline - time.monotonic())):
             # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
             connection.begin()
             rows = chunk.rows(question.columns, parameters)

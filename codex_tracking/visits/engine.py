@@ -72,7 +72,9 @@ def attach(connection: Connection, path: Path) -> str:
         if path not in _attached:
             # What has been deleted takes room on the disk until then. A question that reads it now is not disturbed.
             _detach(connection, [other for other in _attached if other.parent == path.parent and not other.exists()])
-            connection.execute(f"ATTACH '{quoted(path)}' AS {name} (READ_ONLY)")
+            # Another spelling after a fork: DuckDB 1.4 refuses what the parent, whose memory this is, has attached.
+            place = f"{quoted(path.parent)}/{'./' * len(_inherited)}{path.name}"
+            connection.execute(f"ATTACH '{place}' AS {name} (READ_ONLY)")
             _attached.add(path)
     return name
 

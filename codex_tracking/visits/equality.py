@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 DAYS = 8
 """Finished days that are compared; the counters take hits for as many, and a monitor asks every minute."""
 SECONDS = 2.0
-"""Time budget of a comparison; days that are left are compared by no one, rather than make a monitor wait."""
+"""Time budget of a comparison, since a monitor waits for it; the next one compares days that are left."""
 KEPT_SECONDS = 600.0
 """So long a comparison holds while neither files nor counters change: it may still find a file missing in a storage."""
 LOG_LOSSES = ("log_lost", "log_dropped")
@@ -69,11 +69,14 @@ def log_faults() -> tuple[LogFault, ...]:
     marks = _marks(site_today())
     if _last is not None and _last[1] == marks and time.monotonic() < _last[0]:
         return _last[2]
-    faults = _compare(marks) if marks else ()
+    answer = _ask([day.date.isoformat() for day, *_ in marks]) if marks else Answer(Board())
     # What changed while the log was read may be in one of both alone; the next look compares it.
     if _marks(site_today()) != marks:
         return ()
-    _last = time.monotonic() + KEPT_SECONDS, marks, faults
+    faults = _compare(marks, answer)
+    # Days may have been left for want of time to make their stores, which are there next time.
+    if not answer.left:
+        _last = time.monotonic() + KEPT_SECONDS, marks, faults
     return faults
 
 
@@ -103,11 +106,10 @@ def _figures(row: DayTotals | None) -> Figures:
     return Figures() if row is None else Figures(row.views, 0, row.visits, row.engaged, row.seconds)
 
 
-def _compare(marks: Marks) -> tuple[LogFault, ...]:
-    days = [day.date.isoformat() for day, *_ in marks]
-    answer = _ask(days)
+def _compare(marks: Marks, answer: Answer[Board]) -> tuple[LogFault, ...]:
     found: list[LogFault] = []
-    for day, (_, counted, notes, generations) in zip(days, marks, strict=True):
+    for of_day, counted, notes, generations in marks:
+        day = of_day.date.isoformat()
         if day in answer.damaged:
             found.append(LogFault(day, "damaged"))
         elif day in answer.days and not notes.intersection(LOG_LOSSES):

@@ -92,6 +92,15 @@ async def test_a_figure_that_differs_is_named_with_its_day(figure: str, process:
     assert json.loads(json.dumps(status.as_dict()))["visit_log"][0]["figure"] == figure
 
 
+def test_days_that_there_was_no_time_for_are_compared_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged_days()
+    change(views=2)
+    with monkeypatch.context() as hurry:
+        hurry.setattr(equality, "SECONDS", 0)
+        assert log_faults() == ()
+    assert [fault.figure for fault in log_faults()] == ["views"]
+
+
 @pytest.mark.parametrize("value", equality.LOG_LOSSES)
 def test_a_loss_in_the_ledger_explains_a_difference(value: str) -> None:
     logged_days()

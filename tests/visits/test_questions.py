@@ -328,13 +328,14 @@ def test_a_spent_budget_leaves_the_oldest_days_out(
     assert answer.left == tuple(ISO)
     assert answer.value.figures == Figures()
     assert not answer.complete
-    # Looked at for the deadline, before the first chunk and for its limit.
-    clock = iter([0.0, 0.0, 0.0, *[99.0] * 50])
-    monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    answer = questions.board(ISO, seconds=50)
-    assert answer.days == (ISO[3],)
-    assert answer.left == tuple(ISO[:3])
-    assert answer.value.by_day == {ISO[3]: figures_of(visits[LAST])}
+    # Looked at for the deadline, before the first chunk and for its limit: making its store may have taken all of it.
+    for limit in (0.0, 99.0):
+        clock = iter([0.0, 0.0, limit, *[99.0] * 50])
+        monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
+        answer = questions.board(ISO, seconds=50)
+        assert answer.days == (ISO[3],)
+        assert answer.left == tuple(ISO[:3])
+        assert answer.value.by_day == {ISO[3]: figures_of(visits[LAST])}
 
 
 def test_without_a_log_a_question_names_the_setting(db: None, tracking_settings: Callable[..., None]) -> None:
