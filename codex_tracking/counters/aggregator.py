@@ -14,12 +14,13 @@ from codex_tracking.counters.dimensions import (
     Profile,
     fields_of_error,
     hour_begins,
+    logged_route,
     origin_of,
     page,
     place,
 )
 from codex_tracking.counters.fields import Counter, counter, pair, value_of
-from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, READING, VIEW
+from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ACT, NO_ORIGIN, READING, VIEW, told, told_view
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.counters.measures import counters_of_reading, counters_of_timings, counters_of_widths
 from codex_tracking.counters.profiles import Profiles
@@ -95,7 +96,9 @@ class Aggregator(Tally):
         counted = page(path, secrets, route, origin[0][1])
         touch = self._count_view(day, hour, int(at), profile, origin, counted, found)
         if profile.logged is not None:
-            self._log_view(day, touch, int(at), client.user, profile, origin, counted[0], route)
+            kind = MEMBER if client.user else VIEW
+            act = told_view(counted[0], logged_route(route))
+            self._log(day, touch, int(at), kind, profile.identity, profile.logged, origin[3], act, counted[1][0])
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -161,12 +164,6 @@ class Aggregator(Tally):
             self._add_page(day, touch, path)
         return touch
 
-    def _log_view(
-        self, day: DayCounts, touch: Touch | None, at: int, user: str, profile: Profile, origin: Origin, *place: str
-    ) -> None:
-        kind = MEMBER if user else VIEW
-        self._log(day, touch, at, kind, profile.identity, profile.logged, origin[0], *place, "", "")
-
     def _add_claim(self, day: DayCounts, hour: str, hit: Hit) -> None:
         """Count a claim by its outcome; see ``counters/claims.py``."""
         outcome = hit.name
@@ -202,7 +199,7 @@ class Aggregator(Tally):
             touch = self._touch(day, profile.identity, int(hit.at))
             if profile.logged is not None:
                 identity, logged = profile.identity, profile.logged
-                self._log(day, touch, int(hit.at), READING, identity, logged, NO_ORIGIN, "", "", "", "")
+                self._log(day, touch, int(hit.at), READING, identity, logged, NO_ORIGIN, NO_ACT)
         for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
             self._add(day, field, n)
         if measures.timings:
@@ -248,8 +245,8 @@ class Aggregator(Tally):
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
             path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
-            logged = profile.logged
-            self._log(day, touch, int(hit.at), kind, visitor, logged, NO_ORIGIN, path, hit.route, name, hit.value)
+            act = told(path, logged_route(hit.route), name, hit.value)
+            self._log(day, touch, int(hit.at), kind, visitor, profile.logged, NO_ORIGIN, act)
 
     def _log(self, day: DayCounts, touch: Touch | None, *hit: Any) -> None:
         """Keep a hit for the visit log; see ``WaitingLog.put``."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from codex_tracking.counters.batch import NO_VISITS, Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
-from codex_tracking.counters.hit_log import pack
 from codex_tracking.counters.visits import encode
 from codex_tracking.counters.waiting_log import (
     BLOB_BYTES,
@@ -17,9 +16,9 @@ from codex_tracking.counters.waiting_log import (
     TEXT_BYTES,
     WaitingHit,
     WaitingLog,
+    blob_of,
     is_page,
     pages_of,
-    rows_of,
 )
 from codex_tracking.hits.visitors import visitor_ids
 
@@ -92,7 +91,7 @@ class DayCounts:
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
-            blob = pack(list(rows_of(logged, salt))) if logged else b""
+            blob = blob_of(logged, salt)
             fits = len(visits.encode()) <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break
