@@ -13,6 +13,7 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.day_counts import DayCounts
 from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begins
 from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.counters.hit_log import MEMBER, VIEW
 from codex_tracking.hits.capture import LONGEST_REFERRER
 
 SINGLE = (ONE_ADDRESS,)
@@ -99,7 +100,8 @@ class LineAggregator(Aggregator):
             for begins in (hour_begins(hour), origin[2], profile[1].begins):
                 sums[begins] += 1
         if profile.logged is not None:
-            self._log_view(day, None, second, visitor.client, profile, origin, page.path, page.route)
+            kind, client = MEMBER if visitor.client.user else VIEW, visitor.client
+            self._log(day, None, second, kind, client, profile.visitor, profile.logged, origin[3], page.act)
 
     def _visitor(self, entry: Entry) -> Visitor:
         asked, asker = entry[2], entry[3]

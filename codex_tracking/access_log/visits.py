@@ -6,8 +6,9 @@ from hashlib import blake2b
 from zlib import crc32
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.dimensions import Profile, page, place
+from codex_tracking.counters.dimensions import Profile, logged_route, page, place
 from codex_tracking.counters.fields import Counter, Counts, counter, first, total
+from codex_tracking.counters.hit_log import told_view
 from codex_tracking.hits.hit import Client, RawHit
 from codex_tracking.hits.text import clean
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
@@ -27,20 +28,20 @@ class Page:
         hit: one of the views.
     """
 
-    __slots__ = ("_hit", "_hour", "_pages", "_place", "digest", "entry", "newcomer", "path", "route")
+    __slots__ = ("_hit", "_hour", "_pages", "_place", "act", "digest", "entry", "newcomer")
 
     def __init__(self, hit: RawHit) -> None:
         self._hit = hit
-        self.route = hit[6]
         self._pages: dict[str, tuple[Counter, ...]] = {}
         self._hour = ""
         self._place: tuple[Counter, ...] = ()
-        self.path, _ = page(*hit[4:7], "")
-        """As it is stored."""
-        self.digest = crc32(self.path.encode()).to_bytes(DIGEST_BYTES, "little")
+        path, _ = page(*hit[4:7], "")
+        self.act = told_view(path, logged_route(hit[6]))
+        """As the visit log has a view of it."""
+        self.digest = crc32(path.encode()).to_bytes(DIGEST_BYTES, "little")
         """By which a visitor's state remembers it."""
-        self.entry = first(counter("entry", self.path))
-        self.newcomer = first(counter("path", self.path))
+        self.entry = first(counter("entry", path))
+        self.newcomer = first(counter("path", path))
 
     def viewed_from(self, source: str) -> tuple[Counter, ...]:
         """Return the counters of a view that came from a source; see ``dimensions.page``."""

@@ -16,12 +16,13 @@ from codex_tracking.counters.dimensions import (
     fields_of_error,
     hour_begins,
     known_page,
+    logged_route,
     origin_of,
     page,
     place,
 )
 from codex_tracking.counters.fields import Counter, counter, pair, value_of
-from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ORIGIN, READING, VIEW
+from codex_tracking.counters.hit_log import EVENT, MEMBER, NO_ACT, NO_ORIGIN, READING, VIEW, told, told_view
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.counters.measures import counters_of_reading, counters_of_timings, counters_of_widths
 from codex_tracking.counters.profiles import Profiles
@@ -126,7 +127,9 @@ class Aggregator(Tally):
             path, counted = known_page(path, source)
         touch = self._count_view(day, hour, second, client, profile, origin, path, counted, at_place)
         if profile.logged is not None:
-            self._log_view(day, touch, second, client, profile, origin, path, route)
+            kind, act = MEMBER if client[7] else VIEW, told_view(path, logged_route(route))
+            logged = (profile.logged, origin[3], act, counted[0])
+            self._log(day, touch, second, kind, client, profile.visitor, *logged)
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -200,19 +203,6 @@ class Aggregator(Tally):
             self._add_page(day, touch, path)
         return touch
 
-    def _log_view(
-        self,
-        day: DayCounts,
-        touch: Touch | None,
-        at: int,
-        client: RawClient,
-        profile: Profile,
-        origin: Origin,
-        *place: str,
-    ) -> None:
-        kind = MEMBER if client[7] else VIEW
-        self._log(day, touch, at, kind, client, profile.visitor, profile.logged, origin[0], *place, "", "")
-
     def _add_claim(self, day: DayCounts, hour: str, hit: Hit) -> None:
         """Count a claim by its outcome; see ``counters/claims.py``."""
         outcome = hit.name
@@ -247,7 +237,7 @@ class Aggregator(Tally):
         if profile.visitor and measures.seconds:
             touch = self._touch(day, profile.visitor, hit.client, int(hit.at))
             if profile.logged is not None:
-                facts = (profile.logged, NO_ORIGIN, "", "", "", "")
+                facts = (profile.logged, NO_ORIGIN, NO_ACT)
                 self._log(day, touch, int(hit.at), READING, hit.client, profile.visitor, *facts)
         for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
             self._add(day, field, n)
@@ -293,7 +283,7 @@ class Aggregator(Tally):
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
             path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
-            facts = (profile.logged, NO_ORIGIN, path, hit.route, name, hit.value)
+            facts = (profile.logged, NO_ORIGIN, told(path, logged_route(hit.route), name, hit.value))
             self._log(day, touch, int(hit.at), kind, hit.client, profile.visitor, *facts)
 
     def _log(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, PackedVisits, Touch, weight_of
 from codex_tracking.counters.fields import Counter, Counts, other
-from codex_tracking.counters.hit_log import pack
 from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.visits import encode
 from codex_tracking.counters.waiting_log import (
@@ -18,9 +17,9 @@ from codex_tracking.counters.waiting_log import (
     TEXT_BYTES,
     WaitingHit,
     WaitingLog,
+    blob_of,
     is_page,
     pages_of,
-    rows_of,
 )
 
 MOST_SETS = 1_000
@@ -99,7 +98,7 @@ class DayCounts:
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
-            blob = pack(list(rows_of(logged, salt))) if logged else b""
+            blob = blob_of(logged, salt)
             fits = visits.size <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break

@@ -17,7 +17,7 @@ from codex_tracking.counters.fields import (
     pair,
     split,
 )
-from codex_tracking.counters.hit_log import ClientTraits, OriginTraits
+from codex_tracking.counters.hit_log import told
 from codex_tracking.hits.bots import bot, bot_among
 from codex_tracking.hits.countries import country_of, region_of
 from codex_tracking.hits.devices import Device, device_of
@@ -35,6 +35,7 @@ from codex_tracking.settings import TrackingSettings
 DIRECT = "direct"
 """The channel of views without a source; only visits are counted by it, not the views within them."""
 VALUE_LIMIT = 200
+ROUTE_LIMIT = 500
 CACHED_LENGTH, CACHED_PATH = 250, 120
 """Characters of a referrer with its campaign, or of a route, and of a path that a cache keeps; longer ones are worked
 out each time. So no cache takes more than about 16 MB, whatever strangers send."""
@@ -61,18 +62,21 @@ class Profile(NamedTuple):
     """Counter fields of the ledger that each of its views adds to."""
     address: int
     """A number that stands for the address, in this process alone; 0 without one."""
-    logged: ClientTraits | None = None
+    logged: str | None = None
     """The visit log's view of the client; None when there is no log."""
 
 
 class Origin(NamedTuple):
     """The facts that all views from one source share."""
 
-    facts: OriginTraits
+    facts: tuple[str, ...]
+    """Channel, source, referrer, and the five campaign parameters."""
     counters: tuple[Counter, ...]
     """Counter fields of a view; none for a direct one."""
     begins: tuple[Counter, ...]
     """Counter fields of a visit that begins so."""
+    logged: str
+    """The visit log's view of it."""
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
@@ -170,7 +174,7 @@ def place(route: str, view: str, hour: str, minute: int | None) -> tuple[Counter
     if minute is not None:
         known.append(("minute", str(minute)))
     if route:
-        known.append(("route", clean(route, 500)))
+        known.append(("route", clean(route, ROUTE_LIMIT)))
     if view:
         known.append(("view", clean(view, VALUE_LIMIT)))
     return tuple(counter(dimension, value) for dimension, value in known)
@@ -196,7 +200,7 @@ def _technology(device: Device, language: str, country: str) -> Technology:
 
 
 @lru_cache(maxsize=4096)
-def logged_client(host: str, fields: tuple[Counter, ...], region: tuple[str, str]) -> ClientTraits:
+def logged_client(host: str, fields: tuple[Counter, ...], region: tuple[str, str]) -> str:
     """Return the visit log's view of a client.
 
     Args:
@@ -206,7 +210,13 @@ def logged_client(host: str, fields: tuple[Counter, ...], region: tuple[str, str
     """
     known = {name: value for name, _, value in map(split, fields)}
     traits = (known.get(name, "") for name in ("language", "browser", "os", "device"))
-    return clean(bare(host), VALUE_LIMIT), known.get("country", ""), *region, *traits  # type: ignore[return-value]
+    return told(clean(bare(host), VALUE_LIMIT), known.get("country", ""), *region, *traits)
+
+
+@lru_cache(maxsize=4096)
+def logged_route(route: str) -> str:
+    """Return a route as the visit log has it."""
+    return clean(route, ROUTE_LIMIT)
 
 
 def origin_of(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_hosts: tuple[str, ...]) -> Origin:
@@ -222,7 +232,7 @@ def _origin(referrer: str, campaign: str, host: str, own_sites: OwnSites, own_ho
         counter(cast(Dimension, name), value) for name, value in zip(Source._fields, source, strict=True) if value
     )
     facts = (source.channel, source.source, *source[2:])
-    return Origin(facts, () if source.channel == DIRECT else known, tuple(map(first, known)))
+    return Origin(facts, () if source.channel == DIRECT else known, tuple(map(first, known)), told(*facts))
 
 
 _known_origin = lru_cache(maxsize=4096)(_origin)

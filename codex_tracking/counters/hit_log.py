@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import accumulate, count, pairwise
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 VIEW, EVENT, READING = 0, 1, 4
@@ -14,11 +15,12 @@ MEMBER = 2
 """The bit beside the kind that is set for a visitor who was logged in."""
 VISITOR_BYTES = 16
 
-VERSION = 1
+VERSION = 2
 HEAD = struct.Struct("<BI")
 """Version, and number of hits; readable without unpacking the rest."""
-BODY = struct.Struct("<BqIIII")
-"""Bytes of an index (2 or 4), first second, and the numbers of texts, visitors, clients and origins."""
+BODY = struct.Struct("<BBqIIII")
+"""Bytes of a second and of an index, first second, and the numbers of visitors, clients, origins and acts."""
+CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 LENGTH = struct.Struct("<I")
 """Stands before each blob of a part."""
 LEVEL, WINDOW, MEMORY = 1, 13, 6
@@ -26,16 +28,20 @@ LEVEL, WINDOW, MEMORY = 1, 13, 6
 repeat most are in the table already."""
 MOST_UNPACKED = 256_000_000
 """Bytes that a blob may unpack to; far above what a batch holds."""
+BETWEEN_TRAITS, BETWEEN_TEXTS = "\x1f", "\x1e"
+"""ASCII's separators of units and of records."""
+CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""No text from outside has control characters by now; what a project names an event may. UTF-8 has no surrogates."""
 
-ClientTraits = tuple[str, str, str, str, str, str, str, str]
-"""Host, country, region, city, language, browser, operating system, device."""
-OriginTraits = tuple[str, str, str, str, str, str, str, str]
-"""Channel, source, referrer, and the five campaign parameters."""
-NO_ORIGIN: OriginTraits = ("",) * 8
+NO_ORIGIN = BETWEEN_TRAITS * 7
 """Of an event, which no source brings."""
-Row = tuple[int, int, bytes, ClientTraits, OriginTraits, str, str, str, str]
-"""Second, kind (and ``MEMBER``), visitor, client, origin, path, route, event, value: a hit as it is packed. The tuples
-within are shared by many hits, so that packing looks each of them up once."""
+NO_ACT = BETWEEN_TRAITS * 3
+"""Of reading, which is no hit of its own."""
+Row = tuple[int, int, bytes, str, str, str]
+"""Second, kind (and ``MEMBER``), visitor, and texts by ``told``: client, origin and act. A hit as it is packed."""
+TRAITS = (8, 8, 4)
+"""Numbers of traits of a client (host, country, region, city, language, browser, operating system, device), of an
+origin (channel, source, referrer, and the five campaign parameters), and of an act (path, route, event, value)."""
 
 
 class LoggedHit(NamedTuple):
@@ -86,12 +92,10 @@ class Columns(NamedTuple):
     """With ``MEMBER``."""
     visitors: list[bytes]
     """Distinct ones, the first of them empty."""
-    texts: list[str]
-    clients: Sequence[int]
-    """Texts of all distinct clients, eight each."""
-    origins: Sequence[int]
+    texts: tuple[list[str], ...]
+    """Distinct clients, origins and acts, as ``told``."""
     indexes: tuple[Sequence[int], ...]
-    """Of visitor, client, origin, and the texts of path, route, event and value; each as long as ``seconds``."""
+    """Of visitor, client, origin and act; each as long as ``seconds``."""
 
 
 class DamagedLog(ValueError):  # noqa: N818
@@ -101,56 +105,81 @@ class DamagedLog(ValueError):  # noqa: N818
 # --- packing ---
 
 
+def told(*traits: str) -> str:
+    """Return traits as one text, so that they are looked up and stored together."""
+    return BETWEEN_TRAITS.join([CONTROLS.sub("", trait) for trait in traits])
+
+
+def told_view(path: str, route: str) -> str:
+    """Return the act of a view; both have no control characters."""
+    return f"{path}{BETWEEN_TRAITS}{route}{BETWEEN_TRAITS}{BETWEEN_TRAITS}"
+
+
 def encode(hits: Iterable[LoggedHit]) -> bytes:
     """Return a blob with these hits; ``decode`` gives them back in the same order."""
-    return pack([
-        (hit.second, hit.kind | (MEMBER if hit.member else 0), hit.visitor, hit[3:11], hit[11:19], *hit[20:24])
-        for hit in hits
-    ])  # fmt: skip
+    return pack(
+        [
+            (hit.second, kind, hit.visitor, told(*hit[3:11]), told(*hit[11:19]), told(*hit[20:]))
+            for hit in hits
+            for kind in (hit.kind | (MEMBER if hit.member else 0),)
+        ]
+    )
 
 
-def pack(rows: Sequence[Row]) -> bytes:
+def pack(rows: Iterable[Row]) -> bytes:
     """Return a blob with these rows.
 
     Raises:
         ValueError: a visitor is neither empty nor 16 bytes long.
     """
-    if not rows:
-        return _blob(0, BODY.pack(2, 0, 0, 0, 0, 0) + LENGTH.pack(0))
-    seconds, kinds, *columns = zip(*rows, strict=True)
-    visitors, clients, origins, *named = map(_table, columns)
-    visitors = {b"": 0} | dict(zip((visitor for visitor in visitors if visitor), count(1)))
-    if any(len(visitor) != VISITOR_BYTES for visitor in visitors if visitor):
+    return pack_columns(*(zip(*rows, strict=True) if rows else [()] * 6))
+
+
+def pack_columns(
+    seconds: Sequence[int],
+    kinds: Sequence[int],
+    visitors: Sequence[bytes],
+    clients: Sequence[str],
+    origins: Sequence[str],
+    acts: Sequence[str],
+) -> bytes:
+    """Return a blob with the rows that these columns have; see ``pack``."""
+    known = dict.fromkeys(visitors)
+    known.pop(b"", None)
+    hashes = b"".join(known)
+    if len(hashes) != VISITOR_BYTES * len(known) or any(len(visitor) != VISITOR_BYTES for visitor in known):
         raise ValueError(f"a visitor of the log is {VISITOR_BYTES} bytes or none")
-    texts = _table(text for table in (*clients, *origins, *named) for text in table)
-    code = "H" if max(map(len, (texts, visitors, clients, origins))) <= 0xFFFF else "I"
-    begin = min(seconds)
-    names = "".join(texts)
-    shared = [texts[text] for traits in (*clients, *origins) for text in traits]
-    indexes: list[int] = []
-    for table, column in zip((visitors, clients, origins, texts, texts, texts, texts), columns, strict=True):
-        indexes.extend(map(table.__getitem__, column))
-    body = (
-        BODY.pack(struct.calcsize(f"<{code}"), begin, len(texts), len(visitors) - 1, len(clients), len(origins)),
-        struct.pack(f"<{len(texts)}I", *map(len, texts)),
-        LENGTH.pack(len(encoded := names.encode("utf-8", "surrogatepass"))),
-        encoded,
-        b"".join(visitors),
-        struct.pack(f"<{len(rows)}I", *(second - begin for second in seconds)),
-        bytes(kinds),
-        struct.pack(f"<{len(shared) + len(indexes)}{code}", *shared, *indexes),
+    tables: list[dict[Any, int]] = [dict(zip((b"", *known), count()))]
+    tables += [dict(zip(dict.fromkeys(column), count())) for column in (clients, origins, acts)]
+    width = _width(max(map(len, tables)) - 1)
+    begin = min(seconds, default=0)
+    wide = _width(max(seconds, default=0) - begin)
+    rows = len(seconds)
+    indexes = chain.from_iterable(
+        map(table.__getitem__, column) for table, column in zip(tables, (visitors, clients, origins, acts), strict=True)
     )
-    return _blob(len(rows), b"".join(body))
+    body = (
+        BODY.pack(wide, width, begin, len(known), *map(len, tables[1:])),
+        struct.pack(f"<{rows}{CODES[wide]}", *map(begin.__rsub__, seconds)),
+        bytes(kinds),
+        struct.pack(f"<{4 * rows}{CODES[width]}", *indexes),
+        hashes,
+        BETWEEN_TEXTS.join(chain.from_iterable(tables[1:])).encode(),
+    )
+    return _blob(rows, b"".join(body))
+
+
+def _width(most: int) -> int:
+    return next(width for width in CODES if most >> 8 * width == 0)
+
+
+def _separators(tables: Sequence[Sized]) -> int:
+    return sum((number - 1) * len(table) for number, table in zip(TRAITS, tables, strict=True))
 
 
 def _blob(hits: int, body: bytes) -> bytes:
     stream = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW, MEMORY)
     return HEAD.pack(VERSION, hits) + stream.compress(body) + stream.flush()
-
-
-def _table(values: Iterable[Hashable]) -> dict[Any, int]:
-    """Return each distinct value with its number, in order of appearance."""
-    return dict(zip(dict.fromkeys(values), count()))
 
 
 def join(blobs: Iterable[bytes]) -> bytes:
@@ -176,18 +205,14 @@ def decode(data: bytes) -> Iterator[LoggedHit]:
         DamagedLog: at once, before the first hit.
     """
     found = unpack(data)
-    # Eight texts at a time: the same iterator stands in eight places.
-    eights = ([map(found.texts.__getitem__, shared)] * 8 for shared in (found.clients, found.origins))
-    clients, origins = (list(zip(*eight, strict=True)) for eight in eights)
-    tables: list[list[Any]] = [found.visitors, clients, origins, *[found.texts] * 4]
+    tables: list[list[Any]] = [
+        found.visitors,
+        *([text.split(BETWEEN_TRAITS) for text in texts] for texts in found.texts),
+    ]
     columns = (map(table.__getitem__, indexes) for table, indexes in zip(tables, found.indexes, strict=True))
     return (
-        LoggedHit._make(
-            (visitor, second, kind & EVENT, *client, *origin, kind & MEMBER != 0, path, route, event, value)
-        )
-        for second, kind, visitor, client, origin, path, route, event, value in zip(
-            found.seconds, found.kinds, *columns, strict=True
-        )
+        LoggedHit._make((visitor, second, kind & (EVENT | READING), *client, *origin, kind & MEMBER != 0, *act))
+        for second, kind, visitor, client, origin, act in zip(found.seconds, found.kinds, *columns, strict=True)
     )
 
 
@@ -211,36 +236,33 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _columns(body: bytes, rows: int) -> Columns:
-    width, begin, number_of_texts, number_of_visitors, *shared = BODY.unpack_from(body)
+    wide, width, begin, *sizes = BODY.unpack_from(body)
+    if wide not in CODES or width not in CODES:
+        raise DamagedLog("a blob of the visit log has numbers of an unknown size")
     at = BODY.size
 
-    def take(code: str, n: int) -> tuple[int, ...]:
+    def take(width: int) -> Sequence[int]:
         nonlocal at
-        numbers = struct.unpack_from(f"<{n}{code}", body, at)
-        at += struct.calcsize(f"<{n}{code}")
-        return numbers
+        begin, at = at, at + width * rows
+        # Bytes are a sequence of numbers already.
+        return body[begin:at] if width == 1 else struct.unpack_from(f"<{rows}{CODES[width]}", body, begin)
 
-    if number_of_visitors > len(body):
-        raise DamagedLog("a blob of the visit log has fewer visitors than it says")
-    code = "H" if width == 2 else "I"
-    lengths = take("I", number_of_texts)
-    [size] = take("I", 1)
-    names, at = body[at : at + size].decode("utf-8", "surrogatepass"), at + size
-    ends = list(accumulate(lengths, initial=0))
-    texts = [names[start:end] for start, end in pairwise(ends)]
-    visitors = [b"", *(body[at + VISITOR_BYTES * i : at + VISITOR_BYTES * (i + 1)] for i in range(number_of_visitors))]
-    at += VISITOR_BYTES * number_of_visitors
-    seconds, kinds = take("I", rows), take("B", rows)
-    clients, origins = (take(code, 8 * number) for number in shared)
-    indexes = tuple(take(code, rows) for _ in range(7))
-    sizes = (len(visitors), *shared, *[len(texts)] * 4)
-    if any(column and max(column) >= size for column, size in zip(indexes, sizes, strict=True)) or any(
-        traits and max(traits) >= len(texts) for traits in (clients, origins)
-    ):
+    seconds, kinds, *indexes = take(wide), take(1), take(width), take(width), take(width), take(width)
+    end = at + VISITOR_BYTES * sizes[0]
+    if end > len(body):
+        raise DamagedLog("a blob of the visit log has fewer hits or visitors than it says")
+    visitors = [b"", *map(body.__getitem__, map(slice, range(at, end, 16), range(at + 16, end + 1, 16)))]
+    joined = body[end:].decode()
+    texts = iter(joined.split(BETWEEN_TEXTS) if joined else ())
+    tables = tuple(list(islice(texts, size)) for size in sizes[1:])
+    if list(map(len, tables)) != sizes[1:] or next(texts, None) is not None:
+        raise DamagedLog("a blob of the visit log has other texts than it says")
+    if joined.count(BETWEEN_TRAITS) != _separators(tables):
+        raise DamagedLog("a blob of the visit log has other traits than it says")
+    sizes[0] += 1
+    if any(max(column, default=-1) >= size for column, size in zip(indexes, sizes, strict=True)):
         raise DamagedLog("a blob of the visit log has an index out of range")
-    if at != len(body) or ends[-1] != len(names):
-        raise DamagedLog("a blob of the visit log has other lengths than it says")
-    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, texts, clients, origins, indexes)
+    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, tables, tuple(indexes))
 
 
 def blobs_of(part: bytes) -> Iterator[bytes]:

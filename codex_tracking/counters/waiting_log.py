@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from codex_tracking.counters.fields import Counter, Counts, counter
-from codex_tracking.counters.hit_log import EVENT, READING, ClientTraits, OriginTraits, Row, pack
-from codex_tracking.hits.text import clean
+from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.counters.hit_log import pack_columns
 from codex_tracking.hits.visitors import visitor_digest
 
 MOST_LOG_BYTES = 80_000_000
@@ -18,10 +17,8 @@ TEXT_BYTES = 300_000
 """Text of one blob at four bytes a character, mostly a quarter of it: packing it takes some milliseconds."""
 BLOB_BYTES = 70_000
 """A blob, so that a batch stays below the 256 KB that it may have, beside its counters and visits."""
-ROUTE_LIMIT = 500
-
-WaitingHit = tuple[int, int, str, ClientTraits, OriginTraits, str, str, str, str, int]
-"""A ``Row`` with the visitor's identity in clear and the route as it came, and its weight."""
+WaitingHit = tuple[int, int, str, str, str, str, Counter | None, int]
+"""A ``hit_log.Row`` with the visitor's identity in clear, and the counter of a view's page and the hit's weight."""
 
 
 class WaitingLog:
@@ -45,18 +42,16 @@ class WaitingLog:
         second: int,
         kind: int,
         visitor: str,
-        client: ClientTraits,
-        origin: OriginTraits,
-        path: str,
-        route: str,
-        event: str,
-        value: str,
+        client: str,
+        origin: str,
+        act: str,
+        page: Counter | None = None,
     ) -> int:
         """Add a hit to ``alone`` or to a touch's hits, and return its weight; 0 when there was no room for it."""
         if self.weight >= MOST_LOG_BYTES:
             return 0
-        weight = HIT_BYTES + 4 * (len("".join(origin)) + len(path) + len(route) + len(event) + len(value))
-        hits.append((second, kind, visitor, client, origin, path, route, event, value, weight))
+        weight = HIT_BYTES + 4 * (len(origin) + len(act))
+        hits.append((second, kind, visitor, client, origin, act, page, weight))
         self.number += 1
         self.weight += weight
         return weight
@@ -84,7 +79,7 @@ class WaitingLog:
     def take_alone(self, most: int, salt: bytes) -> bytes:
         """Take a blob of the oldest hits without a touch, ``most`` at most, and no more than fit into a batch."""
         hits = self.some_alone(most, TEXT_BYTES)
-        while len(blob := pack(list(rows_of(hits, salt)))) > BLOB_BYTES and len(hits) > 1:
+        while len(blob := blob_of(hits, salt)) > BLOB_BYTES and len(hits) > 1:
             del hits[len(hits) // 2 :]
         self.remove(hits, len(hits))
         return blob
@@ -98,19 +93,19 @@ def pages_of(hits: Iterable[WaitingHit]) -> Counts:
     """
     pages: Counts = {}
     for hit in hits:
-        if not hit[1] & (EVENT | READING):
-            field = counter("path", hit[5])
-            pages[field] = pages.get(field, 0) + 1
+        page = hit[6]
+        if page is not None:
+            pages[page] = pages.get(page, 0) + 1
     return pages
 
 
-def rows_of(hits: Iterable[WaitingHit], salt: bytes) -> Iterable[Row]:
-    """Return hits with their visitors hashed and their routes cleaned, once for each distinct one."""
-    seconds, kinds, visitors, clients, origins, paths, routes, events, values, _ = zip(*hits, strict=True)
+def blob_of(hits: Sequence[WaitingHit], salt: bytes) -> bytes:
+    """Return a blob of hits, with each visitor hashed once; empty without hits."""
+    if not hits:
+        return b""
+    seconds, kinds, visitors, *texts, _, _ = zip(*hits, strict=True)
     hashes = {visitor: visitor_digest(visitor, salt) for visitor in set(visitors)}
-    cleaned = {route: clean(route, ROUTE_LIMIT) for route in set(routes)}
-    hashed, tidy = map(hashes.__getitem__, visitors), map(cleaned.__getitem__, routes)
-    return zip(seconds, kinds, hashed, clients, origins, paths, tidy, events, values, strict=True)
+    return pack_columns(seconds, kinds, list(map(hashes.__getitem__, visitors)), *texts)
 
 
 def is_page(field: Counter) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count, repeat
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, compress, count, repeat
 from operator import sub
 from pathlib import Path
 
-from codex_tracking.counters.hit_log import EVENT, MEMBER
+from codex_tracking.counters.hit_log import BETWEEN_TRAITS
 from codex_tracking.visits import parquet
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import VERSION, VERSION_KEY
-from codex_tracking.visits.parquet import Column
-from codex_tracking.visits.sessions import DayVisits
+from codex_tracking.visits.parquet import Column, Values
+from codex_tracking.visits.sessions import NONE, DayVisits
 
 CLIENT = ("host", "country", "region", "city", "language", "browser", "os", "device")
 ORIGIN = (
@@ -50,8 +49,11 @@ LEVEL = 9
 """Of Zstandard: a tenth smaller than its default, and still a small part of the time that writing takes."""
 HITS_PER_TEXT = 5
 """A column with more distinct values than a fifth of the hits is written without a dictionary."""
-CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""Stored texts have no control characters, and what has is cleaned here once more; UTF-8 has no surrogates."""
+MOST_TEXTS = 16_000
+"""The same for large days. DuckDB makes room for so many in each column at once: for 80,000 it took 340 MB, more than
+it may have, and numbers that hardly repeat got a dictionary, which made files a sixth larger."""
+GROUP_ROWS = 61_440
+"""Rows that DuckDB holds in memory at once; twice as many make a file 2 % smaller and take 60 MB more."""
 
 
 def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[int, int]:
@@ -66,13 +68,10 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
     Returns:
         Its rows, and the views in them.
     """
-    # In the order in which they began: starts and numbers of visitors rise then, which makes files a fifth smaller than
-    # any attribute's order.
-    rows = [visit for visit, hits in enumerate(visits.hits) if hits]
-    columns = list(_columns(visits, rows))
+    columns, rows, views = _columns(visits)
     plain = path.with_suffix(".plain")
     with plain.open("wb") as out:
-        parquet.write(out, len(rows), columns)
+        parquet.write(out, rows, columns)
     query = (
         # The plain file has integers and texts without NULLs only, so that -1 and 0 stand for NULL and false in it.
         f"SELECT CAST('{day}' AS DATE) AS date, visitor >= 0 AS visit, "
@@ -80,15 +79,16 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
         f"FROM read_parquet('{quoted(plain)}')"
     )
     # So that paths have a dictionary also on small days, and numbers that hardly repeat have none.
-    most = max(1, sum(map(len, visits.hits)) // HITS_PER_TEXT)
+    most = min(max(1, len(visits.seconds) // HITS_PER_TEXT), MOST_TEXTS)
     with connect(folder) as connection:
         connection.execute(
             f"COPY ({query}) TO '{quoted(path)}' "
             f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2, "
-            f"DICTIONARY_SIZE_LIMIT {most}, KV_METADATA {{{VERSION_KEY}: '{VERSION}'}})"
+            f"DICTIONARY_SIZE_LIMIT {most}, ROW_GROUP_SIZE {GROUP_ROWS}, "
+            f"KV_METADATA {{{VERSION_KEY}: '{VERSION}'}})"
         )
     plain.unlink()
-    return len(rows), sum(next(column.values for column in columns if column.name == "views"))
+    return rows, views
 
 
 def relation(paths: Iterable[Path]) -> str:
@@ -106,52 +106,78 @@ def _replaced(function: str) -> str:
     return ", ".join(f"{function}({name}, {value}) AS {name}" for name, value in DERIVED.items())
 
 
-def _columns(visits: DayVisits, rows: Sequence[int]) -> Iterator[Column]:
-    """Yield the columns of some visits."""
-
-    def of(values: Sequence[int]) -> list[int]:
-        return list(map(values.__getitem__, rows))
-
-    hits, start, first = [visits.hits[row] for row in rows], of(visits.start), of(visits.first)
-    lengths = list(map(len, hits))
-    events = [visits.events.get(row, 0) for row in rows]
-    # Once for all columns: a path may be in the lists, an entry and an exit.
-    texts = [parquet.encoded(CONTROLS.sub("", text)) for text in visits.texts]
-    yield Column("visitor", of(visits.visitor))
-    yield Column("start", start)
-    yield Column("seconds", list(map(sub, of(visits.last), start)))
-    yield Column("member", [visits.kinds[hit] & MEMBER for hit in first])
-    yield Column("views", list(map(sub, lengths, events)))
-    yield Column("events", events)
-    for names, shared, index_of in (
+def _columns(visits: DayVisits) -> tuple[list[Column], int, int]:
+    """Return the columns of all visits, the number of these, and that of their views."""
+    rows, lengths, hits = visits.in_rows()
+    start = _at(visits.start, rows)
+    acts, encoded = _traits(visits.acts, len(LISTS)), _Encoded()
+    events = list(map(visits.events.get, rows, repeat(0)))
+    views = list(map(sub, lengths, events))
+    offsets = map(sub, _at(visits.seconds, hits), chain.from_iterable(map(repeat, start, lengths)))
+    # An event alone has neither entry nor exit; its act is one more, of empty texts.
+    nothing = len(visits.acts)
+    entry = [nothing if act == NONE else act for act in _at(visits.entry, rows)]
+    act_of_hit = _at(visits.act_of, hits)
+    exits = _exits(act_of_hit, lengths, views, list(map(bool, acts[2])), nothing)
+    paths, routes, names, values = (list(map(encoded.__getitem__, (*column, ""))) for column in acts)
+    columns = [
+        Column("visitor", Values(_at(visits.visitor, rows))),
+        Column("start", Values(start)),
+        Column("seconds", Values(list(map(sub, _at(visits.last, rows), start)))),
+        Column("member", Values(_at(visits.members, rows))),
+        Column("views", Values(views)),
+        Column("events", Values(events)),
+    ]
+    for traits, texts, numbers in (
         (CLIENT, visits.clients, visits.client_of),
         (ORIGIN, visits.origins, visits.origin_of),
     ):
-        indexes = [index_of[hit] for hit in first]
-        for number, name in enumerate(names):
-            yield _text_column(name, texts, list(map(shared[number :: len(names)].__getitem__, indexes)))
-    # An event alone has neither entry nor exit.
-    entries = [0 if visits.kinds[hit] & EVENT else visits.acts[0][hit] for hit in first]
-    yield _text_column("entry", texts, entries)
-    yield _text_column("exit", texts, list(_exits(visits, hits, events)))
-    flat = list(chain.from_iterable(hits))
-    begins = chain.from_iterable(map(repeat, start, lengths))
-    yield Column("hit_offsets", list(map(sub, map(visits.seconds.__getitem__, flat), begins)), lengths=lengths)
-    for name, values in zip(LISTS, visits.acts, strict=True):
-        yield _text_column(name, texts, list(map(values.__getitem__, flat)), lengths)
+        of_row = _at(numbers, rows)
+        for name, column in zip(traits, _traits(texts, len(traits)), strict=True):
+            # Of many clients few differ in one trait, and DuckDB reads each text of a dictionary.
+            known = _numbered(column)
+            indexes = _at(list(map(known.__getitem__, column)), of_row)
+            columns.append(Column(name, Values(indexes), list(map(encoded.__getitem__, known))))
+    columns += [Column("entry", Values(entry), paths), Column("exit", Values(exits), paths)]
+    columns.append(Column("hit_offsets", Values(list(offsets), lengths)))
+    # The same indexes for all four, whose texts differ.
+    of_hit = Values(act_of_hit, lengths)
+    lists = zip(LISTS, (paths, routes, names, values), strict=True)
+    return [*columns, *(Column(name, of_hit, texts) for name, texts in lists)], len(rows), sum(views)
 
 
-def _exits(visits: DayVisits, hits: Sequence[Sequence[int]], events: Sequence[int]) -> Iterator[int]:
-    """Yield the path of each visit's last view; 0 if it has none."""
-    paths, _, names, _ = visits.acts
-    # The last hit of a visit without events is a view: only the few others are searched.
-    for some, number in zip(hits, events, strict=True):
-        yield next((paths[hit] for hit in reversed(some) if not names[hit]), 0) if number else paths[some[-1]]
+def _at(values: Sequence[int], indexes: Sequence[int]) -> list[int]:
+    return list(map(values.__getitem__, indexes))
 
 
-def _text_column(
-    name: str, texts: Sequence[bytes], values: Sequence[int], lengths: Sequence[int] | None = None
-) -> Column:
-    """Return a column of texts; its dictionary has only its own."""
-    numbers = dict(zip(dict.fromkeys(values), count()))
-    return Column(name, list(map(numbers.__getitem__, values)), list(map(texts.__getitem__, numbers)), lengths)
+def _numbered(texts: Iterable[str]) -> dict[str, int]:
+    """Return each distinct text with its number."""
+    return dict(zip(dict.fromkeys(texts), count()))
+
+
+def _traits(texts: Iterable[str], number: int) -> list[list[str]]:
+    """Return the traits of texts as columns."""
+    # All at once: a list for each text takes ten times as long.
+    traits = BETWEEN_TRAITS.join(texts).split(BETWEEN_TRAITS)
+    return [traits[place::number] for place in range(number)]
+
+
+class _Encoded(dict[str, bytes]):
+    """Texts as a dictionary has them, each encoded once."""
+
+    def __missing__(self, text: str) -> bytes:
+        found = self[text] = parquet.encoded(text)
+        return found
+
+
+def _exits(
+    acts: Sequence[int], lengths: Sequence[int], views: Sequence[int], is_event: Sequence[bool], nothing: int
+) -> list[int]:
+    """Return the act of each visit's last view; ``nothing`` if it has none."""
+    ends = list(accumulate(lengths))
+    # The last hit of most visits is a view: only the few others are searched.
+    found = [acts[end - 1] for end in ends]
+    for row in compress(count(), map(is_event.__getitem__, found)):
+        some = acts[ends[row] - lengths[row] : ends[row]]
+        found[row] = next(act for act in reversed(some) if not is_event[act]) if views[row] else nothing
+    return found

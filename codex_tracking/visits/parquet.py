@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from functools import cached_property
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 MAGIC = b"PAR1"
 I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12
@@ -30,21 +30,36 @@ Field: TypeAlias = tuple[int, int, bytes]
 """Number, type and encoded value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column without NULLs.
+class Values:
+    """The values of one column, or of several that differ by their texts alone.
 
     Args:
-        name: of the column.
-        values: integers, or indexes of ``texts``; of all lists one after the other.
-        texts: the distinct texts of a column of texts, each by ``encoded``; None for a column of integers.
-        lengths: of the row's lists, each 1 at least; None for a column without lists.
+        numbers: integers, or indexes of the columns' texts; of all lists one after the other.
+        lengths: of the rows' lists, each 1 at least; None for columns without lists.
     """
 
+    def __init__(self, numbers: Sequence[int], lengths: Sequence[int] | None = None) -> None:
+        self.number = len(numbers)
+        self.nested = lengths is not None
+        self.levels = b"" if lengths is None else _levels(lengths)
+        self.plain = _int32(numbers)
+
+    @cached_property
+    def indexes(self) -> bytes:
+        """The numbers as indexes of a dictionary."""
+        # Eight indexes are a group of the bit-packed run, and the lowest bit of its header is 1.
+        # https://parquet.apache.org/docs/file-format/data-pages/encodings/#RLE
+        groups = -(-self.number // 8)
+        return bytes([WIDTH]) + _varint(groups << 1 | 1) + self.plain.ljust(groups * WIDTH, b"\0")
+
+
+class Column(NamedTuple):
+    """A column without NULLs."""
+
     name: str
-    values: Sequence[int]
+    values: Values
     texts: Sequence[bytes] | None = None
-    lengths: Sequence[int] | None = None
+    """Of a column of texts, each by ``encoded``, some may be equal; None for a column of integers."""
 
 
 def encoded(text: str) -> bytes:
@@ -77,24 +92,14 @@ def write(out: BinaryIO, rows: int, columns: Sequence[Column]) -> None:
 
 def _pages(column: Column) -> list[bytes]:
     """Return the pages of a column: its dictionary, if it has one, and its values."""
-    pages = []
+    values, pages = column.values, []
+    body, encoding = values.plain, PLAIN
     if column.texts is not None:
         head = _struct((1, I32, _int(len(column.texts))), (2, I32, _int(PLAIN)))
         pages.append(_page(DICTIONARY_PAGE, b"".join(column.texts), (7, STRUCT, head)))
-    body = b"" if column.lengths is None else _levels(column.lengths)
-    numbers = _int32(column.values)
-    if column.texts is None:
-        body, encoding = body + numbers, PLAIN
-    else:
-        # Eight indexes are a group of the bit-packed run, and the lowest bit of its header is 1.
-        # https://parquet.apache.org/docs/file-format/data-pages/encodings/#RLE
-        groups = -(-len(column.values) // 8)
-        packed = numbers.ljust(groups * WIDTH, b"\0")
-        body, encoding = body + bytes([WIDTH]) + _varint(groups << 1 | 1) + packed, DICTIONARY
-    head = _struct(
-        *((1, I32, _int(len(column.values))), (2, I32, _int(encoding)), (3, I32, _int(RLE)), (4, I32, _int(RLE)))
-    )
-    return [*pages, _page(DATA_PAGE, body, (5, STRUCT, head))]
+        body, encoding = values.indexes, DICTIONARY
+    head = _struct(*((1, I32, _int(values.number)), (2, I32, _int(encoding)), (3, I32, _int(RLE)), (4, I32, _int(RLE))))
+    return [*pages, _page(DATA_PAGE, values.levels + body, (5, STRUCT, head))]
 
 
 def _int32(values: Sequence[int]) -> bytes:
@@ -132,14 +137,14 @@ def _page(kind: int, body: bytes, head: Field) -> bytes:
 
 def _chunk(column: Column, places: Sequence[int]) -> bytes:
     """Return the metadata of a column, whose pages begin and end at these places."""
-    path = [column.name] if column.lengths is None else [column.name, "list", "element"]
+    path = [column.name, "list", "element"] if column.values.nested else [column.name]
     size = _int(places[-1] - places[0])
     fields: list[Field] = [
         (1, I32, _int(INT32 if column.texts is None else BYTE_ARRAY)),
         (2, LIST, _list(I32, map(_int, (PLAIN, RLE, DICTIONARY)))),
         (3, LIST, _list(BINARY, map(_text, path))),
         (4, I32, _int(UNCOMPRESSED)),
-        (5, I64, _int(len(column.values))),
+        (5, I64, _int(column.values.number)),
         (6, I64, size),
         (7, I64, size),
         (9, I64, _int(places[-2])),
@@ -156,7 +161,7 @@ def _schema(column: Column) -> list[bytes]:
     def leaf(name: str) -> bytes:
         return _struct((1, I32, _int(kind)), (3, I32, _int(REQUIRED)), (4, BINARY, _text(name)), *logical)
 
-    if column.lengths is None:
+    if not column.values.nested:
         return [leaf(column.name)]
     one = (5, I32, _int(1))
     return [

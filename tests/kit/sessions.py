@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.hit_log import EVENT, MEMBER, ClientTraits, OriginTraits, Row
+from codex_tracking.counters.hit_log import BETWEEN_TRAITS, EVENT, MEMBER, LoggedHit
 from codex_tracking.visits.sessions import NONE, UNNAMED, DayVisits
 
+Traits: TypeAlias = tuple[str, ...]
+"""Of a client or an origin."""
 Act: TypeAlias = tuple[str, str, str, str]
 """Path, route, event and value of a hit; the event of a view is empty."""
 
@@ -25,8 +28,8 @@ class Visit:
 
     visitor: int | None
     """The visitor's number within the day; None when it is no visit."""
-    client: ClientTraits
-    origin: OriginTraits
+    client: Traits
+    origin: Traits
     member: bool
     start: int
     """Seconds since the epoch."""
@@ -61,7 +64,7 @@ class PlainVisits:
     def __iter__(self) -> Iterator[Visit]:
         return (visit for visit in self._visits if visit.acts)
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, logged: Iterable[LoggedHit]) -> None:
         """Add the hits of one blob, which were counted after all hits so far.
 
         A view records an event while it runs, so the event that belongs to a visit's first view comes before it. The
@@ -69,7 +72,10 @@ class PlainVisits:
         """
         self._early.clear()
         known = self._acts.setdefault
-        for second, kind, visitor, client, origin, path, route, event, value in rows:
+        for hit in logged:
+            visitor, second, client, origin = hit.visitor, hit.second, hit[3:11], hit[11:19]
+            path, route, event, value = hit[20:]
+            kind = hit.kind | (MEMBER if hit.member else 0)
             if kind & EVENT and not event:
                 event = UNNAMED
             act = (path, route, event, value)
@@ -91,9 +97,7 @@ class PlainVisits:
             else:
                 self._begin(second, kind, visitor, client, origin, act)
 
-    def _add_alone(
-        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
-    ) -> None:
+    def _add_alone(self, second: int, kind: int, visitor: bytes, client: Traits, origin: Traits, act: Act) -> None:
         """Add a hit that belongs to no visit: of a visitor without identity, or an event outside of visits."""
         entry = "" if kind & EVENT else act[0]
         alone = Visit(None, client, origin, bool(kind & MEMBER), second, second, entry, [second], [act])
@@ -101,9 +105,7 @@ class PlainVisits:
         if visitor:
             self._early.setdefault(visitor, []).append(alone)
 
-    def _begin(
-        self, second: int, kind: int, visitor: bytes, client: ClientTraits, origin: OriginTraits, act: Act
-    ) -> None:
+    def _begin(self, second: int, kind: int, visitor: bytes, client: Traits, origin: Traits, act: Act) -> None:
         number = self._numbers.setdefault(visitor, len(self._numbers))
         visit = Visit(number, client, origin, bool(kind & MEMBER), second, second, act[0], [second], [act])
         found = self._early.pop(visitor, [])
@@ -120,27 +122,25 @@ class PlainVisits:
 
 def visits_in(day: DayVisits) -> list[Visit]:
     """Return the visits that columns have, with their texts."""
-    texts = list(day.texts)
-
-    def eight(shared: list[int], number: int) -> ClientTraits:
-        return tuple(texts[text] for text in shared[8 * number : 8 * number + 8])  # type: ignore[return-value]
-
+    clients, origins, acts = (
+        [tuple(text.split(BETWEEN_TRAITS)) for text in table] for table in (day.clients, day.origins, day.acts)
+    )
     found = []
-    for number, hits in enumerate(day.hits):
-        if hits:
-            first, visitor = day.first[number], day.visitor[number]
-            kind = day.kinds[first]
-            visit = Visit(
-                None if visitor == NONE else visitor,
-                eight(day.clients, day.client_of[first]),
-                eight(day.origins, day.origin_of[first]),
-                bool(kind & MEMBER),
-                day.start[number],
-                day.last[number],
-                "" if kind & EVENT else texts[day.acts[0][first]],
-                [day.seconds[hit] for hit in hits],
-                [tuple(texts[column[hit]] for column in day.acts) for hit in hits],  # type: ignore[misc]
-            )
-            assert day.events.get(number, 0) == sum(act[2] != "" for act in visit.acts)
-            found.append(visit)
+    rows, lengths, hits_of_all = day.in_rows()
+    for number, length, end in zip(rows, lengths, accumulate(lengths), strict=True):
+        hits = hits_of_all[end - length : end]
+        visitor, entry = day.visitor[number], day.entry[number]
+        visit = Visit(
+            None if visitor == NONE else visitor,
+            clients[day.client_of[number]],
+            origins[day.origin_of[number]],
+            bool(day.members[number]),
+            day.start[number],
+            day.last[number],
+            "" if entry == NONE else acts[entry][0],
+            [day.seconds[hit] for hit in hits],
+            [acts[day.act_of[hit]] for hit in hits],  # type: ignore[misc]
+        )
+        assert day.events.get(number, 0) == sum(act[2] != "" for act in visit.acts)
+        found.append(visit)
     return found

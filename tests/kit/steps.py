@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from codex_tracking.counters import day_counts, tally
-from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack
+from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack, told
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import retained
 from codex_tracking.selector import TrackingSelector
@@ -187,7 +187,7 @@ class Steps:
 
     async def stale(self, key: str) -> None:
         """Put a blob of counters that Redis has lost into one of the visit log's lists, ``log`` or ``sealed_log``."""
-        row = (1, VIEW, b"", ("",) * 8, NO_ORIGIN, "/stale", "", "", "")
+        row = (1, VIEW, b"", NO_ORIGIN, NO_ORIGIN, told("/stale", "", "", ""))
         self.world.raw.rpush(getattr(self.world.keys(), key), pack([row]))
 
     async def damage(self, key: str) -> None:

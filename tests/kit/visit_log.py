@@ -11,7 +11,7 @@ from datetime import datetime, time
 
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import EVENT, MEMBER, LoggedHit, Row, encode, join
+from codex_tracking.counters.hit_log import EVENT, LoggedHit, encode, join
 from codex_tracking.models import LogPart
 from codex_tracking.spellings import containing
 from codex_tracking.visits.columns import CLIENT, ORIGIN
@@ -86,20 +86,12 @@ def add_part(day: Date, hits: Sequence[LoggedHit], seal: str = "", using: str = 
     return LogPart.objects.using(using).create(date=day, seal=name, data=join(blobs))
 
 
-def rows_of(hits: Iterable[LoggedHit]) -> list[Row]:
-    """Return hits as they are unpacked."""
-    return [
-        (hit.second, hit.kind | (MEMBER if hit.member else 0), hit.visitor, hit[3:11], hit[11:19], *hit[20:24])
-        for hit in hits
-    ]
-
-
 def visits_of(hits: Sequence[LoggedHit]) -> list[Visit]:
     """Return the visits, and single hits without one."""
     day = PlainVisits()
     # The same blobs as those of add_part.
     for start in range(0, len(hits), BLOB):
-        day.add(rows_of(hits[start : start + BLOB]))
+        day.add(hits[start : start + BLOB])
     found = list(day)
     for visit in found:
         visit.put_in_time()

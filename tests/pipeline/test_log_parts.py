@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.hit_log import EVENT, NO_ORIGIN, VIEW, LoggedHit, decode_part, join, pack
+from codex_tracking.counters.hit_log import EVENT, NO_ACT, NO_ORIGIN, VIEW, LoggedHit, decode_part, join, pack
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
 from codex_tracking.store.keys import day_keys
@@ -31,7 +31,7 @@ KEYS = day_keys("tracking", DAY)
 
 def blob(path: str, visitor: bytes = b"") -> bytes:
     """Return a blob with one view."""
-    return pack([(1, VIEW, visitor, NO_ORIGIN, NO_ORIGIN, path, "", "", "")])
+    return pack([(1, VIEW, visitor, NO_ORIGIN, NO_ORIGIN, f"{path}{NO_ACT}")])
 
 
 def batch(seq: int, *log: bytes) -> Batch:

@@ -149,7 +149,7 @@ async def test_a_visitor_with_more_hits_than_a_batch_has_one_visit(process: Proc
     events = [view(kind="event", name="a", value="y" * 90, at=MIDNIGHT + 20_000 + n) for n in range(900)]
     found = await pushed(process, many, [*events, view(at=MIDNIGHT + 20_900)])
     assert found[0] == (0, 899, 900)
-    assert found[-1][2] > 1
+    assert sum(hits for *_, hits in found) == 1_801
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,7 +6,7 @@ from datetime import date as Date
 
 import pytest
 
-from codex_tracking.counters.hit_log import EVENT, Row, encode, pack, unpack
+from codex_tracking.counters.hit_log import EVENT, NO_ORIGIN, Row, encode, pack, told, unpack
 from codex_tracking.visits.sessions import UNNAMED, DayVisits
 from tests.kit.sessions import Visit, visits_in
 from tests.kit.visit_log import BLOB, hits_of, visits_of
@@ -19,12 +19,12 @@ ANNA, BERT = b"a" * 16, b"b" * 16
 
 def view(second: int, path: str = "/", visitor: bytes = ANNA, origin: tuple[str, ...] = DIRECT) -> Row:
     """Return a view."""
-    return second, 0, visitor, CLIENT, origin, path, "", "", ""  # type: ignore[return-value]
+    return second, 0, visitor, told(*CLIENT), told(*origin), told(path, "", "", "")
 
 
 def event(second: int, name: str = "buy", visitor: bytes = ANNA) -> Row:
     """Return an event."""
-    return second, EVENT, visitor, CLIENT, ("",) * 8, "/", "", name, ""
+    return second, EVENT, visitor, told(*CLIENT), NO_ORIGIN, told("/", "", name, "")
 
 
 def visits(*blobs: list[Row]) -> list[Visit]:
