@@ -24,8 +24,8 @@ from codex_tracking.counters.waiting_log import (
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
-BATCH_FIELDS, BATCH_VISITORS = 500, 250
-"""Counters and visitors that one batch takes, at most."""
+BATCH_FIELDS, BATCH_VISITORS = 200, 100
+"""Counters, and visitors or pages, that one batch takes at most: about a millisecond of Redis."""
 EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""
 TOUCH_TEXT = 60
@@ -177,23 +177,26 @@ class DayCounts:
         return taken
 
     def _some_touches(self, most: int, hits: int) -> list[tuple[int, Touch]]:
-        """Return so many touches with so many hits at most, no more than fit into a batch, but one at least."""
+        """Return touches with so many pages, events and hits at most, no more than fit into a batch, but one at least.
+
+        Args:
+            most: pages and events of all touches together.
+            hits: of the visit log.
+        """
         taken: list[tuple[int, Touch]] = []
-        size, found, text = 0, 0, 0
+        size, number, found, text = 0, 0, 0, 0
         for visitor, touches in islice(self.touches.items(), most):
             for touch in touches:
                 names = touch.paths + touch.events if touch.events else touch.paths
+                number += len(names) or 1
                 size += TOUCH_TEXT + (len(names[0]) if len(names) == 1 else sum(map(len, names)))
                 # What strangers choose; the sets of hours and browsers are few, and short.
                 if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
                     size += sum(map(len, touch.begins[1]))
                 found += len(touch.hits)
                 text += touch.logged - HIT_BYTES * len(touch.hits)
-                # The script answers by bytes how often each of them grew.
-                if len(taken) >= most or size > BATCH_BYTES or text > TEXT_BYTES:
-                    return taken
-                # With a small batch for the embedded store, the first one may have more hits.
-                if found > max(hits, len(touch.hits)):
+                # The first one always: there is no smaller batch.
+                if taken and (number > most or size > BATCH_BYTES or text > TEXT_BYTES or found > hits):
                     return taken
                 taken.append((visitor, touch))
                 # The log takes a visitor's events in one blob for one touch, which may begin a visit with a later view.

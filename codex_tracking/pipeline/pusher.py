@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.002
 """How long hits are counted before the event loop gets its turn."""
+MOST_TOGETHER = 8
+"""Batches that are sent at once: each way to Redis and back costs the process as much as encoding a batch."""
 
 
 @dataclass
@@ -46,14 +48,15 @@ class DayStream:
     salt: bytes = b""
     settling: str = ""
     """The generation that a settlement was tried for; whether it was committed may be unknown, so it is repeated."""
-    inflight: Batch | None = None
+    inflight: list[Batch] = field(default_factory=list)
+    """Batches that were cut and not answered; they are sent again with the same numbers."""
     retained: list[tuple[int, Batch]] = field(default_factory=list)
     """Batches that Redis has and the database may not have yet, each with the number of its seal."""
 
     @property
     def idle(self) -> bool:
         """Whether the database has all batches."""
-        return self.inflight is None and not self.retained
+        return not self.inflight and not self.retained
 
 
 class Pusher:
@@ -84,7 +87,7 @@ class Pusher:
     @property
     def unsent_views(self) -> int:
         """Number of views that this process alone has."""
-        inflight = [stream.inflight.counts for stream in self.streams.values() if stream.inflight]
+        inflight = [batch.counts for stream in self.streams.values() for batch in stream.inflight]
         # A settlement that failed has cut batches that Redis does not know; they have no seal.
         cut = [batch.counts for stream in self.streams.values() for seal, batch in stream.retained if not seal]
         return sum(views_of(counts) for counts in (self.buffer.counts(), *inflight, *cut))
@@ -150,17 +153,27 @@ class Pusher:
             # A batch is sent only into a generation that was named first, or a retry could enter a new one.
             if not stream.generation:
                 await self._join(stream, store)
-            if stream.inflight is None:
-                stream.inflight = self.buffer.cut(stream.day, stream.id, stream.seq + 1, stream.salt)
-                if stream.inflight is None:
+            if not stream.inflight:
+                await self._cut(stream)
+                if not stream.inflight:
                     return
-            answer = await store.apply(stream.inflight, stream.generation)
-            if answer.status in ("GEN", "GAP"):
-                await self._rebase(stream, store, flusher)
-            else:
-                self._acknowledge(stream, stream.inflight, answer)
-                # Requests get a turn between two batches, each of which takes a few milliseconds.
-                await asyncio.sleep(0)
+            async for batch, answer in store.apply_all(list(stream.inflight), stream.generation):
+                if answer.status in ("GEN", "GAP"):
+                    # What was sent after it was refused too.
+                    await self._rebase(stream, store, flusher)
+                    break
+                self._acknowledge(stream, batch, answer)
+
+    async def _cut(self, stream: DayStream) -> None:
+        seq = stream.seq
+        while seq < stream.seq + MOST_TOGETHER:
+            seq += 1
+            batch = self.buffer.cut(stream.day, stream.id, seq, stream.salt)
+            if batch is None:
+                return
+            stream.inflight.append(batch)
+            # Requests get a turn between two batches, each of which takes about a millisecond.
+            await asyncio.sleep(0)
 
     async def _join(self, stream: DayStream, store: Store) -> None:
         # When Redis has lost the day's salt, proposing the known one keeps a visitor one visitor.
@@ -170,7 +183,8 @@ class Pusher:
 
     def _acknowledge(self, stream: DayStream, batch: Batch, answer: Answer) -> None:
         ledger.add("pushed", views_of(batch.counts))
-        stream.seq, stream.inflight = batch.seq, None
+        stream.seq = batch.seq
+        stream.inflight.remove(batch)
         # DUP: the answer with the counters that the visits made grow was lost.
         stream.retained.append((answer.seal, replace(batch, grown=answer.grown)))
         self._release(stream, answer.durable)
@@ -212,15 +226,14 @@ class Pusher:
             requeue: send the batches' visitors to Redis once more.
         """
         batches = [batch for _, batch in stream.retained]
-        if stream.inflight is not None:
-            batches.append(stream.inflight)
+        batches += stream.inflight
         # Without a generation of Redis, one of our own that no other process can have.
         stream.settling = stream.settling or stream.generation or f"x{stream.id}"
         await flusher.settle(stream.day, stream.settling, stream.id, batches)
         for batch in batches if requeue else ():
             self.buffer.requeue(stream.day, batch.ids)
         stream.id, stream.generation, stream.settling, stream.seq = self._new_id(), "", "", 0
-        stream.inflight, stream.retained = None, []
+        stream.inflight, stream.retained = [], []
 
     async def settle_all(self, flusher: Flusher) -> None:
         """Write everything of this process straight to the database, without Redis; visitors not yet sent are lost.
@@ -237,14 +250,12 @@ class Pusher:
                 await self._settle_day(self._stream(day), flusher)
 
     async def _settle_day(self, stream: DayStream, flusher: Flusher) -> None:
-        seq = stream.inflight.seq if stream.inflight else stream.seq
-        batches = []
+        seq = stream.inflight[-1].seq if stream.inflight else stream.seq
+        batches = [(0, batch) for batch in stream.inflight]
         while batch := self.buffer.cut(stream.day, stream.id, seq + 1, stream.salt or secrets.token_bytes(16)):
             batches.append((0, batch))
             seq = batch.seq
-        if stream.inflight:
-            batches.insert(0, (0, stream.inflight))
-            stream.inflight = None
+        stream.inflight = []
         stream.retained += batches
         # Should the database be away too: a number is left out, so that Redis sees a gap and all of it is settled.
         stream.seq = seq + 1 if batches else seq

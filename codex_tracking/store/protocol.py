@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha1
+from itertools import zip_longest
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter, views_of
@@ -18,7 +19,7 @@ from codex_tracking.settings import TrackingSettings
 from codex_tracking.store import reads
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
-from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
+from codex_tracking.store.client import CLUSTER, Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
 from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
 from codex_tracking.store.sketch import add
@@ -61,6 +62,34 @@ class Store:
 
     async def apply(self, batch: Batch, generation: str) -> Answer:
         """Add ``batch`` to its day once, however often it is sent, if the day is still in ``generation``."""
+        keys, args = self._call_of(batch, generation)
+        return self._answer(batch, await self.run("apply", keys, args))
+
+    async def apply_all(self, batches: Sequence[Batch], generation: str) -> AsyncIterator[tuple[Batch, Answer]]:
+        """Add consecutive batches of one stream in one round trip; yield each with its answer.
+
+        Raises:
+            One of ``STORE_ERRORS``: this batch and those after it may be sent again.
+        """
+        answers: list[Any] = []
+        # A cluster's client refuses EVALSHA in a pipeline, and the embedded store holds up the event loop.
+        if len(batches) > 1 and not self.settings.embedded and not self.settings.redis_url.startswith(CLUSTER):
+            pipe = self.client.pipeline(transaction=False)
+            for batch in batches:
+                keys, args = self._call_of(batch, generation)
+                pipe.evalsha(sha1(reads.script("apply").encode()).hexdigest(), len(keys), *keys, *args)
+            answers = await pipe.execute(raise_on_error=False)
+        for batch, answer in zip_longest(batches, answers):
+            # Of a Redis that was restarted, which does not know the script; a batch by itself sends it.
+            if answer is None or isinstance(answer, NoScriptError):
+                yield batch, await self.apply(batch, generation)
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                yield batch, self._answer(batch, answer)
+
+    def _call_of(self, batch: Batch, generation: str) -> tuple[list[str], list[Any]]:
+        """Return keys and arguments of ``lua/apply.lua``."""
         settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
         # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
         names, numbers = in_lines(batch.counts)
@@ -91,9 +120,12 @@ class Store:
         for blob in batch.log:
             used.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
-        status, token, seal, durable, grown = await self.run("apply", used, args)
-        if settings.embedded:
-            self._add_embedded_visitors(keys.uniques, batch.ids)
+        return used, args
+
+    def _answer(self, batch: Batch, answer: list[Any]) -> Answer:
+        status, token, seal, durable, grown = answer
+        if self.settings.embedded:
+            self._add_embedded_visitors(day_keys(self.settings.key_prefix, batch.day).uniques, batch.ids)
         return Answer(status.decode(), token.decode(), int(seal), int(durable), grown)
 
     def _add_embedded_visitors(self, key: str, ids: Iterable[str]) -> None:

@@ -156,18 +156,34 @@ class Wire:
             answer = await self._pass("join" if joining else name, lambda: registered(keys=keys, args=args))
             if name == "chunk" and self._world.twins and answer:
                 answer[1], self._twin = answer[1] + self._twin, answer[1][-2:]
-            if name == "apply" and answer[0] in (b"OK", b"DUP"):
-                self._world.delivered.add((keys[0].rpartition("}")[0].rpartition(":")[2], args[0], args[1]))
+            if name == "apply":
+                self._note_delivery(keys, args, answer)
             return answer
 
         return call
 
     def pipeline(self, transaction: bool) -> Any:
-        """Return the client's pipeline, which goes over this wire as one read."""
+        """Return the client's pipeline, which goes over this wire as one read, or as several batches at once."""
         pipeline = self._client.pipeline(transaction=transaction)
-        execute = pipeline.execute
-        pipeline.execute = lambda **options: self._pass("read", lambda: execute(**options))
+        evalsha, execute, sent = pipeline.evalsha, pipeline.execute, []
+
+        def send(sha: str, number: int, *given: Any) -> Any:
+            sent.append((list(given[:number]), list(given[number:])))
+            self._world.sent(*sent[-1], self._owner)
+            return evalsha(sha, number, *given)
+
+        async def run(**options: Any) -> Any:
+            answers = await self._pass("apply" if sent else "read", lambda: execute(**options))
+            for (keys, args), answer in zip(sent, answers, strict=False):
+                self._note_delivery(keys, args, answer)
+            return answers
+
+        pipeline.evalsha, pipeline.execute = send, run
         return pipeline
+
+    def _note_delivery(self, keys: list[str], args: list[Any], answer: Any) -> None:
+        if isinstance(answer, list) and answer[0] in (b"OK", b"DUP"):
+            self._world.delivered.add((keys[0].rpartition("}")[0].rpartition(":")[2], args[0], args[1]))
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         command = getattr(self._client, name)

@@ -17,7 +17,7 @@ from redis.exceptions import OutOfMemoryError
 from codex_tracking.counters import day_counts, tally
 from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack, told
 from codex_tracking.models import Breakdown, DayTotals, PageView
-from codex_tracking.pipeline import retained
+from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
 from codex_tracking.stats.deltas import Deltas
@@ -32,6 +32,7 @@ BOUNDS = {
     "log": [(protocol, "MOST_LOG_BYTES")],
     "memory": [(tally, "MOST_FIELDS")],
     "retained": [(retained, "MOST_FIELDS")],
+    "together": [(pusher, "MOST_TOGETHER")],
     "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
@@ -203,7 +204,7 @@ class Steps:
 
     async def bound(self, what: str, most: str) -> None:
         """Bound ``paths`` per day, ``values`` per dimension, fields in a ``batch``, in ``memory`` and in ``retained``
-        batches, or bytes of the visit ``log`` in Redis and in a ``joined_log``."""
+        batches, batches sent ``together``, or bytes of the visit ``log`` in Redis and in a ``joined_log``."""
         if what == "paths":
             settings = replace(self.world.settings, max_paths_per_day=int(most))
             self.world.settings = self.world.flusher.store.settings = settings

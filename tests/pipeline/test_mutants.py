@@ -283,7 +283,7 @@ MUTANTS = [
     Mutant(
         "the same bytes are sent again",
         "pipeline/pusher.py",
-        {"if stream.inflight is None:\n                stream": "if True:\n                stream"},
+        {"if not stream.inflight:\n                await": "if True:\n                await"},
         "a batch that is lost on its way counts once",
     ),
     Mutant(
@@ -331,7 +331,7 @@ MUTANTS = [
     Mutant(
         "the batch in flight is settled too",
         "pipeline/pusher.py",
-        {"            batches.append(stream.inflight)\n": "            pass\n"},
+        {"        batches += stream.inflight\n": ""},
         "a rollback is noticed by the next batch",
     ),
     Mutant(
@@ -368,7 +368,7 @@ MUTANTS = [
     Mutant(
         "batches cut at the end are numbered after the one in flight",
         "pipeline/pusher.py",
-        {"seq = stream.inflight.seq if stream.inflight else stream.seq": "seq = stream.seq"},
+        {"seq = stream.inflight[-1].seq if stream.inflight else stream.seq": "seq = stream.seq"},
         "a worker that stops without Redis knows what Redis took unheard",
     ),
     Mutant(

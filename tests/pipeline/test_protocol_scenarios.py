@@ -32,6 +32,12 @@ hundreds of workers fit into one seal:
 # --- a batch on its way ---
 a batch that is [lost|unheard|cut] on its way counts once:
     hit /a 3, push, hit /b, push until=apply, finish [lost|unheard|cut], hit /c
+batches sent together that are [lost|unheard|cut] on their way count once:
+    bound batch 4, hit_each 12, push until=apply, finish [lost|unheard|cut], hit /c
+batches sent together into a generation that is gone count once ([wipe|roll_back]):
+    bound batch 4, slow hit /a, slow push, save, slow hit /b, slow push, slow hit_each 12, slow push until=apply,
+    [wipe|roll_back], slow finish
+    => closed 1
 a push may end at any of its operations[| that is lost| that is unheard| that is cut]:
     hit /a, push until=any, [|step lost|step unheard|step cut], crash, wipe,
     hit /b, push until=any, [|step lost|step unheard|step cut], crash, wipe, hit /c => closed any
@@ -163,8 +169,8 @@ a batch that arrives again later is told once:
 batches that a flush brought are not told again when they are settled:
     hit /a, push, flush, hit /b, push until=apply, finish unheard, wipe => logged /a=1 /b=1, closed 1
 a batch tells the views that it counts:
-    bound batch 4, slow hit_each 3 4, slow push until=apply, slow step, flush, slow step, flush, slow step, flush,
-    slow finish
+    bound batch 4, bound together 1, slow hit_each 3 4, slow push until=apply, slow step, flush, slow step, flush,
+    slow step, flush, slow finish
 joined batches are told whole:
     bound retained 17, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
 joined batches whose log would be too large are counted:

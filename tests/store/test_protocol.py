@@ -123,6 +123,36 @@ async def test_paths_above_the_cap_become_other_and_sums_stay_exact(
     await close_store()
 
 
+async def together(live_store: Store, generation: str, *batches: Batch) -> list[str]:
+    """Return the answers to batches that are sent at once."""
+    return [answer.status async for _, answer in live_store.apply_all(batches, generation)]
+
+
+async def test_batches_sent_together_are_applied_in_order_and_once(live_store: Store) -> None:
+    generation = await live_store.join(DAY)
+    assert await together(live_store, generation, *map(batch, (1, 2, 3))) == ["OK", "OK", "OK"]
+    assert await together(live_store, generation, *map(batch, (2, 3, 4))) == ["DUP", "DUP", "OK"]
+    assert await live(live_store) == {"p:/": 4}
+    assert await together(live_store, "gone", *map(batch, (5, 6))) == ["GEN", "GEN"]
+
+
+async def test_batches_after_one_that_fails_may_be_sent_again(live_store: Store) -> None:
+    generation = await live_store.join(DAY)
+    answers = live_store.apply_all([batch(1), batch(2, {"no dimension": 1}), batch(3)], generation)
+    assert (await anext(answers))[1].status == "OK"
+    with pytest.raises(STORE_ERRORS):
+        await anext(answers)
+    assert await together(live_store, generation, batch(2), batch(3)) == ["OK", "OK"]
+    assert await live(live_store) == {"p:/": 3}
+
+
+async def test_batches_sent_together_reach_a_redis_that_has_lost_its_scripts(live_store: Store) -> None:
+    generation = await live_store.join(DAY)
+    await live_store.client.script_flush()
+    assert await together(live_store, generation, *map(batch, (1, 2, 3))) == ["OK", "OK", "OK"]
+    assert await live(live_store) == {"p:/": 3}
+
+
 async def test_no_counter_has_a_lifetime(live_store: Store) -> None:
     await live_store.apply(batch(), await live_store.join(DAY))
     await live_store.seal(DAY)
