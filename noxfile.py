@@ -80,6 +80,9 @@ take long, and those with the oldest redis-py."""
 OLDEST_REDIS = "redis==5.2.*"
 """The oldest client that ``pyproject.toml`` allows."""
 
+REDIS_TESTS = ("tests/pipeline/test_pusher.py", "tests/store/test_cluster_sentinel.py", "tests/store/test_protocol.py")
+"""What runs a second time with it; by files, since collecting all tests for a mark takes longer than most of these."""
+
 WORKERS = min(4, (os.cpu_count() or 1) + 1)
 """One more than cores, since many tests wait for a server, a browser or a timer; each has databases and a Redis."""
 
@@ -135,7 +138,7 @@ def tests(session: nox.Session, django: str) -> None:
     pytest = (*PYTEST, "--reruns", "2")
     if full and not session.posargs:
         session.install(OLDEST_REDIS)
-        session.run(*pytest, "-m", "redis_client", env=environment)
+        session.run(*pytest, *REDIS_TESTS, env=environment)
     session.install("--upgrade", "redis[hiredis]")
     # The last summary is the one of all tests.
     selected = "" if full else ON_NEWEST if session.python == MATRIX[-1][0] else ON_OTHERS

@@ -21,7 +21,7 @@ from codex_tracking.store.loops import close_store, get_store
 from tests.kit.pipeline import Process, request_for, rows, today, totals, view, views
 from tests.servers import RedisServer
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis_client]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 FRONT = counter("path", "/")

@@ -18,7 +18,7 @@ from tests.kit.load import Load, pages
 from tests.kit.pipeline import Process, rows, today, view, views
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, missing, require, wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.redis_client]
+pytestmark = pytest.mark.fault
 
 
 @pytest.fixture(scope="module")

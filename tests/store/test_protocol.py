@@ -24,8 +24,6 @@ from codex_tracking.store.sketch import SKETCH_BYTES
 from tests.kit.pipeline import counters, until
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.redis_client
-
 DAY = "2026-03-03"
 KEYS = day_keys("tracking", DAY)
 STREAM = "boot.1"
