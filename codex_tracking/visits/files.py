@@ -184,12 +184,18 @@ def _later(paths: Collection[Path], folder: Path) -> set[Path]:
     """Return the files of a version that this release does not know."""
     if not paths:
         return set()
+    import duckdb
+
     listed = ", ".join(f"'{quoted(path)}'" for path in paths)
-    with connect(folder) as connection:
-        rows = connection.execute(
-            f"SELECT file_name FROM parquet_kv_metadata([{listed}]) "
-            f"WHERE decode(key) = '{VERSION_KEY}' AND try_cast(decode(value) AS INTEGER) > {VERSION}"
-        ).fetchall()
+    try:
+        with connect(folder) as connection:
+            rows = connection.execute(
+                f"SELECT file_name FROM parquet_kv_metadata([{listed}]) "
+                f"WHERE decode(key) = '{VERSION_KEY}' AND try_cast(decode(value) AS INTEGER) > {VERSION}"
+            ).fetchall()
+    except duckdb.Error:
+        # One in the cache is damaged: whoever reads it next has it fetched again.
+        return set()
     return {Path(name) for (name,) in rows}
 
 

@@ -289,7 +289,7 @@ async def test_dimensions_that_the_log_alone_has_need_no_filter(staff: AsyncClie
 async def test_the_default_dashboard_does_not_ask_the_log(
     staff: AsyncClient, yesterday: Date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "sources_of", None)
+    monkeypatch.setattr(asking, "groups_of", None)
     await text_of(staff, URL + "?period=7d")
 
 
