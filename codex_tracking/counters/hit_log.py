@@ -224,7 +224,7 @@ def unpack(data: bytes) -> Columns:
             raise DamagedLog(f"a blob of the visit log has version {version}, not {VERSION}")
         return _columns(_inflate(data[HEAD.size :]), rows)
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError) as error:
-        raise DamagedLog(f"a blob of the visit log is damaged ({error})") from error
+        raise DamagedLog(f"a blob of the visit log is damaged ({type(error).__name__})") from error
 
 
 def _inflate(data: bytes) -> bytes:

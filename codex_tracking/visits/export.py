@@ -30,12 +30,16 @@ def export(day: Date, folder: Path) -> Path | None:
         OSError: the folder cannot be written to.
     """
     require_log()
-    found = days_of([day])
-    if not found:
-        return None
-    paths, damaged = files_in_cache(found[0])
-    if damaged:
-        raise MissingDayError(day.isoformat())
+    for last in (False, True):
+        found = days_of([day])
+        if not found:
+            return None
+        paths, damaged = files_in_cache(found[0])
+        if not damaged:
+            break
+        # The day may have been packed again after the first look, which deletes the files that it named.
+        if last:
+            raise MissingDayError(day.isoformat())
     # In the cache first: DuckDB may write nowhere else.
     made = cache_folder() / f"{secrets.token_hex(16)}.parquet"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -72,8 +73,9 @@ def storage() -> Storage | None:
 def save(day: Date, digest: str, data: bytes) -> str:
     """Put a file into the storage, and return its name there; an empty one when the database takes the bytes."""
     place = storage()
-    # The digest in the name, so that no reader ever sees one file with another's bytes.
-    name = f"{FOLDER}/{day.isoformat()}-{digest[:16]}.parquet"
+    # A name that no other file has, though its bytes be the same: many storages overwrite, and one of the two files is
+    # deleted when two processes pack a day, or when a day is packed again without a new visit.
+    name = f"{FOLDER}/{day.isoformat()}-{digest[:16]}-{secrets.token_hex(8)}.parquet"
     return "" if place is None else place.save(name, ContentFile(data))
 
 
@@ -84,8 +86,9 @@ def delete_stored(names: Iterable[str]) -> None:
         if name and place is not None:
             try:
                 place.delete(name)
-            except Exception:
-                logger.warning("a file of the visit log could not be deleted: %s", name, exc_info=True)
+            except Exception as error:
+                # Without its text, in which a cloud may quote a signed address.
+                logger.warning("a file of the visit log could not be deleted: %s (%s)", name, type(error).__name__)
 
 
 def delete_stored_before(first: Date) -> None:
@@ -97,6 +100,10 @@ def delete_stored_before(first: Date) -> None:
         names = place.listdir(FOLDER)[1]
     # Some storages cannot list their files.
     except (FileNotFoundError, NotImplementedError):
+        return
+    except Exception as error:
+        # Nor may all accounts; days that are packed do not wait for that.
+        logger.warning("the files of the visit log could not be listed (%s)", type(error).__name__)
         return
     delete_stored(f"{FOLDER}/{name}" for name in names if name[:10] < first.isoformat())
 

@@ -33,6 +33,8 @@ PAUSE_SECONDS = 60.0
 RETRY_SECONDS = 3_600.0
 """The same after an error."""
 _next_look = 0.0
+_retries: dict[Date, float] = {}
+"""Day that could not be packed -> when it is tried again."""
 
 
 def pack_due() -> int:
@@ -50,9 +52,10 @@ def pack_due() -> int:
     _next_look = time.monotonic() + PAUSE_SECONDS
     try:
         return pack_all(site_today())
-    except Exception:
+    except Exception as error:
         _next_look = time.monotonic() + RETRY_SECONDS
-        logger.exception("the visit log could not be packed; it stays in its parts")
+        # The type alone, here and below: an error's text may quote values of the log.
+        logger.error("the visit log could not be packed (%s); it stays in its parts", type(error).__name__)
         return 0
 
 
@@ -69,10 +72,24 @@ def pack_all(today: Date) -> int:
     linked = set(ImportSalt.objects.using(database(write=True)).values_list("date", flat=True))
     for day in days_of(set(parts.values_list("date", flat=True).distinct())):
         if day.fresh:
-            packed += pack(day)
+            packed += _try(day)
         elif day.date <= today - timedelta(days=LINKED_DAYS) and day.date not in linked:
             LogPart.objects.using(database(write=True)).filter(pk__in=day.parts, pk__lte=day.through).delete()
     return packed
+
+
+def _try(day: Day) -> bool:
+    """Pack a day; one that cannot be packed keeps no other from it."""
+    if time.monotonic() < _retries.get(day.date, 0.0):
+        return False
+    try:
+        return pack(day)
+    except Exception as error:
+        _retries[day.date] = time.monotonic() + RETRY_SECONDS
+        logger.error(
+            "the visit log of %s could not be packed (%s); it stays in its parts", day.date, type(error).__name__
+        )
+        return False
 
 
 def pack(day: Day) -> bool:

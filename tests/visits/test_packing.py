@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django import Settings
 
 from codex_tracking.checks.deployment import check_visit_log
-from codex_tracking.counters.days import site_today
+from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.models import ImportSalt, LogPart, VisitFile
-from codex_tracking.visits import build, engine, files, pack, questions, sources
+from codex_tracking.visits import build, engine, export, files, pack, questions, sources
 from codex_tracking.visits.build import days_of
 from codex_tracking.visits.columns import COLUMNS
 from codex_tracking.visits.pack import pack_all, pack_due
@@ -28,6 +27,7 @@ DAY = Date(2026, 3, 30)
 def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(pack, "_next_look", 0.0)
+    monkeypatch.setattr(pack, "_retries", {})
     tracking_settings(visit_log_days=10_000)
     yield
     build.forget()
@@ -137,32 +137,18 @@ def test_large_days_become_several_files(db: None, monkeypatch: pytest.MonkeyPat
     assert VisitFile.objects.count() == 1
 
 
-def test_files_may_be_in_a_storage_of_the_project(
-    db: None, settings: Settings, tracking_settings: Callable[..., None], tmp_path: Path
+def test_a_day_that_is_packed_again_meanwhile_is_exported(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "storage"
-    backend = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(place)}}
-    settings.STORAGES = {**settings.STORAGES, "visits": backend}
-    tracking_settings(visit_storage="visits")
-    add_part(DAY, hits_of(DAY, 100))
-    before = figures()
+    add_part(DAY, hits_of(DAY, 20))
     pack_all(DAY + timedelta(days=1))
-    [file] = VisitFile.objects.all()
-    assert file.data is None
-    assert [path.name for path in place.rglob("*.parquet")] == [file.name.rpartition("/")[2]]
-    assert figures() == before
-    add_part(DAY, hits_of(DAY, 10, seed=1))
+    before = days_of([DAY])
+    add_part(DAY, hits_of(DAY, 20, seed=1))
     pack_all(DAY + timedelta(days=1))
-    assert len(list(place.rglob("*.parquet"))) == 1
-    LogPart.objects.all().delete()
-    next(place.rglob("*.parquet")).unlink()
-    for path in files.cache_folder().glob("*.parquet"):
-        path.unlink()
-    assert questions.board([DAY.isoformat()]).damaged == (DAY.isoformat(),)
-    (place / files.FOLDER / f"{DAY.isoformat()}-orphan.parquet").write_bytes(b"of a process that died")
-    pack.prune_log(DAY + timedelta(days=1))
-    assert not list(place.rglob("*.parquet"))
-    assert not VisitFile.objects.exists()
+    answers = [before, days_of([DAY])]
+    monkeypatch.setattr(export, "days_of", lambda days: answers.pop(0))
+    assert export.export(DAY, tmp_path)
+    assert not answers
 
 
 def test_old_days_are_pruned_by_the_server_and_by_the_command(
@@ -187,15 +173,41 @@ def test_old_days_are_pruned_by_the_server_and_by_the_command(
     assert not LogPart.objects.exists()
 
 
-def test_a_failure_is_logged_and_keeps_the_parts(
+def test_a_day_that_fails_is_logged_keeps_its_parts_and_stops_no_other(
     db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    add_part(DAY, hits_of(DAY, 10))
-    monkeypatch.setattr(pack, "save", lambda *_: 1 / 0)
+    real = pack.save
+
+    def save(day: Date, *rest: Any) -> str:
+        if day == DAY:
+            raise ValueError("a visitor's text")
+        return real(day, *rest)
+
+    monkeypatch.setattr(pack, "save", save)
+    for day in (DAY, DAY + timedelta(days=1)):
+        add_part(day, hits_of(day, 10))
+    assert pack_due() == 1
+    assert [file.date for file in VisitFile.objects.all()] == [DAY + timedelta(days=1)]
+    assert LogPart.objects.filter(date=DAY).count() == 1
+    assert f"{DAY} could not be packed (ValueError)" in caplog.text
+    assert "text" not in caplog.text
+    # A day that fails is tried again after an hour, and others after a minute.
+    monkeypatch.setattr(pack, "_next_look", 0.0)
+    monkeypatch.setattr(pack, "save", real)
     assert pack_due() == 0
-    assert "could not be packed" in caplog.text
-    assert (LogPart.objects.count(), VisitFile.objects.count()) == (1, 0)
-    assert not list(files.cache_folder().glob("*.parquet"))
+    monkeypatch.setattr(pack, "_retries", {})
+    monkeypatch.setattr(pack, "_next_look", 0.0)
+    assert pack_due() == 1
+    assert len(caplog.records) == 1
+
+
+def test_a_look_that_fails_is_logged_without_its_text(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pack, "prune_log", lambda *_: date_of("a visitor's text"))
+    assert pack_due() == 0
+    assert "could not be packed (ValueError)" in caplog.text
+    assert "text" not in caplog.text
 
 
 def test_files_hold_no_visitors_hash(db: None) -> None:

@@ -1,0 +1,111 @@
+"""The visit log's files in a storage of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date as Date
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import FileSystemStorage
+from pytest_django import Settings
+
+from codex_tracking.counters.days import site_today
+from codex_tracking.models import LogPart, VisitFile
+from codex_tracking.visits import build, files, pack, questions
+from codex_tracking.visits.pack import pack_all
+from tests.kit.visit_log import add_part, hits_of
+
+DAY = Date(2026, 3, 30)
+
+
+@pytest.fixture(autouse=True)
+def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tracking_settings(visit_log_days=10_000)
+    yield
+    build.forget()
+
+
+@pytest.fixture
+def stored_in(settings: Settings, tracking_settings: Callable[..., None], tmp_path: Path) -> Callable[..., Path]:
+    """Put the log's files into a folder, and return that."""
+
+    def change(**options: Any) -> Path:
+        place = tmp_path / "storage"
+        options = {"location": str(place), **options}
+        backend = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+        settings.STORAGES = {**settings.STORAGES, "visits": backend}
+        tracking_settings(visit_storage="visits")
+        return place
+
+    return change
+
+
+def figures() -> Any:
+    """Return the day's figures as a question tells them."""
+    build.forget()
+    return questions.board([DAY.isoformat()]).value.figures
+
+
+def test_files_may_be_in_a_storage_of_the_project(db: None, stored_in: Callable[..., Path]) -> None:
+    place = stored_in()
+    add_part(DAY, hits_of(DAY, 100))
+    before = figures()
+    pack_all(DAY + timedelta(days=1))
+    [file] = VisitFile.objects.all()
+    assert file.data is None
+    assert [path.name for path in place.rglob("*.parquet")] == [file.name.rpartition("/")[2]]
+    assert figures() == before
+    add_part(DAY, hits_of(DAY, 10, seed=1))
+    pack_all(DAY + timedelta(days=1))
+    assert len(list(place.rglob("*.parquet"))) == 1
+    LogPart.objects.all().delete()
+    next(place.rglob("*.parquet")).unlink()
+    for path in files.cache_folder().glob("*.parquet"):
+        path.unlink()
+    assert questions.board([DAY.isoformat()]).damaged == (DAY.isoformat(),)
+    (place / files.FOLDER / f"{DAY.isoformat()}-orphan.parquet").write_bytes(b"of a process that died")
+    pack.prune_log(DAY + timedelta(days=1))
+    assert not list(place.rglob("*.parquet"))
+    assert not VisitFile.objects.exists()
+
+
+def test_a_storage_that_overwrites_keeps_a_file_that_is_packed_alike_again(
+    db: None, stored_in: Callable[..., Path]
+) -> None:
+    """As those of most clouds do, unless told otherwise."""
+    place = stored_in(allow_overwrite=True)
+    add_part(DAY, hits_of(DAY, 50))
+    pack_all(DAY + timedelta(days=1))
+    add_part(DAY, [])
+    assert pack_all(DAY + timedelta(days=1)) == 1
+    assert (place / VisitFile.objects.get().name).exists()
+
+
+@pytest.mark.parametrize("method", ["delete", "listdir"])
+def test_a_storage_that_refuses_holds_up_nothing(
+    db: None,
+    stored_in: Callable[..., Path],
+    tracking_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+) -> None:
+    stored_in()
+    today = site_today()
+    for back in (1, 10):
+        add_part(today - timedelta(days=back), hits_of(today, 10), f"seal{back}")
+    pack_all(today)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("a signed address")
+
+    monkeypatch.setattr(FileSystemStorage, method, refuse)
+    tracking_settings(visit_storage="visits", visit_log_days=5)
+    pack_all(today)
+    assert [file.date for file in VisitFile.objects.all()] == [today - timedelta(days=1)]
+    assert "(PermissionError)" in caplog.text
+    assert "signed" not in caplog.text
