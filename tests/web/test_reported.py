@@ -232,7 +232,8 @@ async def test_sources_are_sorted_by_the_share_of_confirmed_views(staff: AsyncCl
     for value, views, confirmed in (("Many", 100, 40), ("Few", 10, 9)):
         await Breakdown.objects.acreate(date=day, dimension="source", value=value, views=views)
         await Breakdown.objects.acreate(date=day, dimension="confirmed", value=f"source\t{value}", views=confirmed)
-    for order, first in (("confirmed", "Many"), ("share", "Few"), ("share_ascending", "Many")):
+    orders: dict[Order, str] = {"confirmed": "Many", "share": "Few", "share_ascending": "Many"}
+    for order, first in orders.items():
         assert (await TrackingSelector.breakdown("confirmed_source", order=order))[0].value == first
         shown = await text_of(staff, f"details/confirmed_source/?period=today&order={order}")
         assert (shown.index("Many") < shown.index("Few")) == (first == "Many")
@@ -367,7 +368,8 @@ async def test_pages_are_sorted_by_reading_time(
     await both(here, async_client, some)
     longest = [f"/page/{number}/" for number in (3, 1, 4, 2)]
     shortest = [f"/page/{number}/" for number in (1, 3, 4, 2)]
-    for order, paths in (("reading", longest), ("reading_ascending", shortest)):
+    orders: dict[Order, list[str]] = {"reading": longest, "reading_ascending": shortest}
+    for order, paths in orders.items():
         rows = await TrackingSelector.breakdown("path", order=order)
         assert [row.value for row in rows] == paths
         assert [row.views for row in rows] == [{"/page/4/": 6, "/page/1/": 4}.get(path, 2) for path in paths]
