@@ -20,7 +20,7 @@ from codex_tracking.counters.waiting_log import (
     is_page,
     pages_of,
 )
-from codex_tracking.hits.visitors import visitor_ids
+from codex_tracking.hits.visitors import visitor_digests, visitor_ids
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -87,11 +87,12 @@ class DayCounts:
         hits = sum(len(touch.hits) for _, touch in touches)
         text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
         alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
-        hashed = visitor_ids([visitor for visitor, _ in touches], salt)
+        digests = visitor_digests([visitor for visitor, _ in touches], salt)
+        hashed = visitor_ids(digests)
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
-            blob = blob_of(logged, salt)
+            blob = blob_of(logged, digests, salt)
             fits = len(visits.encode()) <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break

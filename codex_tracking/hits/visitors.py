@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -167,16 +167,24 @@ def visitor_id(identity: str, salt: bytes) -> str:
         identity: from ``identity``; an empty one stays empty.
         salt: the day's random salt, up to 64 bytes.
     """
-    return visitor_ids([identity], salt)[identity] if identity else ""
+    return visitor_ids(visitor_digests([identity], salt))[identity] if identity else ""
 
 
-def visitor_ids(identities: Iterable[str], salt: bytes) -> dict[str, str]:
-    """Return the stored forms of identities, none of them empty; see ``visitor_id``."""
-    known = list(dict.fromkeys(identities))
+def visitor_ids(digests: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the stored forms of identities, none of them empty; see ``visitor_id``.
+
+    Args:
+        digests: identities and their ``visitor_digests``.
+    """
     # All at once: one by one the encoding takes longer than the hash.
-    encoded = b"".join([b2a_base64(visitor_digest(identity, salt), newline=False) for identity in known])
+    encoded = b"".join([b2a_base64(digest, newline=False) for digest in digests.values()])
     text = encoded.translate(URL_SAFE).decode("ascii")
-    return {identity: text[at : at + 22] for identity, at in zip(known, range(0, len(text), 24), strict=True)}
+    return {identity: text[at : at + 22] for identity, at in zip(digests, range(0, len(text), 24), strict=True)}
+
+
+def visitor_digests(identities: Iterable[str], salt: bytes) -> dict[str, bytes]:
+    """Return each distinct identity with its ``visitor_digest``."""
+    return {identity: visitor_digest(identity, salt) for identity in set(identities)}
 
 
 def visitor_digest(identity: str, salt: bytes) -> bytes:
