@@ -21,6 +21,7 @@ from codex_tracking.counters.waiting_log import (
     is_page,
     pages_of,
 )
+from codex_tracking.hits.visitors import digest_of
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -95,10 +96,11 @@ class DayCounts:
         text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
         alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
         hashed = profiles.ids({visitor: touch.client for visitor, touch in touches if touch.client}, salt)
+        digests = {touch.hits[0][2]: digest_of(hashed[visitor]) for visitor, touch in touches if touch.hits}
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
             logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
-            blob = blob_of(logged, salt)
+            blob = blob_of(logged, digests, salt)
             fits = visits.size <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break

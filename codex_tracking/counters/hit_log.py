@@ -26,6 +26,8 @@ LENGTH = struct.Struct("<I")
 LEVEL, WINDOW, MEMORY = 1, 13, 6
 """Of zlib: a small window is made ready in a quarter of the time, which a batch of 25 hits feels, and the texts that
 repeat most are in the table already."""
+SMALL = 1_000
+"""Bytes of a body, some 40 hits, that is checked by zlib and not compressed."""
 MOST_UNPACKED = 256_000_000
 """Bytes that a blob may unpack to; far above what a batch holds."""
 BETWEEN_TRAITS, BETWEEN_TEXTS = "\x1f", "\x1e"
@@ -178,7 +180,9 @@ def _separators(tables: Sequence[Sized]) -> int:
 
 
 def _blob(hits: int, body: bytes) -> bytes:
-    stream = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW, MEMORY)
+    # Stored, a small body takes 3 µs instead of 13, and a quarter more room until its day is packed.
+    packing = (LEVEL, zlib.DEFLATED, WINDOW, MEMORY) if len(body) > SMALL else (0, zlib.DEFLATED, 9, 1)
+    stream = zlib.compressobj(*packing)
     return HEAD.pack(VERSION, hits) + stream.compress(body) + stream.flush()
 
 

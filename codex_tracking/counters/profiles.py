@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from codex_tracking.counters.addresses import Addresses
 from codex_tracking.counters.dimensions import Profile, profile_of
 from codex_tracking.hits.hit import Client, RawClient
-from codex_tracking.hits.visitors import identity, visitor_ids
+from codex_tracking.hits.visitors import identity, visitor_digests, visitor_ids
 from codex_tracking.settings import TrackingSettings
 
 MOST_CLIENTS = 8_192
@@ -66,7 +66,7 @@ class Profiles:
         if len(known) + len(visitors) > MOST_CLIENTS:
             known.clear()
         unknown = {number: self.identity(client) for number, client in visitors.items() if number not in known}
-        hashed = visitor_ids(unknown.values(), salt)
+        hashed = visitor_ids(visitor_digests(unknown.values(), salt))
         known.update((number, hashed[text]) for number, text in unknown.items())
         return known
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.counters.hit_log import pack_columns
-from codex_tracking.hits.visitors import visitor_digest
+from codex_tracking.hits.visitors import visitor_digests
 
 MOST_LOG_BYTES = 80_000_000
 """Bytes that one day's hits may take while they wait to be logged; a share of its own, so that a long outage of Redis
@@ -79,7 +79,7 @@ class WaitingLog:
     def take_alone(self, most: int, salt: bytes) -> bytes:
         """Take a blob of the oldest hits without a touch, ``most`` at most, and no more than fit into a batch."""
         hits = self.some_alone(most, TEXT_BYTES)
-        while len(blob := blob_of(hits, salt)) > BLOB_BYTES and len(hits) > 1:
+        while len(blob := blob_of(hits, {}, salt)) > BLOB_BYTES and len(hits) > 1:
             del hits[len(hits) // 2 :]
         self.remove(hits, len(hits))
         return blob
@@ -99,12 +99,18 @@ def pages_of(hits: Iterable[WaitingHit]) -> Counts:
     return pages
 
 
-def blob_of(hits: Sequence[WaitingHit], salt: bytes) -> bytes:
-    """Return a blob of hits, with each visitor hashed once; empty without hits."""
+def blob_of(hits: Sequence[WaitingHit], digests: Mapping[str, bytes], salt: bytes) -> bytes:
+    """Return a blob of hits; empty without hits.
+
+    Args:
+        hits: in order.
+        digests: of visitors that are hashed already; see ``visitor_digests``.
+        salt: the key that all others are hashed with.
+    """
     if not hits:
         return b""
     seconds, kinds, visitors, *texts, _, _ = zip(*hits, strict=True)
-    hashes = {visitor: visitor_digest(visitor, salt) for visitor in set(visitors)}
+    hashes = {**digests, **visitor_digests(set(visitors).difference(digests), salt)}
     return pack_columns(seconds, kinds, list(map(hashes.__getitem__, visitors)), *texts)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from binascii import b2a_base64
-from collections.abc import Iterable
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -19,7 +19,8 @@ FORWARDED_LIMIT = 512
 """Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
 
 ID_BYTES = 16
-URL_SAFE = bytes.maketrans(b"+/", b"-_")
+URL_SAFE, USUAL = bytes.maketrans(b"+/", b"-_"), {45: "+", 95: "/"}
+"""The alphabet of base64url in place of the usual one, and the other way round."""
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
 OCTETS = frozenset(map(str, range(256)))
@@ -134,16 +135,29 @@ def visitor_id(identity: str, salt: bytes) -> str:
         identity: from ``identity``; an empty one stays empty.
         salt: the day's random salt, up to 64 bytes.
     """
-    return visitor_ids([identity], salt)[identity] if identity else ""
+    return visitor_ids(visitor_digests([identity], salt))[identity] if identity else ""
 
 
-def visitor_ids(identities: Iterable[str], salt: bytes) -> dict[str, str]:
-    """Return the stored forms of identities, none of them empty; see ``visitor_id``."""
-    known = list(dict.fromkeys(identities))
+def visitor_ids(digests: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the stored forms of identities, none of them empty; see ``visitor_id``.
+
+    Args:
+        digests: identities and their ``visitor_digests``.
+    """
     # All at once: one by one the encoding takes longer than the hash.
-    encoded = b"".join([b2a_base64(visitor_digest(identity, salt), newline=False) for identity in known])
+    encoded = b"".join([b2a_base64(digest, newline=False) for digest in digests.values()])
     text = encoded.translate(URL_SAFE).decode("ascii")
-    return {identity: text[at : at + 22] for identity, at in zip(known, range(0, len(text), 24), strict=True)}
+    return {identity: text[at : at + 22] for identity, at in zip(digests, range(0, len(text), 24), strict=True)}
+
+
+def digest_of(visitor: str) -> bytes:
+    """Return the ``visitor_digest`` behind a ``visitor_id``, which takes a third of the time of a hash."""
+    return a2b_base64(f"{visitor}==".translate(USUAL))
+
+
+def visitor_digests(identities: Iterable[str], salt: bytes) -> dict[str, bytes]:
+    """Return each distinct identity with its ``visitor_digest``."""
+    return {identity: visitor_digest(identity, salt) for identity in set(identities)}
 
 
 def visitor_digest(identity: str, salt: bytes) -> bytes:

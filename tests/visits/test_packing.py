@@ -176,7 +176,7 @@ def test_old_days_are_pruned_by_the_server_and_by_the_command(
 def test_a_day_that_fails_is_logged_keeps_its_parts_and_stops_no_other(
     db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = pack.save
+    real = files.save
 
     def save(day: Date, *rest: Any) -> str:
         if day == DAY:
