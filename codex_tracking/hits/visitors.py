@@ -19,7 +19,7 @@ FORWARDED_LIMIT = 512
 """Characters of ``X-Forwarded-For`` that are read, from the right: the left part is the client's own invention."""
 
 ID_BYTES = 16
-URL_SAFE, USUAL = bytes.maketrans(b"+/", b"-_"), {45: "+", 95: "/"}
+URL_SAFE, USUAL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 """The alphabet of base64url in place of the usual one, and the other way round."""
 NETWORK_BITS = 64
 """An IPv6 subscriber gets a /64 at least and changes addresses within it daily."""
@@ -152,7 +152,7 @@ def visitor_ids(digests: Mapping[str, bytes]) -> dict[str, str]:
 
 def digest_of(visitor: str) -> bytes:
     """Return the ``visitor_digest`` behind a ``visitor_id``, which takes a third of the time of a hash."""
-    return a2b_base64(f"{visitor}==".translate(USUAL))
+    return a2b_base64(visitor.encode("ascii").translate(USUAL) + b"==")
 
 
 def visitor_digests(identities: Iterable[str], salt: bytes) -> dict[str, bytes]:

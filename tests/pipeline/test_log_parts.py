@@ -14,6 +14,7 @@ from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.hit_log import EVENT, NO_ACT, NO_ORIGIN, VIEW, LoggedHit, decode_part, join, pack
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
+from codex_tracking.store import protocol
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.server import probe
@@ -86,7 +87,7 @@ async def test_without_a_log_nothing_is_sent_and_nothing_written(redis_server: R
         worker.hit("/a")
         await worker.push()
         [(keys, args)] = world.letters
-        assert (len(keys), len(args)) == (4, 19)
+        assert (len(keys), len(args)) == (4, protocol.LOG_AT)
         assert not [key for key in world.raw.keys() if key.endswith(b"log")]  # noqa: SIM118
         assert not [name for name in world.raw.hkeys(world.keys().live) if name in (b"#b", b"#bytes")]
         await world.flush()
