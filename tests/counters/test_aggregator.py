@@ -13,9 +13,9 @@ from django.http import HttpResponse
 from django.utils import timezone
 from pytest_django import Settings
 
-from codex_tracking.counters import aggregator as aggregator_module
 from codex_tracking.counters import day_counts, dimensions, tally
 from codex_tracking.counters import profiles as profiles_module
+from codex_tracking.counters import views as views_module
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import NO_VISITS, Batch, PackedVisits, Touch
 from codex_tracking.counters.day_counts import (
@@ -284,7 +284,7 @@ def test_above_the_bound_fields_become_other_and_sums_stay_exact(monkeypatch: py
 
 
 def test_many_sets_of_counters_lose_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator_module, "MOST_SETS", 3)
+    monkeypatch.setattr(views_module, "MOST_SETS", 3)
     (batch,) = batches(counting(at(n, route=f"r{n % 10}/", anonymous=True) for n in range(100)))
     assert {name: n for name, n in batch.counts.items() if name.startswith("route:")} == {
         counter("route", f"r{n}/"): 10 for n in range(10)

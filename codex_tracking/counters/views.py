@@ -1,0 +1,194 @@
+"""The tally of page views: their counters, their origins, and their visitors' visits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codex_tracking.counters.addresses import ONE_ADDRESS
+from codex_tracking.counters.batch import MOST_LOGGED, NAMES_PER_TOUCH, Touch, weight_of
+from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
+from codex_tracking.counters.dimensions import (
+    CACHED_LENGTH,
+    CACHED_PATH,
+    Origin,
+    Profile,
+    hour_begins,
+    known_page,
+    logged_route,
+    origin_of,
+    page,
+    place,
+)
+from codex_tracking.counters.fields import Counter, counter
+from codex_tracking.counters.hit_log import MEMBER, VIEW, told_view
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.profiles import Profiles
+from codex_tracking.counters.tally import Tally
+from codex_tracking.counters.waiting_log import WaitingLog
+from codex_tracking.hits.hit import RawClient, RawHit
+from codex_tracking.hits.routes import takes_anything
+from codex_tracking.hits.sources import campaign_of
+from codex_tracking.settings import TrackingSettings
+
+LOG_DROPPED = counter("ledger", "log_dropped")
+MOST_ORIGINS = MOST_PLACES = 4_096
+
+
+class ViewTally(Tally):
+    """The counters and visits of page views.
+
+    Args:
+        settings: decide about bots, proxies, country and opt-outs.
+        minutes: whether views are counted by minute too; for days long past nobody asks for minutes.
+    """
+
+    def __init__(self, settings: TrackingSettings, minutes: bool = True) -> None:
+        super().__init__()
+        self.settings = settings
+        self.minutes = minutes
+        self._profiles = Profiles(settings)
+        self._identities: dict[int, str] = {}
+        """Number of a visitor -> its identity in clear text, for the visit log; until the next push."""
+        self._plain_origins: dict[tuple[str, str], Origin] = {}
+        """Referrer and host of the site -> origin of views without a campaign."""
+        self._places: dict[tuple[str, str, str], tuple[tuple[Counter, ...], bool]] = {}
+        """Route that a client names, the site's own and view -> counters in this minute, and whether the own route
+        takes anything."""
+        self._minute = 0.0
+
+    def use(self, settings: TrackingSettings) -> None:
+        """Continue with these settings; a server reads them once, tests change them."""
+        if settings is not self.settings:
+            self.settings = settings
+            self._profiles.use(settings)
+            self._plain_origins.clear()
+
+    def _day_at(self, at: float) -> tuple[DayCounts, str]:
+        """Return the day and the hour of a hit."""
+        clock = self.clock
+        if not clock.begin <= at < clock.end:
+            clock.read(at)
+        if clock.begin != self._minute:
+            # Their counters name hour and minute.
+            self._places.clear()
+            self._minute = clock.begin
+        date, hour = clock.now
+        day = self.days.get(date) or self._day(date)
+        if not day.oldest or at < day.oldest:
+            day.oldest = int(at)
+        return day, hour
+
+    def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile, named: str = "") -> None:
+        at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
+        second = int(at)
+        # Most views have no campaign, and their origin is known by referrer and host.
+        origin = None if "=" in query else self._plain_origins.get((referrer, client[0]))
+        if origin is None:
+            origin = self._origin(query, referrer, client[0])
+        # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
+        found = self._places.get((named, route, view))
+        if found is None:
+            minute = second // 60 if self.minutes else None
+            found = place(named or route, view, hour, minute), takes_anything(route)
+            if len(self._places) < MOST_PLACES:
+                self._places[named, route, view] = found
+        at_place, anything = found
+        source = origin[0][1]
+        if secrets or anything or len(path) > CACHED_PATH:
+            path, counted = page(path, secrets, route, source)
+        else:
+            path, counted = known_page(path, source)
+        touch = self._count_view(day, hour, second, client, profile, origin, path, counted, at_place)
+        if profile.logged is not None:
+            kind, act = MEMBER if client[7] else VIEW, told_view(path, logged_route(route))
+            logged = (profile.logged, origin[3], act, counted[0])
+            self._log(day, touch, second, kind, client, profile.visitor, *logged)
+
+    def _origin(self, query: str, referrer: str, host: str) -> Origin:
+        # Only what tells origins apart is looked up, so that the caches see few keys.
+        if "?" in referrer:
+            referrer = referrer.partition("?")[0]
+        campaign, settings = campaign_of(query) if "=" in query else "", self.settings
+        if campaign:
+            return origin_of(referrer, campaign, host, settings.sources, settings.own_hosts)
+        # Of most views, without the settings in the key, whose hash takes as long as the rest.
+        key = (referrer, host)
+        origin = self._plain_origins.get(key)
+        if origin is None:
+            origin = origin_of(referrer, "", host, settings.sources, settings.own_hosts)
+            if len(referrer) <= CACHED_LENGTH:
+                if len(self._plain_origins) >= MOST_ORIGINS:
+                    self._plain_origins.clear()
+                self._plain_origins[key] = origin
+        return origin
+
+    def _count_view(
+        self,
+        day: DayCounts,
+        hour: str,
+        second: int,
+        client: RawClient,
+        profile: Profile,
+        origin: Origin,
+        path: str,
+        counted: tuple[Counter, ...],
+        at_place: tuple[Counter, ...],
+    ) -> Touch | None:
+        _, traits, visitor, notes, _, _ = profile
+        counts, sets = day.counts, day.sets
+        for field in counted:
+            if field in counts:
+                counts[field] += 1
+            else:
+                self._begin(day, field, 1)
+        if notes:
+            self._count(day, notes)
+        if self._profiles.addresses.single:
+            self._count(day, (ONE_ADDRESS,))
+        for together in (at_place, traits.counters, origin.counters):
+            known = sets.get(id(together))
+            if known is not None:
+                known.n += 1
+            else:
+                if len(sets) >= MOST_SETS:
+                    self._add_sets(day)
+                sets[id(together)] = CounterSet(together)
+        if not visitor:
+            return None
+        # The first view names the source of the visit, should the script find that one begins here.
+        touches = day.touches.get(visitor)
+        if touches is None:
+            begins = (hour_begins(hour), origin.begins, traits.begins)
+            touch = Touch(second, second, 1, begins, (path,), second, client=client)
+            return self._new_touch(day, visitor, touch)
+        touch = touches[-1]
+        if second != touch.last or touch.logged > MOST_LOGGED:
+            touch = self._touch_of(day, touches, second)
+        touch.views += 1
+        if not touch.begins or second < touch.viewed:
+            # An event while the view ran may have been in the hour before.
+            touch.begins = (hour_begins(self.clock.read(touch.first)[1]), origin.begins, traits.begins)
+            others = tuple(one for one in touch.paths if one != path)
+            touch.paths = (path, *others[: NAMES_PER_TOUCH - 1])
+            touch.viewed = second
+            self._weigh(day, weight_of(path), touch)
+        elif path not in touch.paths and len(touch.paths) < NAMES_PER_TOUCH:
+            self._add_page(day, touch, path)
+        return touch
+
+    def _log(
+        self, day: DayCounts, touch: Touch | None, at: int, kind: int, client: RawClient, visitor: int, *facts: Any
+    ) -> None:
+        """Keep a hit for the visit log; see ``WaitingLog.put``."""
+        log = day.log
+        if log is None:
+            log = day.log = WaitingLog()
+        identity = self._identities.get(visitor)
+        if identity is None:
+            identity = self._identities[visitor] = self._profiles.identity(client)
+        weight = log.put(log.alone if touch is None else touch.hits, at, kind, identity, *facts)
+        if not weight:
+            self._count(day, (LOG_DROPPED,))
+            ledger.dropped("log")
+        elif touch is not None:
+            touch.logged += weight
