@@ -180,7 +180,7 @@ def _separators(tables: Sequence[Sized]) -> int:
 
 
 def _blob(hits: int, body: bytes) -> bytes:
-    # Stored, a small body takes 3 µs instead of 13, and a quarter more room until its day is packed.
+    # Stored, a small body takes 3 µs instead of 13, and up to half more room until its day is packed.
     packing = (LEVEL, zlib.DEFLATED, WINDOW, MEMORY) if len(body) > SMALL else (0, zlib.DEFLATED, 9, 1)
     stream = zlib.compressobj(*packing)
     return HEAD.pack(VERSION, hits) + stream.compress(body) + stream.flush()
