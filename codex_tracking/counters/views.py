@@ -22,7 +22,7 @@ from codex_tracking.counters.dimensions import (
 from codex_tracking.counters.fields import Counter, counter
 from codex_tracking.counters.hit_log import MEMBER, VIEW, told_view
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.counters.profiles import Profiles
+from codex_tracking.counters.profiles import MOST_CLIENTS, Profiles
 from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
 from codex_tracking.hits.hit import RawClient, RawHit
@@ -185,6 +185,8 @@ class ViewTally(Tally):
             log = day.log = WaitingLog()
         identity = self._identities.get(visitor)
         if identity is None:
+            if len(self._identities) >= MOST_CLIENTS:
+                self._identities.clear()
             identity = self._identities[visitor] = self._profiles.identity(client)
         weight = log.put(log.alone if touch is None else touch.hits, at, kind, identity, *facts)
         if not weight:

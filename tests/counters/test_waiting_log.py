@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from codex_tracking.counters import waiting_log
+from codex_tracking.counters import views, waiting_log
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import counter, values_of, views_of
@@ -56,6 +56,15 @@ def test_a_view_tells_all_that_is_counted_of_it() -> None:
 def test_the_visitor_is_the_days_hash() -> None:
     [batch] = batches(logging([at(0), at(1), at(2, user="7")]))
     assert {hit.visitor for hit in hits_of(batch)} == {urlsafe_b64decode(visitor + "==") for visitor in batch.ids}
+
+
+def test_few_identities_are_remembered_and_all_visitors_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MOST_CLIENTS", 3)
+    aggregator = logging([at(n, address=f"192.0.2.{n % 10}") for n in range(30)])
+    assert len(aggregator._identities) <= 3
+    [batch] = batches(aggregator)
+    assert {hit.visitor for hit in hits_of(batch)} == {urlsafe_b64decode(visitor + "==") for visitor in batch.ids}
+    assert len(batch.ids) == 10
 
 
 @pytest.mark.parametrize("changes", [{"anonymous": True}, {"address": ""}])
