@@ -9,8 +9,6 @@ local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
 local NOW_STEP = 1000
 -- No state differs by more from a view of the same day, the longest of which has 25 hours.
 local DAY = 90000
--- No state differs by more from a view of the same day, the longest of which has 25 hours.
-local DAY = 90000
 -- A space and eight hexadecimal digits for each name.
 local DIGEST = 9
 local MOST_SEEN = DIGEST * tonumber(ARGV[13])
