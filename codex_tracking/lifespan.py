@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 
+from codex_tracking.hits.pages.limit import limit
 from codex_tracking.settings import get_tracking_settings
 
 Message = MutableMapping[str, Any]
@@ -49,6 +50,8 @@ class TrackingLifespan:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
+            if limit.places and scope["type"] == "http" and await _refused(scope, send):
+                return
             await self.app(scope, receive, send)
             return
         # Not at the top: asgi.py imports this module before Django sets up logging, which may disable loggers it finds.
@@ -75,6 +78,18 @@ class TrackingLifespan:
         if runner.lifespans == 0:
             await runner.stop()
         await send(answer)
+
+
+async def _refused(scope: MutableMapping[str, Any], send: Send) -> bool:
+    """Answer a claim of the browser script beyond its address's limit as its view would; return whether it is one."""
+    # Loaded by then, since its view has remembered a place.
+    from codex_tracking.web.claims import is_beyond_limit
+
+    if not is_beyond_limit(scope):
+        return False
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store")]})
+    await send({"type": "http.response.body"})
+    return True
 
 
 class _Inner:

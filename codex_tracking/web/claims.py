@@ -16,41 +16,13 @@ from codex_tracking.counters.claims import WaitingClaim
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.capture import bare_hit
 from codex_tracking.hits.pages.claims import MOST_BYTES, Refusal, hit_of_claim, is_foreign, parse_claim
+from codex_tracking.hits.pages.limit import Scope, header_of, limit, place_of
 from codex_tracking.hits.visitors import client_address
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 from codex_tracking.web.access.switches import independent
 
 logger = logging.getLogger(__name__)
-
-MINUTE = 60.0
-CLAIMS_PER_MINUTE = 600
-"""Claims that one address may send to one process within a minute: an office behind one address has hundreds of
-browsers, each of which sends one or two a page."""
-MOST_CLIENTS = 20_000
-"""Addresses that are told apart within a minute; all others share one limit."""
-
-
-class Limit:
-    """Counts the claims of each address within a minute; addresses as numbers that say nothing to other processes."""
-
-    def __init__(self) -> None:
-        self._claims: dict[int, int] = {}
-        self._until = 0.0
-
-    def reached(self, address: str, now: float) -> bool:
-        """Note one more claim, and return whether it is one too many."""
-        # Two threads may count one claim between them; the limit is no exact one.
-        if now >= self._until:
-            self._claims, self._until = {}, now + MINUTE
-        client = hash(address)
-        if client not in self._claims and len(self._claims) >= MOST_CLIENTS:
-            client = 0
-        claims = self._claims[client] = self._claims.get(client, 0) + 1
-        return claims > CLAIMS_PER_MINUTE
-
-
-limit = Limit()
 
 
 @independent
@@ -75,6 +47,29 @@ async def claim_view(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+def is_beyond_limit(scope: Scope) -> bool:
+    """Return whether an ASGI request is one more claim of an address beyond its limit, and count it as such.
+
+    Answering these before Django sees them keeps a flood of them from delaying pages.
+    """
+    try:
+        if scope["method"] != "POST" or place_of(scope) not in limit.places:
+            return False
+        settings, (address, _) = get_tracking_settings(), scope.get("client") or ("", 0)
+        name = settings.address_meta.removeprefix("HTTP_").replace("_", "-").lower().encode()
+        forwarded = header_of(scope, name).decode("latin-1")
+        client = client_address(address or "", forwarded, settings.trusted_proxies, settings.client_ip_header)
+        if not limit.passed(client, time()):
+            return False
+        get_buffer().put(bare_hit("claim", "claim_limited"))
+        return True
+    # Whatever a server puts into its scope: the request goes on.
+    except Exception:
+        ledger.add("record_failures")
+        logger.exception("a claim was not compared with its limit")
+        return False
+
+
 def receive(request: HttpRequest, settings: TrackingSettings, now: float) -> Refusal | None:
     """Let a claim wait for its decision, or return why it is refused."""
     meta = request.META
@@ -84,6 +79,8 @@ def receive(request: HttpRequest, settings: TrackingSettings, now: float) -> Ref
     )
     # The cheapest check first: it is what a flood of anything is stopped by.
     if limit.reached(address, now):
+        if scope := getattr(request, "scope", None):
+            limit.remember(scope)
         return "claim_limited"
     if is_foreign(meta, settings):
         return "claim_foreign"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from itertools import product
 from statistics import median
 
+from codex_tracking.hits.pages.limit import CLAIMS_PER_MINUTE
 from tests.bench.bench import Bench
 from tests.bench.child import cpu_seconds, report
 from tests.bench.figure import Figure
@@ -28,8 +29,6 @@ RATE = 50
 FLOOD = 1_000
 """Claims a second of one address."""
 PATHS = 1_000
-CLAIMS_PER_MINUTE = 600
-"""That an address may send to one process; see ``web/claims.py``, which needs Django."""
 IDLE_SECONDS = 0.1
 """A page's time in a process that has nothing else to do, at most."""
 KINDS = {"one": ("a claim for each page", RATE, 5_000), "flood": ("1,000 claims a second of one address", FLOOD, 1)}

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, async_playwright
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_now
+from codex_tracking.hits.pages.limit import Limit
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.store.loops import close_store
@@ -40,7 +41,7 @@ def claims_unpushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave every push to the test, and begin with no claim taken."""
     monkeypatch.setattr(type(get_runner()), "start", lambda self: False)
     monkeypatch.setattr(type(get_runner()), "start_thread", lambda self: None)
-    monkeypatch.setattr(claims, "limit", claims.Limit())
+    monkeypatch.setattr(claims, "limit", Limit())
 
 
 @pytest.fixture

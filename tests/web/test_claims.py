@@ -10,18 +10,23 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
+from codex_tracking import lifespan
 from codex_tracking.counters import claims as claims_module
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_now, site_today
+from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views
 from codex_tracking.hits import capture
 from codex_tracking.hits.pages import ids
+from codex_tracking.hits.pages import limit as limit_module
 from codex_tracking.hits.pages.claims import MOST_BYTES
 from codex_tracking.models import Breakdown
 from codex_tracking.pipeline.status import tracking_status
@@ -347,14 +352,69 @@ async def test_a_thousand_claims_of_one_address_are_bounded(async_client: AsyncC
     for _ in range(1_000):
         await claim(async_client, page, "again")
     await written(here)
-    assert await rows() == {"/": 1 + web_claims.CLAIMS_PER_MINUTE}
-    assert (await noted())["claim_limited"] == 1_000 - web_claims.CLAIMS_PER_MINUTE
+    assert await rows() == {"/": 1 + limit_module.CLAIMS_PER_MINUTE}
+    assert (await noted())["claim_limited"] == 1_000 - limit_module.CLAIMS_PER_MINUTE
+
+
+async def test_beyond_the_limit_an_asgi_server_is_answered_without_django(
+    here: Process, monkeypatch: pytest.MonkeyPatch, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(page_ids=True, trusted_proxies=1)
+    monkeypatch.setattr(limit_module, "CLAIMS_PER_MINUTE", 2)
+    limit = limit_module.Limit()
+    for module in (web_claims, lifespan):
+        monkeypatch.setattr(module, "limit", limit)
+    django, asked = get_asgi_application(), 0
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await django(scope, receive, send)
+
+    application, communicator = lifespan.TrackingLifespan(counted), cast(Any, ApplicationCommunicator)
+
+    async def post(
+        address: bytes = b"192.0.2.7", path: str = "/seen/", method: str = "POST", host: bytes = b"a"
+    ) -> int:
+        headers = [(b"host", host), (b"x-forwarded-for", address), (b"user-agent", FIREFOX.encode())]
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+        browser = communicator(application, {**scope, "client": ("127.0.0.1", 1)})
+        await browser.send_input({"type": "http.request", "body": b"{}"})
+        answer = await browser.receive_output()
+        assert (b"cache-control", b"no-store") in [(name.lower(), value) for name, value in answer["headers"]]
+        await browser.receive_output()
+        await browser.wait()
+        return int(answer["status"])
+
+    assert [await post() for _ in range(6)] == [204] * 6
+    # The third one is the first beyond the limit, and names its place.
+    assert asked == 3
+    for changes in ({"address": b"192.0.2.8"}, {"host": b"b"}, {"method": "GET"}):
+        await post(**changes)
+    assert asked == 6
+    monkeypatch.setattr(web_claims, "time", lambda: time.time() + 61)
+    await post()
+    assert asked == 7
+    assert not limit.places
+    await written(here)
+    assert (await noted()).get("claim_limited") == 4 + 2
+
+
+async def test_a_scope_that_cannot_be_read_goes_on_to_django(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = limit_module.Limit()
+    limit.places.add(("/seen/", b"a"))
+    monkeypatch.setattr(web_claims, "limit", limit)
+    assert not web_claims.is_beyond_limit({"method": "POST", "path": "/seen/"})
+    assert "was not compared with its limit" in caplog.text
+    assert ledger.snapshot()["record_failures"] == 1
 
 
 def test_the_limit_knows_so_many_addresses_and_forgets_them_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_claims, "MOST_CLIENTS", 3)
-    monkeypatch.setattr(web_claims, "CLAIMS_PER_MINUTE", 2)
-    limit = web_claims.Limit()
+    monkeypatch.setattr(limit_module, "MOST_CLIENTS", 3)
+    monkeypatch.setattr(limit_module, "CLAIMS_PER_MINUTE", 2)
+    limit = limit_module.Limit()
     assert [limit.reached("a", 0.0) for _ in range(3)] == [False, False, True]
     assert [limit.reached(name, 1.0) for name in "bcdefg"] == [False] * 4 + [True] * 2
     assert not limit.reached("a", 61.0)

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from codex_tracking.web.claims import CLAIMS_PER_MINUTE
+from codex_tracking.hits.pages.limit import CLAIMS_PER_MINUTE
 from tests.conftest import Sites
 from tests.kit.pipeline import FIREFOX
 from tests.kit.scripted import ledger, scripted
