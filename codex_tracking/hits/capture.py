@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from codex_tracking.hits.hit import Client, Hit, Kind, Later, RawHit, Reason, Secrets
 from codex_tracking.hits.rules import (
-    EARLY_HEADERS,
     TELLING,
     is_error,
     is_html,
@@ -69,13 +68,10 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
         if hit is not None:
             return hit
     unasked = False
-    # A browser's own navigation needs no closer look. Where it says that it is one, no script has sent it, and only the
-    # browser's own headers may say more: scripts can neither set Sec-Fetch-* nor add a header to a navigation.
-    destination = meta.get("HTTP_SEC_FETCH_DEST", "")
-    navigates = destination == "document" and meta.get("HTTP_SEC_FETCH_MODE") == "navigate"
+    # A browser's own navigation needs no closer look.
     if (
-        not meta.keys().isdisjoint(EARLY_HEADERS if navigates else TELLING)
-        or destination not in ("", "document")
+        not meta.keys().isdisjoint(TELLING)
+        or meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
         or not meta.get("HTTP_ACCEPT", HTML).startswith(HTML)
     ):
         reason = no_page(meta)

@@ -324,28 +324,6 @@ def test_a_page_that_a_service_worker_fetches_is_one(headers: dict[str, str], ve
     assert reason(page(**{"Sec-Fetch-Dest": "empty"}, **headers), HttpResponse(), SETTINGS) == verdict
 
 
-NAVIGATES = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Accept": "text/html,*/*;q=0.8"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "verdict"),
-    [
-        ({}, None),
-        # No script can add a header to a navigation, so an app has.
-        ({"X-Requested-With": "XMLHttpRequest"}, None),
-        ({"Sec-Purpose": "prefetch;prerender"}, "prefetch"),
-        ({"Purpose": "prefetch"}, "prefetch"),
-        ({"X-Moz": "prefetch"}, "prefetch"),
-        ({"Sec-Fetch-Mode": "cors", "X-Requested-With": "XMLHttpRequest"}, "partial"),
-        ({"Sec-Fetch-Dest": "empty", "HX-Request": "true"}, "partial"),
-    ],
-)
-def test_a_navigation_is_a_page_unless_the_browser_asks_ahead_of_time(
-    headers: dict[str, str], verdict: str | None
-) -> None:
-    assert reason(page(**(NAVIGATES | headers)), HttpResponse(), SETTINGS) == verdict
-
-
 @pytest.mark.parametrize("destination", ["document", "iframe", "frame"])
 def test_a_page_in_a_frame_is_one(destination: str) -> None:
     headers = {"Sec-Fetch-Dest": destination, "Sec-Fetch-Mode": "navigate", "Accept": NAVIGATION}
