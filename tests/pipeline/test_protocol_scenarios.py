@@ -169,8 +169,8 @@ a batch that arrives again later is told once:
 batches that a flush brought are not told again when they are settled:
     hit /a, push, flush, hit /b, push until=apply, finish unheard, wipe => logged /a=1 /b=1, closed 1
 a batch tells the views that it counts:
-    bound batch 4, bound together 1, slow hit_each 3 4, slow push until=apply, slow step, flush, slow step, flush,
-    slow step, flush, slow finish
+    bound batch 4, bound together 1, slow hit_each 3 4 visitor=v{}, slow push until=apply, slow step, flush, slow step,
+    flush, slow step, flush, slow finish
 joined batches are told whole:
     bound retained 17, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => logged /a=1 /b=1 /c=1, closed 1
 joined batches whose log would be too large are counted:

@@ -214,18 +214,21 @@ def test_staff_save_a_funnel_open_it_and_delete_it(strict_staff: Client) -> None
     assert not Funnel.objects.exists()
 
 
-def test_whoever_saved_a_funnel_renames_it_and_gives_it_the_steps_of_the_page(staff: Client) -> None:
+def test_whoever_saved_a_funnel_renames_it_and_gives_it_the_steps_of_the_page(strict_staff: Client) -> None:
     steps = [parse_step("page:/"), parse_step("page:/a/")]
     mine, other = saved.save_funnel("Mine", steps, "staff"), saved.save_funnel("Other", steps, "boss")
     address = f"{FUNNELS}?{urlencode(SIGN_UP)}"
-    form = token(staff, address)
-    assert re.findall(r'name="change" value="(\d+)"', raw(staff, FUNNELS, *SIGN_UP)) == [str(mine.pk)]
-    assert staff.post(address, {**form, "name": "x", "change": str(other.pk)}).status_code == 403
-    assert staff.post(address, {**form, "name": "Renamed", "change": str(mine.pk)}).status_code == 302
+    form = token(strict_staff, address)
+    assert re.findall(r'name="change" value="(\d+)"', raw(strict_staff, FUNNELS, *SIGN_UP)) == [str(mine.pk)]
+    assert strict_staff.post(address, {**form, "name": "x", "change": str(other.pk)}).status_code == 403
+    assert strict_staff.post(address, {**form, "name": "Renamed", "change": str(mine.pk)}).status_code == 302
     mine.refresh_from_db()
     assert (mine.name, saved.steps_of(mine)) == ("Renamed", tuple(steps))
-    assert staff.post(FUNNELS, {**form, "name": "x", "change": str(mine.pk), "replace": "1"}).status_code == 400
-    assert staff.post(address, {**form, "name": "New", "change": str(mine.pk), "replace": "1"}).status_code == 302
+    change = {**form, "name": "New", "change": str(mine.pk), "replace": "1"}
+    assert strict_staff.post(FUNNELS, change).status_code == 400
+    assert (
+        strict_staff.post(address, {**form, "name": "New", "change": str(mine.pk), "replace": "1"}).status_code == 302
+    )
     mine.refresh_from_db()
     assert (mine.name, mine.steps) == ("New", [text for _, text in SIGN_UP])
 

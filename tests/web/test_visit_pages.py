@@ -88,7 +88,7 @@ async def test_a_funnel_is_built_by_its_form(open_page: Open, script: bool) -> N
         await page.get_by_role("link", name=f"Mine {script}").click()
         await page.wait_for_load_state("networkidle")
         await expect(rows).to_have_count(2)
-        await page.locator("li", has_text=f"Mine {script}").locator("summary").click()
+        await page.locator("li", has_text=f"Mine {script}").get_by_text("Delete", exact=True).click()
         await page.get_by_role("button", name=f"Delete for good: Mine {script}").click()
         await expect(page.get_by_role("link", name=f"Mine {script}")).to_have_count(0)
 
