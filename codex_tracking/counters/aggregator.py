@@ -51,7 +51,7 @@ class Aggregator(ViewTally):
         if kind != "view":
             self._add_other(day, hour, Hit.of(hit))
             return kind
-        profile = self._profiles.known.get(hash(client)) or self._profiles.of(client)
+        profile = self._profiles.of(client)
         if profile.bot is not None:
             self._count(day, (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80))))
         elif name:

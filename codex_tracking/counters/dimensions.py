@@ -143,11 +143,11 @@ def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tup
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
     if secrets or len(path) > CACHED_PATH:
         return _fields_of_page(normalise(path, secrets), source)
-    return known_page(path, source)
+    return _known_page(path, source)
 
 
 @lru_cache(maxsize=16_384)
-def known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
+def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
     return _fields_of_page(normalise(path), source)
 
 

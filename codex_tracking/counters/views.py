@@ -9,11 +9,9 @@ from codex_tracking.counters.batch import MOST_LOGGED, NAMES_PER_TOUCH, Touch, w
 from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
 from codex_tracking.counters.dimensions import (
     CACHED_LENGTH,
-    CACHED_PATH,
     Origin,
     Profile,
     hour_begins,
-    known_page,
     logged_route,
     origin_of,
     page,
@@ -26,12 +24,11 @@ from codex_tracking.counters.profiles import MOST_CLIENTS, Profiles
 from codex_tracking.counters.tally import Tally
 from codex_tracking.counters.waiting_log import WaitingLog
 from codex_tracking.hits.hit import RawClient, RawHit
-from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.settings import TrackingSettings
 
 LOG_DROPPED = counter("ledger", "log_dropped")
-MOST_ORIGINS = MOST_PLACES = 4_096
+MOST_ORIGINS = 4_096
 
 
 class ViewTally(Tally):
@@ -51,10 +48,6 @@ class ViewTally(Tally):
         """Number of a visitor -> its identity in clear text, for the visit log; until the next push."""
         self._plain_origins: dict[tuple[str, str], Origin] = {}
         """Referrer and host of the site -> origin of views without a campaign."""
-        self._places: dict[tuple[str, str, str], tuple[tuple[Counter, ...], bool]] = {}
-        """Route that a client names, the site's own and view -> counters in this minute, and whether the own route
-        takes anything."""
-        self._minute = 0.0
 
     def use(self, settings: TrackingSettings) -> None:
         """Continue with these settings; a server reads them once, tests change them."""
@@ -65,14 +58,7 @@ class ViewTally(Tally):
 
     def _day_at(self, at: float) -> tuple[DayCounts, str]:
         """Return the day and the hour of a hit."""
-        clock = self.clock
-        if not clock.begin <= at < clock.end:
-            clock.read(at)
-        if clock.begin != self._minute:
-            # Their counters name hour and minute.
-            self._places.clear()
-            self._minute = clock.begin
-        date, hour = clock.now
+        date, hour = self.clock.read(at)
         day = self.days.get(date) or self._day(date)
         if not day.oldest or at < day.oldest:
             day.oldest = int(at)
@@ -81,23 +67,10 @@ class ViewTally(Tally):
     def _add_view(self, day: DayCounts, hour: str, hit: RawHit, profile: Profile, named: str = "") -> None:
         at, _, _, _, path, secrets, route, view, query, referrer, client, _ = hit
         second = int(at)
-        # Most views have no campaign, and their origin is known by referrer and host.
-        origin = None if "=" in query else self._plain_origins.get((referrer, client[0]))
-        if origin is None:
-            origin = self._origin(query, referrer, client[0])
+        origin = self._origin(query, referrer, client[0])
         # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
-        found = self._places.get((named, route, view))
-        if found is None:
-            minute = second // 60 if self.minutes else None
-            found = place(named or route, view, hour, minute), takes_anything(route)
-            if len(self._places) < MOST_PLACES:
-                self._places[named, route, view] = found
-        at_place, anything = found
-        source = origin[0][1]
-        if secrets or anything or len(path) > CACHED_PATH:
-            path, counted = page(path, secrets, route, source)
-        else:
-            path, counted = known_page(path, source)
+        at_place = place(named or route, view, hour, second // 60 if self.minutes else None)
+        path, counted = page(path, secrets, route, origin[0][1])
         touch = self._count_view(day, hour, second, client, profile, origin, path, counted, at_place)
         if profile.logged is not None:
             kind, act = MEMBER if client[7] else VIEW, told_view(path, logged_route(route))
@@ -135,16 +108,12 @@ class ViewTally(Tally):
         at_place: tuple[Counter, ...],
     ) -> Touch | None:
         _, traits, visitor, notes, _, _ = profile
-        counts, sets = day.counts, day.sets
-        for field in counted:
-            if field in counts:
-                counts[field] += 1
-            else:
-                self._begin(day, field, 1)
+        self._count(day, counted)
         if notes:
             self._count(day, notes)
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
+        sets = day.sets
         for together in (at_place, traits.counters, origin.counters):
             known = sets.get(id(together))
             if known is not None:

@@ -478,10 +478,10 @@ def test_each_view_counts_in_its_own_hour_and_minute_in_whatever_order_it_comes(
 
 @pytest.mark.parametrize("secrets", [(), (("token", "s3cret" * 20),)])
 def test_no_cache_keeps_a_secret_or_a_long_path(secrets: Secrets) -> None:
-    before = dimensions.known_page.cache_info().currsize
+    before = dimensions._known_page.cache_info().currsize
     path = f"/k/{'s3cret' * 20}/" if secrets else "/" + "a" * 300
     counts([at(0, path, secrets=secrets)])
-    assert dimensions.known_page.cache_info().currsize == before
+    assert dimensions._known_page.cache_info().currsize == before
 
 
 def test_no_cache_keeps_a_long_referrer() -> None:
