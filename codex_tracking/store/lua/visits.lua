@@ -98,6 +98,14 @@ local function has_room(latest)
   return true
 end
 
+-- Adds the digest of a name to a list of them, and one to the name's count if it was new.
+local function with_name(list, name, digests, counts)
+  local digest = sub(digests, DIGEST * (name - 1) + 1, DIGEST * name)
+  if #list >= MOST_SEEN or find(list, digest, 1, true) then return list end
+  counts[name] = counts[name] + 1
+  return list .. digest
+end
+
 -- Works the visits out; returns visits, engaged visits and seconds, and how often each set, entry page, page and event
 -- is added.
 local function work_out()
@@ -142,17 +150,9 @@ local function work_out()
         if k > 0 then y, z = byte(rows, at + ROW + 2 * k, at + ROW + 2 * k + 1) end
         local name = y * 256 + z
         if k < looks then
-          local digest = sub(page_digests, DIGEST * (name - 1) + 1, DIGEST * name)
-          if #looked < MOST_SEEN and not find(looked, digest, 1, true) then
-            looked = looked .. digest
-            fresh[name] = fresh[name] + 1
-          end
+          looked = with_name(looked, name, page_digests, fresh)
         else
-          local digest = sub(event_digests, DIGEST * (name - 1) + 1, DIGEST * name)
-          if #did < MOST_SEEN and not find(did, digest, 1, true) then
-            did = did .. digest
-            done[name] = done[name] + 1
-          end
+          did = with_name(did, name, event_digests, done)
         end
       end
       if state or has_room(latest) then
