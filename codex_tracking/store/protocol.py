@@ -74,10 +74,10 @@ class Store:
         answers: list[Any] = []
         # A cluster's client refuses EVALSHA in a pipeline, and the embedded store holds up the event loop.
         if len(batches) > 1 and not self.settings.embedded and not self.settings.redis_url.startswith(CLUSTER):
-            pipe = self.client.pipeline(transaction=False)
+            pipe, digest = self.client.pipeline(transaction=False), sha1(reads.script("apply").encode()).hexdigest()
             for batch in batches:
                 keys, args = self._call_of(batch, generation)
-                pipe.evalsha(sha1(reads.script("apply").encode()).hexdigest(), len(keys), *keys, *args)
+                pipe.evalsha(digest, len(keys), *keys, *args)
             answers = await pipe.execute(raise_on_error=False)
         for batch, answer in zip_longest(batches, answers):
             # Of a Redis that was restarted, which does not know the script; a batch by itself sends it.
