@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.management.commands.tracking_status import lines_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, VisitFile
 from codex_tracking.pipeline.status import tracking_status
-from codex_tracking.visits import build, equality, files, questions
+from codex_tracking.visits import equality, files, questions
 from codex_tracking.visits.equality import LogFault, log_faults
 from codex_tracking.visits.pack import pack_all
 from tests.kit.pipeline import Process, view
@@ -33,12 +32,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    tracking_settings(visit_log_days=90)
+def _log(visit_log: Path) -> None:
     equality.forget()
-    yield
-    build.forget()
 
 
 def logged_days() -> None:

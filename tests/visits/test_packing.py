@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
@@ -24,13 +24,10 @@ DAY = Date(2026, 3, 30)
 
 
 @pytest.fixture(autouse=True)
-def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def _log(visit_log: Path, tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack, "_next_look", 0.0)
     monkeypatch.setattr(pack, "_retries", {})
     tracking_settings(visit_log_days=10_000)
-    yield
-    build.forget()
 
 
 def figures() -> Any:

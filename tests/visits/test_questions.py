@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
@@ -47,11 +47,8 @@ FILTERS: list[list[Filter]] = [
 
 
 @pytest.fixture(autouse=True)
-def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def _log(visit_log: Path, tracking_settings: Callable[..., None]) -> None:
     tracking_settings(visit_log_days=1_000)
-    yield
-    build.forget()
 
 
 @pytest.fixture

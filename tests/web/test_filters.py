@@ -6,10 +6,9 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ from codex_tracking.models import LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
 from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
-from codex_tracking.visits import asking, build
+from codex_tracking.visits import asking
 from codex_tracking.web.access import links
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import TABS, read_query
@@ -36,15 +35,7 @@ URL = "/cabinet/tracking/"
 API = f"{URL}api/"
 GOOGLE = Filter("source", "is", ("Google",))
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _log(tracking_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    tracking_settings(visit_log_days=90)
-    yield
-    build.forget()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 
 
 @pytest.fixture
