@@ -121,6 +121,26 @@ def test_header_that_is_none_says_so(header: str) -> None:
         explain("/", header)
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "problem"),
+    [
+        ("http://[::1/", {}, "URL cannot be read"),
+        ("/", {"status": 0}, "--status must be 100 to 599, not 0"),
+        ("/", {"status": 1_000}, "--status must be"),
+        ("/", {"address": "localhost"}, "--address must be an IP address, not 'localhost'"),
+        ("/", {"urlconf": "no.such.module"}, "--urlconf must be a module of URL patterns: No module named 'no'"),
+        ("/", {"urlconf": "json"}, "--urlconf must be a module of URL patterns"),
+    ],
+)
+def test_an_option_that_no_request_can_have_says_so(url: str, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        explain(url, **options)
+
+
+def test_a_server_on_a_unix_socket_knows_no_address() -> None:
+    assert explain("/", address="")["Client address"] == "unknown; never stored"
+
+
 @pytest.mark.parametrize("url", ["", "/%ff/", "/\x00", "//x", "http://", "/?a=%", "a b", "/" + "x" * 5_000])
 def test_any_url_is_explained(url: str) -> None:
     assert explain(url)["Counts"].startswith("yes")

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.urls import get_resolver
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import split
@@ -91,9 +93,13 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
     """Return the request that the options describe.
 
     Raises:
-        CommandError: a header is none.
+        CommandError: an option's value is none that a request can have.
     """
-    parts = urlsplit(options["url"])
+    try:
+        parts = urlsplit(options["url"])
+    except ValueError as error:
+        raise CommandError(f"URL cannot be read: {error}.") from None
+    check_options(options)
     headers = {"Host": parts.netloc or "localhost", **BROWSER_HEADERS}
     for text in options["header"]:
         name, colon, value = text.partition(":")
@@ -114,6 +120,24 @@ def request_of(options: dict[str, Any]) -> HttpRequest:
         # No row of the project's user model, which may have required fields.
         request.user = SimpleNamespace(pk=1, is_authenticated=True, is_staff=staff)  # type: ignore[assignment]
     return request
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Check what would otherwise be explained as if it were right.
+
+    Raises:
+        CommandError: the status, address or module is none.
+    """
+    if not 100 <= options["status"] <= 599:
+        raise CommandError(f"--status must be 100 to 599, not {options['status']}.")
+    # Empty is right: a server on a Unix socket knows no address.
+    if options["address"] and not client_address(options["address"], "", 0):
+        raise CommandError(f"--address must be an IP address, not {options['address']!r}.")
+    if options["urlconf"]:
+        try:
+            get_resolver(options["urlconf"]).url_patterns  # noqa: B018 (Django imports the module only here)
+        except (ImportError, ImproperlyConfigured) as error:
+            raise CommandError(f"--urlconf must be a module of URL patterns: {error}") from error
 
 
 def explanation(request: HttpRequest, hit: Hit | None, settings: TrackingSettings) -> list[str]:
