@@ -362,6 +362,31 @@ def test_days_outside_of_since_and_until_wait(tmp_path: Path) -> None:
         run(log, since="yesterday")
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"since": "2026-05-03", "until": "2026-05-02"}, "--since must not be after --until, but 2026-05-03 is after"),
+        ({"since": ""}, "Expected an ISO date such as 2026-01-31, not ''"),
+        ({"host": ["https://site.example/"]}, "--host must be a name alone, .* not 'https://site.example/'"),
+        ({"host": ["site.example", "site.example:8000"]}, "--host must be a name alone, .* not 'site.example:8000'"),
+        ({"host": [""]}, "--host must be a name alone, .* not ''"),
+        ({"host": ["a.example,b.example"]}, "--host must be a name alone"),
+    ],
+)
+def test_options_that_would_leave_out_every_line_are_refused(
+    tmp_path: Path, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(CommandError, match=problem):
+        run(save(tmp_path / "log", traffic(3)), **options)
+    assert views() == 0
+
+
+@pytest.mark.parametrize("host", ["site.example", ".Site.example", "localhost", "münchen.example", "[::1]", "*"])
+def test_hosts_are_named_as_in_allowed_hosts(tmp_path: Path, host: str) -> None:
+    run(save(tmp_path / "log", traffic(3)), host=[host])
+    assert views() == 3
+
+
 def test_any_format_can_be_named(tmp_path: Path) -> None:
     log = save(tmp_path / "log", [f"2026-05-01T12:00:00+00:00|192.0.2.1|GET|/a/?b|200|{FIREFOX}\n"])
     with pytest.raises(CommandError, match="no line can be read"):

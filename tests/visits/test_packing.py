@@ -259,6 +259,7 @@ def test_days_are_exported_as_files_that_duckdb_reads(db: None, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--from", ""], "an ISO date"),
         (["--from", "2026-01-02", "--to", "2026-01-01"], "must not be after"),
         (["--from", "yesterday"], "ISO date"),
     ],

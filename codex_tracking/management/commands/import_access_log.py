@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -34,6 +35,8 @@ REDRAW_SECONDS = 0.2
 GARBAGE_OBJECTS = 1_000_000
 """New objects after which Python looks for garbage."""
 NAMES_SHOWN = 10
+OWN_HOST = re.compile(r"\.?[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-f:.]+\]|\*", re.IGNORECASE)
+"""A host as ``ALLOWED_HOSTS`` writes it, also with letters of other alphabets."""
 
 DESCRIPTION = """\
 Count the page views of access logs by the rules of live requests.
@@ -50,9 +53,10 @@ a log has no content type, paths that end like files (.css, .png, .json, ...) ar
 
 
 def day(text: str | None) -> Date | None:
-    """Return an option's ISO date."""
+    """Return an option's ISO date; None without the option."""
     try:
-        return Date.fromisoformat(text) if text else None
+        # An empty date is an error: a script whose variable is not set must not import every day instead.
+        return None if text is None else Date.fromisoformat(text)
     except ValueError:
         raise CommandError(f"Expected an ISO date such as 2026-01-31, not {text!r}.") from None
 
@@ -97,6 +101,10 @@ class Command(BaseCommand):
         self._shown = options["verbosity"] > 0
         if not options["host"] and not [host for host in settings.ALLOWED_HOSTS if host != "*"]:
             self._say("ALLOWED_HOSTS names no host: give --host, or links within the site count as referrals.")
+        _check_hosts(options["host"])
+        since, until = day(options["since"]), day(options["until"])
+        if since and until and since > until:
+            raise CommandError(f"--since must not be after --until, but {since} is after {until}.")
         # A site whose middleware is off has no background task that would do it.
         if not options["dry_run"]:
             forget_salts()
@@ -107,8 +115,8 @@ class Command(BaseCommand):
             get_tracking_settings(),
             hosts=options["host"],
             directives=options["format"],
-            since=day(options["since"]),
-            until=day(options["until"]),
+            since=since,
+            until=until,
             overlap=options["overlap"],
             dry_run=options["dry_run"],
             progress=bar.show,
@@ -214,6 +222,13 @@ class Bar:
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
             self._drawn = 0.0
+
+
+def _check_hosts(hosts: Iterable[str]) -> None:
+    # With a scheme, port or path it would equal no line's host, and leave out all lines that have one.
+    for host in hosts:
+        if not OWN_HOST.fullmatch(host):
+            raise CommandError(f"--host must be a name alone, such as www.example.com or .example.com, not {host!r}.")
 
 
 def _check_format(directives: str) -> None:

@@ -33,8 +33,9 @@ class Command(BaseCommand):
         if not folder.is_dir():
             raise CommandError(f"DIR must be an existing folder, not {str(folder)!r}.")
         try:
-            end = date_of(options["end"]) if options["end"] else site_today()
-            start = date_of(options["start"]) if options["start"] else first_day() or end
+            # An empty date is an error, as for the other commands.
+            end = site_today() if options["end"] is None else date_of(options["end"])
+            start = (first_day() or end) if options["start"] is None else date_of(options["start"])
         except ValueError as error:
             raise CommandError(f"--from and --to: {error}") from error
         if start > end:
