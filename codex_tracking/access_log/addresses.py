@@ -29,7 +29,8 @@ class Client(NamedTuple):
 
 @lru_cache(maxsize=32_768)
 def client_of(words: str) -> Client:
-    """Return the client from all that a line has before its time: ``[prefix] [host[:port]] client ident user``.
+    """Return the client from all that a line has before its time: ``[prefix] [host[:port]] client ident user``,
+    or ``client host user``.
 
     Raises:
         ValueError: no word, or more than one, may be the client.
@@ -51,7 +52,9 @@ def client_of(words: str) -> Client:
         if ":" not in parts[at] or not WITH_PORT.fullmatch(parts[at]):
             raise ValueError("two addresses, so that the client cannot be told; name the fields with --format")
         return Client(found[1][1], without_port(parts[at]))
-    return Client(address, _host(parts, at))
+    # lighttpd writes the host in place of the ident, which has no dots.
+    named = len(parts) > at + 2 and HOST.fullmatch(parts[at + 1])
+    return Client(address, without_port(parts[at + 1]) if named else _host(parts, at))
 
 
 def _host(parts: list[str], at: int) -> str:

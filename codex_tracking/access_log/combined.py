@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from codex_tracking.access_log.addresses import WITH_PORT, client_of, forwarded_of
+from codex_tracking.access_log.addresses import HOST, WITH_PORT, client_of, forwarded_of, without_port
 from codex_tracking.access_log.line import LINE_LIMIT, QUOTED, Line, line_of, local_time, request_of, unescaped
 
 COMBINED = re.compile(
@@ -55,6 +55,9 @@ def parse_text(text: str) -> Line:
         request, referrer, agent = unescaped(request), unescaped(referrer or ""), unescaped(agent or "")
     method, target = request_of(request)
     address, host = client_of(words.rstrip())
+    if forwarded and agent and HOST.fullmatch(referrer or "") and is_referrer(agent):
+        # Apache's "%{Host}i" before the other two: a browser's referrer has a scheme, and an agent none.
+        host, referrer, agent, forwarded = without_port(referrer), agent, forwarded, None
     return Line(
         local_time(hour, minutes, seconds, zone),
         address,
@@ -91,6 +94,7 @@ def plain_line(text: str, parts: list[str]) -> Line | None:
         or answer[-1] != " "
         or not is_size(answer[5:-1])
         or time[-11:-8] not in SECONDS
+        or (forwarded and is_referrer(agent))
     ):
         return None
     try:
@@ -111,6 +115,11 @@ def plain_line(text: str, parts: list[str]) -> Line | None:
         host,
         forwarded="" if forwarded[1:] in ([], ["-"]) else forwarded_of(forwarded[1], address),
     )
+
+
+def is_referrer(text: str) -> bool:
+    """Return whether a text may be the referrer of a browser, and no user agent that one has."""
+    return text == "-" or text.startswith(("https://", "http://"))
 
 
 def is_size(text: str) -> bool:

@@ -30,18 +30,19 @@ NAMES: dict[Meaning, str] = {
     " httpRequest.remoteIp source.ip source.address client.ip client.address client remote ip c_ip clientAddress"
     " downstream_remote_address downstream_direct_remote_address remote_address remoteIP remoteAddr request.remote_addr"
     " nginx.access.remote_ip apache2.access.remote_ip network.client.ip nginx.remote_addr address remoteHost"
-    " client_address src_ip peer ClientAddr remote_host",
+    " client_address src_ip net.peer.ip net.sock.peer.addr peer ClientAddr remote_host",
     "request": "request request_line requestLine http_request nginx.request",
     "method": "request_method method RequestMethod ClientRequestMethod http.request.method httpRequest.requestMethod"
-    " request.method requestMethod http_method http.method verb nginx.access.method apache2.access.method"
+    " request.method requestMethod http_method httpMethod http.method verb nginx.access.method apache2.access.method"
     " nginx.request_method cs_method",
-    "target": "request_uri uri RequestPath ClientRequestURI request.uri httpRequest.requestUrl url.original"
+    "target": "request_uri uri RequestPath ClientRequestURI request.uri requestUri httpRequest.requestUrl url.original"
     " x_envoy_path original_path http.url http.target request.url requestUrl request_path url path url.path uri_path"
     " ClientRequestPath http.request.uri nginx.access.url apache2.access.url nginx.request_uri request_url cs_uri_stem",
-    "query": "args query_string query ClientRequestQuery url.query cs_uri_query query_params",
+    "query": "args query_string query ClientRequestQuery url.query cs_uri_query query_params requestQuery",
     "status": "status status_code DownstreamStatus EdgeResponseStatus http.response.status_code httpRequest.status"
     " response_code code response responseCode response_status http_status statusCode http.status_code"
-    " nginx.access.response_code apache2.access.response_code nginx.status OriginStatus sc_status",
+    " httpStatusCode httpStatus nginx.access.response_code apache2.access.response_code nginx.status OriginStatus"
+    " sc_status",
     "referrer": "http_referer http_referrer referer referrer ClientRequestReferer request.headers.Referer"
     " request_Referer http.request.referrer httpRequest.referer http.referer request_referer headers.referer"
     " nginx.access.referrer apache2.access.referrer nginx.http_referer",

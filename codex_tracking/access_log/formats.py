@@ -43,6 +43,7 @@ UNREADABLE: tuple[tuple[str, str, str], ...] = (
         "daphne's log",
         "Its times have no zone and it has no user agent. Import the log of the web server before it.",
     ),
+    (r"^[\d/: .]{19,29}\t[A-Z]+\t.*\{", "Caddy's console format", "Let Caddy write JSON: log { format json }."),
     (
         r"(?:^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|^\[\w{3} \w{3} \d\d .*?\]) \[[\w:]+\]",
         "an error log",

@@ -19,12 +19,15 @@ from codex_tracking.access_log.fields import (
     Meaning,
     plain,
 )
-from codex_tracking.access_log.line import Line, line_of
+from codex_tracking.access_log.line import STATUS, Line, line_of
+from codex_tracking.access_log.w3c import named_line
 
 Path = tuple[str, ...]
 """Keys that lead to a field, the outermost first."""
 NESTED_LIMIT = 3
 """Lines within lines: Kubernetes' shippers wrap Docker's JSON, which wraps the server's line."""
+
+STATUS_NAMES = frozenset(map(plain, NAMES["status"].split()))
 
 
 class Shape(NamedTuple):
@@ -55,6 +58,13 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
         raise ValueError("not JSON") from None
     if not isinstance(raw, dict):
         raise ValueError("not JSON")
+    return _line_of_object(raw, parse, depth)
+
+
+def _line_of_object(raw: dict[str, Any], parse: Callable[[str], Line], depth: int) -> Line:
+    # CloudFront's JSON, in which only W3C's names tell the two parts of the time and the coded user agent.
+    if "c-ip" in raw:
+        return named_line({name.lower(): str(value) for name, value in raw.items()}, plus=False)
     shape = _shape(tuple(raw))
     fields: dict[str, str] = {}
     for meaning, paths in shape.fields:
@@ -65,16 +75,35 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
             if text and text != "-":
                 fields[meaning] = text
                 break
-    # A shipper's own fields may look like a request's, but none of them has a status.
-    if "status" not in fields:
+    # A shipper's own fields may look like a request's, but none of them has a status of HTTP.
+    if not STATUS.fullmatch(fields.get("status", "")):
         whole = next((value for path in shape.texts if isinstance(value := _at(raw, path), str) and value), "").strip()
         if whole.startswith("{") and depth < NESTED_LIMIT:
             return parse_json(whole, parse, depth + 1)
         if whole and not whole.startswith("{"):
             return parse(whole)
+        if depth < NESTED_LIMIT:
+            inner = _line_within(raw, parse, depth + 1)
+            if inner is not None:
+                return inner
     _tell_host_from_client(raw, fields)
     fields.setdefault("agent", "")
     return line_of(fields)._replace(headers=_headers(raw, shape))
+
+
+def _line_within(raw: dict[str, Any], parse: Callable[[str], Line], depth: int) -> Line | None:
+    """Return the request that an object within this one has: Azure's properties, jsonPayload of Google Cloud."""
+    # The time may stand around it; a status there is that of a message, such as "info".
+    around = {
+        name: value for name, value in raw.items() if not isinstance(value, dict) and plain(name) not in STATUS_NAMES
+    }
+    for value in raw.values():
+        if isinstance(value, dict):
+            try:
+                return _line_of_object(around | value, parse, depth)
+            except ValueError:
+                continue
+    return None
 
 
 def _tell_host_from_client(raw: dict[str, Any], fields: dict[str, str]) -> None:

@@ -22,10 +22,12 @@ REQUEST = re.compile(r"([A-Z]{1,20}) (\S*?)(?: (?:HTTP/)?[\d.]+)?", re.ASCII)
 # Almost all requests; the pattern takes three times as long.
 COMMON_METHODS = ("GET", "POST", "HEAD")
 PROTOCOLS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0", "HTTP/2", "HTTP/3"})
+STATUS = re.compile(r"[1-9]\d\d", re.ASCII)
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))")
 SIGNS = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "b": "\b"}
 MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
 HOUR = re.compile(r"(\d{1,2})/([A-Z][a-z]{2})/(\d{4}):(\d\d)", re.ASCII)
+WALL = re.compile(r"^(\d{4})/(\d\d)/(\d\d) ", re.ASCII)
 LOCAL = re.compile(r"\[?(.{1,14}):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\]?", re.ASCII)
 
 ASSETS = re.compile(
@@ -129,7 +131,7 @@ def status_of(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    if not (text.isascii() and text.isdecimal() and len(text) < 4 and int(text) >= 100):
+    if not STATUS.fullmatch(text):
         raise ValueError("no status")
     return int(text)
 
@@ -194,6 +196,8 @@ def _written(text: str) -> float:
     found = LOCAL.fullmatch(text)
     if found:
         return local_time(*found.groups())
+    # Caddy's time_format wall has slashes, and UTC unless told otherwise.
+    text = WALL.sub(r"\1-\2-\3 ", text)
     # Nanoseconds, which Python 3.11 reads as an error above six digits in some forms.
     text = re.sub(r"(\.\d{6})\d+", r"\1", text)
     try:

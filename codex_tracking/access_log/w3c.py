@@ -1,4 +1,4 @@
-"""W3C extended log files, whose ``#Fields`` line names the fields: IIS, CloudFront, NetScaler.
+"""W3C extended log files, whose ``#Fields`` line names the fields: IIS, CloudFront, NetScaler; JSON with these names.
 
 Formats: https://www.w3.org/TR/WD-logfile.html,
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html.
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from codex_tracking.access_log.fields import Meaning
@@ -65,18 +66,31 @@ class W3CParser:
         values = text.split("\t") if tabs else text.split()
         if len(values) != len(self._names):
             raise ValueError("not as many values as the #Fields line has names")
-        raw = dict(zip(self._names, values, strict=True))
-        # The standard has UTC; so have IIS and CloudFront.
-        found = {"time": f"{raw.get('date', '')} {raw.get('time', '')}"}
-        for name, meaning in FIELDS.items():
-            value = raw.get(name, "-")
-            if value != "-":
-                found[meaning] = self._spaced(value, tabs) if meaning in SPACED else value
-        # A client that sends none is a bot; a format that logs none tells nothing of bots.
-        if "cs(user-agent)" in raw:
-            found.setdefault("agent", "")
-        return line_of(found)
+        return named_line(dict(zip(self._names, values, strict=True)), plus=not tabs)
 
-    def _spaced(self, value: str, tabs: bool) -> str:
-        """CloudFront writes a space as %20, IIS as +."""
-        return unquote(value, errors="replace") if tabs or "%20" in value else value.replace("+", " ")
+
+def named_line(raw: Mapping[str, str], plus: bool) -> Line:
+    """Return a line of values by their fields' names in small letters.
+
+    Args:
+        raw: the values; ``-`` is none.
+        plus: whether spaces are written as ``+`` (IIS), not as ``%20`` (CloudFront).
+
+    Raises:
+        ValueError: a field that every line needs is missing or wrong.
+    """
+    # The standard has UTC; so have IIS and CloudFront, which has numbers besides since its second version.
+    numbers = raw.get("timestamp(ms)") or raw.get("timestamp") or ""
+    found = {"time": f"{raw['date']} {raw.get('time', '')}" if "date" in raw else numbers}
+    for name, meaning in FIELDS.items():
+        value = raw.get(name, "-")
+        if value != "-":
+            found[meaning] = _spaced(value, plus) if meaning in SPACED else value
+    # A client that sends none is a bot; a format that logs none tells nothing of bots.
+    if "cs(user-agent)" in raw:
+        found.setdefault("agent", "")
+    return line_of(found)
+
+
+def _spaced(value: str, plus: bool) -> str:
+    return value.replace("+", " ") if plus and "%20" not in value else unquote(value, errors="replace")

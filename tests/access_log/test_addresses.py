@@ -23,6 +23,9 @@ from codex_tracking.access_log.addresses import client_of, forwarded_of
         ("unknown, 192.0.2.1 - -", "192.0.2.1", ""),
         ("192.0.2.1:50120, 10.0.0.2:3 - -", "192.0.2.1", ""),
         ("localhost - -", "127.0.0.1", ""),
+        ("192.0.2.1 site.example -", "192.0.2.1", "site.example"),
+        ("vm lighttpd: 192.0.2.1 site.example:8080 ann lee", "192.0.2.1", "site.example"),
+        ("192.0.2.1 - ann.lee", "192.0.2.1", ""),
     ],
 )
 def test_client_is_found_among_other_words(words: str, address: str, host: str) -> None:

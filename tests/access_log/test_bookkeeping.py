@@ -403,6 +403,7 @@ def test_any_format_can_be_named(tmp_path: Path) -> None:
         (b'INFO:     192.0.2.1:50120 - "GET / HTTP/1.1" 200 OK\n', "it looks like uvicorn's log"),
         (b'{"time": 1}\n', "JSON under unknown names"),
         (b"2026/05/01 12:00:00 [error] 7#7: *1 open() failed\n", "it looks like an error log"),
+        (b'2026/05/01 12:00:00.5\tINFO\thttp.log.access\thandled request\t{"status": 200}\n', "Caddy's console format"),
         (b"PK\x03\x04.......", "a zip archive: pipe its files"),
         (b"\xff\xfeh\0e\0", "UTF-16 text: pipe it"),
         (b"anything\n", "the format is unknown"),

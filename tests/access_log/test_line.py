@@ -43,6 +43,11 @@ def combined(
     return f'{before}{address} - - [{at}] "{request}" {status} 512 "{referrer}" "{agent}"{after}'
 
 
+def with_host(referrer: str, after: str = "") -> str:
+    """Return a line with the quoted host before the referrer, as Apache's ``%{Host}i`` writes it."""
+    return combined(referrer="example.org").removesuffix(f'"{AGENT}"') + f'{referrer} "{AGENT}"{after}'
+
+
 EXPECTED = Line(AT, "203.0.113.9", "GET", "/a/?b=c", 200, "https://example.com/", AGENT)
 
 
@@ -67,6 +72,11 @@ EXPECTED = Line(AT, "203.0.113.9", "GET", "/a/?b=c", 200, "https://example.com/"
         (combined(agent=r"a\tb"), {"agent": "a\tb"}),
         (combined(at="01/May/2026:02:30:59 -0500"), {}),
         (combined(at="1/May/2026:07:30:59 +0000"), {}),
+        (with_host('"https://example.com/"'), {"host": "example.org"}),
+        (with_host('"-"'), {"host": "example.org", "referrer": ""}),
+        (with_host('"-"', ' "192.0.2.7"'), {"host": "example.org", "referrer": ""}),
+        (combined(referrer="example.org", after=' "x"'), {"referrer": "example.org"}),
+        (combined(agent="-", after=' "198.51.100.7"'), {"agent": "", "forwarded": "198.51.100.7"}),
     ],
 )
 def test_combined_line_is_taken_apart(line: str, changes: dict[str, Any]) -> None:
@@ -86,6 +96,7 @@ NGINX = {
     "http_referer": "https://example.com/",
     "http_user_agent": AGENT,
 }
+TYPE = "text/html; charset=utf-8"
 CADDY = {
     "level": "info",
     "ts": AT,
@@ -111,6 +122,45 @@ TRAEFIK = {
     "request_Referer": "https://example.com/",
 }
 
+AZURE = {
+    "time": "2026-05-01T07:30:59.0000000Z",
+    "category": "FrontDoorAccessLog",
+    "properties": {
+        "httpMethod": "GET",
+        "requestUri": "https://example.org:443/a/?b=c",
+        "clientIp": "203.0.113.9",
+        "userAgent": AGENT,
+        "httpStatusCode": "200",
+        "referer": "https://example.com/",
+    },
+}
+VERCEL = {
+    "timestamp": AT * 1000,
+    "level": "info",
+    "statusCode": 0,
+    "path": "/[slug]",
+    "proxy": {
+        "method": "GET",
+        "path": "/a/?b=c",
+        "host": "example.org",
+        "userAgent": [AGENT],
+        "referer": "https://example.com/",
+        "statusCode": 200,
+        "clientIp": "203.0.113.9",
+    },
+}
+CLOUDFRONT = {
+    "timestamp(ms)": str(int(AT * 1000)),
+    "c-ip": "203.0.113.9",
+    "cs-method": "GET",
+    "cs-uri-stem": "/a/",
+    "cs-uri-query": "b=c",
+    "sc-status": "200",
+    "cs(Referer)": "https://example.com/",
+    "cs(User-Agent)": AGENT.replace(" ", "%20"),
+    "x-host-header": "example.org",
+}
+
 
 @pytest.mark.parametrize(
     ("fields", "changes"),
@@ -129,8 +179,17 @@ TRAEFIK = {
         (NGINX | {"sent_http_content_type": "text/html", "host": "a.b"}, {"content_type": "text/html", "host": "a.b"}),
         (CADDY, {"host": "example.org", "content_type": "text/html; charset=utf-8", "language": "de"}),
         (TRAEFIK, {"host": "example.org"}),
+        (CADDY | {"ts": "2026/05/01 07:30:59.000"}, {"host": "example.org", "content_type": TYPE, "language": "de"}),
+        (AZURE, {"target": "https://example.org:443/a/?b=c"}),
+        (VERCEL, {"host": "example.org"}),
+        ({"time": "2026-05-01T07:31:05Z", "jsonPayload": NGINX}, {}),
+        ({"status": "info", "attributes": {"deeper": NGINX}}, {}),
+        (CLOUDFRONT, {"host": "example.org"}),
     ],
-    ids=["nginx", "nginx 304", "args", "request", "msec", "milliseconds", "time_local", "type", "caddy", "traefik"],
+    ids=(
+        *("nginx", "nginx 304", "args", "request", "msec", "milliseconds", "time_local", "type", "caddy", "traefik"),
+        *("caddy wall", "azure", "vercel", "google cloud", "datadog", "cloudfront"),
+    ),
 )
 def test_json_line_is_taken_apart(fields: dict[str, Any], changes: dict[str, Any]) -> None:
     assert parse(json.dumps(fields)) == EXPECTED._replace(**changes)

@@ -94,6 +94,7 @@ THREE = Figures({"/": 3}, visitors=3, visits=3)
         "alb.log",
         "caddy-nano.jsonl",
         "cloudflare.jsonl",
+        "cloudfront.jsonl",
         "cloudfront.log",
         "docker.jsonl",
         "elastic-nginx.jsonl",
