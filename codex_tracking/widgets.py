@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
 from django.utils.translation import gettext as _
@@ -155,8 +156,9 @@ def _total_views(totals: list[dict[str, Any]]) -> MetricWidgetData:
     trend_direction: Direction = "neutral"
     # A rise from nothing has no percentage.
     if yesterday:
-        change = (today - yesterday) / yesterday * 100
-        trend_value = f"{change:+.0f}%"
+        # Half up, as the dashboard's own; format() would make 12.5 an even 12.
+        change = int((Decimal(today - yesterday) * 100 / yesterday).quantize(Decimal(1), ROUND_HALF_UP))
+        trend_value = f"{change:+d}%"
         trend_direction = "up" if change >= 0 else "down"
     return MetricWidgetData(
         label=_("Page views today"),

@@ -96,8 +96,12 @@ def _path(target: Any) -> str:
         target = target.get_absolute_url()
     if not isinstance(target, str) or not target:
         return ""
-    # get_absolute_url quotes what stored paths have decoded.
-    return normalise(unquote(urlsplit(target).path))
+    try:
+        # get_absolute_url quotes what stored paths have decoded.
+        return normalise(unquote(urlsplit(target).path))
+    except ValueError:
+        # No address, such as "//[a", must not cost the page either.
+        return ""
 
 
 def _within(number: Any, most: int) -> int:

@@ -160,6 +160,11 @@ def test_a_database_that_is_away_leaves_the_page_whole(counts: None, caplog: pyt
     assert "cannot be read" in caplog.text
 
 
+@pytest.mark.parametrize("address", ["//[a", "http://[::1/", "", "mailto:a@site.example"])
+def test_no_address_costs_the_page(db: None, address: str) -> None:
+    assert render(f"[{{% page_views '{address}' %}}]") in ("[]", "[0]")
+
+
 def test_page_without_a_request_shows_nothing() -> None:
     template = engines["django"].from_string("{% load tracking %}[{% page_views %}]")
     assert template.template.render(Context({})) == "[]"  # type: ignore[attr-defined]

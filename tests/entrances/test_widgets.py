@@ -38,6 +38,18 @@ def render(source: str, **context: Any) -> str:
     return Template("{% load codex_tracking %}" + source).render(Context(context))
 
 
+@pytest.mark.parametrize(
+    ("yesterday", "today", "trend", "direction"),
+    [(8, 9, "+13%", "up"), (8, 7, "-13%", "down"), (1_000, 999, "+0%", "up"), (200, 201, "+1%", "up")],
+)
+def test_a_change_is_rounded_half_up_as_on_the_dashboard(
+    yesterday: int, today: int, trend: str, direction: str
+) -> None:
+    metric = analytics([{"date": "2026-11-22", "views": yesterday}, {"date": "2026-11-23", "views": today}])
+    found = metric.tracking_total_views
+    assert (found.trend_value, found.trend_direction) == (trend, direction)
+
+
 def test_as_dict_has_exactly_the_six_keys() -> None:
     assert set(analytics().as_dict()) == {
         "tracking_total_views",
