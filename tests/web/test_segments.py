@@ -256,6 +256,10 @@ def test_the_dashboard_leads_to_the_pages_about_visits(strict_staff: Client, tra
     page = strict_staff.get(ROOT + "?period=7d&f=source:is:Google").content.decode()
     for name in ("funnels", "journeys", "segments"):
         assert f'<a href="{ROOT}{name}/?period=7d&amp;f=source:is:Google">' in page
+    # There a step is one of visits; here it is one of the chart.
+    weekly = strict_staff.get(ROOT + "?period=90d&step=week&metric=visits").content.decode()
+    for name in ("funnels", "journeys", "segments"):
+        assert f'<a href="{ROOT}{name}/?period=90d&amp;metric=visits">' in weekly
     assert "Save as a segment" in page
     assert "Save as a segment" not in strict_staff.get(ROOT).content.decode()
     guest = opened(links.create("Board", 7)).get(ROOT).content.decode()

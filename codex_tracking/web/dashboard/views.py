@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
@@ -49,7 +50,8 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
     context = {
         "board": board,
         "query": query,
-        "here": query_string(query),
+        # On the pages about visits a step is one of visits, not of the chart.
+        "here": query_string(replace(query, wanted_step=None)),
         "online": board.online,
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
