@@ -610,6 +610,28 @@ async def test_it_fits_every_width(open_dashboard: Open) -> None:
                 await page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize(("direction", "path"), [("rtl", "/docs/"), ("ltr", "/מסמכים/"), ("ltr", "/docs/")])
+async def test_a_long_path_shows_its_beginning_in_any_direction(
+    open_dashboard: Open, direction: str, path: str
+) -> None:
+    async with open_dashboard() as page:
+        inside = await page.evaluate(
+            """([direction, path]) => {
+                document.documentElement.dir = direction;
+                const cell = document.querySelector("[data-ct-part=pages] tbody th");
+                const name = cell.querySelector("bdi");
+                name.textContent = path.repeat(80);
+                const first = document.createRange();
+                first.setStart(name.firstChild, 0);
+                first.setEnd(name.firstChild, path.length);
+                const [text, box] = [first.getBoundingClientRect(), cell.getBoundingClientRect()];
+                return text.left >= box.left && text.right <= box.right;
+            }""",
+            [direction, path],
+        )
+        assert inside
+
+
 async def test_it_can_be_worked_with_the_keyboard_alone(open_dashboard: Open) -> None:
     async with open_dashboard() as page:
         focus = "document.activeElement.closest('[data-ct-key], .ct-skip, a, summary')?.textContent.trim() ?? ''"
