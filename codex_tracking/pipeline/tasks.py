@@ -16,6 +16,7 @@ from codex_tracking.counters.dimensions import warm
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.drain import both_ends, drain, log_lost
 from codex_tracking.pipeline.outages import FIRST_RETRY, LAST_RETRY, database_failed, store_failed, store_worked
+from codex_tracking.pipeline.pace import Pace, step
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.threads import DatabaseThread
 from codex_tracking.settings import get_tracking_settings
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 LOAD_SECONDS = 5.0
 """Longest time that a server's start waits for ``load``."""
 CHECK_SECONDS = 5.0
-"""Seconds between two questions to Redis whether it still has the retained batches."""
+"""Seconds between two questions to Redis whether it still has the retained batches, and whether somebody looks at
+figures."""
 
 
 class TaskRun:
@@ -46,6 +48,7 @@ class TaskRun:
         self.drained = False
         """Whether ``stop`` has written all that it could."""
         self._pusher, self._database = pusher, database
+        self._ask_at = 0.0
         self._loaded, self._stopping = asyncio.Event(), asyncio.Event()
         # An empty context: the request that starts the tasks has a database connection and a time zone of its own.
         self._task = loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
@@ -110,23 +113,21 @@ class TaskRun:
         return None
 
     async def _push(self, store: Store, flusher: Flusher) -> None:
-        """Count hits every ``push_interval`` and send them; keep counting while Redis is away."""
-        delay, retry_at, check_at = FIRST_RETRY, 0.0, time.monotonic() + CHECK_SECONDS
+        """Count hits every half second and send them when they are due; keep counting while Redis is away."""
+        pace = Pace(self._pusher.buffer)
+        delay, retry_at = FIRST_RETRY, 0.0
         while not self._stopping.is_set():
-            await self._pause(get_tracking_settings().push_interval)
+            await self._pause(step())
             # Also while Redis is away: a million views of the same pages are few counters, and would be a million hits.
             await self._pusher.fold(self._database.run)
-            now = time.monotonic()
-            if now < retry_at:
+            if time.monotonic() < retry_at:
                 continue
             try:
                 if ledger.failing_since:
                     # Without traffic no push would show that Redis is back.
                     await store.ping()
-                await self._pusher.push(store, flusher)
-                if now >= check_at:
-                    await self._pusher.check(store, flusher)
-                    check_at = now + CHECK_SECONDS
+                if not await self._send(pace, store, flusher):
+                    continue
             except Exception as error:
                 ledger.add("push_failures")
                 store_failed(error)
@@ -140,6 +141,25 @@ class TaskRun:
         with suppress(Exception):
             await self._pusher.fold(self._database.run)
             await self._pusher.push(store, flusher)
+
+    async def _send(self, pace: Pace, store: Store, flusher: Flusher) -> bool:
+        """Push if it is time; return whether it was."""
+        pusher, now = self._pusher, time.monotonic()
+        # A process that has nothing to send asks nothing.
+        asks = now >= self._ask_at and not pusher.idle
+        if asks:
+            await pace.ask(store)
+        due = pace.is_due(store)
+        if due:
+            await pusher.push(store, flusher)
+            pace.note_push(now)
+        else:
+            # Claims hold what requests said, which waits no longer than hits do; their hits join the counters.
+            await pusher.claims.decide(store)
+        if asks:
+            await pusher.check(store, flusher)
+            self._ask_at = now + CHECK_SECONDS
+        return due
 
     async def _flush(self, store: Store, flusher: Flusher) -> None:
         """Flush every ``flush_interval``, unless another process has just done so."""

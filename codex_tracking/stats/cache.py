@@ -22,6 +22,7 @@ from django.db import connections
 from codex_tracking.stats.breakdown import popular_pages
 from codex_tracking.stats.pages import page_views
 from codex_tracking.store.loops import blocking
+from codex_tracking.store.watching import nobody_looks
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,8 @@ class Figures:
                     known.answer, known.at, known.asked = answers.get(question, known.answer), self._clock(), False
 
 
+# Pages show these figures for a minute, and need no prompt ones.
+@nobody_looks()
 def answer(questions: list[Question]) -> dict[Question, Any]:
     """Return the answers: one read for all pages of a span, one for each list; blocking."""
     answers: dict[Question, Any] = {}

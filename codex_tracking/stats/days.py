@@ -28,7 +28,8 @@ async def daily_counts(date_str: str | None = None) -> dict[str, int]:
         date_str: ISO date in the site's time zone; today when omitted.
 
     Returns:
-        ``{path: views}``, most viewed first, ``{}`` if none. Trails live traffic by about ``push_interval``.
+        ``{path: views}``, most viewed first, ``{}`` if none. Trails live traffic by half a second,
+        at first by up to ``push_interval``.
 
     Raises:
         ValueError: ``date_str`` is not an ISO date.

@@ -17,6 +17,7 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
+from codex_tracking.store.watching import note_look
 
 
 async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
@@ -27,7 +28,8 @@ async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
 
     Returns:
         ``[(beginning of the minute in the site's time zone, views), ...]``, oldest first, one for each minute.
-        Trails live traffic by about ``push_interval``; while Redis is away, by up to ``flush_interval``.
+        Trails live traffic by half a second, at first by up to ``push_interval``; while Redis is away, by up to
+        ``flush_interval``.
 
     Raises:
         ValueError: ``count`` is out of range.
@@ -53,7 +55,9 @@ async def visitors_now() -> int | None:
     try:
         store = get_store()
         # Identities end with the day, so around midnight the two days cannot be added up.
-        return max([await store.visitors_since(day.isoformat(), second) for day in days])
+        visitors = max([await store.visitors_since(day.isoformat(), second) for day in days])
+        await note_look(store)
+        return visitors
     except STORE_ERRORS:
         return None
 

@@ -43,3 +43,8 @@ def site_key(prefix: str) -> str:
 def lease_key(prefix: str) -> str:
     """Return the key of the flush lease, which only saves duplicate work."""
     return f"{{{prefix}}}:lease"
+
+
+def watch_key(prefix: str) -> str:
+    """Return the key that exists while somebody looks at figures; see ``store.watching``."""
+    return f"{{{prefix}}}:watched"

@@ -22,7 +22,8 @@ RATE = 20
 """Views per second of each simulated process."""
 PATHS = 20_000
 VIEWS_PER_VISIT = 3
-PUSH_SECONDS, FLUSH_SECONDS = 0.5, 5.0
+PUSH_SECONDS, FLUSH_SECONDS = 4.5, 5.0
+"""The first as `pipeline.pace` draws it on average while nobody looks at figures."""
 START_SECONDS = 8.0
 """Until all processes are up."""
 

@@ -25,7 +25,7 @@ ANCESTORS_KEYS: dict[str, Any] = {
     "analytics_days": 30,
 }
 NEW_KEYS: dict[str, Any] = {
-    "push_interval": 0.5,
+    "push_interval": 5.0,
     "flush_interval": 30.0,
     "shutdown_timeout": 5.0,
     "gc_freeze": True,

@@ -1,0 +1,71 @@
+"""The pace of a process's pushes: seldom while nobody looks at figures, since Redis pays for each batch."""
+
+from __future__ import annotations
+
+import random
+import time
+from math import inf
+from typing import TYPE_CHECKING
+
+from codex_tracking.counters.ledger import ledger
+from codex_tracking.settings import get_tracking_settings
+
+if TYPE_CHECKING:
+    from codex_tracking.counters.buffer import Buffer
+    from codex_tracking.store.protocol import Store
+
+COUNT_SECONDS = 0.5
+"""How long hits wait uncounted, and counters while somebody looks at figures."""
+MUCH = 5_000
+"""Counters, visitors and hits of the visit log, together, that do not wait any longer. Fuller batches do not get any
+cheaper by then, and a push of so many takes the process some 50 milliseconds, with a pause after each batch."""
+LEAST_SHARE = 0.8
+"""Of ``push_interval`` that a push waits at least, at random, so that processes which start together do not push so."""
+
+
+def step() -> float:
+    """Return the seconds between two times that hits are counted."""
+    return min(COUNT_SECONDS, get_tracking_settings().push_interval)
+
+
+class Pace:
+    """Decides whether what waits is sent now.
+
+    Args:
+        buffer: where it waits.
+    """
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self._share = 1.0
+        self._watched = False
+        # What waits at the start may have waited for long, while modules were loaded.
+        self._since = -inf
+        """When nothing waited."""
+
+    async def ask(self, store: Store) -> None:
+        """Ask Redis whether somebody looks at figures, for all answers until the next question."""
+        from codex_tracking.store.watching import is_watched
+
+        self._watched = await is_watched(store)
+
+    def is_due(self, store: Store) -> bool:
+        """Return whether to push, so that nothing waits for longer than ``push_interval``.
+
+        At once while somebody looks at figures, when much waits, and in an outage, to see its end.
+        """
+        from codex_tracking.store.watching import is_watched_here
+
+        if self._buffer.empty:
+            # A push of nothing costs nothing, unless batches are left that got no answer.
+            self.note_push(time.monotonic())
+            return True
+        if self._watched or ledger.failing_since or self._buffer.size >= MUCH or is_watched_here(store):
+            return True
+        # The next chance comes one step later.
+        return time.monotonic() + step() > self._since + self._share * get_tracking_settings().push_interval
+
+    def note_push(self, at: float) -> None:
+        """Note that nothing is left of what waited at this moment of ``monotonic``."""
+        self._since = at
+        self._share = random.uniform(LEAST_SHARE, 1)
