@@ -39,9 +39,9 @@ class Pace:
         self._buffer = buffer
         self._share = 1.0
         self._watched = False
-        # What waits at the start may have waited for long, while modules were loaded.
-        self._since = -inf
-        """When nothing waited."""
+        # What comes after a quiet time is sent at once: only batches that follow each other are worth filling.
+        self._sent = -inf
+        """When something was sent, by ``monotonic``."""
 
     async def ask(self, store: Store) -> None:
         """Ask Redis whether somebody looks at figures, for all answers until the next question."""
@@ -50,22 +50,18 @@ class Pace:
         self._watched = await is_watched(store)
 
     def is_due(self, store: Store) -> bool:
-        """Return whether to push, so that nothing waits for longer than ``push_interval``.
+        """Return whether to push: ``push_interval`` after the last push at the latest.
 
         At once while somebody looks at figures, when much waits, and in an outage, to see its end.
         """
         from codex_tracking.store.watching import is_watched_here
 
-        if self._buffer.empty:
-            # A push of nothing costs nothing, unless batches are left that got no answer.
-            self.note_push(time.monotonic())
-            return True
         if self._watched or ledger.failing_since or self._buffer.size >= MUCH or is_watched_here(store):
             return True
         # The next chance comes one step later.
-        return time.monotonic() + step() > self._since + self._share * get_tracking_settings().push_interval
+        return time.monotonic() + step() > self._sent + self._share * get_tracking_settings().push_interval
 
     def note_push(self, at: float) -> None:
-        """Note that nothing is left of what waited at this moment of ``monotonic``."""
-        self._since = at
+        """Note that what waited at this moment of ``monotonic`` is sent."""
+        self._sent = at
         self._share = random.uniform(LEAST_SHARE, 1)

@@ -149,10 +149,13 @@ class TaskRun:
         asks = now >= self._ask_at and not pusher.idle
         if asks:
             await pace.ask(store)
-        due = pace.is_due(store)
+        # A push of nothing costs nothing, unless batches are left that got no answer.
+        empty = pusher.buffer.empty
+        due = empty or pace.is_due(store)
         if due:
             await pusher.push(store, flusher)
-            pace.note_push(now)
+            if not empty:
+                pace.note_push(now)
         else:
             # Claims hold what requests said, which waits no longer than hits do; their hits join the counters.
             await pusher.claims.decide(store)
