@@ -91,4 +91,7 @@ async def _answer(name: str, provider: _Registered, request: HttpRequest) -> dic
 
 async def _ask(provider: Provider, request: HttpRequest) -> dict[str, Any]:
     ask = provider if iscoroutinefunction(provider) else sync_to_async(provider)
-    return await cast("Callable[[HttpRequest], Awaitable[dict[str, Any]]]", ask)(request)
+    answer = await cast("Callable[[HttpRequest], Awaitable[dict[str, Any]]]", ask)(request)
+    if not isinstance(answer, dict):
+        raise TypeError(f"a provider must return a dictionary, not {type(answer).__name__}")
+    return answer

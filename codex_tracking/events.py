@@ -51,7 +51,8 @@ def _count(name: str, request: HttpRequest | None, value: object, start: Callabl
         settings = get_tracking_settings()
         if not settings.enabled:
             return
-        label, detail = clean(str(name), LONGEST_NAME), clean(str(value), LONGEST_VALUE)
+        # A plan that is None is no value, and not one that is written "None".
+        label, detail = clean(str(name), LONGEST_NAME), "" if value is None else clean(str(value), LONGEST_VALUE)
         if not label:
             logger.warning("an event without a name was not counted")
             return

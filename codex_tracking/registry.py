@@ -99,11 +99,15 @@ def declare(
         dashboard_widgets: Cards for the dashboard; a string is a template's name.
 
     Raises:
-        ImproperlyConfigured: ``space`` is neither ``staff`` nor ``client``.
+        ImproperlyConfigured: ``space`` is neither ``staff`` nor ``client``, or another argument has a wrong type.
     """
     _require("declare(space=...)", space, SPACES)
     if isinstance(dashboard_widgets, DashboardWidget | str):
         dashboard_widgets = [dashboard_widgets]
+    # Here, where the traceback names the module, and not when somebody opens the dashboard.
+    _require_types("topbar", [] if topbar is None else [topbar], TopbarEntry)
+    _require_types("sidebar", sidebar, SidebarItem)
+    _require_types("dashboard_widgets", dashboard_widgets, DashboardWidget, str)
     _declarations[(space, module)] = Declaration(
         topbar=topbar,
         sidebar=tuple(sorted(sidebar, key=lambda item: item.order)),
@@ -139,6 +143,13 @@ def dashboard_widgets(space: str = "staff", without: str = "") -> list[Dashboard
         for card in found.dashboard_widgets
     ]
     return sorted(cards, key=lambda card: card.order)
+
+
+def _require_types(argument: str, values: Sequence[object], *types: type) -> None:
+    for value in values:
+        if not isinstance(value, types):
+            names = " or ".join(kind.__name__ for kind in types)
+            raise ImproperlyConfigured(f"declare({argument}=...) takes {names}, not {value!r}.")
 
 
 def _require(what: str, value: str, choices: tuple[str, ...]) -> None:

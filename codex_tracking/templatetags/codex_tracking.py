@@ -127,6 +127,20 @@ def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
     return render_to_string(f"codex_tracking/includes/{name}.html", found)
 
 
+@register.simple_tag(takes_context=True)
+def tracking_project_card(context: template.Context, card: Mapping[str, Any]) -> str:
+    """Show a card that the project declared; if its template fails, that is logged, and the card says so."""
+    engine = context.template.engine
+    if not card["missing"]:
+        # A project's template may raise anything; the figures are shown all the same.
+        try:
+            with context.push(data=card["data"]):
+                return engine.get_template(card["template"]).render(context)
+        except Exception:
+            logger.exception("The dashboard card %r failed.", card["template"])
+    return engine.get_template("codex_tracking/widgets/missing.html").render(context)
+
+
 @register.simple_tag
 def tracking_chart(data: Mapping[str, Any]) -> LineChart:
     """Return the chart of a payload: ``{% tracking_chart data as chart %}``."""

@@ -116,6 +116,19 @@ def test_a_wrong_place_is_named_with_the_places_there_are(wrong: Callable[[], ob
         wrong()
 
 
+@pytest.mark.parametrize(
+    ("argument", "value", "named"),
+    [
+        ("topbar", {"label": "Shop"}, r"declare\(topbar=\.\.\.\) takes TopbarEntry, not {'label'"),
+        ("sidebar", [SidebarItem("a", "/a/"), ("b", "/b/")], "takes SidebarItem, not \\('b'"),
+        ("dashboard_widgets", [5], "takes DashboardWidget or str, not 5"),
+    ],
+)
+def test_a_declaration_of_another_type_is_refused(shop: str, argument: str, value: Any, named: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=named):
+        declare(shop, **{argument: value})
+
+
 async def test_providers_are_merged_and_a_failing_one_is_logged(
     shop: str, request_: HttpRequest, caplog: pytest.LogCaptureFixture
 ) -> None:

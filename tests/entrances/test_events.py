@@ -112,6 +112,11 @@ async def test_event_without_a_name_counts_nothing_and_raises_nothing(name: Any)
     assert waiting() == {}
 
 
+async def test_none_is_no_value() -> None:
+    await atrack("signup", value=None)
+    assert waiting() == {"event:signup": 1}
+
+
 @pytest.mark.parametrize("value", [Nameless(), "\ud800", "x" * 1_000_000, object, {"a": [1]}, -1.5, float("nan")])
 async def test_any_value_raises_nothing(value: Any) -> None:
     await atrack("event", value=value)

@@ -198,6 +198,31 @@ async def test_a_card_whose_provider_failed_says_so_and_the_rest_stands(async_cl
     assert 'id="ct-part-pages"' in text
 
 
+@pytest.mark.parametrize(
+    ("template", "answer"),
+    [
+        ("shop/no_such_template.html", {"orders": 1}),
+        ("codex_tracking/widgets/list.html", {"orders": {"items": [object()]}}),
+        ("codex_tracking/widgets/kpi.html", None),
+        ("codex_tracking/widgets/kpi.html", [("orders", 1)]),
+    ],
+)
+async def test_a_card_that_fails_says_so_and_the_rest_stands(
+    async_client: AsyncClient, shop: str, caplog: pytest.LogCaptureFixture, template: str, answer: Any
+) -> None:
+    @DashboardProviders.extend(cache_key=shop)
+    async def orders(request: HttpRequest) -> Any:
+        return answer
+
+    declare(module=shop, dashboard_widgets=[DashboardWidget(template, "orders")])
+    await staff(async_client)
+    await seen()
+    text = await page(async_client)
+    assert text.count("This card could not be loaded.") == 1
+    assert 'id="ct-part-pages"' in text
+    assert "failed" in caplog.text
+
+
 async def test_cards_and_links_with_permissions_are_for_those_who_have_one(
     async_client: AsyncClient, shop: str
 ) -> None:
