@@ -37,6 +37,8 @@ counted by these, which takes a third of the time that distinct rows take.
 """
 LAYOUT = "2"
 """Of the tables: a release makes stores of another layout anew."""
+BYTES_PER_ROW = 70
+"""Of a store, about."""
 KEPT_SECONDS = 60
 """So long a store stays after a newer one of the same days: a question may be about to read it."""
 PAIR = "CASE WHEN event <> '' THEN event || '=' || value END"
@@ -102,13 +104,14 @@ def found_store(begin: Date, names: Iterable[str]) -> Store | None:
     return None
 
 
-def make_store(begin: Date, names: Iterable[str], paths: Sequence[Path]) -> Store:
+def make_store(begin: Date, names: Iterable[str], paths: Sequence[Path], used: Iterable[Path] = ()) -> Store:
     """Make the store of some files.
 
     Args:
         begin: its first day.
         names: names of the files that change with their bytes.
         paths: of the files.
+        used: stores that the same question reads, which stay.
 
     Raises:
         duckdb.Error: a file is damaged.
@@ -126,7 +129,7 @@ def make_store(begin: Date, names: Iterable[str], paths: Sequence[Path]) -> Stor
     for path in cache.glob(f"{STORE}{begin.isoformat()}-*"):
         if path != store.path and path.stat().st_mtime < time.time() - KEPT_SECONDS:
             delete(path)
-    shrink(cache, {store.path, *paths})
+    shrink(cache, {store.path, *paths, *used})
     return store
 
 
