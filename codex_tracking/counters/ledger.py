@@ -23,6 +23,7 @@ DayNote = Literal[
     "dropped_day",
     "dropped_joined",
     "dropped_page",
+    "dropped_state",
     "dropped_visitor",
     "imported",
     "log_dropped",

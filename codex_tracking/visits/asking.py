@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,25 @@ from codex_tracking.visits.conditions import Chunk, Numbers, Parameters
 from codex_tracking.visits.engine import Connection, connect, installed, time_limit
 from codex_tracking.visits.files import cache_folder
 from codex_tracking.visits.filters import Filter
-from codex_tracking.visits.sources import Group, Source, chunks, first_day, groups_of, mend, source_of
+from codex_tracking.visits.sources import (
+    CacheFullError,
+    Group,
+    Source,
+    chunks,
+    first_day,
+    groups_of,
+    mend,
+    source_of,
+)
 from codex_tracking.visits.stores import Attached, attached, texts_of
 
 BUDGET_SECONDS = 10.0
 LEAST_SECONDS = 1.0
 """So long a chunk that was begun in time is asked at least: making its store, which is not interrupted, may have taken
 all that was left, and an answer without days would only be asked for again."""
+logger = logging.getLogger(__name__)
+_full = False
+"""Whether the log has been told that the cache is too small."""
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
@@ -128,7 +141,7 @@ def _add_up(
     with connect(cache_folder()) as connection:
         question.prepare(connection)
         for groups in chunks(groups_of(days)):
-            sources, broken, late = _sources_of(groups, deadline if not left else 0)
+            sources, broken, late = _sources_of(groups, deadline if not left else 0, read)
             damaged, left = damaged | broken, left | late
             before = read[-1].texts_before + read[-1].store.texts if read else 0
             stores = attached(connection, ((source.store, _asked(source)) for source in sources), before)
@@ -142,8 +155,17 @@ def _add_up(
         return question.value(connection, iso_dates(answered)), left, damaged
 
 
-def _sources_of(groups: Iterable[Group], deadline: float) -> tuple[list[Source], set[Date], set[Date]]:
-    """Return the sources of some groups, the damaged days, and the days of the groups that the time leaves out."""
+def _sources_of(
+    groups: Iterable[Group], deadline: float, read: Iterable[Attached]
+) -> tuple[list[Source], set[Date], set[Date]]:
+    """Return the sources of some groups, the damaged days, and the days of the groups that are left out.
+
+    Args:
+        groups: newest first.
+        deadline: from then on no group is added.
+        read: stores of the newer groups.
+    """
+    used = {attached.store.path for attached in read}
     sources: list[Source] = []
     damaged: set[Date] = set()
     left: set[Date] = set()
@@ -152,10 +174,29 @@ def _sources_of(groups: Iterable[Group], deadline: float) -> tuple[list[Source],
         if left or time.monotonic() >= deadline:
             left |= set(group.asked)
             continue
-        source, broken = source_of(group)
+        try:
+            source, broken = source_of(group, used)
+        except CacheFullError:
+            _note_full_cache(group)
+            left |= set(group.asked)
+            continue
         damaged |= broken
-        sources += [source] if source is not None else []
+        if source is not None:
+            sources.append(source)
+            used.add(source.store.path)
     return sources, damaged, left
+
+
+def _note_full_cache(group: Group) -> None:
+    """Log once that the cache is too small for a question."""
+    global _full
+    if not _full:
+        _full = True
+        logger.warning(
+            "the cache of the visit log has no room for %s and the days before: questions about as many days leave "
+            "them out. It takes a tenth of what is free on the disk of temporary files; visit_engine needs none",
+            group.asked[-1],
+        )
 
 
 def _added(connection: Connection, chunk: Chunk, question: Question[T], deadline: float) -> bool:

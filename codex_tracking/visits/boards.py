@@ -27,12 +27,15 @@ LISTED = {
     "page": ("path", "event IS NULL AND path IS NOT NULL"),
     "route": ("route", "event IS NULL AND route IS NOT NULL"),
     "event": ("event", "event IS NOT NULL"),
-    "event_value": ("pair", "valued"),
-    **dict.fromkeys(CLICKS, ("pair", "valued")),
+    "event_value": ("pair", "true"),
+    **dict.fromkeys(CLICKS, ("pair", "true")),
 }
-"""Dimension of hits -> its number, and the condition of the hits that have one; clicks have that of their event too."""
-SHOWN = f"CASE WHEN dimension IN {CLICKS} THEN substr(text, length(dimension) + 2) ELSE text END"
-"""A value by its ``dimension`` and ``text``: of a click without the event's name, which stands first in a pair."""
+"""Dimension of hits -> its number, and the condition of the hits that have one; clicks have that of their event."""
+NAMED = (
+    "SELECT dimension, any_value(text) AS text, CAST(sum(views) AS BIGINT) AS views, "
+    "CAST(sum(visits) AS BIGINT) AS visits FROM found JOIN texts USING (id) GROUP BY dimension, hash"
+)
+"""The query of all values, added up by their texts: a text has another number in each store."""
 SORTED = {
     # Ties are ordered by name: without it a value may be on two pages of a table, and another on none.
     "views": "views DESC, visits DESC, value",
@@ -62,7 +65,8 @@ class BoardQuestion:
             "CREATE TEMP TABLE figures (date DATE, views BIGINT, visitors BIGINT, visits BIGINT, engaged BIGINT, "
             "seconds BIGINT)"
         )
-        connection.execute("CREATE TEMP TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
+        if self.hours:
+            connection.execute("CREATE TEMP TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
 
     def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's days, hours and values."""
@@ -87,13 +91,9 @@ class BoardQuestion:
         by_day = dict.fromkeys(days, Figures())
         for day, *figures in connection.execute("FROM figures").fetchall():
             by_day[day.isoformat()] = Figures(*map(int, figures))
-        hours = connection.execute("SELECT date, hour, sum(views), sum(visits) FROM hours GROUP BY ALL ORDER BY ALL")
-        return Board(
-            sum(by_day.values(), Figures()),
-            by_day,
-            {(day.isoformat(), hour): (int(views), int(visits)) for day, hour, views, visits in hours.fetchall()},
-            _largest(connection, self.dimensions, self.limit),
-        )
+        by_hour = _by_hour(connection) if self.hours else {}
+        tables = _largest(connection, self.dimensions, self.limit)
+        return Board(sum(by_day.values(), Figures()), by_day, by_hour, tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +121,9 @@ class TableQuestion:
 
     def value(self, connection: Connection, days: Sequence[str]) -> Table:
         """Return the page of the table."""
-        text = SHOWN.replace("dimension", f"'{self.dimension}'")
         parameters = Parameters()
-        found = f"regexp_matches({text}, {parameters.pattern(self.search)})" if self.search else "true"
-        values = (
-            f"SELECT {text} AS value, sum(views) AS views, sum(visits) AS visits FROM found JOIN texts USING (id) "
-            f"WHERE {found} GROUP BY value"
-        )
+        found = f"regexp_matches(value, {parameters.pattern(self.search)})" if self.search else "true"
+        values = f"FROM (SELECT {_shown([self.dimension])} AS value, views, visits FROM ({NAMED})) WHERE {found}"
         rows = connection.execute(
             "SELECT value, views, visits, count(*) OVER (), sum(views) OVER (), sum(visits) OVER () "
             f"FROM ({values}) ORDER BY {SORTED[self.order]} LIMIT {self.limit} OFFSET {self.offset}",
@@ -172,6 +168,11 @@ class PageQuestion:
         return found
 
 
+def _by_hour(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
+    rows = connection.execute("SELECT date, hour, sum(views), sum(visits) FROM hours GROUP BY ALL ORDER BY ALL")
+    return {(day.isoformat(), hour): (int(views), int(visits)) for day, hour, views, visits in rows.fetchall()}
+
+
 # --- values ---
 
 
@@ -180,66 +181,82 @@ def _attributes(dimensions: Sequence[str]) -> list[str]:
 
 
 def _prepare_values(connection: Connection) -> None:
-    connection.execute("CREATE TEMP TABLE found (dimension VARCHAR, id INTEGER, views BIGINT, visits BIGINT)")
+    # A dimension by its place among those that are asked for.
+    connection.execute("CREATE TEMP TABLE found (dimension UTINYINT, id INTEGER, views BIGINT, visits BIGINT)")
 
 
 def _add_values(connection: Connection, dimensions: Sequence[str], chunk: Chunk) -> None:
     if not dimensions:
         return
-    listed = [name for name in LISTED if name in dimensions]
-    if listed:
-        # Once for all of them: finding the hits of the selected rows takes longer than counting them.
-        hits = chunk.hits(_hit_columns(listed), lambda store: "true")
-        connection.execute(f"CREATE OR REPLACE TEMP {chunk.kind} chosen_hits AS {hits}")
+    _add_hits(connection, [LISTED[name][0] for name in dimensions if name in LISTED], chunk)
     # A query for each, all in one statement: grouping sets take twice as long.
-    queries = [
-        f"SELECT '{name}', {name}, sum(views), count(*) FILTER (visit) FROM chosen WHERE {name} IS NOT NULL "
-        f"GROUP BY {name}"
-        for name in _attributes(dimensions)
-    ]
-    queries += [_of_hits(name, chunk.numbers) for name in listed]
+    queries = [_of_dimension(name, place, chunk.numbers) for place, name in enumerate(dimensions)]
     connection.execute(
         f"INSERT INTO found FROM ({' UNION ALL '.join(queries)}) AS values (dimension, id, views, visits) "
         "WHERE views + visits > 0"
     )
 
 
-def _hit_columns(dimensions: Sequence[str]) -> list[str]:
-    found = ["event"]
-    for number in {LISTED[name][0] for name in dimensions}:
-        found += [number, *([f"first_{number}"] if number in FIRSTS else ["visit", "valued"])]
-    return found
+def _add_hits(connection: Connection, numbers: Sequence[str], chunk: Chunk) -> None:
+    """Make the tables with the hits of the selected rows, of which far fewer differ in these numbers."""
+    counted = [number for number in FIRSTS if number in ("event", *numbers)]
+    if FIRSTS.keys() & numbers:
+        # Once for all of them: finding the hits of the selected rows takes longer than counting them.
+        hits = chunk.hits([*counted, *(f"first_{number}" for number in counted)], lambda store: "true")
+        firsts = ", ".join(f"count(*) FILTER (first_{number}) AS first_{number}" for number in counted)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE counted AS SELECT {', '.join(counted)}, count(*) AS n, {firsts} "
+            f"FROM ({hits}) GROUP BY {', '.join(counted)}"
+        )
+    if "pair" in numbers:
+        hits = chunk.hits(["visit", "event", "pair"], lambda store: "valued")
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE pairs AS SELECT row, visit, event, pair, count(*) AS n FROM ({hits}) "
+            "GROUP BY ALL"
+        )
 
 
-def _of_hits(dimension: str, numbers: Numbers) -> str:
+def _of_dimension(dimension: str, place: int, numbers: Numbers) -> str:
     """Return the query of a dimension's numbers: a visit counts once for a page, however often it saw it."""
-    number, test = LISTED[dimension]
+    number, test = LISTED.get(dimension, (dimension, f"{dimension} IS NOT NULL"))
     if dimension in CLICKS:
-        test += f" AND {one_of('event', numbers.of(dimension))}"
-    if number in FIRSTS:
-        visits = f"count(*) FILTER (first_{number})"
-        return f"SELECT '{dimension}', {number}, count(*), {visits} FROM chosen_hits WHERE {test} GROUP BY {number}"
-    rows = f"SELECT row, visit, {number}, count(*) AS n FROM chosen_hits WHERE {test} GROUP BY ALL"
-    return f"SELECT '{dimension}', {number}, sum(n), count(*) FILTER (visit) FROM ({rows}) GROUP BY {number}"
+        test = one_of("event", numbers.of(dimension))
+    if dimension not in LISTED:
+        source = "sum(views), count(*) FILTER (visit) FROM chosen"
+    elif number in FIRSTS:
+        source = f"sum(n), sum(first_{number}) FROM counted"
+    else:
+        source = "sum(n), count(*) FILTER (visit) FROM pairs"
+    return f"SELECT {place}, {number}, {source} WHERE {test} GROUP BY {number}"
+
+
+def _shown(dimensions: Sequence[str]) -> str:
+    """Return the expression of a value by its ``dimension`` and ``text``.
+
+    That of a click is without the event's name, which stands first in a pair.
+    """
+    clicks = ((place, name) for place, name in enumerate(dimensions) if name in CLICKS)
+    cases = [f"WHEN {place} THEN substr(text, {len(name) + 2})" for place, name in clicks]
+    return f"CASE dimension {' '.join(cases)} ELSE text END" if cases else "text"
 
 
 def _largest(connection: Connection, dimensions: Sequence[str], limit: int) -> dict[str, Table]:
     """Return the tables of all dimensions in one query."""
     rows = connection.execute(
-        # By text: it has another number in each store.
-        f"WITH named AS MATERIALIZED (SELECT dimension, {SHOWN} AS value, sum(views) AS views, sum(visits) AS visits "
-        "FROM found JOIN texts USING (id) GROUP BY ALL), "
+        f"WITH named AS MATERIALIZED ({NAMED}), "
         # Only values that have as many views as the last that is shown are sorted: texts take long to compare.
         "whole AS (SELECT dimension, count(*) AS number, sum(views) AS all_views, sum(visits) AS all_visits, "
         "list_min(max(views, $1)) AS least FROM named GROUP BY dimension) "
-        "SELECT dimension, value, views, visits, number, all_views, all_visits FROM named JOIN whole USING (dimension) "
+        f"SELECT dimension, {_shown(dimensions)} AS value, views, visits, number, all_views, all_visits "
+        "FROM named JOIN whole USING (dimension) "
         f"WHERE views >= least QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY {SORTED['views']}) <= $1 "
         f"ORDER BY dimension, {SORTED['views']}",
         [limit],
     ).fetchall()
     values: dict[str, list[Value]] = {name: [] for name in dimensions}
     totals: dict[str, Sequence[int]] = dict.fromkeys(dimensions, (0, 0, 0))
-    for name, value, views, visits, *whole in rows:
+    for place, value, views, visits, *whole in rows:
+        name = dimensions[place]
         values[name].append(Value(value, int(views), int(visits)))
         totals[name] = whole
     return {name: Table(tuple(values[name]), *map(int, totals[name])) for name in dimensions}

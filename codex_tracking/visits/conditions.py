@@ -34,16 +34,23 @@ class Numbers:
     def __init__(self, connection: Connection, stores: Sequence[Attached]) -> None:
         self._connection = connection
         self._texts = texts_of(stores)
-        self._found: dict[tuple[str, ...], list[int]] = {}
+        self._found: dict[str, list[int]] = {}
 
     def of(self, *values: str) -> list[int]:
         """Return the numbers of texts, in all stores."""
-        if values not in self._found:
-            parameters = Parameters()
-            places = map(parameters.text, values)
-            query = f"SELECT id FROM ({self._texts}) WHERE text IN ({', '.join(places)}) ORDER BY id"
-            self._found[values] = [row[0] for row in self._connection.execute(query, parameters.values).fetchall()]
-        return self._found[values]
+        self.look_up(values)
+        return sorted({number for value in values for number in self._found[storable(value)]})
+
+    def look_up(self, values: Iterable[str]) -> None:
+        """Find the numbers of texts in one query; one for each value reads all texts each time."""
+        wanted = {storable(value) for value in values} - self._found.keys()
+        if not wanted:
+            return
+        self._found.update({value: [] for value in wanted})
+        places = ", ".join(f"${number}" for number in range(1, len(wanted) + 1))
+        query = f"SELECT id, text FROM ({self._texts}) WHERE text IN ({places})"
+        for number, text in self._connection.execute(query, sorted(wanted)).fetchall():
+            self._found[text].append(number)
 
     def within(self, store: Attached, values: Sequence[str]) -> list[int]:
         """Return the numbers of texts in one of the stores, as its tables have them."""
@@ -72,6 +79,7 @@ class Chunk:
 
     def rows(self, columns: Sequence[str], parameters: Parameters) -> str:
         """Return the query of some columns of the rows; without filters, of all rows, in visits or not."""
+        self.numbers.look_up(value for each in self.filters if each.exact for value in each.values)
         return self._union("visits", columns, lambda store: self._selects(store, parameters))
 
     def hits(self, columns: Sequence[str], condition: Callable[[Attached], str]) -> str:
@@ -98,7 +106,7 @@ class Chunk:
 
     def _of_filter(self, each: Filter, store: Attached, parameters: Parameters) -> str:
         def has(column: str) -> str:
-            if each.operator in ("is", "is_not"):
+            if each.exact:
                 return one_of(column, self.numbers.within(store, each.values))
             places = map(parameters.pattern, each.values)
             return _in(column, store, " OR ".join(f"regexp_matches(text, {place})" for place in places))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
@@ -30,11 +30,13 @@ KEPT_SECONDS = 600.0
 """So long a comparison holds while neither files nor counters change: it may still find a file missing in a storage."""
 LOG_LOSSES = ("log_lost", "log_dropped")
 """Values of the ledger for hits that the counters have and the log has not."""
-VISIT_LOSSES = ("dropped_day", "dropped_joined", "dropped_page", "dropped_visitor", "imported")
+VISIT_LOSSES = ("dropped_day", "dropped_joined", "dropped_page", "dropped_state", "dropped_visitor", "imported")
 """Values of the ledger on days whose visits the counters tell by other hits than the log."""
 
-Difference = Literal["damaged", "views", "visits", "engaged", "seconds"]
-Marks = tuple[tuple[Day, Figures, frozenset[str], int], ...]
+Difference = Literal["damaged", "states", "views", "visits", "engaged", "seconds"]
+Notes = Mapping[str, int]
+"""Value of a day's ledger -> its number."""
+Marks = tuple[tuple[Day, Figures, Notes, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,11 @@ class LogFault:
     date: str
     """ISO date."""
     figure: Difference
-    """``damaged``: a file or part is missing or damaged, and nothing else of the day is compared."""
+    """``damaged``: a file or part is missing or damaged, and nothing else of the day is compared.
+
+    ``states``: more visits were under way at once than the counters remember, so often as ``counted`` says, and of the
+    others the next view was counted as a new visit; the log has the right number.
+    """
     logged: int = 0
     counted: int = 0
 
@@ -55,8 +61,9 @@ _last: tuple[float, Marks, tuple[LogFault, ...]] | None = None
 def log_faults() -> tuple[LogFault, ...]:
     """Return the differences of log and counters in the last ``DAYS`` finished days, oldest first; blocking.
 
-    Days with losses in the ledger are left out as far as these explain a difference, and so are the day on which the
-    log began, and days with parts that are not packed yet. Empty while there is no log.
+    Days with losses in the ledger are left out as far as these explain a difference, but for too many visits at once.
+    The day on which the log began is left out as well, and so are days with parts that are not packed yet. Empty while
+    there is no log.
 
     Raises:
         django.db.Error: the database is away.
@@ -89,17 +96,14 @@ def _marks(today: Date) -> Marks:
     dates = [day.date for day in days]
     # Each flush keeps these views equal to the sum of the day's rows of PageView.
     totals = {row.date: row for row in DayTotals.objects.using(alias).filter(date__in=dates).defer("sketch", "rows")}
-    notes: dict[Date, set[str]] = {}
+    notes: dict[Date, dict[str, int]] = {}
     ledger = Breakdown.objects.using(alias).filter(date__in=dates, dimension="ledger", views__gt=0).order_by()
-    for date, value in ledger.values_list("date", "value"):
-        notes.setdefault(date, set()).add(value)
+    for date, value, number in ledger.values_list("date", "value", "views"):
+        notes.setdefault(date, {})[value] = number
     lives: dict[Date, int] = {}
     for date in Generation.objects.using(alias).filter(date__in=dates).values_list("date", flat=True):
         lives[date] = lives.get(date, 0) + 1
-    return tuple(
-        (day, _figures(totals.get(day.date)), frozenset(notes.get(day.date, ())), lives.get(day.date, 0))
-        for day in days
-    )
+    return tuple((day, _figures(totals.get(day.date)), notes.get(day.date, {}), lives.get(day.date, 0)) for day in days)
 
 
 def _figures(row: DayTotals | None) -> Figures:
@@ -110,11 +114,13 @@ def _compare(marks: Marks, answer: Answer[Board]) -> tuple[LogFault, ...]:
     found: list[LogFault] = []
     for of_day, counted, notes, generations in marks:
         day = of_day.date.isoformat()
+        if number := notes.get("dropped_state", 0):
+            found.append(LogFault(day, "states", counted=number))
         if day in answer.damaged:
             found.append(LogFault(day, "damaged"))
-        elif day in answer.days and not notes.intersection(LOG_LOSSES):
+        elif day in answer.days and not notes.keys() & {*LOG_LOSSES}:
             logged = answer.value.by_day.get(day, Figures())
-            found += _differences(day, logged, counted, generations > 1 or bool(notes.intersection(VISIT_LOSSES)))
+            found += _differences(day, logged, counted, generations > 1 or bool(notes.keys() & {*VISIT_LOSSES}))
     return tuple(found)
 
 

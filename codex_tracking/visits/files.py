@@ -30,7 +30,9 @@ FOLDER = "codex_tracking/visits"
 STORE = "store-"
 """Begin of the names of the cache's folders that ``stores`` makes."""
 CACHE_BYTES = 2_000_000_000
-"""Files that the local cache keeps; a question that needs more has them until the next one."""
+"""Least bound of the local cache: about 25 million visits."""
+DISK_SHARE = 10
+"""The cache may take a tenth of what is free on its disk, if that is more than its least bound."""
 UNUSED_SECONDS = 86_400
 """So that days which retention has deleted do not stay here."""
 FETCHED_AT_ONCE = 8
@@ -223,8 +225,18 @@ def write(path: Path, data: bytes) -> None:
     Path(name).replace(path)
 
 
+def room(folder: Path) -> int:
+    """Return the bytes that the cache may have."""
+    return max(CACHE_BYTES, shutil.disk_usage(folder).free // DISK_SHARE)
+
+
+def has_room(used: Iterable[Path], more: int) -> bool:
+    """Return whether some files and so many bytes are within the cache's bound."""
+    return sum(path.stat().st_size for path in used if path.exists()) + more <= room(cache_folder())
+
+
 def shrink(folder: Path, needed: Collection[Path]) -> None:
-    """Delete files not used for a day, and the oldest until the cache is within its bound."""
+    """Delete files not used for a day, and the oldest until the cache is within its bound, stores last."""
     found = []
     for path in folder.iterdir():
         try:
@@ -238,8 +250,9 @@ def shrink(folder: Path, needed: Collection[Path]) -> None:
             # Of a process that died while it made a file.
             shutil.rmtree(path, ignore_errors=True)
     found = [file for file in found if file[0] or file[2] in needed or not delete(file[2])]
-    excess = sum(size for _, size, _ in found) - CACHE_BYTES
-    for _, size, path in sorted(found):
+    excess = sum(size for _, size, _ in found) - room(folder)
+    # A store takes seconds to make; a file that it was made of is read again when a day of it changes.
+    for _, size, path in sorted(found, key=lambda file: (file[2].name.startswith(STORE), *file)):
         if excess <= 0:
             return
         if path not in needed:

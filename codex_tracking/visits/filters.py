@@ -87,6 +87,11 @@ class Filter:
         return f"{self.dimension}:{self.operator}:{join(self.values)}"
 
     @property
+    def exact(self) -> bool:
+        """Whether its values are whole ones, and not parts of them."""
+        return self.operator in ("is", "is_not")
+
+    @property
     def negated(self) -> bool:
         """Whether it selects the visits of which none of its values is true."""
         return self.operator.endswith("_not")

@@ -13,8 +13,8 @@ from django.db.models import Min
 from codex_tracking.models import LogPart, VisitFile, database
 from codex_tracking.visits.build import Day, built_in_cache, days_of
 from codex_tracking.visits.engine import connect, detach
-from codex_tracking.visits.files import STORE, File, cache_folder, delete, fetch, files_of, verify
-from codex_tracking.visits.stores import Store, found_store, make_store
+from codex_tracking.visits.files import STORE, File, cache_folder, delete, fetch, files_of, has_room, verify
+from codex_tracking.visits.stores import BYTES_PER_ROW, Store, found_store, make_store
 
 STORE_ROWS = 600_000
 """Rows up to which a month's days share one store: each costs a question some milliseconds, and a new day makes the
@@ -23,6 +23,10 @@ CHUNK_ROWS = 600_000
 """Rows that one statement reads; the time budget is looked at between them."""
 PART_BYTES_PER_ROW = 90
 """About three hits of 30 bytes."""
+
+
+class CacheFullError(Exception):
+    """A question's stores take all of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,18 @@ def groups_of(dates: Collection[Date]) -> list[Group]:
     return [group for group in reversed(groups) if group.asked]
 
 
-def source_of(group: Group) -> tuple[Source | None, set[Date]]:
+def source_of(group: Group, used: Collection[Path] = ()) -> tuple[Source | None, set[Date]]:
     """Return the store of a group, made when it is missing, and the days whose file or part is missing or damaged.
 
+    Args:
+        group: days that share a store.
+        used: stores that the same question reads.
+
     Raises:
+        CacheFullError: the store is missing, and has no room beside ``used``.
         duckdb.Error: a file in the cache is damaged; see ``mend``.
     """
-    store, held, broken = _store_of(group.days)
+    store, held, broken = _store_of(group.days, used)
     asked = tuple(day for day in held if day in group.asked)
     source = Source(asked, len(asked) == len(held), store) if store is not None and asked else None
     return source, broken & set(group.asked)
@@ -128,7 +137,7 @@ def _groups(days: Sequence[Day]) -> Iterator[list[Day]]:
         yield group
 
 
-def _store_of(days: Sequence[Day]) -> tuple[Store | None, list[Date], set[Date]]:
+def _store_of(days: Sequence[Day], used: Collection[Path]) -> tuple[Store | None, list[Date], set[Date]]:
     """Return the store of some days, the days that it has, and those of which a file or part is missing or damaged."""
     if not days:
         return None, [], set()
@@ -139,12 +148,16 @@ def _store_of(days: Sequence[Day]) -> tuple[Store | None, list[Date], set[Date]]
     store = found_store(days[0].date, names)
     # With a store, the files that it was made of need not be in the cache.
     if store is None:
+        # Made in place of one of ``used``, it would make the next question begin by making that one, and so on: each
+        # would make all of them again, as each reads the newest first.
+        if used and not has_room(used, sum(file.rows for file in files) * BYTES_PER_ROW):
+            raise CacheFullError
         paths = fetch(files)
         damaged = {file.date for file in files if file.pk not in paths}
         if damaged:
-            store, held, more = _store_of([day for day in days if day.date not in damaged])
+            store, held, more = _store_of([day for day in days if day.date not in damaged], used)
             return store, held, damaged | more
-        store = make_store(days[0].date, names, [*paths.values(), *built])
+        store = make_store(days[0].date, names, [*paths.values(), *built], used)
     return store, [day.date for day in days], {days[0].date} if broken else set()
 
 

@@ -26,6 +26,7 @@ LEDGER: dict[str, Promise] = {
     "dropped_page": gettext_lazy("Lost: pages of visits"),
     "dropped_shutdown": gettext_lazy("Lost: views at a stop"),
     "dropped_sketch": gettext_lazy("Lost: damaged visitor sketches"),
+    "dropped_state": gettext_lazy("Lost: visits under way above the limit"),
     "dropped_visitor": gettext_lazy("Lost: visitors above the limit"),
     "confirmed": gettext_lazy("Views that a browser confirmed"),
     "cached": gettext_lazy("Views from caches and the back button"),

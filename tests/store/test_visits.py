@@ -262,6 +262,8 @@ async def test_state_of_visits_is_bounded_and_every_view_still_has_a_visit(
         await process.push(seen(seconds=n, address=f"10.0.{n >> 8}.{n & 255}"))
     assert await states() == 50
     assert await figures(process) == (300, 0, 0)
+    # Each of the others would be counted as a new visit with its next view.
+    assert await breakdown("ledger", yesterday()) == {"dropped_state": (250, 0)}
 
 
 async def test_state_of_visits_that_are_over_makes_room(
@@ -274,6 +276,7 @@ async def test_state_of_visits_that_are_over_makes_room(
     await process.push(seen("/b/", later + 50, address=BOB))
     assert await states() <= 20
     assert await figures(process) == (21, 1, 50)
+    assert await breakdown("ledger", yesterday()) == {}
 
 
 async def test_state_and_salt_go_with_their_time(

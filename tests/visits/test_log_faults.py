@@ -18,6 +18,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.management.commands.tracking_status import lines_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, VisitFile
 from codex_tracking.pipeline.status import tracking_status
+from codex_tracking.store import protocol
 from codex_tracking.visits import equality, files, questions
 from codex_tracking.visits.equality import LogFault, log_faults
 from codex_tracking.visits.pack import pack_all
@@ -117,6 +118,25 @@ def test_the_first_day_of_the_log_and_old_days_are_not_compared() -> None:
     logged_days()
     DayTotals.objects.filter(date=FIRST).update(views=9_999)
     assert log_faults() == ()
+
+
+async def test_a_day_with_more_visits_at_once_than_states_is_named(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "VISITORS_WITH_STATE", 5)
+    await sync_to_async(add_part)(FIRST, hits_of(FIRST, 5))
+    noon = datetime.combine(DAY, time(12), timezone.get_default_timezone()).timestamp()
+    for again in (0, 60):
+        await process.push(*(view("/", user=str(n), at=noon + again + n) for n in range(8)))
+    await process.flusher.flush(ISO)
+    await sync_to_async(pack_all)(TODAY)
+    total = await DayTotals.objects.aget(date=DAY)
+    assert (total.visits, total.views) == (11, 16)
+    answer = await sync_to_async(questions.board)([ISO])
+    assert answer.value.figures.visits == 8
+    status = await tracking_status()
+    assert status.visit_log == (LogFault(ISO, "states", counted=6),)
+    assert f"{ISO}: more visits were under way than the counters remember, 6 times" in "\n".join(lines_of(status))
 
 
 def test_a_day_with_parts_that_are_not_packed_yet_is_not_compared() -> None:

@@ -224,7 +224,7 @@ def test_the_cache_is_private_and_bounded(db: None, monkeypatch: pytest.MonkeyPa
     pack_all(DAY + timedelta(days=1))
     folder = files.cache_folder()
     assert folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr(files, "CACHE_BYTES", 1)
+    monkeypatch.setattr(files, "room", lambda _: 1)
     monkeypatch.setattr(sources, "STORE_ROWS", 0)
     for back in range(4):
         questions.board([(DAY - timedelta(days=back)).isoformat()])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pytest_django import Settings
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import build, files, pack, questions
+from codex_tracking.visits import asking, build, files, pack, questions, sources
 from codex_tracking.visits.pack import pack_all
 from tests.kit.visit_log import add_part, hits_of
 
@@ -106,3 +107,41 @@ def test_a_storage_that_refuses_holds_up_nothing(
     assert [file.date for file in VisitFile.objects.all()] == [today - timedelta(days=1)]
     assert "(PermissionError)" in caplog.text
     assert "signed" not in caplog.text
+
+
+# --- a cache that is too small ---
+
+
+def test_a_question_about_more_than_the_cache_holds_makes_no_store_again(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A store each: they lie in different months.
+    days = [DAY, Date(2026, 2, 10), Date(2026, 1, 10), Date(2025, 12, 10)]
+    for day in days:
+        add_part(day, hits_of(day, 50), day.isoformat())
+    pack_all(DAY + timedelta(days=1))
+    asked, (first, second, third, last) = [day.isoformat() for day in days], [day.isoformat() for day in days]
+    made: list[Date] = []
+    make = sources.make_store
+    monkeypatch.setattr(sources, "make_store", lambda begin, *rest: made.append(begin) or make(begin, *rest))
+    monkeypatch.setattr(asking, "_full", False)
+    questions.board([first])
+    size = sum(path.stat().st_size for path in files.cache_folder().glob("store-*"))
+    monkeypatch.setattr(files, "room", lambda _: size * 3 // 2)
+    for _ in range(3):
+        answer = questions.board(asked)
+        assert (answer.days, answer.left) == ((second, first), (last, third))
+    assert made == days[:2]
+    [record] = caplog.records
+    assert f"has no room for {third} and the days before" in record.getMessage()
+    # By themselves they have all of it.
+    assert questions.board([third, last]).days == (last, third)
+
+
+def test_the_cache_grows_with_the_room_on_its_disk(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = files.cache_folder()
+    free = 90_000_000_000
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert files.room(folder) == 9_000_000_000
+    free = 5_000_000_000
+    assert files.room(folder) == 2_000_000_000

@@ -111,6 +111,11 @@ def of_log(fault: LogFault) -> str:
     """Return a fault of the visit log in words."""
     if fault.figure == "damaged":
         return f"{fault.date}: a file is missing or damaged"
+    if fault.figure == "states":
+        return (
+            f"{fault.date}: more visits were under way than the counters remember, {fault.counted} times, "
+            "so that they have more visits than the log"
+        )
     return f"{fault.date}: {fault.figure} are {fault.logged} in the log and {fault.counted} in the counters"
 
 

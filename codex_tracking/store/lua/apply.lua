@@ -87,6 +87,8 @@ local sums, at_end, distinct, held = {}, 0, {}, tonumber(h[4])
 local noted = {p = h[11], page_source = h[12], ['entry+'] = h[13], ['p+'] = h[14]}
 -- What is added to fields that may be among the sums already: (other), and what this script itself reports.
 local late = {}
+-- So that a day whose visits the log tells otherwise than the counters says why.
+if stateless > 0 then late['ledger:dropped_state'] = stateless end
 
 local function put(f, value)
   sums[at_end + 1], sums[at_end + 2] = f, value

@@ -79,7 +79,8 @@ end
 -- Ids and states, seconds and ids, as HSET and ZADD take them; the last second; whether all visitors were unknown.
 local states, states_at, present, present_at, newest, all_new = {}, 0, {}, 0, 0, true
 
-local free, taken
+-- `stateless`: visitors without room for their state, whose next view is counted as a new visit.
+local free, taken, stateless = nil, nil, 0
 -- Says whether there is room for one more state.
 local function has_room(latest)
   free = free or MOST_STATES - c('HLEN', V)
@@ -87,14 +88,18 @@ local function has_room(latest)
     taken = taken or {}
     for i = 1, visitors do taken[ids[i]] = true end
     -- A sample, because a look at every visit would hold up all other commands of Redis.
-    local some = c('HRANDFIELD', V, 16, 'WITHVALUES')
+    -- Without any state yet, fakeredis answers false.
+    local some = c('HRANDFIELD', V, 16, 'WITHVALUES') or {}
     for k = 1, #some, 2 do
       local over = (number(match(some[k + 1], '^%d+')) or 0) < latest - VISIT_GAP
       if over and not taken[some[k]] then free = free + c('HDEL', V, some[k]) end
     end
   end
   free = free - 1
-  if free < 0 then free = 0 return false end
+  if free < 0 then
+    free, stateless = 0, stateless + 1
+    return false
+  end
   return true
 end
 
