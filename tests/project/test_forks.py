@@ -139,10 +139,23 @@ def test_warnings_are_errors_where_they_were_asked_to_be(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-m", "uvicorn", "a:b", "--workers", "2"], ["-m", "granian"], ["-c", "0"], ["-W", "error", "-m", "django"]],
+    [["-m", "granian"], ["-c", "0"], ["-W", "error", "-m", "django"]],
 )
 def test_other_command_lines_get_a_new_interpreter(site: Site, arguments: list[str]) -> None:
     assert not forkable([sys.executable, *arguments], site.environment())
+
+
+def test_several_workers_are_forks_that_end_even_while_they_start(site: Site) -> None:
+    site.arguments = [part.format(port=site.port) for part in server_command("uvicorn", "{port}", workers=2)]
+    with site:
+        wait_until(lambda: len(site.workers(5)) == 2, 30, "two workers answer")
+        assert site.process is not None
+        commands = {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (site.process.pid, *site.workers())}
+        assert len(commands) == 1, "multiprocessing starts interpreters with another command line"
+        # The supervisor starts a third worker and ends it at once.
+        site.signal(signal.SIGTTIN)
+        site.terminate()
+        assert site.wait(20) == 0
 
 
 def test_the_fork_server_has_one_thread_and_neither_settings_nor_sockets() -> None:

@@ -10,8 +10,10 @@ import ctypes
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -63,6 +65,9 @@ VARIABLES = {"OPENBLAS_NUM_THREADS": "1"}
 
 LIMIT = 200_000
 """Bytes of an order; a message of a socket cannot be longer than the kernel's buffer."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that supervisors and the tests send to a worker."""
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal a child gets when its parent ends."""
@@ -118,7 +123,33 @@ def become(order: Start) -> None:
     _, _, module, *arguments = sys.orig_argv[:] = order["command"]
     sys.argv = [module, *arguments]
     sys.path[0] = order["folder"]
+    if module == "uvicorn":
+        fork_workers()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def fork_workers() -> None:
+    """Let uvicorn's supervisor fork its workers, which else are new interpreters that import everything."""
+    vars(importlib.import_module("uvicorn._subprocess"))["spawn"] = multiprocessing.get_context("fork")
+    # A worker that ends before it has handlers of its own must not have the supervisor's, which only note a signal.
+    os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=forget_handlers)
+
+
+def hold_signals() -> None:
+    """Let signals that end a process wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def release_signals() -> None:
+    """Take the signals that waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def forget_handlers() -> None:
+    """End by signals as a new interpreter does."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    release_signals()
 
 
 if __name__ == "__main__":

@@ -127,7 +127,6 @@ def forkable(command: Sequence[str], environment: Mapping[str, str]) -> bool:
         sys.platform == "linux"
         and list(command[:2]) == [sys.executable, "-m"]
         and command[2] in MODULES
-        and ("--workers" not in command or command[command.index("--workers") + 1] == "1")
         and read_at_start(environment) == fork_server().read_at_start
     )
 
