@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from math import inf
 from typing import TYPE_CHECKING
 
 from codex_tracking.counters.ledger import ledger
@@ -33,14 +32,14 @@ class Pace:
 
     Args:
         buffer: where it waits.
+        begin: moment of ``monotonic`` from which on something may have waited.
     """
 
-    def __init__(self, buffer: Buffer) -> None:
+    def __init__(self, buffer: Buffer, begin: float) -> None:
         self._buffer = buffer
         self._share = 1.0
         self._watched = False
-        # What waits at the start may have waited for long, while modules were loaded.
-        self._since = -inf
+        self._since = begin
         """When nothing waited."""
 
     async def ask(self, store: Store) -> None:

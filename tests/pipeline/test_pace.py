@@ -38,7 +38,7 @@ def count(n: int, path: str = "/a/") -> None:
 
 
 async def started() -> None:
-    """Start the tasks, and wait for some turns: what waits at the first one is sent at once."""
+    """Start the tasks, and wait for some turns."""
     get_runner().start()
     await get_runner().loaded()
     await asyncio.sleep(0.2)
@@ -66,12 +66,6 @@ async def test_while_nobody_looks_hits_are_counted_and_not_sent(store: str) -> N
     await counted()
     assert await in_store(0)
     assert get_buffer().size > 0
-
-
-async def test_what_came_before_the_tasks_is_sent_at_once(store: str) -> None:
-    count(3)
-    get_runner().start()
-    await until(lambda: in_store(3))
 
 
 async def test_a_look_at_figures_brings_what_waits_at_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +146,7 @@ def test_processes_that_start_together_do_not_push_together(tracking_settings: C
     def is_due(seconds: float) -> bool:
         one = Process()
         one.buffer.put(view())
-        its = Pace(one.buffer)
+        its = Pace(one.buffer, 0.0)
         its.note_push(time.monotonic() - seconds)
         return its.is_due(_store())
 
