@@ -206,6 +206,7 @@ class TaskRun:
 def load() -> None:
     """Import Redis' client and read bot patterns and device tables; blocks for a few tenths of a second."""
     from codex_tracking.pipeline import flusher  # noqa: F401
+    from codex_tracking.store import watching  # noqa: F401
     from codex_tracking.store.client import import_embedded
 
     settings = get_tracking_settings()
