@@ -77,6 +77,11 @@ def _are_sites(value: Any) -> bool:
 
 
 TEXT = Rule("a string", lambda value: isinstance(value, str))
+HEADER = (
+    TEXT,
+    # Not by its key in request.META, as HTTP_CF_IPCOUNTRY.
+    Rule("empty, or the name of a header", lambda value: re.fullmatch(r"[A-Za-z0-9-]{0,60}", value) is not None),
+)
 TEXTS = Rule("a list or tuple of non-empty strings", _are_texts)
 RULES_OF_TYPES: dict[Any, Rule] = {
     "bool": Rule("True or False", lambda value: isinstance(value, bool)),
@@ -148,10 +153,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "ttl_seconds": _counts(1, 172_800),
     "max_paths_per_day": _counts(1, 10_000_000),
     "trusted_proxies": _counts(0, 100),
-    "client_ip_header": (
-        TEXT,
-        Rule("empty, or the name of a header", lambda value: re.fullmatch(r"[A-Za-z0-9-]{0,60}", value) is not None),
-    ),
+    "client_ip_header": HEADER,
+    "country_header": HEADER,
     # Dates begin with the year 1.
     "analytics_days": _counts(1, 36_500),
     "retention_days": _counts(0, 36_500),

@@ -18,6 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from codex_tracking.hits.countries import can_open
 from codex_tracking.hits.freshness import STALE_AFTER, lists_date
 from codex_tracking.models import database
 from codex_tracking.setting_rules import Rule
@@ -243,6 +244,9 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     if find_spec("maxminddb") is None:
         message = "CODEX_TRACKING['geoip_path'] needs the package maxminddb."
         return [Error(message, hint="pip install 'codex-tracking[geo]'", id="codex_tracking.E006")]
+    if not can_open(path):
+        message = f"CODEX_TRACKING['geoip_path'] must be a database in MaxMind's format, not {path!r}."
+        return [Error(message, hint="Unpack what was downloaded; the file ends with .mmdb.", id="codex_tracking.E005")]
     return []
 
 

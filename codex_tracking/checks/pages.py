@@ -1,4 +1,4 @@
-"""System checks of the browser script's addresses; each with a remedy."""
+"""System checks of the site's paths and the browser script's addresses; each with a remedy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ from codex_tracking.web.script import SCRIPT, claim_address
 
 BLOCKED_WORDS = ("tracking", "analytics", "pageview", "beacon", "collect")
 """Parts of addresses that public block lists refuse."""
+
+
+@register(Tags.compatibility)
+def check_prefixes(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that paths can begin with the prefixes of the settings, and that some pages are left to be counted."""
+    tracking, found = get_tracking_settings(), []
+    for key in ("skip_prefixes", "public_counter_prefixes"):
+        for prefix in getattr(tracking, key):
+            if not prefix.startswith("/"):
+                message = f"CODEX_TRACKING[{key!r}] has {prefix!r}, with which no path begins."
+                found.append(Caution(message, hint=f"Write {'/' + prefix!r}.", id="codex_tracking.W014"))
+    if "/" in tracking.skip_prefixes:
+        message = "CODEX_TRACKING['skip_prefixes'] has '/', with which each path begins: no page is counted."
+        found.append(Caution(message, hint="Leave it out; 'enabled': False counts nothing.", id="codex_tracking.W014"))
+    return found
 
 
 @register(Tags.urls)

@@ -45,6 +45,17 @@ def region_of(country: str, address: str, geoip_path: str) -> tuple[str, str]:
     return _region(country, address, geoip_path) if country and address and geoip_path else ("", "")
 
 
+def can_open(path: str) -> bool:
+    """Return whether a file is a MaxMind database; needs its package."""
+    import maxminddb
+
+    try:
+        maxminddb.open_database(path).close()
+    except Exception:  # as in _reader: a file may be damaged in any way
+        return False
+    return True
+
+
 def _is_code(code: str) -> bool:
     return len(code) == 2 and code.isascii() and code.isalpha()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -90,7 +91,8 @@ def connect(url: str) -> Client:
         return _embedded()
     try:
         return _client(url)
-    except (TypeError, ValueError) as error:
+    # An unknown way to check certificates is a RedisError.
+    except (TypeError, ValueError, RedisError) as error:
         raise StoreUrlError(f"CODEX_TRACKING['redis_url'] is malformed: {error}") from error
 
 
@@ -99,6 +101,7 @@ def _client(url: str) -> Client:
     # A connection that died while idle fails the first command that uses it; that one attempt is safe. By default the
     # client repeats a command ten times, and an increment whose answers were cut counted eleven times.
     once = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    _check_place(url)
     if url.startswith(CLUSTER):
         return _cluster(url, limits, once)
     if url.startswith("redis+sentinel://"):
@@ -111,6 +114,23 @@ def _client(url: str) -> Client:
     # Made only for its errors: an unknown option would otherwise fail at the first command.
     pool.connection_class(**pool.connection_kwargs)
     return redis_asyncio.Redis.from_pool(pool)
+
+
+def _check_place(url: str) -> None:
+    """Check the part of a URL that the client takes for database 0, or for no socket, when it cannot read it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    database = parts.path.strip("/")
+    if parts.scheme == "unix":
+        if parts.netloc.rpartition("@")[2] or not database:
+            raise ValueError("unix:// needs the socket's whole path: unix:///run/redis/redis.sock?db=0")
+    elif parts.scheme in ("redis", "rediss") and not re.fullmatch(r"\d*", database, re.ASCII):
+        raise ValueError("the database after the host must be a number, and a / in the password is written as %2F")
+    elif url.startswith(CLUSTER) and database not in ("", "0"):
+        raise ValueError("a cluster has no database but 0; sites that share it need different values of key_prefix")
 
 
 def _without_own_options(url: str) -> str:

@@ -117,6 +117,7 @@ def test_a_misspelt_key_of_the_ancestors_dictionary_is_an_error(settings: Settin
         ("sensitive_kwargs", [1], "a list or tuple of non-empty strings"),
         ("key_prefix", "a b", "without braces or white space"),
         ("country_header", 7, "a string"),
+        ("country_header", "HTTP_CF_IPCOUNTRY", "the name of a header"),
     ],
 )
 def test_a_wrong_value_is_an_error_that_says_what_is_expected_and_what_came(
@@ -200,6 +201,24 @@ def test_a_real_redis_needs_no_embedded_packages(settings: Settings, monkeypatch
 def test_a_country_database_that_is_no_file_is_an_error(settings: Settings) -> None:
     settings.CODEX_TRACKING = {"geoip_path": "/no/such.mmdb"}
     assert "/no/such.mmdb" in one("E005").msg
+
+
+def test_a_country_database_of_another_format_is_an_error(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"geoip_path": __file__}
+    assert "must be a database in MaxMind's format" in one("E005").msg
+
+
+@pytest.mark.parametrize("key", ["skip_prefixes", "public_counter_prefixes"])
+def test_a_prefix_with_which_no_path_begins_is_warned_of(settings: Settings, key: str) -> None:
+    settings.CODEX_TRACKING = {key: ["/blog/", "shop/"]}
+    message = one("W014")
+    assert key in message.msg
+    assert message.hint == "Write '/shop/'."
+
+
+def test_a_prefix_with_which_each_path_begins_is_warned_of(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"skip_prefixes": ["/", "/x/"]}
+    assert "no page is counted" in one("W014").msg
 
 
 def test_a_country_database_without_its_package_is_an_error(
@@ -314,6 +333,11 @@ def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPat
         "redis+sentinel://host:26379/master/x",
         "redis://host:6379/0?health_check_interval=abc",
         "redis://host:6379/0?no_such_option=1",
+        "redis://host:6379/counters",
+        "rediss://host:6379/0?ssl_cert_reqs=maybe",
+        "redis+cluster://host:7000/3",
+        "unix://run/redis.sock",
+        "unix://",
     ],
 )
 def test_a_url_that_no_client_takes_is_an_error_and_readers_take_redis_for_away(settings: Settings, url: str) -> None:
@@ -322,7 +346,12 @@ def test_a_url_that_no_client_takes_is_an_error_and_readers_take_redis_for_away(
     assert async_to_sync(TrackingSelector.visitors_now)() is None
 
 
-@pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://u:p@h/0?socket_timeout=3", "redis+cluster://h:1,i:2"])
+MORE_URLS = ("redis://h", "redis://h/", "redis+cluster://h:1/0", "unix:///r.sock?db=3", "unix://:secret@/r.sock")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:1/0", "rediss://u:p@h/0?socket_timeout=3", "redis+cluster://h:1,i:2", *MORE_URLS]
+)
 def test_good_urls_pass(settings: Settings, url: str) -> None:
     settings.CODEX_TRACKING = {"redis_url": url}
     assert not found("E007")
