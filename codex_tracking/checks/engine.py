@@ -63,7 +63,8 @@ def check_visit_engine_answers(
         message = f"The server of CODEX_TRACKING['visit_engine'] is not available: {error}."
         hint = (
             "Check the host, the port of its HTTP interface (8123, with TLS 8443), user, password (code 516) and "
-            "database (code 81). Until it answers, filtered pages have no figures; all views are counted."
+            "database (code 81). clickhouses:// is TLS; a certificate of your own is trusted by "
+            "?ca_cert=/path/to/ca.pem. Until it answers, filtered pages have no figures; all views are counted."
         )
         return [Caution(message, hint=hint, id="codex_tracking.W013")]
     return []

@@ -6,6 +6,7 @@ import os
 import socket
 import urllib.error
 import urllib.request
+from itertools import groupby
 from pathlib import Path
 from shutil import which
 
@@ -56,24 +57,25 @@ class ZooKeeper(ServerProcess):
 
 
 class Shard(ServerProcess):
-    """One of the servers; the only replica of its shard."""
+    """One of the servers: a replica of a shard."""
 
     name = "clickhouse-shard"
 
-    def __init__(self, number: int, zookeeper: ZooKeeper) -> None:
+    def __init__(self, number: int, zookeeper: ZooKeeper, replica: str = "first") -> None:
         super().__init__()
-        self.number, self.zookeeper = number, zookeeper
+        self.number, self.zookeeper, self.replica = number, zookeeper, replica
         self.native, self.internal = free_port(), free_port()
         self.shards: list[Shard] = []
-        """All of the cluster, this one included."""
+        """All servers of the cluster, this one included, in order of their shards."""
 
     def command(self) -> list[str]:
         """Return clickhouse-server, with its configuration written first."""
         (self.folder / "users.xml").write_text(ACCOUNTS)
         servers = "".join(
             "<shard><internal_replication>true</internal_replication>"
-            f"<replica><host>127.0.0.1</host><port>{shard.native}</port></replica></shard>"
-            for shard in self.shards
+            + "".join(f"<replica><host>127.0.0.1</host><port>{replica.native}</port></replica>" for replica in replicas)
+            + "</shard>"
+            for _, replicas in groupby(self.shards, lambda shard: shard.number)
         )
         (self.folder / "config.xml").write_text(
             f"""<yandex>
@@ -86,7 +88,7 @@ class Shard(ServerProcess):
 <default_database>default</default_database><mark_cache_size>10000000</mark_cache_size>
 <remote_servers><{CLUSTER}>{servers}</{CLUSTER}></remote_servers>
 <zookeeper><node><host>127.0.0.1</host><port>{self.zookeeper.port}</port></node></zookeeper>
-<macros><shard>{self.number}</shard><replica>first</replica></macros>
+<macros><shard>{self.number}</shard><replica>{self.replica}</replica></macros>
 <distributed_ddl><path>/clickhouse/ddl</path></distributed_ddl>
 </yandex>"""
         )

@@ -1,4 +1,4 @@
-"""The tables on a cluster of two shards, in the ClickHouse that Debian has."""
+"""The tables on a cluster of two shards, one of them with two replicas, in the ClickHouse that Debian has."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from codex_tracking.visits.clickhouse import schema
+from tests.servers import wait_until
 from tests.servers.shards import CLUSTER, Shard, ZooKeeper, installed
 
 pytestmark = [
@@ -19,10 +20,10 @@ pytestmark = [
 
 @pytest.fixture
 def shards() -> Iterator[list[Shard]]:
-    """Yield two running servers that know each other."""
+    """Yield running servers that know each other: one of the first shard, and two replicas of the second."""
     with ExitStack() as stack:
         zookeeper = stack.enter_context(ZooKeeper())
-        found = [Shard(number, zookeeper) for number in (1, 2)]
+        found = [Shard(1, zookeeper), Shard(2, zookeeper), Shard(2, zookeeper, "second")]
         for shard in found:
             shard.shards = found
             stack.enter_context(shard)
@@ -45,14 +46,32 @@ def test_a_day_lies_on_one_shard_and_is_read_on_both(
             f"SELECT toDate('2026-03-{day}'), {number}, 1, number, 1, ['/'] FROM numbers({rows})"
         )
         first.run(f"INSERT INTO {names.days} (date, load, digest) VALUES ('2026-03-{day}', {number}, '{number}')")
-    days = [shard.run(f"SELECT DISTINCT date FROM {names.shard} ORDER BY date").split() for shard in shards]
-    assert sorted(days) == [["2026-03-01", "2026-03-03"], ["2026-03-02"]]
+    here = f"SELECT DISTINCT date FROM {names.shard} ORDER BY date"
+    # A replica takes a moment to fetch what the other one was sent.
+    wait_until(lambda: shards[1].run(here) == shards[2].run(here), what="the replicas are alike")
+    days = [shard.run(here).split() for shard in shards]
+    assert sorted(days[:2]) == [["2026-03-01", "2026-03-03"], ["2026-03-02"]]
+    days_here = f"SELECT count() FROM {names.days}_shard"
+    wait_until(lambda: shards[1].run(days_here) == shards[2].run(days_here), what="the replicas are alike")
     for shard in shards:
         loads = shard.run(f"SELECT date, max(load), argMax(digest, load) FROM {names.days} GROUP BY date ORDER BY date")
         assert loads.split() == ["2026-03-01", "10", "10", "2026-03-02", "12", "12", "2026-03-03", "13", "13"]
         chosen = "(date, load) IN ((toDate('2026-03-01'), 10), (toDate('2026-03-02'), 12))"
         assert shard.run(f"SELECT sum(views), count() FROM {names.visits} WHERE {chosen}") == "13\t13"
     first.run(f"ALTER TABLE {names.shard}{names.on} DROP PARTITION ID '20260302-11'")
+    remaining = f"SELECT DISTINCT load FROM {names.visits} ORDER BY load"
     for shard in shards:
-        loads = shard.run(f"SELECT DISTINCT load FROM {names.visits} ORDER BY load")
-        assert loads.split() == ["10", "12", "13"]
+        wait_until(lambda shard=shard: shard.run(remaining).split() == ["10", "12", "13"], what="the load is gone")
+    # The shard answers by its other replica, and that one takes days as well.
+    shards[1].stop()
+    assert first.run(f"SELECT sum(views), count() FROM {names.visits} WHERE {chosen}") == "13\t13"
+    for day in ("04", "05"):
+        # One of them for each shard.
+        first.run(
+            f"INSERT INTO {names.visits} (date, load, visit, visitor, views, hit_paths) "
+            f"SELECT toDate('2026-03-{day}'), 14, 1, number, 1, ['/'] FROM numbers(3)"
+        )
+    assert first.run(f"SELECT count() FROM {names.visits} WHERE load = 14") == "6"
+    shards[1].start()
+    assert len(shards[2].run(here).split()) > len(days[1])
+    wait_until(lambda: shards[1].run(here) == shards[2].run(here), 30, "the replica has caught up")

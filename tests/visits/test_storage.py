@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import asking, build, files, pack, questions, sources
+from codex_tracking.visits import asking, build, files, pack, questions, sources, stores
 from codex_tracking.visits.pack import pack_all
 from tests.kit.visit_log import add_part, hits_of
 
@@ -122,8 +122,12 @@ def test_a_question_about_more_than_the_cache_holds_makes_no_store_again(
     pack_all(DAY + timedelta(days=1))
     asked, (first, second, third, last) = [day.isoformat() for day in days], [day.isoformat() for day in days]
     made: list[Date] = []
-    make = sources.make_store
-    monkeypatch.setattr(sources, "make_store", lambda begin, *rest: made.append(begin) or make(begin, *rest))
+
+    def make(begin: Date, *rest: Any) -> Any:
+        made.append(begin)
+        return stores.make_store(begin, *rest)
+
+    monkeypatch.setattr(sources, "make_store", make)
     monkeypatch.setattr(asking, "_full", False)
     questions.board([first])
     size = sum(path.stat().st_size for path in files.cache_folder().glob("store-*"))
@@ -141,7 +145,7 @@ def test_a_question_about_more_than_the_cache_holds_makes_no_store_again(
 def test_the_cache_grows_with_the_room_on_its_disk(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = files.cache_folder()
     free = 90_000_000_000
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     assert files.room(folder) == 9_000_000_000
     free = 5_000_000_000
     assert files.room(folder) == 2_000_000_000

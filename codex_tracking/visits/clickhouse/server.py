@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +33,8 @@ TOO_LATE = (159, 160)
 UNKNOWN = (60, 81)
 """UNKNOWN_TABLE and UNKNOWN_DATABASE."""
 TRUE = ("1", "true", "yes")
+NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+"""OpenSSL's reasons when a server answers without TLS; its versions differ."""
 
 
 class EngineError(Exception):
@@ -119,7 +122,30 @@ class Server:
 
 def _named(error: Exception) -> EngineError:
     """Return an error without its text; programming errors of the client's own are errors of the server to us."""
-    return EngineError(type(error).__name__, getattr(error, "code", None))
+    reason = next(filter(None, map(_tls_reason, _causes(error))), type(error).__name__)
+    return EngineError(reason, getattr(error, "code", None))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that made it; urllib3 has some of these as its reason or argument alone."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        found = waiting.pop(0)
+        if id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            more = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
+            waiting += [each for each in more if isinstance(each, BaseException)]
+
+
+def _tls_reason(error: BaseException) -> str:
+    """Return the reason why there is no TLS with a server; it quotes nothing but the host."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        # What OpenSSL says of an answer in plain HTTP.
+        return "it speaks no TLS on this port" if error.reason in NO_TLS else f"TLS failed: {error.reason}"
+    return "the file of ca_cert cannot be read" if isinstance(error, FileNotFoundError) else ""
 
 
 # --- connections ---
