@@ -314,7 +314,7 @@ def test_forged_forwarded_addresses_make_no_visitors(
 async def test_flood_of_random_paths_needs_bounded_memory_and_rows_and_its_sum_is_exact(
     real_redis: RedisServer,
 ) -> None:
-    flood = 1_000_000 if LONG else 150_000
+    flood = 1_000_000 if LONG else 100_000
     dice, process = random.Random(7), Process()
     await process.push(view("/steady/"))
     with real_redis.client() as client:

@@ -229,11 +229,12 @@ async def test_long_outage_with_50000_distinct_paths_is_bounded_and_exact(
     await process.push(view("/before/"))
     redis_server.kill()
     gc.collect()
-    before, n = resident_bytes(os.getpid()), 150_000
+    before, n = resident_bytes(os.getpid()), 80_000
     for _ in range(n // 5_000):
         with pytest.raises(STORE_ERRORS):
+            # Of 120,000 paths, 58,000 are drawn.
             await process.push(
-                *(view(f"/{dice.randrange(60_000)}/", user=f"{dice.randrange(20_000)}") for _ in range(5_000))
+                *(view(f"/{dice.randrange(120_000)}/", user=f"{dice.randrange(10_000)}") for _ in range(5_000))
             )
     grown = resident_bytes(os.getpid()) - before
     redis_server.start()
@@ -244,7 +245,7 @@ async def test_long_outage_with_50000_distinct_paths_is_bounded_and_exact(
     await process.flusher.flush(today())
     assert await PageView.objects.acount() <= 50_001
     assert sum((await rows()).values()) == (await totals()).views == n + 2
-    assert (await totals()).visitors == pytest.approx(20_000, rel=0.03)
+    assert (await totals()).visitors == pytest.approx(10_000, rel=0.03)
     assert grown < 120e6
 
 

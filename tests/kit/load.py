@@ -75,7 +75,7 @@ class Load:
         rate: requests per second; as fast as the site answers when 0.
     """
 
-    def __init__(self, port: int, paths: Iterator[str], rate: float = 300.0) -> None:
+    def __init__(self, port: int, paths: Iterator[str], rate: float = 150.0) -> None:
         self.port = port
         self.outcome = Outcome()
         self._paths = paths

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -248,23 +249,26 @@ def test_a_question_that_needs_too_much_memory_leaves_the_cache_alone(
 def test_the_cache_is_mended(visits: dict[Date, list[Visit]], tmp_path: Path) -> None:
     import duckdb
 
-    expected = questions.board(ISO).value
+    # On a busy machine, making stores anew may take longer than the usual time budget.
+    board = partial(questions.board, ISO, seconds=600.0)
+
+    expected = board().value
     for path in files.cache_folder().glob("*.*"):
         path.write_bytes(b"PAR1 no file PAR1")
     # As another process finds them: this one has read what it needs.
     engine.forget()
-    assert questions.board(ISO).value == expected
+    assert board().value == expected
     engine.forget()
     empty = tmp_path / "empty.duckdb"
     duckdb.connect(str(empty)).close()
     for path in files.cache_folder().glob("store-*"):
         # It can be opened, and is no store.
         path.write_bytes(empty.read_bytes())
-    assert questions.board(ISO).value == expected
+    assert board().value == expected
     for path in files.cache_folder().glob("store-*"):
         path.unlink()
     # Deleted for room by another process; this one has them open.
-    assert questions.board(ISO).value == expected
+    assert board().value == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ from codex_tracking.web.access.handshake import same_site
 from codex_tracking.web.api import socket as socket_module
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, view, views
-from tests.servers import PostgresServer, RedisServer, Site
+from tests.servers import PostgresServer, RedisServer, Site, wait_until
 from tests.servers.forks import ROOT
 
 LOG_IN = """
@@ -198,14 +197,14 @@ async def test_one_look_a_second_serves_all_and_ends_with_the_last(
     async with AsyncExitStack() as stack:
         for cookie in staff * 5:
             await stack.enter_async_context(watching(site, cookie))
-        before, begin = looks(), time.monotonic()
-        await asyncio.sleep(3)
+        # On a busy machine looks come late, and never more often.
+        begin, before = time.monotonic(), looks()
+        await asyncio.to_thread(wait_until, lambda: looks() >= before + 3, 30, "it looks again and again")
         # The page's own way in shares it as well.
         for _ in range(10):
             await asyncio.to_thread(site.get, "/cabinet/tracking/api/live/", cookie=staff[0])
-        rate = (looks() - before) / (time.monotonic() - begin)
-        assert 0.5 <= rate <= 1.4
-    deadline = time.monotonic() + 5
+        assert looks() - before <= 1.1 * (time.monotonic() - begin) + 1
+    deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         before = looks()
         await asyncio.sleep(1.3)
@@ -217,15 +216,16 @@ async def test_one_look_a_second_serves_all_and_ends_with_the_last(
 async def test_no_viewer_gets_more_than_one_message_a_second(app_server: Sites, redis_server: RedisServer) -> None:
     site = app_server(redis=redis_server, tracking={"push_interval": 0.05})
     [cookie] = cookies(site, staff=True)
+    begin = time.monotonic()
     async with watching(site, cookie) as socket:
         asking = asyncio.create_task(keep_visiting(site))
-        arrived: list[float] = []
-        while len(arrived) < 4:
-            await news(socket)
-            arrived.append(time.monotonic())
+        for _ in range(5):
+            await news(socket, 20)
+        took = time.monotonic() - begin
         asking.cancel()
-    # The first may have waited for the test to read it.
-    assert min(later - sooner for sooner, later in pairwise(arrived[1:])) > 0.9
+    # The one that greets may come at any time in a second. A message that is late can be followed sooner by the next,
+    # so the time of all of them counts.
+    assert took > 0.95 * 3
 
 
 @pytest.mark.fault
