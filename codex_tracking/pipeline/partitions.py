@@ -34,7 +34,7 @@ class Partitions:
     def add(self, chunk: Chunk) -> None:
         """Add a chunk's fields to their partitions."""
         number, partitions = chunk.size // FIELDS_PER_PARTITION + 1, self._partitions
-        for name, value in zip(chunk.fields[::2], chunk.fields[1::2], strict=True):
+        for name, value in chunk.fields.items():
             # Header fields; counters begin with their dimension.
             if name.startswith(b"#"):
                 self.header[name] = value

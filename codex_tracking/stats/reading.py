@@ -171,9 +171,10 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> Counts
     if live.generation:
         mark = known.get((day, live.generation), Mark("", False))
         if not mark.closed:
-            # Or they follow the sealed part, which is added above.
-            follows = bool(parts) and live.generation == sealed.generation and live.previous == sealed.id
-            if mark.last != live.previous and not follows:
+            # Or they follow the sealed part, which is added above. Should that not precede them, they may be in it: a
+            # cluster's client asks for one part again when its node has changed.
+            counted = bool(parts) and live.generation == sealed.generation
+            if (sealed.id if counted else mark.last) != live.previous:
                 raise MovedError
             parts.append(live.counts)
     sums: Counts = {}

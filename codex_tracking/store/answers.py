@@ -38,8 +38,7 @@ class Seal(NamedTuple):
 class Chunk(NamedTuple):
     """A piece of a seal."""
 
-    fields: list[bytes]
-    """Fields and values, flat."""
+    fields: Mapping[bytes, bytes]
     size: int
     """Number of fields in the whole seal."""
 

@@ -11,7 +11,7 @@ from codex_tracking.store.protocol import Store
 MOST_PER_PAGE = 10_000
 """Claims of one page id: of a page that a shared cache gives to everybody until it asks again."""
 MOST_PER_DAY = 1_000_000
-"""Claims of one day's pages; about 35 MB of Redis."""
+"""Claims of one day's pages; about 50 MB of Redis."""
 
 Letter = Literal["f", "n", "d", "x", "o"]
 """The page's first load, another claim, one that is known, too many of the page, too many of the day."""

@@ -44,7 +44,9 @@ NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""
 TODAY = "2026-03-10"
 
-SCRIPTS = ("apply", "chunk", "done", "drop", "log", "read", "retire", "salt", "seal")
+SCRIPTS = ("apply", "done", "drop", "retire", "salt", "seal")
+READS = {"HSCAN": "chunk", "LRANGE": "log"}
+"""Commands of a pipeline -> the operation that it is."""
 
 OTHER_FIGURES = ("ledger", "top_page", "minute")
 """Dimensions that are no sums of batches, or not for good."""
@@ -141,7 +143,7 @@ class Wire:
         self._client = client
         self._world = world
         self._owner = owner
-        self._twin: list[bytes] = []
+        self._twin: dict[bytes, bytes] = {}
 
     def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
         """Return the script as a function, under the name of its file."""
@@ -154,8 +156,6 @@ class Wire:
             if name == "apply" and not joining:
                 self._world.sent(keys, args, self._owner)
             answer = await self._pass("join" if joining else name, lambda: registered(keys=keys, args=args))
-            if name == "chunk" and self._world.twins and answer:
-                answer[1], self._twin = answer[1] + self._twin, answer[1][-2:]
             if name == "apply":
                 self._note_delivery(keys, args, answer)
             return answer
@@ -165,7 +165,11 @@ class Wire:
     def pipeline(self, transaction: bool) -> Any:
         """Return the client's pipeline, which goes over this wire as one read, or as several batches at once."""
         pipeline = self._client.pipeline(transaction=transaction)
-        evalsha, execute, sent = pipeline.evalsha, pipeline.execute, []
+        evalsha, execute, queue, sent, queued = pipeline.evalsha, pipeline.execute, pipeline.execute_command, [], []
+
+        def add(*command: Any, **options: Any) -> Any:
+            queued.append(command)
+            return queue(*command, **options)
 
         def send(sha: str, number: int, *given: Any) -> Any:
             sent.append((list(given[:number]), list(given[number:])))
@@ -173,12 +177,21 @@ class Wire:
             return evalsha(sha, number, *given)
 
         async def run(**options: Any) -> Any:
-            answers = await self._pass("apply" if sent else "read", lambda: execute(**options))
+            name = "apply" if sent else next((READS[one] for one, *_ in queued if one in READS), "read")
+            answers = await self._pass(name, lambda: execute(**options))
+            if name == "chunk" and self._world.twins:
+                fields = answers[1][1]
+                twin, self._twin = self._twin, dict(list(fields.items())[-1:])
+                fields |= twin
+            if name == "read" and "again" in self._world.meanwhile:
+                # As a cluster's client asks for parts again whose node has changed.
+                await self._world.meantime("again")
+                answers[0] = await self._client.execute_command(*queued[0])
             for (keys, args), answer in zip(sent, answers, strict=False):
                 self._note_delivery(keys, args, answer)
             return answers
 
-        pipeline.evalsha, pipeline.execute = send, run
+        pipeline.evalsha, pipeline.execute, pipeline.execute_command = send, run, add
         return pipeline
 
     def _note_delivery(self, keys: list[str], args: list[Any], answer: Any) -> None:

@@ -129,6 +129,10 @@ class Steps:
         """Flush between the next ``operation`` and its answer."""
         self.world.meanwhile[operation] = self.world.flush
 
+    async def seal_after(self, operation: str) -> None:
+        """Seal between the next ``operation`` and its answer."""
+        self.world.meanwhile[operation] = lambda: self.world.flusher.store.seal(TODAY)
+
     async def step(self, fault: Fault = "", n: str = "1") -> None:
         """Do the next operations."""
         for _ in range(int(n)):

@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant(
         "all streams look new after the seal",
         "store/lua/seal.lua",
-        {"if last then c('HSET', L, '#w:' .. stream, last) end": ""},
+        {"for first = 1, #lasts, 2 * FIELDS do": "for first = 1, 0 do"},
         "no generation ends while flushes and pushes take turns",
     ),
     Mutant(
@@ -128,8 +128,8 @@ MUTANTS = [
     # --- CHUNK, DONE, DROP, RETIRE ---
     Mutant(
         "a scan mixes two seals",
-        "store/lua/chunk.lua",
-        {"~= ARGV[1] then return false": "== '' then return false"},
+        "store/protocol.py",
+        {"if before == after == seal.encode()": "if before and after"},
         "a scan never mixes two seals",
         # The visit log is read after the counters, and its script has the same guard.
         {"visit_log_days": 0},
@@ -440,8 +440,8 @@ MUTANTS = [
     ),
     Mutant(
         "a log is never that of another seal",
-        "store/lua/log.lua",
-        {"~= ARGV[1] then return false": "== '' then return false"},
+        "store/protocol.py",
+        {"if before == after == seal.encode()": "if before and after"},
         "a log is never that of another seal",
     ),
     Mutant(
@@ -496,13 +496,13 @@ MUTANTS = [
     Mutant(
         "a flush comes between Redis and the marks",
         "stats/reading.py",
-        {"if mark.last != live.previous and not follows:": "if False:"},
+        {"if (sealed.id if counted else mark.last) != live.previous:": "if False:"},
         "a read counts nothing twice when a flush follows its look at Redis",
     ),
     Mutant(
         "a read meets an older state of Redis",
         "stats/reading.py",
-        {"if mark.last != live.previous and not follows:": "if False:"},
+        {"if (sealed.id if counted else mark.last) != live.previous:": "if False:"},
         "a read does not count an older state of Redis",
     ),
     Mutant(
@@ -526,8 +526,14 @@ MUTANTS = [
     Mutant(
         "what is live follows what is sealed",
         "stats/reading.py",
-        {"if mark.last != live.previous and not follows:": "if mark.last != live.previous:"},
+        {"(sealed.id if counted else mark.last)": "mark.last"},
         "a read adds what is live and what is sealed",
+    ),
+    Mutant(
+        "a read asks for a part again",
+        "stats/reading.py",
+        {"if (sealed.id if counted": "if live.previous not in (mark.last, sealed.id) and (sealed.id if counted"},
+        "a read counts nothing twice whose parts are of two moments",
     ),
     Mutant(
         "a read meets a closed generation",

@@ -222,6 +222,8 @@ a worker that could not stop keeps what Redis took unheard:
 # --- reads ---
 a read adds what is live and what is sealed:
     hit /a, push, flush, hit /b, push, flush until=write_seal, crash, hit /c, push, reads /a=1 /b=1 /c=1
+a read counts nothing twice whose parts are of two moments:
+    hit /a, push, seal_after again, reads /a=1, flush
 a read counts nothing twice when a flush follows its look at Redis:
     hit /a, push, flush_after read, reads /a=1, hit /a, push, flush_after read, reads /a=2
 a read counts nothing twice when a flush died after its commit:

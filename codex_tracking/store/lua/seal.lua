@@ -3,6 +3,8 @@
 -- Answers {status, generation, id, previous id}: NEW, OLD (a seal is waiting), IDLE (nothing new, the last seal is not
 -- known to be in the database) or NONE.
 local L, S, c = KEYS[1], KEYS[2], redis.call
+-- Fields of one command.
+local FIELDS = 500
 -- A damaged hash would keep the day from being flushed; processes find it gone and write their batches themselves.
 for _, key in ipairs({L, S}) do
   if type(redis.pcall('HLEN', key)) == 'table' then c('UNLINK', key) end
@@ -17,8 +19,18 @@ local h = c('HMGET', L, '#g', '#n', '#p', '#f', '#k', '#s')
 if not h[1] or h[5] == '0' then c('UNLINK', KEYS[3], KEYS[4]) end
 if not h[1] then return {'NONE'} end
 local sound = string.match(h[1], '^%x+$') and tonumber(h[2]) and h[3] and tonumber(h[4]) and tonumber(h[5])
-for stream in string.gmatch(h[6] or '', '%S+') do
-  sound = sound and tonumber(c('HGET', L, '#w:' .. stream) or '0')
+-- The last numbers of all streams, in few commands: there may be a thousand streams.
+local streams, lasts = {}, {}
+for stream in string.gmatch(h[6] or '', '%S+') do streams[#streams + 1] = '#w:' .. stream end
+for first = 1, #streams, FIELDS do
+  local some = c('HMGET', L, unpack(streams, first, math.min(first + FIELDS - 1, #streams)))
+  for i = 1, #some do
+    local last = some[i]
+    if last then
+      sound = sound and tonumber(last)
+      lasts[#lasts + 1], lasts[#lasts + 2] = streams[first + i - 1], last
+    end
+  end
 end
 if not sound then
   c('UNLINK', L)
@@ -37,9 +49,8 @@ else
 end
 c('HSET', S, '#id', ARGV[1])
 c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
-for stream in string.gmatch(h[6] or '', '%S+') do
-  -- Without the last numbers of all streams every next batch would look like a gap.
-  local last = c('HGET', S, '#w:' .. stream)
-  if last then c('HSET', L, '#w:' .. stream, last) end
+-- Without them every next batch would look like a gap.
+for first = 1, #lasts, 2 * FIELDS do
+  c('HSET', L, unpack(lasts, first, math.min(first + 2 * FIELDS - 1, #lasts)))
 end
 return {'NEW', h[1], ARGV[1], h[3]}
