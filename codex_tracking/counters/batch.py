@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from codex_tracking.counters.fields import Counter, Counts, counter, first
+from codex_tracking.counters.fields import Counter, Counts, counter, first, views_of
 from codex_tracking.counters.waiting_log import WaitingHit
 from codex_tracking.hits.hit import RawClient
 
@@ -83,6 +83,13 @@ class Batch:
     """Blobs of ``hit_log``: one of a batch, several of joined ones; none where no visit log is kept."""
     unlogged: int = 0
     """Hits whose blobs were dropped when batches were joined."""
+    views: int = -1
+    """Page views among ``counts``; worked out when not given."""
+
+    def __post_init__(self) -> None:
+        """Work out ``views`` once, for the script and for the ledger."""
+        if self.views < 0:
+            object.__setattr__(self, "views", views_of(self.counts))
 
 
 MOST_FIELDS = 50_000

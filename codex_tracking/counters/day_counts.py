@@ -7,7 +7,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, PackedVisits, Touch, weight_of
+from codex_tracking.counters.batch import NO_VISITS, SLOT_BYTES, PackedVisits, Touch
 from codex_tracking.counters.fields import Counter, Counts, other
 from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.visits import encode
@@ -92,14 +92,17 @@ class DayCounts:
         if not salt:
             return Taken(self._take_counts(fields), (), (), NO_VISITS)
         touches = self._some_touches(visitors, fields)
-        hits = sum(len(touch.hits) for _, touch in touches)
-        text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
-        alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if self.log and hits < fields else []
         hashed = profiles.ids({visitor: touch.client for visitor, touch in touches if touch.client}, salt)
-        digests = {touch.hits[0][2]: digest_of(hashed[visitor]) for visitor, touch in touches if touch.hits}
+        alone: list[WaitingHit] = []
+        digests: dict[str, bytes] = {}
+        if self.log:
+            hits = sum(len(touch.hits) for _, touch in touches)
+            text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
+            alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if hits < fields else []
+            digests = {touch.hits[0][2]: digest_of(hashed[visitor]) for visitor, touch in touches if touch.hits}
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
-            logged = [*chain.from_iterable(hits_of(touch) for _, touch in touches), *alone]
+            logged = [*chain.from_iterable([hits_of(touch) for _, touch in touches if touch.hits]), *alone]
             blob = blob_of(logged, digests, salt)
             fits = visits.size <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
@@ -134,7 +137,7 @@ class DayCounts:
         waiting = taken = self.counts
         if len(waiting) > most:
             # From the end: what was taken from the front of a dictionary is passed over at each later look.
-            taken = {field: waiting.pop(field) for field in list(islice(reversed(waiting), most))}
+            taken = dict([waiting.popitem() for _ in range(most)])
         else:
             self.counts = {}
         if not _is_short(taken):
@@ -155,27 +158,30 @@ class DayCounts:
         if all_logged and (not pages or (len(waiting) <= most and _is_short(waiting))):
             return self._take_counts(most)
         taken: Counts = {}
-        size = 0
+        gone: list[Counter] = []
         for name, views in pages.items():
             # A full memory has counted it under ``(other)``.
             field = name if name in waiting else other(name)
-            n = min(views, waiting.get(field, 0))
-            if n:
-                size += len(field.encode())
+            n = waiting.get(field, 0)
+            if n > views:
+                waiting[field] = n - views
+                taken[field] = taken.get(field, 0) + views
+            elif n:
+                del waiting[field]
+                gone.append(field)
                 taken[field] = taken.get(field, 0) + n
-                waiting[field] -= n
-                if not waiting[field]:
-                    del waiting[field]
-                    self.weight -= weight_of(field)
+        size = sum(map(len, map(str.encode, taken)))
         # A look at some more than are taken: those of pages come first, and may be thousands.
-        for field in list(islice(waiting, 4 * most)):
-            if not all_logged and is_page(field):
-                continue
+        others = list(islice(waiting, 4 * most))
+        if not all_logged:
+            others = [field for field in others if not is_page(field)]
+        for field in others:
             size += len(field.encode())
             if len(taken) >= most or size > BATCH_BYTES:
                 break
             taken[field] = taken.get(field, 0) + waiting.pop(field)
-            self.weight -= weight_of(field)
+            gone.append(field)
+        self.weight -= SLOT_BYTES * len(gone) + sum(map(str.__sizeof__, gone))
         return taken
 
     def _some_touches(self, most: int, hits: int) -> list[tuple[int, Touch]]:
@@ -195,8 +201,9 @@ class DayCounts:
                 # What strangers choose; the sets of hours and browsers are few, and short.
                 if touch.begins and len(touch.begins[1]) > PLAIN_ORIGIN:
                     size += sum(map(len, touch.begins[1]))
-                found += len(touch.hits)
-                text += touch.logged - HIT_BYTES * len(touch.hits)
+                if touch.hits:
+                    found += len(touch.hits)
+                    text += touch.logged - HIT_BYTES * len(touch.hits)
                 # The first one always: there is no smaller batch.
                 if taken and (number > most or size > BATCH_BYTES or text > TEXT_BYTES or found > hits):
                     return taken

@@ -49,7 +49,7 @@ class Profiles:
     def identity(self, client: RawClient) -> str:
         """Return the identity of a client in clear text; see ``visitors.identity``."""
         settings = self._settings
-        return identity(Client._make(client), settings.trusted_proxies, settings.client_ip_header)
+        return identity(client, settings.trusted_proxies, settings.client_ip_header)
 
     def ids(self, visitors: Mapping[int, RawClient], salt: bytes) -> dict[int, str]:
         """Return the hashed ids of these visitors, and of others.

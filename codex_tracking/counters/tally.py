@@ -96,7 +96,13 @@ class Tally:
             return None
         self.visitors += 1
         day.touches[visitor] = [touch]
-        self._weigh(day, TOUCH_BYTES + sum(map(weight_of, touch.paths)), touch)
+        weight = TOUCH_BYTES
+        for path in touch.paths:
+            weight += SLOT_BYTES + path.__sizeof__()
+        # Not by ``_weigh``: with other visitors for each view this comes with each.
+        self.weight += weight
+        day.weight += weight
+        touch.weight = weight
         return touch
 
     def _touch(self, day: DayCounts, visitor: int, client: RawClient, second: int) -> Touch | None:

@@ -59,7 +59,10 @@ class ViewTally(Tally):
     def _day_at(self, at: float) -> tuple[DayCounts, str]:
         """Return the day and the hour of a hit."""
         date, hour = self.clock.read(at)
-        day = self.days.get(date) or self._day(date)
+        # Not by `or`: the truth of a day takes longer than its look-up.
+        day = self.days.get(date)
+        if day is None:
+            day = self._day(date)
         if not day.oldest or at < day.oldest:
             day.oldest = int(at)
         return day, hour

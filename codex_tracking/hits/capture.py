@@ -70,7 +70,7 @@ def answered(request: HttpRequest, response: HttpResponseBase, settings: Trackin
     unasked = False
     # A browser's own navigation needs no closer look.
     if (
-        not meta.keys().isdisjoint(TELLING)
+        not TELLING.isdisjoint(meta)
         or meta.get("HTTP_SEC_FETCH_DEST", "document") != "document"
         or not meta.get("HTTP_ACCEPT", HTML).startswith(HTML)
     ):

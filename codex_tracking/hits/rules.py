@@ -38,7 +38,7 @@ PART_HEADERS = (
 Intercooler, Fixi, Barba, SPF, React's server components, ASP.NET and Prototype."""
 SCRIPT_HEADERS = ("HTTP_HX_REQUEST", "HTTP_X_UP_VERSION", "HTTP_X_LIVEWIRE")
 """Headers of libraries that load parts, and whole pages when they navigate."""
-TELLING = (*EARLY_HEADERS, *EARLY_MARKS, *PART_HEADERS, *SCRIPT_HEADERS, "HTTP_X_REQUESTED_WITH")
+TELLING = frozenset((*EARLY_HEADERS, *EARLY_MARKS, *PART_HEADERS, *SCRIPT_HEADERS, "HTTP_X_REQUESTED_WITH"))
 """Headers without which a browser's navigation needs no closer look."""
 MAIN_PART = re.compile(r"\b(?:html|body|main|content|layer|root)\b", re.IGNORECASE)
 """``X-Up-Target`` of a page's whole content; Unpoly makes an entry in the history for that one alone."""

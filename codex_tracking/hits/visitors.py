@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from codex_tracking.hits.hit import Client
+from codex_tracking.hits.hit import RawClient
 
 MAX_HOPS = 10
 """Entries of ``X-Forwarded-For`` that are looked at, from the right."""
@@ -109,23 +109,24 @@ def _translated(address: IPv6Address) -> IPv4Address | None:
     return address.teredo[1] if address.teredo else None
 
 
-def identity(client: Client, trusted_proxies: int, header: str = "") -> str:
+def identity(client: RawClient, trusted_proxies: int, header: str = "") -> str:
     """Return the visitor's identity in clear text: never store it, never log it.
 
     Returns:
         The user's key, else address and user agent; an empty string for visitors who opted out, and for those without
         an address, since all of them would be one.
     """
-    return identity_at(client, client_address(client.address, client.forwarded, trusted_proxies, header))
+    return identity_at(client, client_address(client[5], client[6], trusted_proxies, header))
 
 
-def identity_at(client: Client, address: str) -> str:
+def identity_at(client: RawClient, address: str) -> str:
     """Return the identity of a client whose address is known; see ``identity``."""
-    if client.anonymous:
+    _, agent, _, _, _, _, _, user, anonymous, _, _ = client
+    if anonymous:
         return ""
-    if client.user:
-        return "u\0" + client.user
-    return f"{address}\0{client.agent}" if address else ""
+    if user:
+        return "u\0" + user
+    return f"{address}\0{agent}" if address else ""
 
 
 def visitor_id(identity: str, salt: bytes) -> str:

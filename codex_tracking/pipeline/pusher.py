@@ -87,16 +87,15 @@ class Pusher:
     @property
     def unsent_views(self) -> int:
         """Number of views that this process alone has."""
-        inflight = [batch.counts for stream in self.streams.values() for batch in stream.inflight]
+        inflight = sum(batch.views for stream in self.streams.values() for batch in stream.inflight)
         # A settlement that failed has cut batches that Redis does not know; they have no seal.
-        cut = [batch.counts for stream in self.streams.values() for seal, batch in stream.retained if not seal]
-        return sum(views_of(counts) for counts in (self.buffer.counts(), *inflight, *cut))
+        cut = sum(batch.views for stream in self.streams.values() for seal, batch in stream.retained if not seal)
+        return views_of(self.buffer.counts()) + inflight + cut
 
     @property
     def retained_views(self) -> int:
         """Number of views that Redis has taken, and the database perhaps not yet."""
-        retained = [batch for stream in self.streams.values() for seal, batch in stream.retained if seal]
-        return sum(views_of(batch.counts) for batch in retained)
+        return sum(batch.views for stream in self.streams.values() for seal, batch in stream.retained if seal)
 
     async def fold(self, run: Run | None = None) -> None:
         """Turn the waiting hits into counters; the event loop gets its turn every ``TURN_SECONDS``.
@@ -182,7 +181,7 @@ class Pusher:
         stream.generation = await store.join(stream.day)
 
     def _acknowledge(self, stream: DayStream, batch: Batch, answer: Answer) -> None:
-        ledger.add("pushed", views_of(batch.counts))
+        ledger.add("pushed", batch.views)
         stream.seq = batch.seq
         stream.inflight.remove(batch)
         # DUP: the answer with the counters that the visits made grow was lost.

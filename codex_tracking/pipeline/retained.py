@@ -71,4 +71,5 @@ def joined(before: Batch, batch: Batch) -> Batch:
         span=before.span + batch.span,
         log=log,
         unlogged=unlogged,
+        views=before.views + batch.views,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter, views_of
+from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.visits import in_lines
 from codex_tracking.settings import TrackingSettings
@@ -112,7 +112,7 @@ class Store:
             *batch.visits,
             names,
             numbers,
-            views_of(batch.counts),
+            batch.views,
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
