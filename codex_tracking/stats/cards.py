@@ -15,7 +15,8 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.cover import Cover, cover_of, whole
 from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
-from codex_tracking.stats.values.stored import Query, Stored, fetched, ordered_by, union
+from codex_tracking.stats.values.statements import Query, fetched, union
+from codex_tracking.stats.values.stored import Stored, ordered_by
 
 NOT_CARDS: tuple[Dimension, ...] = (
     *("hour", "minute", "page_source", "error_referrer", "event_value", "ledger", "view", "confirmed"),
@@ -148,7 +149,7 @@ def _stored_sums(cover: Cover, values: dict[Dimension, list[str]]) -> Iterator[t
         yield dimension_of(name), Figure(value, int(n), int(m))
 
 
-def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str = "") -> int:
+def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str = "", cover: Cover | None = None) -> int:
     """Return ``Card.total``: the views of all values of a dimension, or the visits of one that counts only those.
 
     Args:
@@ -156,12 +157,13 @@ def total_of(dimension: Dimension, period: Period, deltas: Deltas, within: str =
         period: the days.
         deltas: of those days.
         within: only values that begin with this.
+        cover: of the period; see ``cover_of``, which is asked when it is omitted.
     """
     if dimension == "path":
         return sum(totals_of(period.days, deltas).values())
     # Of a part of the pairs, that part is the total.
     name, secondary = dimension if within else SHARES_OF.get(dimension, dimension), dimension in BY_VISITS
-    stored = Stored(name, cover_of(period), within=within).total()[secondary]
+    stored = Stored(name, cover or cover_of(period), within=within).total()[secondary]
     changed = changed_values(name, period.days, deltas)
     return stored + sum(pair[secondary] for value, pair in changed.items() if value.startswith(within))
 

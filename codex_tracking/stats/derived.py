@@ -5,12 +5,13 @@ Clicks are the values of one event, which the tables have as pairs of event and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import cast
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Dimension, dimension_of
+from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.spellings import containing
 from codex_tracking.stats.breakdown import breakdown_of, check_rows, figures_of
 from codex_tracking.stats.cards import Card, order_of, total_of
@@ -20,6 +21,7 @@ from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
 from codex_tracking.stats.reported.percentiles import percentiles
 from codex_tracking.stats.reported.trust import confirmations
+from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import (
     CLICKS,
@@ -32,6 +34,7 @@ from codex_tracking.stats.values.ranking import (
     Figure,
     Order,
 )
+from codex_tracking.stats.vitals import Histograms, histograms_of
 
 BY_READING: tuple[Order, ...] = ("reading", "reading_ascending")
 COMPUTED = (*CONFIRMED_BY, *VITALS)
@@ -88,12 +91,14 @@ def values_in_order(
     search: str = "",
     offset: int = 0,
     order: Order = "views",
+    cover: Cover | None = None,
 ) -> list[Figure]:
     """Return the first values of a dimension; see ``breakdown.breakdown_of``."""
     if dimension in COMPUTED or order in BY_READING:
-        return list(islice(every_value(dimension, period, deltas, order, search), offset, offset + limit))
+        every = every_value(dimension, period, deltas, order, search, cover=cover)
+        return list(islice(every, offset, offset + limit))
     name, within = _stored_as(dimension)
-    return _without(within, breakdown_of(name, period, deltas, limit, search, within, offset, order))
+    return _without(within, breakdown_of(name, period, deltas, limit, search, within, offset, order, cover))
 
 
 def every_value(
@@ -103,16 +108,17 @@ def every_value(
     order: Order = "views",
     search: str = "",
     within: str = "",
+    cover: Cover | None = None,
 ) -> Iterator[Figure]:
     """Yield all values of a dimension in order; see ``breakdown.figures_of``."""
     if dimension in COMPUTED:
         wanted = containing(search)
-        found = _computed(dimension, period, deltas)
+        found = _computed(dimension, period, deltas, cover)
         return iter(ORDERS[order].arranged(figure for figure in found if wanted(figure.value)))
     if order in BY_READING:
         return pages_by_reading(period, deltas, order, search, within)
     name, prefix = _stored_as(dimension)
-    stored = figures_of(name, period, deltas, order, search, prefix + within)
+    stored = figures_of(name, period, deltas, order, search, prefix + within, cover=cover)
     return (_short(figure, prefix) for figure in stored) if prefix else stored
 
 
@@ -124,22 +130,42 @@ def number_of_values(dimension: AnyDimension, period: Period, deltas: Deltas, se
     return Matching(name, period, deltas, search, within).count()
 
 
-def total_of_values(dimension: AnyDimension, period: Period, deltas: Deltas) -> int:
+def total_of_values(dimension: AnyDimension, period: Period, deltas: Deltas, cover: Cover | None = None) -> int:
     """Return ``Card.total`` of a dimension; 0 where shares are no shares of a total."""
     if dimension in COMPUTED:
         return 0
     name, within = _stored_as(dimension)
-    return total_of(name, period, deltas, within)
+    return total_of(name, period, deltas, within, cover)
 
 
 def derived_cards(
-    names: Sequence[AnyDimension], period: Period, deltas: Deltas, limit: int
+    names: Sequence[AnyDimension],
+    period: Period,
+    deltas: Deltas,
+    limit: int,
+    cover: Cover,
+    measured: Mapping[Metric, Histograms],
 ) -> dict[AnyDimension, Card]:
-    """Return the cards of derived dimensions."""
+    """Return the cards of derived dimensions.
+
+    Args:
+        names: of the cards.
+        period: the days.
+        deltas: of those days.
+        limit: rows a card.
+        cover: of the period.
+        measured: histograms of the period, of the metrics among ``names``.
+    """
     cards: dict[AnyDimension, Card] = {}
     for name in names:
-        rows = values_in_order(name, period, deltas, limit + 1, order=order_of(name))
-        cards[name] = Card(name, rows[:limit], total_of_values(name, period, deltas), len(rows) > limit)
+        order, total = order_of(name), 0
+        if name in VITALS:
+            figures = percentiles(VITALS[name], measured[VITALS[name]])
+            rows = ORDERS[order].arranged(figures)[: limit + 1]
+        else:
+            rows = values_in_order(name, period, deltas, limit + 1, order=order, cover=cover)
+            total = total_of_values(name, period, deltas, cover)
+        cards[name] = Card(name, rows[:limit], total, len(rows) > limit)
     return cards
 
 
@@ -157,10 +183,11 @@ def _stored_as(dimension: AnyDimension) -> tuple[Dimension, str]:
     return ("event_value", f"{dimension}\t") if dimension in CLICKS else (cast(Dimension, dimension), "")
 
 
-def _computed(dimension: AnyDimension, period: Period, deltas: Deltas) -> list[Figure]:
+def _computed(dimension: AnyDimension, period: Period, deltas: Deltas, cover: Cover | None) -> list[Figure]:
     if dimension in VITALS:
-        return percentiles(VITALS[dimension], period, deltas)
-    return confirmations(CONFIRMED_BY[dimension], period, deltas)
+        metric = VITALS[dimension]
+        return percentiles(metric, histograms_of(metric, period, deltas, cover=cover))
+    return confirmations(CONFIRMED_BY[dimension], period, deltas, cover)
 
 
 def _without(prefix: str, figures: Iterable[Figure]) -> list[Figure]:

@@ -38,7 +38,7 @@ from codex_tracking.stats.summary import (
 )
 from codex_tracking.stats.values.cover import cover_of
 from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, VITALS, AnyDimension, Figure
-from codex_tracking.stats.vitals import Vitals, vitals_of
+from codex_tracking.stats.vitals import Vitals, histograms_of, vitals_by
 
 
 async def overview(
@@ -189,6 +189,9 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         summary,
     )
     derived = [name for name in shape.dimensions if name in DERIVED_DIMENSIONS]
+    # Of all metrics, since the page rates them together.
+    shown = VITALS.keys() & derived
+    measured = {metric: histograms_of(metric, period, deltas, cover=cover) for metric in VITALS.values() if shown}
     pages = [row.value for row in cards["path"].rows] if trust and "path" in cards else []
     return Overview(
         period=period,
@@ -199,7 +202,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         step=shape.step,
         series=series_of_step(shape, period, None, days, hours),
         previous_series=series_of_step(shape, before, period, days, hours) if before else {},
-        cards=cards | derived_cards(derived, period, deltas, shape.limit),
+        cards=cards | derived_cards(derived, period, deltas, shape.limit, cover, measured),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
         unflushed=sum(views_of(deltas[day]) for day in period.days),
@@ -208,7 +211,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         first=first,
         trust=trust,
         scripted=trust is not None,
-        vitals=vitals_of(period, deltas).get("", {}) if trust and VITALS.keys() & derived else None,
+        vitals=vitals_by(measured).get("", {}) if trust and measured else None,
         engagement=engagement_of(pages, period, deltas, cover) if pages else {},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, get_args
@@ -23,6 +24,8 @@ PERCENTILE = 0.75
 """Google's: three of four views were at most so slow."""
 Histogram = dict[int, int]
 """Largest measurement of a bucket -> views."""
+Histograms = dict[tuple[str, str], Histogram]
+"""By route and device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,16 @@ def vitals_of(
     period: Period, deltas: Deltas, by: Group = "", route: str | None = None, device: str | None = None
 ) -> dict[str, Vitals]:
     """Return Core Web Vitals by group; blocking. See ``web_vitals``."""
-    groups: dict[str, dict[Metric, Histogram]] = {}
     cover = cover_of(period)
-    for metric in METRICS:
-        for (its_route, its_device), histogram in histograms_of(metric, period, deltas, route, cover).items():
+    every = {metric: histograms_of(metric, period, deltas, route, cover) for metric in METRICS}
+    return vitals_by(every, by, device)
+
+
+def vitals_by(every: Mapping[Metric, Histograms], by: Group = "", device: str | None = None) -> dict[str, Vitals]:
+    """Return Core Web Vitals by group, given the histograms of the metrics; see ``web_vitals``."""
+    groups: dict[str, dict[Metric, Histogram]] = {}
+    for metric, histograms in every.items():
+        for (its_route, its_device), histogram in histograms.items():
             if device is not None and its_device != device:
                 continue
             name = {"": "", "route": its_route, "device": its_device}[by]
@@ -99,7 +108,7 @@ def vitals_of(
 
 def histograms_of(
     metric: Metric, period: Period, deltas: Deltas, route: str | None = None, cover: Cover | None = None
-) -> dict[tuple[str, str], Histogram]:
+) -> Histograms:
     """Return the histogram of each route and device; blocking.
 
     Args:
@@ -109,7 +118,7 @@ def histograms_of(
         route: only of this one.
         cover: of the period; see ``cover_of``, which is asked when it is omitted.
     """
-    found: dict[tuple[str, str], Histogram] = {}
+    found: Histograms = {}
     within = "" if route is None else f"{route}\t"
     for figure in figures_of(metric, period, deltas, "value", within=within, cover=cover):
         parts = figure.value.split("\t")

@@ -224,10 +224,11 @@ TOGETHER = """
     INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
     SELECT %s, dimension, ROW_NUMBER() OVER (PARTITION BY dimension ORDER BY n DESC, value_id), value_id, n, m
     FROM (
-        SELECT dimension, value_id, SUM(views) AS n, SUM(secondary) AS m FROM codex_tracking_rolluprow
-        WHERE rollup_id IN ({marks}) GROUP BY dimension, value_id
+        SELECT MIN(dimension) AS dimension, value_id, SUM(views) AS n, SUM(secondary) AS m FROM codex_tracking_rolluprow
+        WHERE rollup_id IN ({marks}) GROUP BY value_id
     ) AS sums
 """
+"""A value has one dimension, so it need not be grouped by; PostgreSQL would sort all rows for that, on disk."""
 
 
 def _add_up_days(rollup: Rollup, alias: str) -> None:

@@ -31,7 +31,7 @@ from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.tables import retention, rollups, toplists
 from codex_tracking.tables.day_rows import DayRows
-from codex_tracking.tables.rollups import build_rollups
+from codex_tracking.tables.rollups import DAYS, build_rollups
 from codex_tracking.tables.toplists import list_finished_days
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -349,3 +349,47 @@ def test_among_pages_with_equal_views_the_lists_decide_nothing(database: str) ->
             rows.save()
     list_finished_days(site_today().isoformat(), 60.0)
     assert breakdown_of("path", Period(day(2), day(1)), {}, 1) == [Figure("/g/", 20, 10)]
+
+
+def written(alias: str, back: int, counts: dict[str, int]) -> None:
+    """Write views of pages to a day, as a flush does."""
+    flushed(alias, day(back), {counter("path", path): n for path, n in counts.items()})
+
+
+def test_pages_that_may_come_first_are_looked_up_beyond_the_spare_ones(database: str) -> None:
+    written(database, 2, {f"/q{number}/": 60 for number in range(5)} | {"/r1/": 45, "/r3/": 50})
+    written(database, 1, {"/r1/": 70, "/r2/": 69, "/r3/": 68, "/r4/": 67, "/r5/": 40, "/r6/": 1})
+    list_finished_days(site_today().isoformat(), 60.0)
+    period = Period(day(2), day(1))
+    # Of the two with the highest bounds, the first has 115, and no page in neither list has more than 100.
+    found = best_pages.best_pages(Matching("path", period, {}), 1, "views")
+    assert found is not None
+    assert found[0][0] == Figure("/r3/", 118, 0)
+    assert breakdown_of("path", period, {}, 2) == [Figure("/r3/", 118, 0), Figure("/r1/", 115, 0)]
+
+
+@pytest.mark.parametrize("search", ["", "/"])
+def test_pages_of_rollups_of_single_days_and_of_today_are_counted_once(
+    summed_up: str, search: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "FEW_NAMES", 0)
+    period = Period(day(LAST), day(0))
+    # Its rollup is out of date from then on.
+    written(summed_up, 1, {"/loose/": 1, "/": 1})
+    list_finished_days(site_today().isoformat(), 60.0)
+    written(summed_up, 0, {"/today/": 1, "/loose/": 1, "/": 1})
+    PageView.objects.create(path="/by_hand/", date=day(LAST - 1), views=1)
+    PageView.objects.create(path="/today/", date=day(LAST - 1), views=1)
+    assert cover_of(period).rollups
+    assert Matching("path", period, {}, search).count() == 4
+
+
+def test_days_of_one_span_are_listed_together(database: str) -> None:
+    flush(database, range(1, LAST + 1), "/", 2)
+    with CaptureQueriesContext(connections[database]) as asked:
+        list_finished_days(site_today().isoformat(), 60.0)
+    words = [
+        query["sql"] for query in asked.captured_queries if "INSERT INTO codex_tracking_rollupvalue" in query["sql"]
+    ]
+    assert len(words) == len({rollups.span_of(day(back), DAYS) for back in range(1, LAST + 1)})
+    assert not DayTotals.objects.filter(listed=False).exists()

@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from codex_tracking.counters.fields import Counts
+from codex_tracking.counters.fields import Counts, counter, pair
 from codex_tracking.counters.measures import EDGES, THRESHOLDS, counters_of_reading, counters_of_timings
 from codex_tracking.hits.pages.measures import METRICS, Measures, Metric
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats.engagement import Engagement, engagement_of, site_engagement_of
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.reported.trust import confirmations
+from codex_tracking.stats.values.cover import cover_of
+from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.stats.vitals import Vital, percentile_of, vital_of, vitals_of
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.rollups import build_rollups
@@ -113,6 +116,29 @@ def test_rollups_have_the_same_vitals_and_reading(database: str) -> None:
     build_rollups(day(0).isoformat(), 60.0)
     assert (vitals_of(period, {}), site_engagement_of(period, {}), engagement_of(["/a/"], period, {})) == before
     assert before[1].readings == 29
+
+
+def test_rollups_have_the_same_confirmed_sources(database: str, tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(page_ids=True)
+    for back in range(1, 45):
+        counts = {counter("path", "/"): 9, counter("source", "a"): 5, counter("source", f"b{back % 3}"): 2}
+        if back < 30:
+            counts |= {pair("confirmed", "source", "a"): 1 + back % 4, counter("ledger", "confirmed"): 3}
+        if back == 10:
+            counts |= {counter("ledger", "imported"): 9}
+        flushed(database, day(back), counts)
+    # The script was there all the time, from some day on, and without a break.
+    periods = [Period(day(29), day(0)), Period(day(44), day(0)), Period(day(9), day(1))]
+    before = [sorted(confirmations("source", period, {})) for period in periods]
+    assert before[0] == before[1]
+    assert before[0][0] == Figure("a", 28 * 5, sum(1 + back % 4 for back in range(1, 30)))
+    list_finished_days(day(0).isoformat(), 60.0)
+    build_rollups(day(0).isoformat(), 60.0)
+    for period, figures in zip(periods, before, strict=True):
+        cover = cover_of(period)
+        assert sorted(confirmations("source", period, {})) == figures
+        assert sorted(confirmations("source", period, {}, cover)) == figures
+    assert cover_of(periods[0]).rollups
 
 
 async def test_the_selector_refuses_what_it_does_not_know(tracking_settings: Callable[..., None]) -> None:

@@ -24,7 +24,7 @@ from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, period_between
 from codex_tracking.stats.reading import read
-from codex_tracking.stats.values.cover import whole
+from codex_tracking.stats.values.cover import Cover, cover_of, whole
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import Figure
 
@@ -111,25 +111,27 @@ def script_began(deltas: Deltas) -> Date | None:
     return min([*live, *([stored] if stored else [])], default=None)
 
 
-def confirmations(by: Dimension, period: Period, deltas: Deltas) -> list[Figure]:
+def confirmations(by: Dimension, period: Period, deltas: Deltas, cover: Cover | None = None) -> list[Figure]:
     """Return the counted views of each value of a dimension with those that a browser confirmed, in no order; blocking.
 
     Args:
         by: ``source``, ``country`` or ``browser``.
         period: the days; those before the first confirmed view are left out.
         deltas: of those days.
+        cover: of the period; see ``cover_of``, which is asked when it is omitted.
     """
     since = script_began(deltas)
     days = _from(since, period) if since else None
     if days is None:
         return []
     begin = f"{by}\t"
-    pairs = figures_of("confirmed", days, deltas, within=begin)
+    known = {days: cover if cover and days == period else cover_of(days)}
+    pairs = figures_of("confirmed", days, deltas, within=begin, cover=known[days])
     confirmed = {figure.value.removeprefix(begin): figure.views for figure in pairs}
     counted: dict[str, int] = {}
     parts = _counted_here(days)
     for part in parts:
-        for value, views, _ in figures_of(by, part, deltas):
+        for value, views, _ in figures_of(by, part, deltas, cover=known.get(part)):
             counted[value] = counted.get(value, 0) + views
     if by == "source":
         # Direct views have no counter of their own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
@@ -12,6 +13,8 @@ from codex_tracking.models import PageView, database
 from codex_tracking.rollups import Rollup
 from codex_tracking.stats.periods import Period
 from codex_tracking.tables.rollups import DAYS, Days, Span, days_between, version_of
+
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,24 @@ def has_hand_made(period: Period) -> bool:
     return PageView.objects.using(database()).filter(own__isnull=True, date__range=span).exists()
 
 
+def spans_of(days: Iterable[Date]) -> list[Span]:
+    """Return days as spans without gaps, oldest first."""
+    spans: list[Span] = []
+    for day in sorted(days):
+        if spans and spans[-1].end + ONE_DAY == day:
+            spans[-1] = Span(spans[-1].start, day)
+        else:
+            spans.append(Span(day, day))
+    return spans
+
+
 def _gaps(period: Period, spans: list[Span]) -> tuple[Span, ...]:
     """Return the days of a period between spans."""
-    gaps, next_day, one = [], period.start, timedelta(days=1)
+    gaps, next_day = [], period.start
     for span in spans:
         if next_day < span.start:
-            gaps.append(Span(next_day, span.start - one))
-        next_day = span.end + one
+            gaps.append(Span(next_day, span.start - ONE_DAY))
+        next_day = span.end + ONE_DAY
     if next_day <= period.end:
         gaps.append(Span(next_day, period.end))
     return tuple(gaps)

@@ -8,13 +8,11 @@ from functools import cached_property
 
 from codex_tracking.counters.fields import Dimension, counter
 from codex_tracking.models import PageView, database
-from codex_tracking.settings import get_tracking_settings
-from codex_tracking.spellings import containing
 from codex_tracking.stats.deltas import Deltas, changed_values
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.ranking import Figure
-from codex_tracking.stats.values.stored import Stored
+from codex_tracking.stats.values.stored import Stored, matcher
 
 FEW_NAMES = 500
 """Paths that a search may find to be looked up one by one; more of them are added up like all."""
@@ -55,12 +53,7 @@ class Matching:
     @cached_property
     def matches(self) -> Callable[[str], bool]:
         """The condition of a value in memory."""
-        skipped = get_tracking_settings().skip_prefixes if self.dimension == "path" else ()
-        found = containing(self.search)
-        begin = len(self.within)
-        return lambda value: (
-            value.startswith(self.within) and not value.startswith(skipped) and bool(found(value[begin:]))
-        )
+        return matcher(self.dimension, self.search, self.within)
 
     @cached_property
     def hand_made(self) -> dict[str, dict[str, int]]:

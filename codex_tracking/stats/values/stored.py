@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connections
 from django.db.models import F, Q, QuerySet, Value
@@ -15,10 +15,12 @@ from django.db.models import F, Q, QuerySet, Value
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.models import Breakdown, PageView, database
 from codex_tracking.rollups import RollupValue
-from codex_tracking.spellings import pattern_of
+from codex_tracking.settings import get_tracking_settings
+from codex_tracking.spellings import containing, pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
+from codex_tracking.stats.values.statements import NOTHING, Query, fetched, query_of, union
 from codex_tracking.tables.exclusions import LEFT_OUT, LEFT_OUT_SQL
 from codex_tracking.tables.upsert import placeholders
 
@@ -29,33 +31,29 @@ VALUES_PER_QUERY = 5_000
 """Fewer where a statement takes few parameters."""
 
 
-class Query(NamedTuple):
-    """A statement and its parameters."""
-
-    sql: str
-    params: tuple[Any, ...] = ()
-
-
-NOTHING = Query("SELECT '' AS value, 0 AS n, 0 AS m WHERE 1 = 0")
-
-
-def query_of(rows: QuerySet[Any, Any]) -> Query:
-    """Return the statement of a queryset; the ORM itself cannot group a union."""
-    sql, params = rows.query.get_compiler(rows.db).as_sql()
-    return Query(sql, tuple(params))
+def entries_of(ids: Iterable[int], paths: Iterable[str] = ()) -> dict[int, str]:
+    """Return the dictionary's entries with these ids, and of these paths; those that it lacks are left out."""
+    rows = RollupValue.objects.using(database()).order_by()
+    found: dict[int, str] = {}
+    named = list(paths)
+    for part in slices(list(ids), _most_values() - len(named)):
+        either = Q(pk__in=part) | Q(dimension="path", value__in=named) if named else Q(pk__in=part)
+        found |= rows.filter(either).values_list("pk", "value")
+    return found
 
 
-def union(parts: Iterable[Query]) -> Query:
-    """Return the statement of the rows of all parts."""
-    each = list(parts)
-    return Query(" UNION ALL ".join(part.sql for part in each), tuple(param for part in each for param in part.params))
+def _most_values() -> int:
+    """Return the number of values that a statement can name."""
+    # SQLite takes 999 parameters in old builds, and a statement has the values up to three times.
+    most = connections[database()].features.max_query_params
+    return min(VALUES_PER_QUERY, most // 4) if most else VALUES_PER_QUERY
 
 
-def fetched(query: Query) -> list[tuple[Any, ...]]:
-    """Return all rows of a statement."""
-    with connections[database()].cursor() as cursor:
-        cursor.execute(query.sql, query.params)
-        return list(cursor.fetchall())
+def matcher(dimension: Dimension, search: str = "", within: str = "") -> Callable[[str], bool]:
+    """Return the condition of ``Stored`` for values in memory."""
+    skipped = get_tracking_settings().skip_prefixes if dimension == "path" else ()
+    found, begin = containing(search), len(within)
+    return lambda value: value.startswith(within) and not value.startswith(skipped) and bool(found(value[begin:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,9 @@ class Stored:
     within: str = ""
     """Only values that begin with this."""
     values: tuple[str, ...] | None = None
-    """Only these."""
+    """Only these, all of which match."""
+    ids: Mapping[str, int] = field(default_factory=dict)
+    """Of values in the dictionary, as far as they are known; 0 of those that it lacks."""
 
     # --- figures ---
 
@@ -78,15 +78,20 @@ class Stored:
         sums = self.sums()
         return _figures(Query(f"{sums.sql} ORDER BY {ordered_by(ordering)} LIMIT {count:d}", sums.params))
 
-    def of(self, values: Iterable[str]) -> list[Figure]:
-        """Return the figures of those of some values that are stored and match, in no order."""
-        names = list(dict.fromkeys(values))
+    def of(self, values: Iterable[str], ids: Mapping[str, int] | None = None) -> list[Figure]:
+        """Return the figures of those of some values that are stored and match, in no order.
+
+        Args:
+            values: which.
+            ids: see ``Stored.ids``.
+        """
+        # Asked here, because a database would ask each row.
+        names = list(filter(matcher(self.dimension, self.search, self.within), dict.fromkeys(values)))
         if self.values is not None:
             names = sorted(set(names).intersection(self.values))
-        # SQLite takes 999 parameters in old builds, and a statement has the values up to three times.
-        most = connections[database()].features.max_query_params
-        parts = slices(names, min(VALUES_PER_QUERY, most // 4) if most else VALUES_PER_QUERY)
-        return [figure for part in parts for figure in _figures(replace(self, values=tuple(part)).sums())]
+        parts = slices(names, _most_values())
+        wanted = (replace(self, values=tuple(part), ids=ids or {}) for part in parts)
+        return [figure for part in wanted for figure in _figures(part.sums())]
 
     def each(self, ordering: Ordering, most: int | None = None) -> Iterator[Figure]:
         """Yield all figures, or the first ``most``, in an order; the database hands them over in chunks."""
@@ -102,8 +107,42 @@ class Stored:
 
     def count(self) -> int:
         """Return the number of values."""
-        ((count,),) = fetched(Query(f"SELECT COUNT(*) FROM ({self.sums().sql}) AS every", self.sums().params))
+        if self.dimension == "path" and self.values is None and self.cover.rollups:
+            parts = self._numbers_of_pages()
+            return sum(int(count) for (count,) in fetched(union(parts)))
+        ((count,),) = fetched(_number_of_values(self._union()))
         return int(count)
+
+    def _numbers_of_pages(self) -> Iterator[Query]:
+        """Yield statements of numbers whose sum is the number of pages.
+
+        The dictionary has all pages of rollups and listed days. Most are in a rollup, so that few are looked up in the
+        rows of single days.
+        """
+        cover, alias = self.cover, database()
+        named = query_of(self._narrow(RollupValue.objects.using(alias).filter(dimension="path")).values("id", "value"))
+        in_rollups = f"rollup_id IN ({placeholders(cover.rollups)}) AND dimension = 'path'"
+        yield Query(
+            f"SELECT COUNT(*) FROM ({named.sql}) AS named INNER JOIN "
+            f"(SELECT DISTINCT value_id FROM codex_tracking_rolluprow WHERE {in_rollups}) AS summed "
+            "ON summed.value_id = named.id",
+            (*named.params, *cover.rollups),
+        )
+        yield Query(
+            f"SELECT COUNT(*) FROM ({named.sql}) AS named WHERE NOT EXISTS ("
+            f"SELECT 1 FROM codex_tracking_rolluprow WHERE value_id = named.id AND {in_rollups}) AND EXISTS ("
+            "SELECT 1 FROM codex_tracking_pageview WHERE path = named.value AND date BETWEEN %s AND %s)",
+            (*named.params, *cover.rollups, cover.period.start, cover.period.end),
+        )
+        pages = PageView.objects.using(alias).order_by()
+        others = [self._pages(pages.filter(date=day)) for day in cover.unlisted]
+        others += [self._pages(pages.filter(_in(cover), own__isnull=True))] if cover.hand_made else []
+        if others:
+            every = union(query_of(rows.values("value")) for rows in others)
+            new = "SELECT 1 FROM codex_tracking_rollupvalue AS named WHERE dimension = 'path' AND value = others.value"
+            yield _number_of_values(
+                Query(f"SELECT value FROM ({every.sql}) AS others WHERE NOT EXISTS ({new})", every.params)
+            )
 
     def total(self) -> tuple[int, int]:
         """Return the views and the secondary figure of all values together."""
@@ -150,8 +189,8 @@ class Stored:
                 parts.append(self._breakdowns())
             return union(parts)
         pages = PageView.objects.using(database()).order_by()
-        if cover.loose:
-            parts.append(query_of(self._pages(pages.filter(cover.is_loose()))))
+        # One part for each span: PostgreSQL takes a choice of spans for scattered rows, and compiles the plan.
+        parts += [query_of(self._pages(pages.filter(date__range=span))) for span in cover.loose]
         if cover.rollups and cover.hand_made:
             parts.append(query_of(self._pages(pages.filter(_in(cover), ~cover.is_loose(), own__isnull=True))))
         return union(parts)
@@ -178,7 +217,10 @@ class Stored:
         inside, outside, following = "", "", tuple[Any, ...]()
         if self.values is not None:
             # Known before, because PostgreSQL would otherwise read all rows of the rollups.
-            known = [each for (each,) in fetched(self._ids())]
+            known = [number for value in self.values if (number := self.ids.get(value))]
+            unknown = tuple(value for value in self.values if value not in self.ids)
+            if unknown:
+                known += [each for (each,) in fetched(replace(self, values=unknown)._ids())]
             if not known:
                 return NOTHING
             inside, params = f" AND value_id IN ({placeholders(known)})", (*params, *known)
@@ -207,7 +249,7 @@ class Stored:
     def _narrow(self, rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         """Leave out rows whose ``value`` does not match."""
         if self.values is not None:
-            rows = rows.filter(value__in=self.values)
+            return rows.filter(value__in=self.values)
         if self.search:
             # Of pairs, in what follows the first part.
             begin = f"^{re.escape(self.within)}.*" if self.within else ""
@@ -220,6 +262,11 @@ class Stored:
 
 def _in(cover: Cover) -> Q:
     return Q(date__range=(cover.period.start, cover.period.end))
+
+
+def _number_of_values(rows: Query) -> Query:
+    # Not COUNT(DISTINCT value), for which PostgreSQL sorts all rows.
+    return Query(f"SELECT COUNT(*) FROM (SELECT DISTINCT value FROM ({rows.sql}) AS parts) AS each_", rows.params)
 
 
 def ordered_by(ordering: Ordering) -> str:

@@ -12,7 +12,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing
 from codex_tracking.stats.cards import order_of, whole_of
 from codex_tracking.stats.deltas import Deltas, Visitors
-from codex_tracking.stats.derived import number_of_values, total_of_values, values_in_order
+from codex_tracking.stats.derived import COMPUTED, every_value, number_of_values, total_of_values, values_in_order
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.reading import Coverage, read
@@ -211,6 +211,10 @@ def _reader(
         if dimension in NAMED:
             # The database does not know the translated names that are searched and sorted.
             every = _by_name(dimension, values_in_order(dimension, period, deltas, FEW), order, search)
+            return every[offset : offset + SIZE + 1], total, whole, len(every), None, {}
+        if dimension in COMPUTED:
+            # All are worked out for one page, so they need not be once more for their number.
+            every = list(every_value(dimension, period, deltas, order, search))
             return every[offset : offset + SIZE + 1], total, whole, len(every), None, {}
         figures = values_in_order(dimension, period, deltas, SIZE + 1, search, offset, order)
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
