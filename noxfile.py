@@ -83,19 +83,21 @@ OLDEST_REDIS = "redis==5.2.*"
 REDIS_TESTS = ("tests/pipeline/test_pusher.py", "tests/store/test_cluster_sentinel.py", "tests/store/test_protocol.py")
 """What runs a second time with it; by files, since collecting all tests for a mark takes longer than most of these."""
 
-WORKERS = min(4, (os.cpu_count() or 1) + 1)
-"""One more than cores, since many tests wait for a server, a browser or a timer; each has databases and a Redis."""
+CORES = os.cpu_count() or 1
 
-PYTEST = ("python", "-m", "pytest", "--numprocesses", str(WORKERS), "--dist", "worksteal")
+PYTEST = ("python", "-m", "pytest", "--dist", "worksteal", "--numprocesses")
+"""Followed by the number of workers, of which each makes databases and starts a Redis."""
 
-ON_NEWEST = "not browser and not fault and not slow and not one_python"
-"""What may depend on the version of Python or Django, on all three databases."""
-
-ON_OTHERS = f"{ON_NEWEST} and (every_python or not integration)"
-"""The same on SQLite: what PostgreSQL and MariaDB show under the oldest and the newest Django holds in between."""
+ON_NEWEST = "every_python or (not browser and not fault and not slow and not one_python and not database_server)"
+"""What may depend on the version of Python or Django: all of it on SQLite, and on the other databases what each must
+do."""
 
 UNIT = "not browser and not fault and not slow and not integration and not transactional"
 """The tests that need no more than a Redis, start no process and commit no rows."""
+
+ON_OTHERS = f"every_python or ({UNIT} and not one_python)"
+"""The unit tests, and the tests of each database and server: the rest of what the oldest and the newest pair show holds
+in between."""
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["lint", "types", "tests"]
@@ -135,7 +137,8 @@ def tests(session: nox.Session, django: str) -> None:
     full = session.python == FULL
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
     # Tests that kill servers exceed their time limits on a busy machine now and then; the summary lists each rerun.
-    pytest = (*PYTEST, "--reruns", "2")
+    # Many of the tests that one Python runs alone wait for a server, a browser or a timer.
+    pytest = (*PYTEST, str(min(4, CORES + full)), "--reruns", "2")
     if full and not session.posargs:
         session.install(OLDEST_REDIS)
         session.run(*pytest, *REDIS_TESTS, env=environment)
@@ -150,7 +153,7 @@ def quick(session: nox.Session) -> None:
     """Run the unit tests, which need no server but Redis; ``-- arguments`` go to pytest."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.servers", "redis")
-    session.run(*PYTEST, "-m", UNIT, *session.posargs)
+    session.run(*PYTEST, str(min(4, CORES + 1)), "-m", UNIT, *session.posargs)
 
 
 @nox.session

@@ -124,7 +124,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in fixtures:
             # Chromium belongs to the event loop that started it, which outlives the test.
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-        if fixtures & INTEGRATION_FIXTURES or alias in databases.KINDS or _named_databases(item) - {"default"}:
+        on_servers = alias in databases.KINDS or _named_databases(item) - {"default"}
+        if on_servers:
+            item.add_marker("database_server")
+        if on_servers or fixtures & INTEGRATION_FIXTURES:
             item.add_marker("integration")
         if fixtures & TRANSACTIONAL_FIXTURES or _commits(item):
             item.add_marker("transactional")

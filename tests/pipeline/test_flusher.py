@@ -28,7 +28,7 @@ from codex_tracking.tables import day_rows, seals
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_python]
 
 
 def days_ago(days: int) -> str:

@@ -23,7 +23,7 @@ from tests.kit.pipeline import Process, today, views
 TABLE = "codex_tracking_pageview"
 ANCESTORS_COLUMNS = {"id", "path", "date", "views"}
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_python]
 
 
 def migrate(alias: str, name: str | None = None) -> None:

@@ -124,6 +124,11 @@ def test_a_test_with_redis_alone_is_no_integration_test(request: pytest.FixtureR
     assert not request.node.get_closest_marker("integration")
 
 
+def test_a_test_on_another_database_says_so(request: pytest.FixtureRequest, database: str) -> None:
+    for mark in ("database_server", "integration"):
+        assert bool(request.node.get_closest_marker(mark)) is (database != "default")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_test_that_commits_is_a_transactional_test(request: pytest.FixtureRequest) -> None:
     assert request.node.get_closest_marker("transactional")

@@ -123,6 +123,7 @@ async def fill(process: Process, stage: str) -> None:
         await process.flusher.flush_pending()
 
 
+@pytest.mark.every_python
 @pytest.mark.parametrize("stage", ["live", "flushed"])
 async def test_every_dimension_has_its_figures(database: str, process: Process, stage: str) -> None:
     await fill(process, stage)

@@ -231,7 +231,19 @@ CHANGES: tuple[tuple[Callable[[History], None], int], ...] = (
 )
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.one_python) for seed in (2, 3))])
+@pytest.mark.parametrize(
+    ("database", "seed"),
+    [
+        ("default", 0),
+        # Each takes seconds, and the sums of other databases and Pythons have tests of their own.
+        *(
+            pytest.param(database, seed, marks=pytest.mark.one_python)
+            for database, seeds in (("default", (1, 2, 3)), ("postgres", (0, 1)), ("mariadb", (0, 1)))
+            for seed in seeds
+        ),
+    ],
+    indirect=["database"],
+)
 def test_every_question_has_the_answer_that_the_rows_give(
     database: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

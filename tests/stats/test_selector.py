@@ -21,7 +21,7 @@ from codex_tracking.sync import TrackingSelector as Blocking
 from tests.kit.pipeline import Process, today, view, views
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_python]
 
 
 def days_ago(days: int) -> str:

@@ -15,6 +15,8 @@ from codex_tracking.models import DayTotals
 from codex_tracking.tables.conflicts import is_conflict, repeated
 from tests.kit.pipeline import Process, rows, today, view
 
+pytestmark = pytest.mark.every_python
+
 PREPARE = {
     "postgres": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "mariadb": "SET SESSION innodb_lock_wait_timeout = 1",

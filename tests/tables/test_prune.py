@@ -26,7 +26,7 @@ from codex_tracking.tables.rollups import LOCK
 from codex_tracking.tables.toplists import TOP_PAGES
 from tests.kit.pipeline import Process, counters, view
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_python]
 
 
 def day(back: int) -> Date:

@@ -22,6 +22,8 @@ from codex_tracking.tables.upsert import Increment
 from tests.kit.pipeline import counters
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.every_python
+
 DAY = date(2026, 3, 10)
 TODAY = DAY.isoformat()
 SETTINGS = TrackingSettings()

@@ -36,6 +36,7 @@ def figures() -> Any:
     return questions.board([DAY.isoformat()]).value.figures
 
 
+@pytest.mark.every_python
 def test_a_day_is_packed_on_every_database_and_read_back(database: str) -> None:
     hits = hits_of(DAY, 200)
     add_part(DAY, hits[:150], using=database)

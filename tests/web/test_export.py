@@ -185,6 +185,7 @@ def random_day(seed: random.Random, dimension: Dimension, day: date) -> Counts:
     }
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize("days", [1, 3])
 @pytest.mark.parametrize("dimension", ["path", "utm_campaign"])
 def test_pages_of_a_table_put_together_are_the_file(

@@ -307,6 +307,7 @@ async def test_values_are_suggested(staff: AsyncClient, yesterday: Date) -> None
     assert ([row["value"] for row in found["rows"]], found["more"]) == (["DE"], True)
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize(
     "asked",
     [

@@ -28,7 +28,7 @@ from tests.servers import RedisServer
 
 API = "/cabinet/tracking/api/"
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
 
 VALUES = {
     "route": ("/", "articles/<slug>/"),

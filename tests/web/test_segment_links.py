@@ -127,6 +127,7 @@ def test_every_route_is_tried() -> None:
     assert routes(urls.urlpatterns) == known | others
 
 
+@pytest.mark.one_python
 def test_no_address_tells_of_other_visits(guest: Client) -> None:
     answered = 0
     for address in addresses():

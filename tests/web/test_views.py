@@ -390,6 +390,7 @@ def in_another_zone(get_response: Any) -> Any:
 in_another_zone.async_capable, in_another_zone.sync_capable = True, False  # type: ignore[attr-defined]
 
 
+@pytest.mark.every_python
 @pytest.mark.parametrize(
     "query",
     [
