@@ -30,6 +30,7 @@ from codex_tracking.stats.values.cover import whole
 from codex_tracking.stats.values.ranking import Order
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.visits.filters import Filter
 from tests.kit.pipeline import GOOGLEBOT, Process, counters, view
 from tests.servers import RedisServer
 
@@ -289,6 +290,10 @@ async def test_bad_questions_say_what_is_wrong() -> None:
         ("a page has views and visitors", TrackingSelector.series("visits", path="/")),
         ("limit must be at least 1", TrackingSelector.popular_pages(0)),
         ("days must be at least 1", TrackingSelector.page_views(["/"], 0)),
+        (r"paths must be a list of texts, such as \['/a/'\]", TrackingSelector.page_views("/a/")),
+        ("paths must be a list", TrackingSelector.page_views("/a/", filters=[Filter("country", "is", ("DE",))])),
+        ("paths must be a list", TrackingSelector.pages_engagement("/a/")),
+        ("steps must be a list", TrackingSelector.journey("/a/")),
     ):
         with pytest.raises(ValueError, match=problem):
             await question
