@@ -290,6 +290,8 @@ async def test_bad_questions_say_what_is_wrong() -> None:
         ("a page has views and visitors", TrackingSelector.series("visits", path="/")),
         ("limit must be at least 1", TrackingSelector.popular_pages(0)),
         ("days must be at least 1", TrackingSelector.page_views(["/"], 0)),
+        ("days must be at most 36500", TrackingSelector.page_views(["/"], 10**7)),
+        ("days must be at most 36500", TrackingSelector.multi_day_totals(36_501)),
         (r"paths must be a list of texts, such as \['/a/'\]", TrackingSelector.page_views("/a/")),
         ("paths must be a list", TrackingSelector.page_views("/a/", filters=[Filter("country", "is", ("DE",))])),
         ("paths must be a list", TrackingSelector.pages_engagement("/a/")),
