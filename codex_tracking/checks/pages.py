@@ -19,7 +19,8 @@ BLOCKED_WORDS = ("tracking", "analytics", "pageview", "beacon", "collect")
 @register(Tags.compatibility)
 def check_prefixes(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check that paths can begin with the prefixes of the settings, and that some pages are left to be counted."""
-    tracking, found = get_tracking_settings(), []
+    found: list[CheckMessage] = []
+    tracking = get_tracking_settings()
     for key in ("skip_prefixes", "public_counter_prefixes"):
         for prefix in getattr(tracking, key):
             if not prefix.startswith("/"):

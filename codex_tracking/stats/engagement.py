@@ -10,7 +10,7 @@ from codex_tracking.stats.breakdown import figures_of
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period, period_between
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.reading import listed, read
 from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order
@@ -65,11 +65,11 @@ async def pages_engagement(
         end: ISO date of the last day; today when omitted.
 
     Raises:
-        ValueError: a bad date.
+        ValueError: a bad date, or ``paths`` is a single text.
 
     Source: as ``engagement``.
     """
-    period, wanted = period_between(start, end, site_today()), list(dict.fromkeys(paths))
+    period, wanted = period_between(start, end, site_today()), list(dict.fromkeys(listed("paths", paths)))
     return (await read(period.days, lambda deltas, _: engagement_of(wanted, period, deltas))).value
 
 

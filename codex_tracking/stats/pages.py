@@ -19,7 +19,7 @@ from codex_tracking.stats.cards import total_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
-from codex_tracking.stats.reading import T, read
+from codex_tracking.stats.reading import T, listed, read
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
 from codex_tracking.stats.summary import elapsed, hours_on, share_by_then
@@ -111,9 +111,9 @@ async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:
         ``{path: views}`` without pages that have none.
 
     Raises:
-        ValueError: ``days`` is below 1.
+        ValueError: ``days`` is below 1, or ``paths`` is a single text.
     """
-    period, wanted = last_period(days), list(paths)
+    period, wanted = last_period(days), listed("paths", paths)
     return (await read(period.days, lambda deltas, _: pages_views(wanted, period, deltas))).value
 
 

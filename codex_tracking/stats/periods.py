@@ -11,6 +11,9 @@ from typing import Literal, get_args
 from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.settings import get_tracking_settings
 
+MOST_DAYS = 36_500
+"""As the setting ``analytics_days``; dates begin with the year 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -133,11 +136,13 @@ def last_period(days: int | None) -> Period:
     """Return the last ``days`` days, today included; ``analytics_days`` of them when omitted.
 
     Raises:
-        ValueError: ``days`` is below 1.
+        ValueError: ``days`` is below 1, or above ``MOST_DAYS``.
     """
     count = get_tracking_settings().analytics_days if days is None else days
     if count < 1:
         raise ValueError(f"days must be at least 1, not {count!r}")
+    if count > MOST_DAYS:
+        raise ValueError(f"days must be at most {MOST_DAYS}, not {count!r}")
     return last(count, site_today())
 
 

@@ -30,6 +30,17 @@ Coverage = Answer[Any]
 """The days that an answer of the visit log is about, and those that it lacks."""
 
 
+def listed(argument: str, texts: Iterable[str]) -> list[str]:
+    """Return the texts of an argument.
+
+    Raises:
+        ValueError: it is a single text, which would be taken for its characters.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"{argument} must be a list of texts, such as [{texts!r}], not {texts!r}")
+    return list(texts)
+
+
 class Mark(NamedTuple):
     """The last seal of a generation that the database has."""
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import template
@@ -130,7 +130,8 @@ def card_for(user: Any, part: str, parameters: Mapping[str, str]) -> str:
 @register.simple_tag(takes_context=True)
 def tracking_project_card(context: template.Context, card: Mapping[str, Any]) -> str:
     """Show a card that the project declared; if its template fails, that is logged, and the card says so."""
-    engine = context.template.engine
+    # Within a template Django has bound one to the context.
+    engine = cast("template.Template", context.template).engine
     if not card["missing"]:
         # A project's template may raise anything; the figures are shown all the same.
         try:

@@ -30,6 +30,7 @@ from codex_tracking.stats.values.cover import whole
 from codex_tracking.stats.values.ranking import Order
 from codex_tracking.sync import TrackingSelector as Blocking
 from codex_tracking.tables.day_rows import DayRows
+from codex_tracking.visits.filters import Filter
 from tests.kit.pipeline import GOOGLEBOT, Process, counters, view
 from tests.servers import RedisServer
 
@@ -290,6 +291,12 @@ async def test_bad_questions_say_what_is_wrong() -> None:
         ("a page has views and visitors", TrackingSelector.series("visits", path="/")),
         ("limit must be at least 1", TrackingSelector.popular_pages(0)),
         ("days must be at least 1", TrackingSelector.page_views(["/"], 0)),
+        ("days must be at most 36500", TrackingSelector.page_views(["/"], 10**7)),
+        ("days must be at most 36500", TrackingSelector.multi_day_totals(36_501)),
+        (r"paths must be a list of texts, such as \['/a/'\]", TrackingSelector.page_views("/a/")),
+        ("paths must be a list", TrackingSelector.page_views("/a/", filters=[Filter("country", "is", ("DE",))])),
+        ("paths must be a list", TrackingSelector.pages_engagement("/a/")),
+        ("steps must be a list", TrackingSelector.journey("/a/")),
     ):
         with pytest.raises(ValueError, match=problem):
             await question

@@ -7,7 +7,7 @@ from typing import Literal
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.stats.periods import period_between
-from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.reading import in_database, listed
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer, Journey
 from codex_tracking.visits.filters import Filter
@@ -43,4 +43,6 @@ async def journey(
     Source: the visit log, which trails live traffic by up to ``flush_interval`` seconds.
     """
     period = period_between(start, end, site_today())
-    return await in_database(questions.journey, period.days, tuple(steps), tuple(filters), by, towards, limit)
+    return await in_database(
+        questions.journey, period.days, tuple(listed("steps", steps)), tuple(filters), by, towards, limit
+    )

@@ -15,7 +15,7 @@ from codex_tracking.stats import summary as summaries
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
-from codex_tracking.stats.reading import Coverage, T
+from codex_tracking.stats.reading import Coverage, T, listed
 from codex_tracking.stats.selected.figures import (
     Selection,
     breakdown_in,
@@ -204,7 +204,7 @@ async def previous_page(
 async def page_views(paths: Iterable[str], days: int = 30, *, filters: Filters = ()) -> dict[str, int]:
     if not filters:
         return await pages.page_views(paths, days)
-    period, wanted = last_period(days), list(paths)
+    period, wanted = last_period(days), listed("paths", paths)
     return (await select(filters, lambda selection: pages_views_in(selection, wanted, period))).value
 
 
