@@ -23,7 +23,7 @@ class Answer(Generic[T]):
     damaged: tuple[str, ...] = ()
     """ISO dates that were asked for and have a missing or damaged file or part; the value is without these."""
     left: tuple[str, ...] = ()
-    """ISO dates that the time budget left out, the oldest; the value is without them."""
+    """ISO dates that the time budget, or a full cache, left out, the oldest; the value is without them."""
     unavailable: tuple[str, ...] = ()
     """ISO dates that ``visit_engine`` has not got, or has as they were ten minutes ago or longer."""
 
