@@ -25,7 +25,7 @@ from codex_tracking.hits.visitors import digest_of
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
-BATCH_FIELDS, BATCH_VISITORS = 200, 100
+BATCH_FIELDS, BATCH_VISITORS = 120, 60
 """Counters, and visitors or pages, that one batch takes at most: about a millisecond of Redis."""
 EMBEDDED_FIELDS, EMBEDDED_VISITORS = 30, 6
 """The same for the embedded store, which is slow and works in the event loop: about 3 ms."""

@@ -147,8 +147,8 @@ async def test_visitors_of_the_last_minutes_are_trimmed_in_steps_and_capped(
     key = f"{{tracking:{today()}}}:now"
     raw.zadd(key, {f"old{n}": 1 for n in range(5_000)})
     await process.push(view("/a/"))
-    assert raw.zcard(key) == 4_001
-    for n in range(20):
+    assert raw.zcard(key) == 4_501
+    for n in range(40):
         await process.push(view(f"/{n}/"))
     assert raw.zcard(key) == 1
     monkeypatch.setattr("codex_tracking.store.protocol.VISITORS_WITH_STATE", 10)

@@ -279,6 +279,25 @@ async def test_state_of_visits_that_are_over_makes_room(
     assert await breakdown("ledger", yesterday()) == {}
 
 
+async def test_a_flood_of_visitors_costs_few_looks_for_room(
+    redis_server: RedisServer,
+    process: Process,
+    tracking_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracking_settings(redis_url=redis_server.url)
+    monkeypatch.setattr(protocol, "VISITORS_WITH_STATE", 600)
+    keys = day_keys(get_tracking_settings().key_prefix, yesterday())
+    with redis_server.client() as client:
+        # None of them is over, and a hash of so many is read in pieces.
+        client.hset(keys.visits, mapping={f"{n:022d}": f"{int(at())} 1||" for n in range(600)})
+        client.config_resetstat()
+        await process.push(*(seen(address=f"10.0.0.{n}") for n in range(50)))
+        assert 1 <= client.info("commandstats")["cmdstat_hscan"]["calls"] <= 8
+    assert await states() == 600
+    assert await figures(process) == (50, 0, 0)
+
+
 async def test_state_and_salt_go_with_their_time(
     redis_server: RedisServer, process: Process, tracking_settings: Callable[..., None]
 ) -> None:

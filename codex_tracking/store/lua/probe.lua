@@ -7,7 +7,7 @@ local failure
 local commands = {
   {'SET', S, '1', 'NX', 'EX', '10'}, {'GET', S},
   {'HSET', H, '#g', 'probe', '#o', '1'}, {'HMGET', H, '#g', '#o'},
-  {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HRANDFIELD', H, '1'}, {'HGETALL', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
+  {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HGETALL', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
   {'EXISTS', R}, {'HSCAN', R, '0', 'COUNT', '10'},
   {'PFADD', U, 'a'}, {'PFCOUNT', U}, {'EXPIRE', U, '10'},
   {'ZADD', Z, '1', 'a'}, {'ZCARD', Z}, {'ZCOUNT', Z, '-inf', '+inf'}, {'ZREMRANGEBYRANK', Z, '0', '0'},
