@@ -172,10 +172,9 @@ class DayCounts:
                 taken[field] = taken.get(field, 0) + n
         size = sum(map(len, map(str.encode, taken)))
         # A look at some more than are taken: those of pages come first, and may be thousands.
-        others = list(islice(waiting, 4 * most))
-        if not all_logged:
-            others = [field for field in others if not is_page(field)]
-        for field in others:
+        for field in list(islice(waiting, 4 * most)):
+            if not all_logged and is_page(field):
+                continue
             size += len(field.encode())
             if len(taken) >= most or size > BATCH_BYTES:
                 break

@@ -23,4 +23,5 @@ def test_long_names_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch, 
         retained.shorten(kept)
     assert sum(batch.span for _, batch in kept) == 100
     assert sum(views_of(batch.counts) for _, batch in kept) == 5_000
+    assert sum(batch.views for _, batch in kept) == 5_000
     assert sum(getsizeof(field) for _, batch in kept for field in batch.counts) < 2_000_000
