@@ -13,10 +13,10 @@ from django.db import connections
 from django.test import AsyncClient
 
 from codex_tracking.counters.days import site_now, site_today
-from codex_tracking.counters.fields import DIMENSIONS
+from codex_tracking.counters.fields import DIMENSIONS, counter
 from codex_tracking.models import PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.stats import breakdown, cards, days
+from codex_tracking.stats import breakdown, cards, days, deltas
 from codex_tracking.stats.reading import in_database
 from codex_tracking.stats.values import best_pages, matching
 from codex_tracking.stats.values.ranking import Figure, rising
@@ -70,6 +70,17 @@ def test_only_changes_that_may_rise_are_looked_up() -> None:
 def test_all_changes_count_where_the_database_has_nothing_else() -> None:
     assert rising({"/d/": (1, 0)}, [Figure("/a/", 90, 9)], None, 1, "views") == ["/d/"]
     assert rising({"/d/": (1, 0)}, [], Figure("/a/", 90, 9), 1, "views") == ["/d/"]
+
+
+def test_other_threads_get_their_turn_while_counters_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+    monkeypatch.setattr("codex_tracking.stats.deltas.sleep", turns.append)
+    counts = {counter("path", f"/{number}/"): 1 for number in range(2 * deltas.COUNTERS_PER_TURN)}
+    assert len(deltas.path_deltas(counts)) == len(turns) * deltas.COUNTERS_PER_TURN == len(counts)
+    for look in (deltas.all_changes, lambda *where: deltas.changed_values("path", *where)):
+        turns.clear()
+        look(["day"], {"day": counts})
+        assert turns == [0, 0]
 
 
 @pytest.mark.usefixtures("_short")
