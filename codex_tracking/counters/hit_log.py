@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import chain, count, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
+from operator import ge, mul
 from typing import Any, NamedTuple
 
 VIEW, EVENT, READING = 0, 1, 4
@@ -14,6 +15,7 @@ VIEW, EVENT, READING = 0, 1, 4
 MEMBER = 2
 """The bit beside the kind that is set for a visitor who was logged in."""
 VISITOR_BYTES = 16
+VISITOR = struct.Struct(f"{VISITOR_BYTES}s")
 
 VERSION = 2
 HEAD = struct.Struct("<BI")
@@ -32,6 +34,7 @@ MOST_UNPACKED = 256_000_000
 """Bytes that a blob may unpack to; far above what a batch holds."""
 BETWEEN_TRAITS, BETWEEN_TEXTS = "\x1f", "\x1e"
 """ASCII's separators of units and of records."""
+TRAIT_SEPARATOR, SEPARATOR = BETWEEN_TRAITS.encode(), BETWEEN_TEXTS.encode()
 CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """No text from outside has control characters by now; what a project names an event may. UTF-8 has no surrogates."""
 
@@ -44,6 +47,7 @@ Row = tuple[int, int, bytes, str, str, str]
 TRAITS = (8, 8, 4)
 """Numbers of traits of a client (host, country, region, city, language, browser, operating system, device), of an
 origin (channel, source, referrer, and the five campaign parameters), and of an act (path, route, event, value)."""
+SEPARATORS = tuple(number - 1 for number in TRAITS)
 
 
 class LoggedHit(NamedTuple):
@@ -94,8 +98,8 @@ class Columns(NamedTuple):
     """With ``MEMBER``."""
     visitors: list[bytes]
     """Distinct ones, the first of them empty."""
-    texts: tuple[list[str], ...]
-    """Distinct clients, origins and acts, as ``told``."""
+    texts: tuple[list[bytes], ...]
+    """Distinct clients, origins and acts, as ``told``, in UTF-8."""
     indexes: tuple[Sequence[int], ...]
     """Of visitor, client, origin and act; each as long as ``seconds``."""
 
@@ -175,10 +179,6 @@ def _width(most: int) -> int:
     return next(width for width in CODES if most >> 8 * width == 0)
 
 
-def _separators(tables: Sequence[Sized]) -> int:
-    return sum((number - 1) * len(table) for number, table in zip(TRAITS, tables, strict=True))
-
-
 def _blob(hits: int, body: bytes) -> bytes:
     # Stored, a small body takes 3 µs instead of 13, and up to half more room until its day is packed.
     packing = (LEVEL, zlib.DEFLATED, WINDOW, MEMORY) if len(body) > SMALL else (0, zlib.DEFLATED, 9, 1)
@@ -211,7 +211,7 @@ def decode(data: bytes) -> Iterator[LoggedHit]:
     found = unpack(data)
     tables: list[list[Any]] = [
         found.visitors,
-        *([text.split(BETWEEN_TRAITS) for text in texts] for texts in found.texts),
+        *([text.decode().split(BETWEEN_TRAITS) for text in texts] for texts in found.texts),
     ]
     columns = (map(table.__getitem__, indexes) for table, indexes in zip(tables, found.indexes, strict=True))
     return (
@@ -243,30 +243,33 @@ def _columns(body: bytes, rows: int) -> Columns:
     wide, width, begin, *sizes = BODY.unpack_from(body)
     if wide not in CODES or width not in CODES:
         raise DamagedLog("a blob of the visit log has numbers of an unknown size")
-    at = BODY.size
-
-    def take(width: int) -> Sequence[int]:
-        nonlocal at
-        begin, at = at, at + width * rows
-        # Bytes are a sequence of numbers already.
-        return body[begin:at] if width == 1 else struct.unpack_from(f"<{rows}{CODES[width]}", body, begin)
-
-    seconds, kinds, *indexes = take(wide), take(1), take(width), take(width), take(width), take(width)
+    at = BODY.size + wide * rows
+    seconds, kinds = _numbers(body, BODY.size, wide, rows), body[at : at + rows]
+    indexes = _numbers(body, at + rows, width, 4 * rows)
+    at += rows + 4 * width * rows
     end = at + VISITOR_BYTES * sizes[0]
     if end > len(body):
         raise DamagedLog("a blob of the visit log has fewer hits or visitors than it says")
-    visitors = [b"", *map(body.__getitem__, map(slice, range(at, end, 16), range(at + 16, end + 1, 16)))]
-    joined = body[end:].decode()
-    texts = iter(joined.split(BETWEEN_TEXTS) if joined else ())
-    tables = tuple(list(islice(texts, size)) for size in sizes[1:])
-    if list(map(len, tables)) != sizes[1:] or next(texts, None) is not None:
+    visitors = [b"", *chain.from_iterable(VISITOR.iter_unpack(body[at:end]))]
+    joined = body[end:]
+    joined.decode()  # Raises an error if it is no UTF-8: whoever takes the texts does not look at them one by one.
+    texts = joined.split(SEPARATOR) if joined else []
+    if len(texts) != sum(sizes[1:]):
         raise DamagedLog("a blob of the visit log has other texts than it says")
-    if joined.count(BETWEEN_TRAITS) != _separators(tables):
+    if joined.count(TRAIT_SEPARATOR) != sum(map(mul, SEPARATORS, sizes[1:])):
         raise DamagedLog("a blob of the visit log has other traits than it says")
+    columns = indexes[:rows], indexes[rows : 2 * rows], indexes[2 * rows : 3 * rows], indexes[3 * rows :]
     sizes[0] += 1
-    if any(max(column, default=-1) >= size for column, size in zip(indexes, sizes, strict=True)):
+    if rows and any(map(ge, map(max, columns), sizes)):
         raise DamagedLog("a blob of the visit log has an index out of range")
-    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, tables, tuple(indexes))
+    ends = sizes[1], sizes[1] + sizes[2]
+    tables = texts[: ends[0]], texts[ends[0] : ends[1]], texts[ends[1] :]
+    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, tables, columns)
+
+
+def _numbers(body: bytes, at: int, width: int, number: int) -> Sequence[int]:
+    # Bytes are a sequence of numbers already.
+    return body[at : at + number] if width == 1 else struct.unpack_from(f"<{number}{CODES[width]}", body, at)
 
 
 def blobs_of(part: bytes) -> Iterator[bytes]:

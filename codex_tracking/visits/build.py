@@ -17,7 +17,7 @@ from django.db.models.functions import Length
 
 from codex_tracking.counters.hit_log import Columns, DamagedLog, blobs_of, unpack
 from codex_tracking.models import LogPart, database
-from codex_tracking.visits.columns import write_file
+from codex_tracking.visits.columns import Written, write_file
 from codex_tracking.visits.files import File, cache_folder, files_of, shrink
 from codex_tracking.visits.sessions import DayVisits
 
@@ -109,11 +109,12 @@ def build(day: Day, folder: Path) -> tuple[list[Built], int]:
     visitors = sum(file.rows for file in day.files)
     damaged: set[int] = set()
     for share in range(number):
-        visits = DayVisits(visitors)
+        visits = DayVisits()
         for blob in _blobs(day, damaged):
             visits.add(blob, share, number)
-        visitors += visits.visitors
-        built.append(_write(day, visits, folder))
+        file, written = _write(day, visits, folder, visitors)
+        visitors += written.visitors
+        built.append(Built(file, written.rows, written.views))
     return built, len(damaged)
 
 
@@ -131,13 +132,12 @@ def _blobs(day: Day, damaged: set[int]) -> Iterator[Columns]:
             damaged.add(pk)
 
 
-def _write(day: Day, visits: DayVisits, folder: Path) -> Built:
+def _write(day: Day, visits: DayVisits, folder: Path, first_visitor: int) -> tuple[Path, Written]:
     # A random name, since two processes may pack one day at the same time; the slower one's files are deleted.
     with tempfile.TemporaryDirectory(dir=folder) as inner:
         path = Path(inner) / "built.parquet"
-        rows, views = write_file(path, day.date.isoformat(), visits, folder)
-        kept = path.replace(folder / f"{secrets.token_hex(16)}.parquet")
-    return Built(kept, rows, views)
+        written = write_file(path, day.date.isoformat(), visits, folder, first_visitor)
+        return path.replace(folder / f"{secrets.token_hex(16)}.parquet"), written
 
 
 # --- in the cache ---

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, compress, count, repeat
 from operator import sub
 from pathlib import Path
+from typing import NamedTuple
 
-from codex_tracking.counters.hit_log import BETWEEN_TRAITS
+from codex_tracking.counters.hit_log import EVENT, MEMBER, TRAIT_SEPARATOR
 from codex_tracking.visits import parquet
 from codex_tracking.visits.engine import connect, quoted
 from codex_tracking.visits.files import VERSION, VERSION_KEY
 from codex_tracking.visits.parquet import Column, Values
-from codex_tracking.visits.sessions import NONE, DayVisits
+from codex_tracking.visits.sessions import NONE, DayVisits, at
 
 CLIENT = ("host", "country", "region", "city", "language", "browser", "os", "device")
 ORIGIN = (
@@ -45,8 +47,8 @@ since the epoch, ``hit_offsets`` are seconds since ``start``.
 DERIVED = {"seconds": "hit_offsets[-1]", "entry": "hit_paths[1]", "exit": "hit_paths[-1]"}
 """Columns that are NULL in a packed file where they have this value, as in nearly all rows: a fifth of the file. Only
 late hits, and events at a visit's beginning or end, make a difference."""
-LEVEL = 9
-"""Of Zstandard: a tenth smaller than its default, and still a small part of the time that writing takes."""
+LEVEL = 1
+"""Of Zstandard: files are a fiftieth larger than by level 9, and DuckDB writes them in two thirds of the time."""
 HITS_PER_TEXT = 5
 """A column with more distinct values than a fifth of the hits is written without a dictionary."""
 MOST_TEXTS = 16_000
@@ -56,7 +58,15 @@ GROUP_ROWS = 61_440
 """Rows that DuckDB holds in memory at once; twice as many make a file 2 % smaller and take 60 MB more."""
 
 
-def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[int, int]:
+class Written(NamedTuple):
+    """Amounts of a file: its rows, the views in them, and their visitors."""
+
+    rows: int
+    views: int
+    visitors: int
+
+
+def write_file(path: Path, day: str, visits: DayVisits, folder: Path, first_visitor: int = 0) -> Written:
     """Write a Parquet file of visits.
 
     Args:
@@ -64,14 +74,13 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
         day: ISO date.
         visits: of this day, all of them.
         folder: has the file.
-
-    Returns:
-        Its rows, and the views in them.
+        first_visitor: the number of the first visitor, above those of the day's other files.
     """
-    columns, rows, views = _columns(visits)
+    columns, written = _columns(visits, first_visitor)
     plain = path.with_suffix(".plain")
     with plain.open("wb") as out:
-        parquet.write(out, rows, columns)
+        parquet.write(out, written.rows, columns)
+    del columns
     query = (
         # The plain file has integers and texts without NULLs only, so that -1 and 0 stand for NULL and false in it.
         f"SELECT CAST('{day}' AS DATE) AS date, visitor >= 0 AS visit, "
@@ -88,7 +97,7 @@ def write_file(path: Path, day: str, visits: DayVisits, folder: Path) -> tuple[i
             f"KV_METADATA {{{VERSION_KEY}: '{VERSION}'}})"
         )
     plain.unlink()
-    return rows, views
+    return written
 
 
 def relation(paths: Iterable[Path]) -> str:
@@ -106,78 +115,81 @@ def _replaced(function: str) -> str:
     return ", ".join(f"{function}({name}, {value}) AS {name}" for name, value in DERIVED.items())
 
 
-def _columns(visits: DayVisits) -> tuple[list[Column], int, int]:
-    """Return the columns of all visits, the number of these, and that of their views."""
-    rows, lengths, hits = visits.in_rows()
-    start = _at(visits.start, rows)
-    acts, encoded = _traits(visits.acts, len(LISTS)), _Encoded()
-    events = list(map(visits.events.get, rows, repeat(0)))
+def _columns(visits: DayVisits, first_visitor: int) -> tuple[list[Column], Written]:
+    """Return the columns of all visits, and their amounts."""
+    rows = visits.rows(first_visitor)
+    lengths, hits = rows.lengths, rows.hits
+    acts = at(visits.act_of, hits)
+    is_event = list(map(visits.events_of_acts().__getitem__, acts))
+    ends = list(accumulate(lengths))
+    events_before = at(list(accumulate(is_event, initial=0)), ends)
+    events = list(map(sub, events_before, [0, *events_before]))
     views = list(map(sub, lengths, events))
-    offsets = map(sub, _at(visits.seconds, hits), chain.from_iterable(map(repeat, start, lengths)))
+    offsets = map(sub, at(visits.seconds, hits), chain.from_iterable(map(repeat, rows.starts, lengths)))
     # An event alone has neither entry nor exit; its act is one more, of empty texts.
     nothing = len(visits.acts)
-    entry = [nothing if act == NONE else act for act in _at(visits.entry, rows)]
-    act_of_hit = _at(visits.act_of, hits)
-    exits = _exits(act_of_hit, lengths, views, list(map(bool, acts[2])), nothing)
-    paths, routes, names, values = (list(map(encoded.__getitem__, (*column, ""))) for column in acts)
+    kinds = at(visits.kinds, rows.firsts)
+    entry = [nothing if kind & EVENT else act for kind, act in zip(kinds, at(visits.act_of, rows.firsts), strict=True)]
+    exits = _exits(acts, ends, lengths, views, is_event, nothing)
+    texts = _traits((*visits.acts, TRAIT_SEPARATOR * (len(LISTS) - 1)), len(LISTS))
+    paths, routes, names, values = map(parquet.encoded, texts)
     columns = [
-        Column("visitor", Values(_at(visits.visitor, rows))),
-        Column("start", Values(start)),
-        Column("seconds", Values(list(map(sub, _at(visits.last, rows), start)))),
-        Column("member", Values(_at(visits.members, rows))),
+        Column("visitor", Values(rows.visitors)),
+        Column("start", Values(rows.starts)),
+        Column("seconds", Values(list(map(sub, rows.lasts, rows.starts)))),
+        Column("member", Values(list(map(MEMBER.__and__, kinds)))),
         Column("views", Values(views)),
         Column("events", Values(events)),
+        *_text_columns(CLIENT, visits.clients_of(rows.firsts)),
+        *_text_columns(ORIGIN, visits.origins_of(rows.firsts)),
+        Column("entry", Values(entry), paths),
+        Column("exit", Values(exits), paths),
+        Column("hit_offsets", Values(list(offsets), lengths)),
     ]
-    for traits, texts, numbers in (
-        (CLIENT, visits.clients, visits.client_of),
-        (ORIGIN, visits.origins, visits.origin_of),
-    ):
-        of_row = _at(numbers, rows)
-        for name, column in zip(traits, _traits(texts, len(traits)), strict=True):
-            # Of many clients few differ in one trait, and DuckDB reads each text of a dictionary.
-            known = _numbered(column)
-            indexes = _at(list(map(known.__getitem__, column)), of_row)
-            columns.append(Column(name, Values(indexes), list(map(encoded.__getitem__, known))))
-    columns += [Column("entry", Values(entry), paths), Column("exit", Values(exits), paths)]
-    columns.append(Column("hit_offsets", Values(list(offsets), lengths)))
     # The same indexes for all four, whose texts differ.
-    of_hit = Values(act_of_hit, lengths)
+    of_hit = Values(acts, lengths)
     lists = zip(LISTS, (paths, routes, names, values), strict=True)
-    return [*columns, *(Column(name, of_hit, texts) for name, texts in lists)], len(rows), sum(views)
+    columns += [Column(name, of_hit, some) for name, some in lists]
+    visitors = 1 + max(rows.visitors, default=NONE) - first_visitor
+    return columns, Written(len(lengths), sum(views), max(0, visitors))
 
 
-def _at(values: Sequence[int], indexes: Sequence[int]) -> list[int]:
-    return list(map(values.__getitem__, indexes))
+def _text_columns(names: Sequence[str], texts: Iterable[bytes]) -> Iterator[Column]:
+    """Yield the columns of the rows' clients or origins."""
+    known, of_row = _numbered(texts)
+    for name, column in zip(names, _traits(known, len(names)), strict=True):
+        # Of many clients few differ in one trait, and DuckDB reads each text of a dictionary.
+        traits, of_text = _numbered(column)
+        yield Column(name, Values(at(of_text, of_row)), parquet.encoded(list(traits)))
 
 
-def _numbered(texts: Iterable[str]) -> dict[str, int]:
-    """Return each distinct text with its number."""
-    return dict(zip(dict.fromkeys(texts), count()))
+def _numbered(texts: Iterable[bytes]) -> tuple[dict[bytes, int], list[int]]:
+    """Return each distinct text with its number, and the numbers of all."""
+    known: defaultdict[bytes, int] = defaultdict(count().__next__)
+    numbers = list(map(known.__getitem__, texts))
+    return known, numbers
 
 
-def _traits(texts: Iterable[str], number: int) -> list[list[str]]:
+def _traits(texts: Iterable[bytes], number: int) -> list[list[bytes]]:
     """Return the traits of texts as columns."""
     # All at once: a list for each text takes ten times as long.
-    traits = BETWEEN_TRAITS.join(texts).split(BETWEEN_TRAITS)
+    traits = TRAIT_SEPARATOR.join(texts).split(TRAIT_SEPARATOR)
     return [traits[place::number] for place in range(number)]
 
 
-class _Encoded(dict[str, bytes]):
-    """Texts as a dictionary has them, each encoded once."""
-
-    def __missing__(self, text: str) -> bytes:
-        found = self[text] = parquet.encoded(text)
-        return found
-
-
 def _exits(
-    acts: Sequence[int], lengths: Sequence[int], views: Sequence[int], is_event: Sequence[bool], nothing: int
+    acts: Sequence[int],
+    ends: Sequence[int],
+    lengths: Sequence[int],
+    views: Sequence[int],
+    is_event: Sequence[int],
+    nothing: int,
 ) -> list[int]:
     """Return the act of each visit's last view; ``nothing`` if it has none."""
-    ends = list(accumulate(lengths))
     # The last hit of most visits is a view: only the few others are searched.
-    found = [acts[end - 1] for end in ends]
-    for row in compress(count(), map(is_event.__getitem__, found)):
-        some = acts[ends[row] - lengths[row] : ends[row]]
-        found[row] = next(act for act in reversed(some) if not is_event[act]) if views[row] else nothing
+    places = list(map((-1).__add__, ends))
+    found = at(acts, places)
+    for row in compress(count(), map(is_event.__getitem__, places)):
+        some = range(ends[row] - 1, ends[row] - lengths[row] - 1, -1)
+        found[row] = next(acts[place] for place in some if not is_event[place]) if views[row] else nothing
     return found

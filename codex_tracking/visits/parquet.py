@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 MAGIC = b"PAR1"
@@ -53,19 +54,35 @@ class Values:
         return bytes([WIDTH]) + _varint(groups << 1 | 1) + self.plain.ljust(groups * WIDTH, b"\0")
 
 
+class Texts(NamedTuple):
+    """Texts of a dictionary, which columns may share; some may be equal."""
+
+    number: int
+    plain: bytes
+    """Each behind its length."""
+
+
 class Column(NamedTuple):
     """A column without NULLs."""
 
     name: str
     values: Values
-    texts: Sequence[bytes] | None = None
-    """Of a column of texts, each by ``encoded``, some may be equal; None for a column of integers."""
+    texts: Texts | None = None
+    """Of a column of texts; None for a column of integers."""
 
 
-def encoded(text: str) -> bytes:
-    """Return a text of a dictionary, which columns may share."""
-    found = text.encode()
-    return len(found).to_bytes(4, "little") + found
+class _Lengths(dict[int, bytes]):
+    """Lengths as they are encoded."""
+
+    def __missing__(self, length: int) -> bytes:
+        found = self[length] = length.to_bytes(4, "little")
+        return found
+
+
+def encoded(texts: Sequence[bytes]) -> Texts:
+    """Return texts, which are in UTF-8, as a dictionary has them."""
+    lengths = map(_Lengths().__getitem__, map(len, texts))
+    return Texts(len(texts), b"".join(chain.from_iterable(zip(lengths, texts, strict=True))))
 
 
 def write(out: BinaryIO, rows: int, columns: Sequence[Column]) -> None:
@@ -95,8 +112,8 @@ def _pages(column: Column) -> list[bytes]:
     values, pages = column.values, []
     body, encoding = values.plain, PLAIN
     if column.texts is not None:
-        head = _struct((1, I32, _int(len(column.texts))), (2, I32, _int(PLAIN)))
-        pages.append(_page(DICTIONARY_PAGE, b"".join(column.texts), (7, STRUCT, head)))
+        head = _struct((1, I32, _int(column.texts.number)), (2, I32, _int(PLAIN)))
+        pages.append(_page(DICTIONARY_PAGE, column.texts.plain, (7, STRUCT, head)))
         body, encoding = values.indexes, DICTIONARY
     head = _struct(*((1, I32, _int(values.number)), (2, I32, _int(encoding)), (3, I32, _int(RLE)), (4, I32, _int(RLE))))
     return [*pages, _page(DATA_PAGE, values.levels + body, (5, STRUCT, head))]

@@ -77,7 +77,7 @@ class PlainVisits:
             path, route, event, value = hit[20:]
             kind = hit.kind | (MEMBER if hit.member else 0)
             if kind & EVENT and not event:
-                event = UNNAMED
+                event = UNNAMED.decode()
             act = (path, route, event, value)
             # One object for each distinct text, whichever blob it came in.
             act = known(act, act)
@@ -120,27 +120,29 @@ class PlainVisits:
         self._current[visitor] = visit
 
 
-def visits_in(day: DayVisits) -> list[Visit]:
+def visits_in(day: DayVisits, first_visitor: int = 0) -> list[Visit]:
     """Return the visits that columns have, with their texts."""
+    rows = day.rows(first_visitor)
     clients, origins, acts = (
-        [tuple(text.split(BETWEEN_TRAITS)) for text in table] for table in (day.clients, day.origins, day.acts)
+        [tuple(text.decode().split(BETWEEN_TRAITS)) for text in texts]
+        for texts in (day.clients_of(rows.firsts), day.origins_of(rows.firsts), day.acts)
     )
+    ends = accumulate(rows.lengths)
     found = []
-    rows, lengths, hits_of_all = day.in_rows()
-    for number, length, end in zip(rows, lengths, accumulate(lengths), strict=True):
-        hits = hits_of_all[end - length : end]
-        visitor, entry = day.visitor[number], day.entry[number]
-        visit = Visit(
-            None if visitor == NONE else visitor,
-            clients[day.client_of[number]],
-            origins[day.origin_of[number]],
-            bool(day.members[number]),
-            day.start[number],
-            day.last[number],
-            "" if entry == NONE else acts[entry][0],
-            [day.seconds[hit] for hit in hits],
-            [acts[day.act_of[hit]] for hit in hits],  # type: ignore[misc]
+    for row, (first, end) in enumerate(zip(rows.firsts, ends, strict=True)):
+        hits = rows.hits[end - rows.lengths[row] : end]
+        visitor, kind = rows.visitors[row], day.kinds[first]
+        found.append(
+            Visit(
+                None if visitor == NONE else visitor,
+                clients[row],
+                origins[row],
+                bool(kind & MEMBER),
+                rows.starts[row],
+                rows.lasts[row],
+                "" if kind & EVENT else acts[day.act_of[first]][0],
+                [day.seconds[hit] for hit in hits],
+                [acts[day.act_of[hit]] for hit in hits],  # type: ignore[misc]
+            )
         )
-        assert day.events.get(number, 0) == sum(act[2] != "" for act in visit.acts)
-        found.append(visit)
     return found
