@@ -11,6 +11,8 @@ from typing import Literal, get_args
 from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.settings import get_tracking_settings
 
+EARLIEST = date(2000, 1, 1)
+"""First day that can be asked for: nobody must ask for a million empty days, and logs hardly reach further back."""
 MOST_DAYS = 36_500
 """As the setting ``analytics_days``; dates begin with the year 1."""
 
@@ -139,6 +141,8 @@ def last_period(days: int | None) -> Period:
         ValueError: ``days`` is below 1, or above ``MOST_DAYS``.
     """
     count = get_tracking_settings().analytics_days if days is None else days
+    if not isinstance(count, int):
+        raise ValueError(f"days must be a whole number, not {count!r}")
     if count < 1:
         raise ValueError(f"days must be at least 1, not {count!r}")
     if count > MOST_DAYS:
@@ -170,10 +174,16 @@ def period_between(start: str | None, end: str | None, today: date) -> Period:
     """Return the period between two ISO dates; ``end`` is today when omitted, ``start`` is ``end``.
 
     Raises:
-        ValueError: one is no ISO date, or ``start`` is after ``end``.
+        ValueError: one is no ISO date, ``start`` is after ``end`` or before ``EARLIEST``, or there are more days than
+            ``MOST_DAYS``.
     """
     finish = today if end is None else date_of(end)
-    return dated(finish if start is None else date_of(start), finish, today)
+    begin = finish if start is None else date_of(start)
+    if begin < EARLIEST or (finish - begin).days >= MOST_DAYS:
+        raise ValueError(
+            f"a period begins on {EARLIEST} or later and has at most {MOST_DAYS} days, not {begin} to {finish}"
+        )
+    return dated(begin, finish, today)
 
 
 def dated(start: date, end: date, today: date) -> Period:

@@ -126,6 +126,21 @@ def parse_all(texts: Iterable[str]) -> tuple[Filter, ...]:
     return found
 
 
+def listed_filters(filters: Iterable[Filter]) -> tuple[Filter, ...]:
+    """Return the filters of an argument.
+
+    Raises:
+        ValueError: one is no ``Filter``.
+    """
+    found = (filters,) if isinstance(filters, str) else tuple(filters)
+    for each in found:
+        if not isinstance(each, Filter):
+            raise ValueError(
+                f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(each)}'
+            )
+    return found
+
+
 def check_number(filters: Collection[Filter]) -> None:
     """Refuse more filters than ``MOST_FILTERS``; raises ValueError."""
     if len(filters) > MOST_FILTERS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import date_of
-from codex_tracking.stats.periods import NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
+from codex_tracking.stats.periods import EARLIEST, NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 from codex_tracking.stats.values.ranking import AnyDimension
 from codex_tracking.visits.filters import Filter
@@ -48,9 +48,6 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
 
 SCRIPTED = ("vitals", "trust", "clicks")
 """Cards that are shown while the browser script is in use."""
-
-EARLIEST = date(2000, 1, 1)
-"""The first day of a period at the earliest: an address must not ask for a million empty days."""
 
 # ASCII, because \d also matches the digits of other scripts, which int() reads.
 DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -112,6 +113,16 @@ async def test_without_a_log_the_setting_is_named(tracking_settings: Settings) -
         await TrackingSelector.funnel(SIGN_UP)
     with pytest.raises(LogOffError, match="visit_log_days"):
         await TrackingSelector.journey()
+
+
+@pytest.mark.parametrize("filters", ["page:is:/", ["page:is:/"], [None]])
+async def test_what_is_no_filter_is_a_value_error(filters: Any) -> None:
+    with pytest.raises(ValueError, match="a list such as"):
+        await TrackingSelector.funnel(SIGN_UP, filters=filters)
+    with pytest.raises(ValueError, match="a list such as"):
+        await TrackingSelector.journey(filters=filters)
+    with pytest.raises(ValueError, match="a list such as"):
+        await TrackingSelector.summary(filters=filters)
 
 
 def test_both_have_blocking_twins() -> None:

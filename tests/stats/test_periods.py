@@ -152,6 +152,15 @@ def test_what_is_no_date_says_so(text: str) -> None:
         period_between(text, None, date(2026, 3, 31))
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("0001-01-01", "0001-01-02"), ("1999-12-31", None), ("2000-01-01", "9999-12-31"), ("2026-01-01", "2125-12-08")],
+)
+def test_a_period_has_an_earliest_day_and_a_longest_length(start: str, end: str | None) -> None:
+    with pytest.raises(ValueError, match="at most 36500 days"):
+        period_between(start, end, date(2026, 3, 31))
+
+
 def test_no_clock_shows_two_where_summer_time_begins() -> None:
     assert hours_of(date(2026, 3, 29), BERLIN) == [0, 1, *range(3, 24)]
 

@@ -290,6 +290,12 @@ async def test_fewer_than_one_day_is_a_value_error(days: int) -> None:
     await close_store()
 
 
+async def test_days_that_are_no_number_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="whole number, not '7'"):
+        await TrackingSelector.multi_day_totals("7")  # type: ignore[arg-type]
+    await close_store()
+
+
 # --- the dashboard's context ---
 
 

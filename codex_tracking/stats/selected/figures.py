@@ -20,7 +20,7 @@ from codex_tracking.visits import questions
 from codex_tracking.visits.answers import LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.boards import Order as LogOrder
-from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter
+from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter, listed_filters
 
 LOGGED: dict[AnyDimension, str] = {
     "path": "page",
@@ -73,7 +73,7 @@ class Selection:
     """
 
     def __init__(self, filters: Sequence[Filter], seconds: float) -> None:
-        self.filters = tuple(filters)
+        self.filters = listed_filters(filters)
         self._until = time.monotonic() + seconds
         self._asked: list[Answer[Any]] = []
 

@@ -10,7 +10,7 @@ from codex_tracking.stats.periods import period_between
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer
-from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.filters import Filter, listed_filters
 from codex_tracking.visits.steps import Step, checked_steps, parse_step
 
 
@@ -57,7 +57,7 @@ async def funnel(
     """
     period = period_between(start, end, site_today())
     wanted = checked_steps([parse_step(step) if isinstance(step, str) else step for step in steps])
-    return await in_database(funnel_of, period.days, wanted, tuple(filters))
+    return await in_database(funnel_of, period.days, wanted, listed_filters(filters))
 
 
 def funnel_of(days: Sequence[str], steps: Sequence[Step], filters: Sequence[Filter]) -> Answer[Funnel]:

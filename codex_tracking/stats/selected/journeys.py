@@ -10,7 +10,7 @@ from codex_tracking.stats.periods import period_between
 from codex_tracking.stats.reading import in_database, listed
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer, Journey
-from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.filters import Filter, listed_filters
 
 
 async def journey(
@@ -44,5 +44,5 @@ async def journey(
     """
     period = period_between(start, end, site_today())
     return await in_database(
-        questions.journey, period.days, tuple(listed("steps", steps)), tuple(filters), by, towards, limit
+        questions.journey, period.days, tuple(listed("steps", steps)), listed_filters(filters), by, towards, limit
     )

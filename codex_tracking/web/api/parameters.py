@@ -11,12 +11,12 @@ from django.http import QueryDict
 
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.hits.text import PATH_LIMIT, UNFIT
-from codex_tracking.stats.periods import STEPS
+from codex_tracking.stats.periods import EARLIEST, STEPS
 from codex_tracking.stats.summary import BY_HOUR, METRICS
 from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, ORDERS
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, MOST_FILTERS, OPERATORS
 from codex_tracking.web.errors import QueryError
-from codex_tracking.web.query import COMPARISONS, EARLIEST, MENU, ROLLING
+from codex_tracking.web.query import COMPARISONS, MENU, ROLLING
 
 MOST_ROWS = 1_000
 """Rows of one answer; exports have all."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import quote, urlencode
 
-from codex_tracking.stats.periods import Period
+from codex_tracking.stats.periods import EARLIEST, Period
 from codex_tracking.stats.selected.figures import filter_of
 from codex_tracking.stats.values.ranking import AnyDimension
 from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator
-from codex_tracking.web.query import EARLIEST, TABS, Query, named_period
+from codex_tracking.web.query import TABS, Query, named_period
 
 OPPOSITES: dict[Operator, Operator] = {
     "is": "is_not",
