@@ -126,19 +126,17 @@ def parse_all(texts: Iterable[str]) -> tuple[Filter, ...]:
     return found
 
 
-def listed_filters(filters: Iterable[Filter]) -> tuple[Filter, ...]:
+def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
     """Return the filters of an argument.
 
     Raises:
         ValueError: one is no ``Filter``.
     """
     found = (filters,) if isinstance(filters, str) else tuple(filters)
-    for each in found:
-        if not isinstance(each, Filter):
-            raise ValueError(
-                f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(each)}'
-            )
-    return found
+    wrong = [each for each in found if not isinstance(each, Filter)]
+    if wrong:
+        raise ValueError(f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(wrong[0])}')
+    return tuple(each for each in found if isinstance(each, Filter))
 
 
 def check_number(filters: Collection[Filter]) -> None:
