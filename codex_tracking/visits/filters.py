@@ -135,7 +135,9 @@ def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
     found = (filters,) if isinstance(filters, str) else tuple(filters)
     wrong = [each for each in found if not isinstance(each, Filter)]
     if wrong:
-        raise ValueError(f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(wrong[0])}')
+        raise ValueError(
+            f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(wrong[0])}'
+        )
     return tuple(each for each in found if isinstance(each, Filter))
 
 
