@@ -14,8 +14,11 @@ from codex_tracking.pipeline import pace, tasks
 from codex_tracking.pipeline.pace import Pace
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.selector import TrackingSelector
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, answer
+from codex_tracking.store.client import connect
 from codex_tracking.store.loops import get_store
+from codex_tracking.store.protocol import Store
 from codex_tracking.store.watching import forget_looks, is_watched, note_look
 from tests.kit.pipeline import Process, today, until, view, views
 from tests.servers import RedisServer
@@ -155,12 +158,8 @@ def test_processes_that_start_together_do_not_push_together(tracking_settings: C
     assert all(is_due(1_000) for _ in range(50))
 
 
-def _store() -> object:
+def _store() -> Store:
     """Return a store that nobody asks for anything."""
-    from codex_tracking.settings import get_tracking_settings
-    from codex_tracking.store.client import connect
-    from codex_tracking.store.protocol import Store
-
     settings = get_tracking_settings()
     return Store(connect(settings.redis_url), settings)
 
