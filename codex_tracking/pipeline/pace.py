@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from math import inf
 from typing import TYPE_CHECKING
 
 from codex_tracking.counters.ledger import ledger
@@ -33,14 +32,15 @@ class Pace:
 
     Args:
         buffer: where it waits.
+        begin: moment of ``monotonic`` before which nothing waited.
     """
 
-    def __init__(self, buffer: Buffer) -> None:
+    def __init__(self, buffer: Buffer, begin: float) -> None:
         self._buffer = buffer
         self._share = 1.0
         self._watched = False
         # What comes after a quiet time is sent at once: only batches that follow each other are worth filling.
-        self._sent = -inf
+        self._sent = begin
         """When something was sent, by ``monotonic``."""
 
     async def ask(self, store: Store) -> None:

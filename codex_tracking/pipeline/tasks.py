@@ -48,7 +48,8 @@ class TaskRun:
         self.drained = False
         """Whether ``stop`` has written all that it could."""
         self._pusher, self._database = pusher, database
-        self._ask_at = 0.0
+        # Before modules are loaded, which takes the first request's views up to two seconds.
+        self._began_at, self._ask_at = time.monotonic(), 0.0
         self._loaded, self._stopping = asyncio.Event(), asyncio.Event()
         # An empty context: the request that starts the tasks has a database connection and a time zone of its own.
         self._task = loop.create_task(self._run(), name="codex_tracking", context=contextvars.Context())
@@ -114,7 +115,7 @@ class TaskRun:
 
     async def _push(self, store: Store, flusher: Flusher) -> None:
         """Count hits every half second and send them when they are due; keep counting while Redis is away."""
-        pace = Pace(self._pusher.buffer)
+        pace = Pace(self._pusher.buffer, self._began_at)
         delay, retry_at = FIRST_RETRY, 0.0
         while not self._stopping.is_set():
             await self._pause(step())

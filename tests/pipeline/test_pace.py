@@ -10,7 +10,6 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.buffer import get_buffer
-from codex_tracking.hits.capture import excluded
 from codex_tracking.pipeline import pace, tasks
 from codex_tracking.pipeline.pace import Pace
 from codex_tracking.pipeline.runner import get_runner
@@ -42,16 +41,9 @@ def count(n: int, path: str = "/a/") -> None:
 
 
 async def started() -> None:
-    """Start the tasks, and let them send something, since the first batch does not wait."""
+    """Start the tasks."""
     get_runner().start()
     await get_runner().loaded()
-    get_buffer().put(excluded("method"))
-    await until(all_sent)
-
-
-async def all_sent() -> bool:
-    """Return whether nothing waits in this process."""
-    return get_buffer().empty
 
 
 async def in_store(n: int) -> bool:
@@ -78,13 +70,16 @@ async def test_while_nobody_looks_hits_are_counted_and_not_sent(store: str) -> N
     assert get_buffer().size > 0
 
 
-async def test_what_comes_first_is_sent_at_once_and_what_follows_waits(store: str) -> None:
-    count(3)
-    get_runner().start()
-    await until(lambda: in_store(3))
-    count(2)
-    await counted()
-    assert await in_store(3)
+def test_what_comes_after_a_quiet_time_is_sent_at_once_and_what_follows_waits(
+    tracking_settings: Callable[..., None],
+) -> None:
+    tracking_settings(push_interval=1_000)
+    process, now = Process(), time.monotonic()
+    its = Pace(process.buffer, now - 1_000)
+    process.buffer.put(view())
+    assert its.is_due(_store())
+    its.note_push(now)
+    assert not its.is_due(_store())
 
 
 async def test_a_look_at_figures_brings_what_waits_at_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +157,7 @@ def test_processes_that_start_together_do_not_push_together(tracking_settings: C
     def is_due(seconds: float) -> bool:
         one = Process()
         one.buffer.put(view())
-        its = Pace(one.buffer)
+        its = Pace(one.buffer, 0.0)
         its.note_push(time.monotonic() - seconds)
         return its.is_due(_store())
 
