@@ -47,19 +47,20 @@ class Pace:
         """Ask Redis whether somebody looks at figures, for all answers until the next question."""
         from codex_tracking.store.watching import is_watched
 
-        self._watched = await is_watched(store)
+        self._watched = await is_watched(store.client, store.settings)
 
-    def is_due(self, store: Store) -> bool:
+    def is_due(self) -> bool:
         """Return whether to push: ``push_interval`` after the last push at the latest.
 
         At once while somebody looks at figures, when much waits, and in an outage, to see its end.
         """
         from codex_tracking.store.watching import is_watched_here
 
-        if self._watched or ledger.failing_since or self._buffer.size >= MUCH or is_watched_here(store):
+        settings = get_tracking_settings()
+        if self._watched or ledger.failing_since or self._buffer.size >= MUCH or is_watched_here(settings):
             return True
         # The next chance comes one step later.
-        return time.monotonic() + step() > self._sent + self._share * get_tracking_settings().push_interval
+        return time.monotonic() + step() > self._sent + self._share * settings.push_interval
 
     def note_push(self, at: float) -> None:
         """Note that what waited at this moment of ``monotonic`` is sent."""

@@ -152,7 +152,7 @@ class TaskRun:
             await pace.ask(store)
         # A push of nothing costs nothing, unless batches are left that got no answer.
         empty = pusher.buffer.empty
-        due = empty or pace.is_due(store)
+        due = empty or pace.is_due()
         if due:
             await pusher.push(store, flusher)
             if not empty:

@@ -17,7 +17,6 @@ from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import read
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
-from codex_tracking.store.watching import note_look
 
 
 async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
@@ -55,9 +54,7 @@ async def visitors_now() -> int | None:
     try:
         store = get_store()
         # Identities end with the day, so around midnight the two days cannot be added up.
-        visitors = max([await store.visitors_since(day.isoformat(), second) for day in days])
-        await note_look(store)
-        return visitors
+        return max([await store.visitors_since(day.isoformat(), second) for day in days])
     except STORE_ERRORS:
         return None
 

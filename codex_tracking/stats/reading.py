@@ -18,7 +18,6 @@ from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
-from codex_tracking.store.watching import note_look
 from codex_tracking.visits.answers import Answer
 
 logger = logging.getLogger(__name__)
@@ -121,12 +120,8 @@ async def held_in_redis(
     """Return the unflushed counters of those days that Redis may hold, in one round trip."""
     # Of older days Redis holds nothing, and a year would be 365 keys.
     known = accepted_days(site_today().isoformat())
-    store = get_store()
-    held = await store.read([day for day in days if day in known], uniques_of, online_since, only)
-    if held:
-        # After the answer: while Redis is away, a reader waits for it once.
-        await note_look(store)
-    return held
+    wanted = [day for day in days if day in known]
+    return await get_store().read(wanted, uniques_of, online_since, only, look=True)
 
 
 async def live_uniques(day: str) -> Uniques:

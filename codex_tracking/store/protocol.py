@@ -240,9 +240,11 @@ class Store:
         uniques_of: Collection[str] = (),
         online_since: int | None = None,
         only: Sequence[Counter] = (),
+        look: bool = False,
     ) -> dict[str, Held]:
         """Return the unflushed counters of some days; see ``reads.read_days``."""
-        return await read_days(self.client, self.settings, Question(list(days), uniques_of, online_since, only))
+        question = Question(list(days), uniques_of, online_since, only, look)
+        return await read_days(self.client, self.settings, question)
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:
         """Return the sums of the days' unflushed counters, without loading these; days with nothing are left out."""

@@ -13,8 +13,9 @@ from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Held, Uniques, part_of
 from codex_tracking.store.client import Client, embedded_visitors
-from codex_tracking.store.keys import DayKeys, day_keys
+from codex_tracking.store.keys import DayKeys, day_keys, watch_key
 from codex_tracking.store.sketch import sketch_of
+from codex_tracking.store.watching import WATCH_SECONDS, note_mark, takes_mark
 
 VIEWS, SHOWN = b"#v", b"#x"
 """Header fields: the sum of views, and the ``skipped_mark`` of all batches that they came with."""
@@ -32,6 +33,8 @@ class Question(NamedTuple):
     """Second since the epoch from which on visitors of these days are online; not asked when None."""
     only: Sequence[Counter] = ()
     """The counters that are wanted; all when empty."""
+    look: bool = False
+    """Whether somebody looks at the figures; see ``watching``."""
 
 
 PARTS = {"apply": ("visits", "apply")}
@@ -59,7 +62,10 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     if not wanted:
         return {}
     only = [*HEADER, *(field.encode() for field in question.only)] if question.only else []
-    answers = await _ask(client, wanted, question, only)
+    marks = question.look and takes_mark(settings)
+    answers = await _ask(client, wanted, question, only, watch_key(settings.key_prefix) if marks else "")
+    if marks:
+        note_mark(settings)
     held: dict[str, Held] = {}
     for (day, keys), answer in zip(wanted.items(), answers, strict=True):
         sealed, live = (_named(only, part, settings) if only else _pairs(part) for part in answer[:2])
@@ -73,7 +79,9 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     return held
 
 
-async def _ask(client: Client, wanted: Mapping[str, DayKeys], question: Question, only: list[bytes]) -> list[Any]:
+async def _ask(
+    client: Client, wanted: Mapping[str, DayKeys], question: Question, only: list[bytes], mark: str
+) -> list[Any]:
     """Return the answers for each day: its sealed and its live hash, sketch, visitors and those online.
 
     Plain commands: an answer through Lua stops Redis for six times as long, a full Redis queues no command for a
@@ -92,7 +100,9 @@ async def _ask(client: Client, wanted: Mapping[str, DayKeys], question: Question
         pipe.get(sketch).execute_command("PFCOUNT", sketch)
         online = uniques and question.online_since is not None
         pipe.zcount(keys.now if online else nothing, question.online_since or 0, "+inf")
-    # A key of another type fails alone; the next push deletes it.
+    if mark:
+        pipe.set(mark, 1, ex=WATCH_SECONDS)
+    # A key of another type fails alone; the next push deletes it. So does a mark, where Redis takes no writes.
     answers = await pipe.execute(raise_on_error=False)
     return [answers[5 * at : 5 * at + 5] for at in range(len(wanted))]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
 
-from codex_tracking.store.client import STORE_ERRORS
+from codex_tracking.settings import TrackingSettings
+from codex_tracking.store.client import Client
 from codex_tracking.store.keys import watch_key
-from codex_tracking.store.protocol import Store
 
 WATCH_SECONDS = 60
 """How long one look counts: people leave a page open, and read it."""
@@ -21,15 +21,18 @@ _noted: dict[tuple[str, str], float] = {}
 _passing: ContextVar[bool] = ContextVar("codex_tracking_passing", default=False)
 
 
-async def note_look(store: Store) -> None:
-    """Mark a store that somebody has just read, unless this process did so a short time ago; raises nothing."""
-    key = store.settings.redis_url, store.settings.key_prefix
-    if _passing.get() or monotonic() < _noted.get(key, -NOTE_SECONDS) + NOTE_SECONDS:
-        return
-    _noted[key] = monotonic()
-    # A replica and a full memory take no writes; then figures trail by ``push_interval``.
-    with suppress(*STORE_ERRORS):
-        await store.client.set(watch_key(store.settings.key_prefix), 1, ex=WATCH_SECONDS)
+def takes_mark(settings: TrackingSettings) -> bool:
+    """Return whether a read leaves a mark: not if this process left one a short time ago."""
+    return not _passing.get() and monotonic() >= _noted.get(_store_of(settings), -NOTE_SECONDS) + NOTE_SECONDS
+
+
+def note_mark(settings: TrackingSettings) -> None:
+    """Note that this process has left a mark, or has tried to."""
+    _noted[_store_of(settings)] = monotonic()
+
+
+def _store_of(settings: TrackingSettings) -> tuple[str, str]:
+    return settings.redis_url, settings.key_prefix
 
 
 @contextmanager
@@ -42,19 +45,18 @@ def nobody_looks() -> Iterator[None]:
         _passing.reset(token)
 
 
-def is_watched_here(store: Store) -> bool:
+def is_watched_here(settings: TrackingSettings) -> bool:
     """Return whether somebody reads figures through this process, as far as it knows itself."""
-    key = store.settings.redis_url, store.settings.key_prefix
-    return monotonic() < _noted.get(key, -WATCH_SECONDS) + WATCH_SECONDS
+    return monotonic() < _noted.get(_store_of(settings), -WATCH_SECONDS) + WATCH_SECONDS
 
 
-async def is_watched(store: Store) -> bool:
+async def is_watched(client: Client, settings: TrackingSettings) -> bool:
     """Return whether somebody reads figures through any process.
 
     Raises:
         One of ``client.STORE_ERRORS``: Redis is away.
     """
-    return bool(await store.client.exists(watch_key(store.settings.key_prefix)))
+    return bool(await client.exists(watch_key(settings.key_prefix)))
 
 
 def forget_looks() -> None:

@@ -149,7 +149,7 @@ def test_a_wrong_redis_url_of_the_project_is_an_error_unless_we_have_our_own(set
 
 def test_the_hint_names_the_default_or_how_to_make_a_value(settings: Settings) -> None:
     settings.CODEX_TRACKING = {"push_interval": 0}
-    assert str(one("E003").hint) == "Leave it out to use the default, 0.5."
+    assert str(one("E003").hint) == "Leave it out to use the default, 5.0."
     settings.CODEX_TRACKING = {"api_tokens": ["too-short"]}
     assert "secrets.token_urlsafe" in str(one("E003").hint)
     assert "too-short" not in one("E003").msg

@@ -14,12 +14,10 @@ from codex_tracking.pipeline import pace, tasks
 from codex_tracking.pipeline.pace import Pace
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, answer
-from codex_tracking.store.client import connect
+from codex_tracking.store.keys import watch_key
 from codex_tracking.store.loops import get_store
-from codex_tracking.store.protocol import Store
-from codex_tracking.store.watching import forget_looks, is_watched, note_look
+from codex_tracking.store.watching import WATCH_SECONDS, is_watched
 from tests.kit.pipeline import Process, today, until, view, views
 from tests.servers import RedisServer
 
@@ -52,6 +50,18 @@ async def in_store(n: int) -> bool:
     return sum(day.views for day in waiting.values()) == n
 
 
+async def look() -> None:
+    """Leave the mark of another process, of whose look this one does not know."""
+    store = get_store()
+    await store.client.set(watch_key(store.settings.key_prefix), 1, ex=WATCH_SECONDS)
+
+
+async def is_marked() -> bool:
+    """Return whether the store has the mark of a look."""
+    store = get_store()
+    return await is_watched(store.client, store.settings)
+
+
 async def counted() -> None:
     """Wait until no hit waits uncounted, and for some more turns of the tasks."""
 
@@ -77,9 +87,9 @@ def test_what_comes_after_a_quiet_time_is_sent_at_once_and_what_follows_waits(
     process, now = Process(), time.monotonic()
     its = Pace(process.buffer, now - 1_000)
     process.buffer.put(view())
-    assert its.is_due(_store())
+    assert its.is_due()
     its.note_push(now)
-    assert not its.is_due(_store())
+    assert not its.is_due()
 
 
 async def test_a_look_at_figures_brings_what_waits_at_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,9 +109,7 @@ async def test_a_look_through_another_process_does_so_too(store: str) -> None:
     count(3)
     await counted()
     assert await in_store(0)
-    await note_look(get_store())
-    # As another process, this one does not know of its look.
-    forget_looks()
+    await look()
     await until(lambda: in_store(3))
 
 
@@ -110,8 +118,7 @@ async def test_when_the_last_look_is_over_views_wait_again(
 ) -> None:
     tracking_settings(redis_url=redis_server.url)
     await started()
-    await note_look(get_store())
-    forget_looks()
+    await look()
     count(3)
     await until(lambda: in_store(3))
     with redis_server.client() as client:
@@ -159,17 +166,11 @@ def test_processes_that_start_together_do_not_push_together(tracking_settings: C
         one.buffer.put(view())
         its = Pace(one.buffer, 0.0)
         its.note_push(time.monotonic() - seconds)
-        return its.is_due(_store())
+        return its.is_due()
 
     assert not any(is_due(790) for _ in range(50))
     assert {is_due(900) for _ in range(50)} == {True, False}
     assert all(is_due(1_000) for _ in range(50))
-
-
-def _store() -> Store:
-    """Return a store that nobody asks for anything."""
-    settings = get_tracking_settings()
-    return Store(connect(settings.redis_url), settings)
 
 
 # --- marks ---
@@ -183,18 +184,17 @@ async def test_reads_mark_the_store_once_in_a_while(
         client.config_resetstat()
         for _ in range(5):
             await TrackingSelector.total_views()
-            await TrackingSelector.visitors_now()
         assert client.info("commandstats")["cmdstat_set"]["calls"] == 1
         assert 0 < client.ttl("{tracking}:watched") <= 60
-    assert await is_watched(get_store())
+    assert await is_marked()
 
 
 async def test_figures_that_pages_keep_for_a_minute_leave_no_mark(store: str) -> None:
     found = await sync_to_async(answer)([Question("page", 1, "/a/"), Question("popular", 1, limit=3)])
     assert len(found) == 2
-    assert not await is_watched(get_store())
+    assert not await is_marked()
     await TrackingSelector.total_views()
-    assert await is_watched(get_store())
+    assert await is_marked()
 
 
 async def test_a_redis_that_takes_no_writes_is_read_all_the_same(
