@@ -108,9 +108,7 @@ async def _ask(
 
 
 def _pairs(answer: Any) -> Mapping[bytes, bytes]:
-    """Return a hash as a client answers it, or a script; empty for a key of another type."""
-    if isinstance(answer, list):
-        return dict(zip(answer[::2], answer[1::2], strict=True))
+    """Return a hash; empty for a key of another type."""
     return {} if isinstance(answer, Exception) else answer
 
 
