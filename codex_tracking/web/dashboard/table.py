@@ -208,13 +208,14 @@ def _reader(
     def look(deltas: Deltas, uniques: Visitors) -> Page:
         total = total_of_values(dimension, period, deltas)
         whole = whole_of(dimension, summary_of(period, deltas, uniques))
-        if dimension in NAMED:
-            # The database does not know the translated names that are searched and sorted.
-            every = _by_name(dimension, values_in_order(dimension, period, deltas, FEW), order, search)
-            return every[offset : offset + SIZE + 1], total, whole, len(every), None, {}
-        if dimension in COMPUTED:
-            # All are worked out for one page, so they need not be once more for their number.
-            every = list(every_value(dimension, period, deltas, order, search))
+        if dimension in NAMED or dimension in COMPUTED:
+            # The database does not know the translated names that are searched and sorted. Computed values are all
+            # worked out for one page, so they need not be once more for their number.
+            every = (
+                _by_name(dimension, values_in_order(dimension, period, deltas, FEW), order, search)
+                if dimension in NAMED
+                else list(every_value(dimension, period, deltas, order, search))
+            )
             return every[offset : offset + SIZE + 1], total, whole, len(every), None, {}
         figures = values_in_order(dimension, period, deltas, SIZE + 1, search, offset, order)
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
