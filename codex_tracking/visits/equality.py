@@ -118,9 +118,9 @@ def _compare(marks: Marks, answer: Answer[Board]) -> tuple[LogFault, ...]:
             found.append(LogFault(day, "states", counted=number))
         if day in answer.damaged:
             found.append(LogFault(day, "damaged"))
-        elif day in answer.days and not notes.keys() & {*LOG_LOSSES}:
+        elif day in answer.days and notes.keys().isdisjoint(LOG_LOSSES):
             logged = answer.value.by_day.get(day, Figures())
-            found += _differences(day, logged, counted, generations > 1 or bool(notes.keys() & {*VISIT_LOSSES}))
+            found += _differences(day, logged, counted, generations > 1 or not notes.keys().isdisjoint(VISIT_LOSSES))
     return tuple(found)
 
 
