@@ -132,13 +132,14 @@ def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
     Raises:
         ValueError: one is no ``Filter``.
     """
-    found = (filters,) if isinstance(filters, str) else tuple(filters)
-    wrong = [each for each in found if not isinstance(each, Filter)]
-    if wrong:
-        raise ValueError(
-            f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(wrong[0])}'
-        )
-    return tuple(each for each in found if isinstance(each, Filter))
+    found: list[Filter] = []
+    for each in (filters,) if isinstance(filters, str) else filters:
+        if not isinstance(each, Filter):
+            raise ValueError(
+                f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(each)}'
+            )
+        found.append(each)
+    return tuple(found)
 
 
 def check_number(filters: Collection[Filter]) -> None:
