@@ -91,7 +91,7 @@ RULES_OF_TYPES: dict[Any, Rule] = {
     "tuple[tuple[str, str, str], ...]": Rule(
         f"a dictionary of host: (name, channel) with a channel of {', '.join(CHANNELS)}",
         _are_sites,
-        "Write it like {'intranet.example': ('Intranet', 'referral')}.",
+        "Write it like {'intranet.example': ('Intranet', 'referral')}, with hosts in small letters, without port.",
     ),
 }
 """Type of a field -> the rule for keys that are not in ``RULES``."""
@@ -152,7 +152,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     # Longer than two days, a visitor of one day could be told on the day after tomorrow.
     "ttl_seconds": _counts(1, 172_800),
     "max_paths_per_day": _counts(1, 10_000_000),
-    "trusted_proxies": _counts(0, 100),
+    # As visitors.MAX_HOPS: beyond, the header is not read, and all visitors would have the last proxy's address.
+    "trusted_proxies": _counts(0, 10),
     "client_ip_header": HEADER,
     "country_header": HEADER,
     # Dates begin with the year 1.

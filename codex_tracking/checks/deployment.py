@@ -14,6 +14,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
+from django.db import connections
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -178,7 +179,7 @@ def _sync_only(name: str) -> CheckMessage:
 @register(Tags.compatibility)
 def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check for the apps that the dashboard needs, if the project includes its URLs."""
-    if not _has_dashboard():
+    if not has_dashboard():
         return []
     found: list[CheckMessage] = []
     missing = [name for name in LOGIN_APPS if not apps.is_installed(name)]
@@ -201,7 +202,8 @@ def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     return found
 
 
-def _has_dashboard() -> bool:
+def has_dashboard() -> bool:
+    """Return whether the project includes the dashboard's URLs."""
     # A project of commands alone has no URLs.
     if not getattr(settings, "ROOT_URLCONF", ""):
         return False
@@ -251,27 +253,13 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.compatibility)
-def check_visit_log(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Check that the visit log's files can be made and stored."""
-    tracking = get_tracking_settings()
-    found: list[CheckMessage] = []
-    if tracking.visit_log_days and find_spec("duckdb") is None:
-        message = "CODEX_TRACKING['visit_log_days'] needs the package duckdb: the visit log is written, but not read."
-        hint = "pip install 'codex-tracking[visits]', or set visit_log_days to 0."
-        found.append(Error(message, hint=hint, id="codex_tracking.E009"))
-    if tracking.visit_storage and tracking.visit_storage not in settings.STORAGES:
-        message = f"CODEX_TRACKING['visit_storage'] must be an alias in STORAGES, not {tracking.visit_storage!r}."
-        hint = f"Known: {', '.join(settings.STORAGES)}. Leave it out to keep the visit log's files in the database."
-        found.append(Error(message, hint=hint, id="codex_tracking.E010"))
-    return found
-
-
-@register(Tags.compatibility)
 def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check SQLite's options, without which a flush makes concurrent writers fail."""
     alias = database(write=True)
-    options = settings.DATABASES[alias].get("OPTIONS", {})
-    if not settings.DATABASES[alias].get("ENGINE", "").endswith("sqlite3"):
+    # A router may name any alias, and Django reports one that is missing.
+    entry = connections.databases.get(alias, {})
+    options = entry.get("OPTIONS", {})
+    if not entry.get("ENGINE", "").endswith("sqlite3"):
         return []
     # A transaction that reads before it writes cannot wait for another writer: 109 of 169 failed during a flush.
     immediate = str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE")

@@ -1,4 +1,4 @@
-"""System checks of the server that answers questions about the visit log, each with a remedy."""
+"""System checks of the visit log and of the server that answers questions about it, each with a remedy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 
 from codex_tracking.checks.deployment import Configs
 from codex_tracking.models import database
 from codex_tracking.settings import get_tracking_settings
+
+
+@register(Tags.compatibility)
+def check_visit_log(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that the visit log's files can be made and stored."""
+    tracking = get_tracking_settings()
+    found: list[CheckMessage] = []
+    if tracking.visit_log_days and find_spec("duckdb") is None:
+        message = "CODEX_TRACKING['visit_log_days'] needs the package duckdb: the visit log is written, but not read."
+        hint = "pip install 'codex-tracking[visits]', or set visit_log_days to 0."
+        found.append(Error(message, hint=hint, id="codex_tracking.E009"))
+    if tracking.visit_storage and tracking.visit_storage not in settings.STORAGES:
+        message = f"CODEX_TRACKING['visit_storage'] must be an alias in STORAGES, not {tracking.visit_storage!r}."
+        hint = f"Known: {', '.join(settings.STORAGES)}. Leave it out to keep the visit log's files in the database."
+        found.append(Error(message, hint=hint, id="codex_tracking.E010"))
+    return found
 
 
 @register(Tags.compatibility)

@@ -1,19 +1,26 @@
-"""System checks of the site's paths and the browser script's addresses; each with a remedy."""
+"""System checks of paths, user agents, templates and the browser script's addresses; each with a remedy."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
 from django.core.checks import Warning as Caution
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 from django.templatetags.static import static
 
-from codex_tracking.checks.deployment import Configs
+from codex_tracking.checks.deployment import Configs, has_dashboard
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.web.script import SCRIPT, claim_address
 
 BLOCKED_WORDS = ("tracking", "analytics", "pageview", "beacon", "collect")
 """Parts of addresses that public block lists refuse."""
+PATTERN_SIGNS = re.compile(r"[*^$\\?]+")
+"""Other settings take patterns, as a reader may expect here; few paths have such a sign in their beginning."""
+EVERY_BROWSER = "mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/ safari/537.36"
+"""What a desktop browser sends, as the lists of bots are compared with it."""
 
 
 @register(Tags.compatibility)
@@ -23,13 +30,57 @@ def check_prefixes(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     tracking = get_tracking_settings()
     for key in ("skip_prefixes", "public_counter_prefixes"):
         for prefix in getattr(tracking, key):
-            if not prefix.startswith("/"):
+            if not prefix.startswith("/") or PATTERN_SIGNS.search(prefix):
                 message = f"CODEX_TRACKING[{key!r}] has {prefix!r}, with which no path begins."
-                found.append(Caution(message, hint=f"Write {'/' + prefix!r}.", id="codex_tracking.W014"))
+                hint = f"Write {_plain_prefix(prefix)!r}: the beginning of paths, and no pattern or address."
+                found.append(Caution(message, hint=hint, id="codex_tracking.W014"))
     if "/" in tracking.skip_prefixes:
         message = "CODEX_TRACKING['skip_prefixes'] has '/', with which each path begins: no page is counted."
         found.append(Caution(message, hint="Leave it out; 'enabled': False counts nothing.", id="codex_tracking.W014"))
     return found
+
+
+def _plain_prefix(prefix: str) -> str:
+    """Return the beginning of paths that somebody probably meant; an example where nothing tells."""
+    path = PATTERN_SIGNS.sub("", prefix.partition("://")[2].partition("/")[2] or prefix).lstrip("/")
+    return f"/{path or 'static/'}"
+
+
+@register(Tags.compatibility)
+def check_bot_words(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that no part of user agents in ``bot_allow`` and ``bot_deny`` is one that all browsers send."""
+    tracking = get_tracking_settings()
+    return [
+        Caution(
+            f"CODEX_TRACKING[{key!r}] has {part!r}, which all browsers send: {result}.",
+            hint="Write a part of the user agents that no other has, such as 'AcmeMonitor/'.",
+            id="codex_tracking.W015",
+        )
+        for key, result in (("bot_deny", "no page is counted"), ("bot_allow", "most bots are counted as people"))
+        for part in getattr(tracking, key)
+        if part.lower() in EVERY_BROWSER
+    ]
+
+
+@register(Tags.templates)
+def check_templates(app_configs: Configs, **_: Any) -> list[CheckMessage]:
+    """Check that the dashboard's templates are found, if the project includes its URLs."""
+    if not has_dashboard():
+        return []
+    try:
+        get_template("codex_tracking/base.html")
+    except TemplateDoesNotExist:
+        return [
+            Caution(
+                "The dashboard's pages fail: no engine in TEMPLATES finds codex_tracking/base.html.",
+                hint="Set 'APP_DIRS': True for django.template.backends.django.DjangoTemplates, or add "
+                "'django.template.loaders.app_directories.Loader' to its loaders.",
+                id="codex_tracking.W023",
+            )
+        ]
+    except Exception:  # an engine that cannot be made, which Django reports itself
+        return []
+    return []
 
 
 @register(Tags.urls)

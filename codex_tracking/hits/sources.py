@@ -80,7 +80,10 @@ MAIL_IDS = {
 """Parameters that mailing services add to the links of a letter."""
 
 IDS = CLICK_IDS.keys() | LINK_IDS.keys() | MAIL_IDS.keys()
-PARAMETER = re.compile(rf"(?:^|[&?;])({'|'.join([*UTM, 'ref', 'source', *sorted(IDS)])})=([^&]*)", re.IGNORECASE)
+NAMES = "|".join([*UTM, "ref", "source", *sorted(IDS)]).replace("_", "(?:_|%5F)")
+# Links are mangled on their way: mailers code & and _, and networks append ?fbclid= to an address that has a query.
+SEPARATOR = r"(?:[&?;]|%26|%3B)"
+PARAMETER = re.compile(rf"(?:^|{SEPARATOR})({NAMES})=((?:[^&?;%]|(?!{SEPARATOR}(?:{NAMES})=)[^&])*)", re.IGNORECASE)
 
 PAID = re.compile(
     r"(?:^|.*[-_ .])(?:cp[acdeilmopv]|ppc|ppv|paid.*|retargeting|remarketing|display|banners?|interstitial|expandable"
@@ -101,10 +104,13 @@ LINKED = re.compile(r"referral|app|link|\(none\)|\(not set\)")
 """Mediums that say no more than a referrer: the site decides."""
 
 NOTHING = re.compile(
-    r"\(direct\)|\(none\)|\(not[ _]set\)|null|none|undefined|nan|\[object object\]|-|[\[{<%]+[^\]}>%]*[\]}>%]+",
+    r"\(direct\)|\(none\)|\(not[ _]set\)|null|none|undefined|nan|\[object object\]|-"
+    # Possessive, since a text of a hundred percent signs is a placeholder in very many ways.
+    r"|(?:(?:\$?[\[{<%]++[^\]}>%]*+[\]}>%]++|__[A-Z0-9_]+?__|\$\w++)[-_|.,:+ ]*+)+",
     re.IGNORECASE,
 )
-"""What scripts write when there is no value, and placeholders that nothing was put into: ``{{placement}}``."""
+"""What scripts write when there is no value, and placeholders that nothing was put into: ``{{placement}}``,
+``{campaignid}_{adgroupid}``, TikTok's ``__CAMPAIGN_NAME__``, ``${source}``."""
 
 PLACES = frozenset({
     "nav", "navbar", "navigation", "menu", "topmenu", "header", "footer", "sidebar", "side", "main", "all", "home",
@@ -153,10 +159,10 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
         A ``Source``. Malformed, foreign-scheme and spam referrers count as none. Tags win over the referrer.
     """
     tags: dict[str, str] = {}
-    for name, value in PARAMETER.findall(query[:QUERY_LIMIT]):
+    for name, value in _parameters(query):
         # The first one that says something counts.
-        said = tags.get(name.lower()) or clean(unquote_plus(value), VALUE_LIMIT)
-        tags[name.lower()] = "" if NOTHING.fullmatch(said) else said
+        said = tags.get(name) or clean(unquote_plus(value), VALUE_LIMIT)
+        tags[name] = "" if NOTHING.fullmatch(said) else said
     # Without its query, which may tell about a person.
     page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host, own_hosts)
     name, channel = _site(page, own_sites) if page else ("", "direct")
@@ -179,12 +185,18 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
 
 def campaign_of(query: str) -> str:
     """Return the part of a query string that ``source_of`` reads: few of all queries have any."""
-    return "&".join(f"{name}={_short(name, value)}" for name, value in PARAMETER.findall(query[:QUERY_LIMIT]))
+    return "&".join(f"{name}={_short(name, value)}" for name, value in _parameters(query))
+
+
+def _parameters(query: str) -> list[tuple[str, str]]:
+    """Return names, in small letters, and coded values of the parameters that are read."""
+    found = PARAMETER.findall(query[:QUERY_LIMIT])
+    return [(name.lower().replace("%5f", "_"), value) for name, value in found]
 
 
 def _short(name: str, value: str) -> str:
     """Return 1 for an id, which is another one for each click and only has to be there."""
-    if name.lower() not in IDS:
+    if name not in IDS:
         return value
     return "1" if clean(unquote_plus(value), VALUE_LIMIT) else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
-from codex_tracking.checks.deployment import MIDDLEWARE
-from codex_tracking.checks.pages import check_page_addresses
+from codex_tracking.checks.deployment import MIDDLEWARE, has_dashboard
+from codex_tracking.checks.pages import check_page_addresses, check_templates
 from codex_tracking.counters.days import site_today
 from codex_tracking.selector import TrackingSelector
 
@@ -213,7 +214,68 @@ def test_a_prefix_with_which_no_path_begins_is_warned_of(settings: Settings, key
     settings.CODEX_TRACKING = {key: ["/blog/", "shop/"]}
     message = one("W014")
     assert key in message.msg
-    assert message.hint == "Write '/shop/'."
+    assert "Write '/shop/'" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "meant"),
+    [
+        ("/api/*", "/api/"),
+        ("^/api/", "/api/"),
+        (r"^/api/.*$", "/api/."),
+        ("https://site.example/static/", "/static/"),
+        ("/*", "/static/"),
+        ("favicon", "/favicon"),
+    ],
+)
+def test_a_prefix_written_as_a_pattern_or_an_address_is_warned_of(settings: Settings, prefix: str, meant: str) -> None:
+    settings.CODEX_TRACKING = {"skip_prefixes": [prefix, "/wiki/(a)/", "/@me/", "/über/"]}
+    message = one("W014")
+    assert repr(prefix) in message.msg
+    assert f"Write {meant!r}" in str(message.hint)
+
+
+@pytest.mark.parametrize(("key", "result"), [("bot_deny", "no page is counted"), ("bot_allow", "counted as people")])
+@pytest.mark.parametrize("part", ["Mozilla", "mozilla/5.0", "Chrome/", " ", ".", "e"])
+def test_a_part_of_all_user_agents_is_warned_of(settings: Settings, key: str, result: str, part: str) -> None:
+    settings.CODEX_TRACKING = {key: ["AcmeMonitor/", part]}
+    message = one("W015")
+    assert repr(part) in message.msg
+    assert result in message.msg
+
+
+@pytest.mark.parametrize(
+    "engines",
+    [
+        [],
+        [{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+        [
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "OPTIONS": {"loaders": ["django.template.loaders.filesystem.Loader"]},
+            }
+        ],
+    ],
+)
+def test_templates_that_no_engine_finds_are_warned_of(settings: Settings, engines: list[dict[str, Any]]) -> None:
+    settings.TEMPLATES = engines
+    assert "codex_tracking/base.html" in check_templates(None)[0].msg
+    settings.TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+    assert not check_templates(None)
+    settings.TEMPLATES = [{"BACKEND": "no.such.Backend"}]
+    assert not check_templates(None)
+
+
+def test_without_the_dashboard_its_templates_are_not_needed(settings: Settings) -> None:
+    settings.TEMPLATES = []
+    settings.ROOT_URLCONF = "tests.site.anything"
+    assert not has_dashboard()
+    assert not check_templates(None)
+
+
+def test_a_router_that_names_no_database_ends_no_check(settings: Settings) -> None:
+    settings.DATABASE_ROUTERS = [SimpleNamespace(db_for_write=lambda *args, **hints: "nowhere")]
+    assert not found("W006")
 
 
 def test_a_prefix_with_which_each_path_begins_is_warned_of(settings: Settings) -> None:
@@ -372,5 +434,5 @@ def test_the_scripts_reports_need_an_address_that_no_block_list_refuses(
     assert check_page_addresses(None) == []
     settings.STATIC_URL = "/collected/"
     assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W051"]
-    settings.ROOT_URLCONF = "tests.site.bare"
+    settings.ROOT_URLCONF = "tests.site.anything"
     assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W050"]

@@ -212,7 +212,7 @@ def test_a_projects_name_that_makes_no_key_is_made_to_fit(settings: Settings) ->
         ("shutdown_timeout", 601),
         ("ttl_seconds", 172_801),
         ("max_paths_per_day", 10_000_001),
-        ("trusted_proxies", 101),
+        ("trusted_proxies", 11),
         ("analytics_days", 36_501),
         ("retention_days", 1_000_000),
         ("visit_log_days", 36_501),

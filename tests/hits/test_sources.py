@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -160,7 +161,7 @@ def test_the_projects_own_sites_win_with_all_that_is_under_them() -> None:
 
 @pytest.mark.parametrize("name", ["gclid", "fbclid", "FBCLID"])
 def test_ids_of_clicks_are_no_part_of_the_campaign(name: str) -> None:
-    assert campaign_of(f"{name}=IwAR0longAndDifferentEachTime") == f"{name}=1"
+    assert campaign_of(f"{name}=IwAR0longAndDifferentEachTime") == f"{name.lower()}=1"
 
 
 def test_the_referring_page_is_kept_without_query_fragment_and_password() -> None:
@@ -238,6 +239,24 @@ def test_the_referring_page_is_kept_without_query_fragment_and_password() -> Non
         ("utm_source=(direct)&utm_medium=(none)", "", "direct"),
         ("utm_source=%7B%7Bplacement%7D%7D", "", "direct"),
         ("utm_source=undefined&ref=hn", "Hacker News", "social"),
+        ("utm_source={network}_{device}", "", "direct"),
+        ("utm_source=%7B%7Bsite%7D%7D%20-%20%7B%7Bplacement%7D%7D", "", "direct"),
+        ("utm_source=__PLACEMENT__&ttclid=1", "TikTok", "campaign"),
+        ("utm_source=${source}", "", "direct"),
+        ("utm_source=$source|$medium", "", "direct"),
+        ("utm_source=[source]&utm_medium=social", "", "social"),
+        ("utm_source=a_{x}", "a_{x}", "campaign"),
+        ("utm_source=__init__.py", "__init__.py", "campaign"),
+        # links that were mangled on their way
+        ("utm_source=letter?fbclid=IwAR0", "letter", "campaign"),
+        ("utm_source=google?gclid=1", "Google", "campaign"),
+        ("utm_source=google;utm_medium=cpc", "Google", "campaign"),
+        ("utm_source=google&amp%3Butm_medium=cpc", "Google", "campaign"),
+        ("utm_source=google%26utm_medium=cpc", "Google", "campaign"),
+        ("a=b&amp;utm%5Fsource=google&utm%5fmedium=organic", "Google", "search"),
+        ("utm_source=what?now", "what?now", "campaign"),
+        ("utm_source=a%26b", "a&b", "campaign"),
+        ("utm_source=a;b", "a;b", "campaign"),
         ("utm_source=facebook&utm_medium=(not%20set)", "Facebook", "social"),
         # places on the same site
         ("ref=footer_link", "", "direct"),
@@ -280,6 +299,25 @@ def test_all_five_tags_are_decoded_and_limited() -> None:
 def test_the_campaign_of_a_query_says_as_much_as_the_query(query: str) -> None:
     assert source_of("", campaign_of(query), HOST) == source_of("", query, HOST)
     assert "page" not in campaign_of(query)
+
+
+def test_a_click_id_behind_a_second_question_mark_is_no_part_of_the_value() -> None:
+    found = source_of("", "utm_source=letter&utm_campaign=may?fbclid=IwAR0longAndDifferentEachTime", HOST)
+    assert (found.source, found.utm_campaign) == ("letter", "may")
+
+
+def test_a_long_text_of_placeholders_takes_no_time() -> None:
+    begin = process_time()
+    for text in (
+        "%" * 2_000,
+        "{" * 1_000 + "}" * 999 + "x",
+        "__" * 1_000,
+        "$a" * 1_000,
+        "%26" * 600 + "=",
+        "{a}_" * 50 + "!",
+    ):
+        source_of("", f"utm_source={text}&utm_medium=%2525{text}", HOST)
+    assert process_time() - begin < 0.5
 
 
 @given(ANY_TEXT)

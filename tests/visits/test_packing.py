@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from codex_tracking.checks.deployment import check_visit_log
+from codex_tracking.checks.engine import check_visit_log
 from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.models import ImportSalt, LogPart, VisitFile
 from codex_tracking.visits import build, engine, export, files, pack, questions, sources
@@ -285,7 +285,7 @@ def test_checks_name_a_missing_package_and_an_unknown_storage(
 ) -> None:
     tracking_settings(visit_storage="visits")
     assert [(found.id, "'visits'" in found.msg) for found in check_visit_log(None)] == [("codex_tracking.E010", True)]
-    monkeypatch.setattr("codex_tracking.checks.deployment.find_spec", lambda name: None)
+    monkeypatch.setattr("codex_tracking.checks.engine.find_spec", lambda name: None)
     tracking_settings(visit_storage="")
     assert [found.id for found in check_visit_log(None)] == ["codex_tracking.E009"]
     tracking_settings(visit_log_days=0)
