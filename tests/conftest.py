@@ -34,8 +34,8 @@ import pytest
 import pytest_asyncio
 from asgiref.sync import SyncToAsync
 from django.core.cache import cache
-from django.core.management.commands import flush
-from django.db import connections
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 from django.utils import timezone
 from playwright.async_api import Browser, async_playwright, expect
 from pytest_django import Settings
@@ -165,20 +165,37 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _keep_permissions() -> Iterator[None]:
-    """Keep content types and permissions when a test's rows are deleted: making them takes longer than most tests."""
+def _quick_deletion() -> Iterator[None]:
+    """Delete a test's rows without the command ``flush``.
 
-    def sql_flush(style: Any, connection: Any, **options: Any) -> list[str]:
-        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
-        if connection.vendor == "postgresql":
-            # TRUNCATE makes new files for each table and index, also for empty ones.
-            names = map(connection.ops.quote_name, tables - PERMANENT_TABLES)
-            return ["".join(f"DELETE FROM {name};" for name in names)]
-        statements: list[str] = connection.ops.sql_flush(style, tables - PERMANENT_TABLES, **options)
-        return statements
+    It parses arguments, lists the tables, deletes from each and makes the permissions again, which takes longer than
+    most tests.
+    """
 
-    with patch.object(flush, "sql_flush", sql_flush), patch.object(flush, "emit_post_migrate_signal"):
+    def delete_all(case: Any) -> None:
+        for alias in case._databases_names(include_mirrors=False):
+            _delete_rows(alias)
+
+    with patch.object(TransactionTestCase, "_fixture_teardown", delete_all):
         yield
+
+
+@functools.cache
+def _tables(alias: str) -> list[str]:
+    """Return the tables that lose their rows after a test, as SQL names them."""
+    connection = connections[alias]
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    return [connection.ops.quote_name(name) for name in {*names} - PERMANENT_TABLES]
+
+
+def _delete_rows(alias: str) -> None:
+    """Delete all rows of a database; of its tables few have any."""
+    connection = connections[alias]
+    with connection.constraint_checks_disabled(), transaction.atomic(using=alias), connection.cursor() as cursor:
+        cursor.execute("SELECT " + ", ".join(f"EXISTS(SELECT 1 FROM {table})" for table in _tables(alias)))
+        for table, filled in zip(_tables(alias), cursor.fetchone(), strict=True):
+            if filled:
+                cursor.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture(params=databases.ALIASES)
