@@ -11,6 +11,7 @@
 ``tracking_settings(**values)``: changes keys of ``CODEX_TRACKING`` for this test.
 ``app_server(...)``: the test site under a real server with a fresh, migrated database; see ``Sites``.
 ``browser``: the worker's headless Chromium (playwright, async); its contexts are closed after each test.
+``chromium``: one that also has the cache for the back button, as a person's has.
 Whatever is missing is skipped by ``require(reason)``, which fails when ``CI=true``.
 """
 
@@ -37,7 +38,7 @@ from django.core.cache import cache
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 from django.utils import timezone
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Playwright, async_playwright, expect
 from pytest_django import Settings
 
 from codex_tracking.store.loops import close_store
@@ -70,13 +71,24 @@ with contextlib.suppress(ImportError):
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
-INTEGRATION_FIXTURES = {"app_server", "browser", "clickhouse", "mariadb", "postgres", "project", "wheel_files"}
+BROWSER_FIXTURES = {"browser", "chromium", "driver"}
+"""Fixtures that belong to the event loop of the worker's browsers, which outlives the test."""
+
+INTEGRATION_FIXTURES = BROWSER_FIXTURES | {
+    "app_server",
+    "clickhouse",
+    "mariadb",
+    "postgres",
+    "project",
+    "scripted_site",
+    "wheel_files",
+}
 """Fixtures that start more than a Redis, make a Django project or build the wheel."""
 
 TRANSACTIONAL_FIXTURES = {"live_server", "transactional_db"}
 """Fixtures with which a test commits its rows."""
 
-SITE_FIXTURES = {"app_server", "browser", "project"}
+SITE_FIXTURES = BROWSER_FIXTURES | {"app_server", "project", "scripted_site"}
 """Fixtures that start a site, which takes seconds."""
 
 PERMANENT_TABLES = {"django_content_type", "auth_permission"}
@@ -121,8 +133,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if callspec:
             # Parameters that have the name of a fixture.
             fixtures -= SITE_FIXTURES & callspec.params.keys()
-        if "browser" in fixtures:
-            # Chromium belongs to the event loop that started it, which outlives the test.
+        if fixtures & BROWSER_FIXTURES:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         on_servers = alias in databases.KINDS or _named_databases(item) - {"default"}
         if on_servers:
@@ -403,32 +414,53 @@ def app_server(tmp_path: Path) -> Iterator[Sites]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def _chromium() -> AsyncIterator[Callable[[], Awaitable[Browser]]]:
-    """Yield what returns the worker's Chromium: starting one takes longer than most of the tests in it."""
+async def driver() -> AsyncIterator[Playwright]:
+    """Yield the worker's playwright, whose program takes longer to start than Chromium does."""
     if not available("chromium"):
         require("chromium is not installed")
     # Tests that promise a time name it; for all others five seconds are short on a busy machine.
     expect.set_options(timeout=15_000)
-    started: list[Browser] = []
-
-    async def running() -> Browser:
-        if not started or not started[-1].is_connected():
-            path = binary("chromium")
-            started.append(await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]))
-        return started[-1]
-
     async with async_playwright() as playwright:
-        yield running
-        for browser in started:
-            await browser.close()
+        yield playwright
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _chromium(driver: Playwright) -> AsyncIterator[Callable[..., Awaitable[Browser]]]:
+    """Yield what returns a Chromium of the worker: starting one takes longer than most of the tests in it."""
+    started: dict[tuple[str, ...], Browser] = {}
+
+    async def running(*unwanted: str) -> Browser:
+        """Return the Chromium without some of playwright's arguments."""
+        if unwanted not in started or not started[unwanted].is_connected():
+            started[unwanted] = await driver.chromium.launch(
+                executable_path=binary("chromium"), args=["--no-sandbox"], ignore_default_args=list(unwanted)
+            )
+        return started[unwanted]
+
+    yield running
+    for browser in started.values():
+        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def browser(_chromium: Callable[[], Awaitable[Browser]]) -> AsyncIterator[Browser]:
+async def browser(_chromium: Callable[..., Awaitable[Browser]]) -> AsyncIterator[Browser]:
     """Yield the worker's headless Chromium, and close the contexts that the test leaves open."""
-    chromium = await _chromium()
-    yield chromium
-    for context in chromium.contexts:
+    async with _emptied(await _chromium()) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chromium(_chromium: Callable[..., Awaitable[Browser]]) -> AsyncIterator[Browser]:
+    """Yield the worker's Chromium that has a cache for the back button, which playwright switches off."""
+    async with _emptied(await _chromium("--disable-back-forward-cache")) as browser:
+        yield browser
+
+
+@contextlib.asynccontextmanager
+async def _emptied(browser: Browser) -> AsyncIterator[Browser]:
+    """Yield a browser, and close the contexts that the test leaves open."""
+    yield browser
+    for context in browser.contexts:
         await context.close()
 
 

@@ -34,7 +34,7 @@ class FirefoxServer(ServerProcess):
 
 
 class Window:
-    """A tab of a Firefox, as ``async with``.
+    """A tab of a Firefox with a cache and cookies of its own, as ``async with``; one at a time.
 
     Args:
         firefox: a running one.
@@ -45,19 +45,24 @@ class Window:
         self.firefox = firefox
         self.url = url
         self._connection: ClientConnection
-        self._context = ""
+        self._user, self._context = "", ""
         self._number = 0
 
     async def __aenter__(self) -> Self:
         self._connection = await connect(f"ws://127.0.0.1:{self.firefox.port}/session", max_size=None)
         await self._call("session.new", capabilities={})
-        tree = await self._call("browsingContext.getTree")
-        self._context = tree["contexts"][0]["context"]
+        self._user = (await self._call("browser.createUserContext"))["userContext"]
+        tab = await self._call("browsingContext.create", type="tab", userContext=self._user)
+        self._context = tab["context"]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Closes the tab.
+        await self._call("browser.removeUserContext", userContext=self._user)
+        # Firefox has one session at a time, which outlives its connection.
+        await self._call("session.end")
         await self._connection.close()
 
     async def goto(self, path: str) -> None:

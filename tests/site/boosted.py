@@ -2,7 +2,8 @@
 
 The libraries are ``htmx-2`` and ``htmx-4`` of django-htmx, and ``turbo-8``, ``unpoly-3`` and ``htmx-preload`` in the
 folder ``libraries``. ``?slow=1`` answers after so many seconds, ``?later=1`` takes so long for the rest of all answers
-but the first, ``?staff=1`` is a page of staff, ``?cache=60`` may be kept for so many seconds; ``missing`` is no page.
+but a browser's first, ``?staff=1`` is a page of staff, ``?cache=60`` may be kept for so many seconds; ``missing`` is no
+page.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template import RequestContext, Template
 from django.urls import include, path
+
+from tests.site.scripted import noted
 
 PAGE = Template(
     """{% load tracking %}<!doctype html><html lang="en"><head><title>{{ name }}</title>
@@ -33,10 +36,6 @@ PAGE = Template(
 )
 
 
-answered: set[tuple[str, str]] = set()
-"""Addresses of ``?later`` that were answered once."""
-
-
 async def page(request: HttpRequest, library: str, place: str, name: str) -> HttpResponseBase:
     """Answer a page that loads a library."""
     asked = request.GET.get
@@ -47,9 +46,11 @@ async def page(request: HttpRequest, library: str, place: str, name: str) -> Htt
     if name == "missing":
         return HttpResponse(text, status=404)
     if seconds := asked("later"):
-        late = (library, name) in answered
-        answered.add((library, name))
-        return StreamingHttpResponse(in_two(text, float(seconds) if late else 0))
+        # A cookie, because each test has a browser of its own and all have one site.
+        late = name in request.COOKIES
+        answer = StreamingHttpResponse(in_two(text, float(seconds) if late else 0))
+        answer.set_cookie(name, "answered")
+        return answer
     return HttpResponse(text, headers={"Cache-Control": f"max-age={asked('cache')}"} if asked("cache") else None)
 
 
@@ -78,5 +79,6 @@ async def library(request: HttpRequest, name: str) -> HttpResponse:
 urlpatterns = [
     path("seen/", include("codex_tracking.page_urls")),
     path("libraries/<str:name>.js", library),
+    path("noted/<slug:name>/", noted),
     path("<str:library>/<str:place>/<slug:name>/", page),
 ]

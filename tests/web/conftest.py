@@ -1,13 +1,13 @@
-"""Browsers of a person and of staff, what Redis holds, and the process that takes claims."""
+"""A site with the browser script, clients of staff, what Redis holds, and the process that takes claims."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
-from playwright.async_api import Browser, async_playwright
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_now
@@ -16,24 +16,31 @@ from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.store.loops import close_store
 from codex_tracking.web import claims
+from tests.conftest import Sites
 from tests.kit.pipeline import Process, view, views
-from tests.servers import RedisServer, available, binary, require
+from tests.kit.scripted import forget, scripted
+from tests.servers import RedisServer, Site, available, missing, require
 
-# Playwright switches both off, which a person's browser has.
-SWITCHED_OFF = ["--disable-back-forward-cache"]
+
+@pytest.fixture(scope="module")
+def scripted_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Start a site whose pages have the script; a module's ``URLS`` names its addresses. Tests take ``site``."""
+    if not available("redis"):
+        require(missing("redis"))
+    sites = Sites(tmp_path_factory.mktemp("scripted"))
+    # A Redis of its own: others empty theirs, and a second site on the same one would take its counts.
+    with RedisServer() as redis:
+        yield scripted(sites, redis, getattr(request.module, "URLS", "scripted"))
+        sites.close()
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """Yield a Chromium with a cache for the back button."""
-    if not available("chromium"):
-        require("chromium is not installed")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=binary("chromium"), args=["--no-sandbox"], ignore_default_args=SWITCHED_OFF
-        )
-        yield started
-        await started.close()
+def site(scripted_site: Site) -> Site:
+    """Return the module's site with nothing counted."""
+    # What the pages of the test before sent when its windows closed is on its way.
+    time.sleep(0.2)
+    forget(scripted_site)
+    return scripted_site
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, expect
 
 from codex_tracking.checks.traffic import ENOUGH_VIEWS
 from tests.conftest import Sites
@@ -22,12 +22,6 @@ from tests.servers.nginx import NginxServer
 from tests.site.settings import MIDDLEWARE
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def site(app_server: Sites, redis_server: RedisServer) -> Site:
-    """Start a site whose pages have the script."""
-    return scripted(app_server, redis_server)
 
 
 async def test_a_fresh_load_and_a_reload_are_two_views(chromium: Browser, site: Site) -> None:
@@ -219,10 +213,8 @@ async def test_a_blocked_script_costs_no_view(chromium: Browser, site: Site) -> 
 
 
 @asynccontextmanager
-async def blocking(site: Site, folder: Path, address: str) -> AsyncIterator[BrowserContext]:
+async def blocking(driver: Playwright, site: Site, folder: Path, address: str) -> AsyncIterator[BrowserContext]:
     """Yield a browser with an extension that blocks an address; no test's own routes see what a page sends last."""
-    if not available("chromium"):
-        require("chromium is not installed")
     extension, profile = folder / "extension", folder / "profile"
     extension.mkdir()
     rule = {"id": 1, "action": {"type": "block"}, "condition": {"urlFilter": address}}
@@ -235,28 +227,27 @@ async def blocking(site: Site, folder: Path, address: str) -> AsyncIterator[Brow
     }
     (extension / "manifest.json").write_text(json.dumps(manifest))
     (extension / "rules.json").write_text(json.dumps([rule]))
-    async with async_playwright() as playwright:
-        context = await playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=binary("chromium"),
-            # Playwright's own headless mode has no extensions.
-            headless=False,
-            args=["--headless=new", "--no-sandbox", f"--load-extension={extension}"],
-            ignore_default_args=["--disable-extensions", "--disable-back-forward-cache"],
-            base_url=site.url,
-            user_agent=AGENT,
-        )
-        yield context
-        await context.close()
+    context = await driver.chromium.launch_persistent_context(
+        profile,
+        executable_path=binary("chromium"),
+        # Playwright's own headless mode has no extensions.
+        headless=False,
+        args=["--headless=new", "--no-sandbox", f"--load-extension={extension}"],
+        ignore_default_args=["--disable-extensions", "--disable-back-forward-cache"],
+        base_url=site.url,
+        user_agent=AGENT,
+    )
+    yield context
+    await context.close()
 
 
 @pytest.mark.parametrize(
     ("address", "confirms"), [("/codex_pages/page.js", False), ("/seen/", False), ("/codex_pages/paint.js", True)]
 )
 async def test_a_blocker_of_one_address_costs_no_view_and_breaks_no_page(
-    site: Site, tmp_path: Path, address: str, confirms: bool
+    driver: Playwright, site: Site, tmp_path: Path, address: str, confirms: bool
 ) -> None:
-    async with blocking(site, tmp_path, address) as browser:
+    async with blocking(driver, site, tmp_path, address) as browser:
         page = await browser.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))

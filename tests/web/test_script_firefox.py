@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.conftest import Sites
-from tests.kit.scripted import confirmed, scripted, told
-from tests.servers import RedisServer, Site, available, missing, require
+from tests.kit.scripted import confirmed, told
+from tests.servers import Site, available, missing, require
 from tests.servers.firefox import FirefoxServer, Window
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def site(app_server: Sites, redis_server: RedisServer) -> Site:
-    """Start a site whose pages have the script."""
-    return scripted(app_server, redis_server)
-
-
-@pytest.fixture
-async def window(site: Site) -> AsyncIterator[Window]:
-    """Yield a tab of a Firefox."""
+@pytest.fixture(scope="module")
+def firefox() -> Iterator[FirefoxServer]:
+    """Yield a running Firefox, whose start takes longer than all else here."""
     if not available("firefox"):
         require(missing("firefox"))
-    with FirefoxServer() as firefox:
-        async with Window(firefox, site.url) as window:
-            yield window
+    with FirefoxServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def window(firefox: FirefoxServer, site: Site) -> AsyncIterator[Window]:
+    """Yield a tab of a person that the Firefox does not know."""
+    async with Window(firefox, site.url) as window:
+        yield window
 
 
 async def shown(window: Window, title: str) -> None:

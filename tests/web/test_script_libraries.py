@@ -8,13 +8,13 @@ import time
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import Sites
-from tests.kit.scripted import confirmed, excluded, page_of, scripted, told
-from tests.servers import RedisServer, Site, require
+from tests.kit.scripted import confirmed, excluded, page_of, told
+from tests.servers import Site, require
 from tests.site.boosted import file_of
 
 pytestmark = pytest.mark.browser
 
+URLS = "boosted"
 LIBRARIES = ("htmx-2", "htmx-4", "turbo-8", "unpoly-3")
 
 
@@ -24,12 +24,6 @@ def library(request: pytest.FixtureRequest) -> str:
     if not file_of(request.param).exists():
         require("django-htmx is not installed")
     return str(request.param)
-
-
-@pytest.fixture
-def site(app_server: Sites, redis_server: RedisServer) -> Site:
-    """Start a site whose pages a library loads."""
-    return scripted(app_server, redis_server, "boosted")
 
 
 async def follow(page: Page, name: str) -> None:

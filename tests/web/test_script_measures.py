@@ -17,12 +17,6 @@ pytestmark = pytest.mark.browser
 WIDE = {"viewport": {"width": 1000, "height": 500}, "screen": {"width": 1700, "height": 1000}}
 
 
-@pytest.fixture
-def site(app_server: Sites, redis_server: RedisServer) -> Site:
-    """Start a site whose pages have the script."""
-    return scripted(app_server, redis_server)
-
-
 def figures(site: Site, dimension: str) -> dict[str, tuple[int, int]]:
     """Return the values of a dimension with both counts."""
     found = site.rows(f"SELECT value, views, visits FROM codex_tracking_breakdown WHERE dimension = '{dimension}'")
