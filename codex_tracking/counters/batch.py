@@ -85,6 +85,8 @@ class Batch:
     """Hits whose blobs were dropped when batches were joined."""
     views: int = -1
     """Page views among ``counts``; worked out when not given."""
+    size: int = 0
+    """Memory of the names of ``counts``, of joined batches; 0 of a single one."""
 
     def __post_init__(self) -> None:
         """Work out ``views`` once, for the script and for the ledger."""

@@ -156,6 +156,8 @@ class Pusher:
                 await self._cut(stream)
                 if not stream.inflight:
                     return
+            # Once for all that are sent together, as it looks at everything that is retained.
+            shorten(stream.retained)
             async for batch, answer in store.apply_all(list(stream.inflight), stream.generation):
                 if answer.status in ("GEN", "GAP"):
                     # What was sent after it was refused too.
@@ -187,10 +189,11 @@ class Pusher:
         # DUP: the answer with the counters that the visits made grow was lost.
         stream.retained.append((answer.seal, replace(batch, grown=answer.grown)))
         self._release(stream, answer.durable)
-        shorten(stream.retained)
 
     def _release(self, stream: DayStream, durable: int) -> None:
-        stream.retained = [(seal, batch) for seal, batch in stream.retained if seal > durable]
+        # Most answers release nothing: seals are made once a flush.
+        if stream.retained and stream.retained[0][0] <= durable:
+            stream.retained = [(seal, batch) for seal, batch in stream.retained if seal > durable]
 
     async def check(self, store: Store, flusher: Flusher) -> None:
         """Ask Redis whether it still has the retained batches, and release those that the database has."""

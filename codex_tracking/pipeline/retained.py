@@ -51,14 +51,16 @@ def joined(before: Batch, batch: Batch) -> Batch:
         ledger.dropped("visitor", len(fresh) - room)
     counts = add_to(before.counts, visits_of(before))
     new = add_to(visits_of(batch), batch.counts)
-    size = sum(map(getsizeof, counts)) + sum(map(getsizeof, new))
+    # Worked out once and carried on: a look at 20,000 names for each further batch held the event loop for 6 ms.
+    size = before.size or sum(map(getsizeof, counts))
+    more = sum(getsizeof(field) for field in new if field not in counts)
     # Long names fill the memory before there are many of them.
-    most = MOST_FIELDS if size <= MOST_BYTES else max(1, len(counts))
+    fits = size + more <= MOST_BYTES
+    most = MOST_FIELDS if fits else max(1, len(counts))
     log: list[bytes] = before.log if isinstance(before.log, list) else list(before.log)
     room = MOST_LOG_BYTES - sum(map(len, log))
-    fits = sum(map(len, batch.log)) <= room
     unlogged = before.unlogged + batch.unlogged
-    if fits:
+    if sum(map(len, batch.log)) <= room:
         log.extend(batch.log)
     else:
         unlogged += sum(map(hits_in, batch.log))
@@ -72,4 +74,5 @@ def joined(before: Batch, batch: Batch) -> Batch:
         log=log,
         unlogged=unlogged,
         views=before.views + batch.views,
+        size=size + more if fits else size,
     )
