@@ -52,9 +52,11 @@ def client_of(words: str) -> Client:
         if ":" not in parts[at] or not WITH_PORT.fullmatch(parts[at]):
             raise ValueError("two addresses, so that the client cannot be told; name the fields with --format")
         return Client(found[1][1], without_port(parts[at]))
-    # lighttpd writes the host in place of the ident, which has no dots.
-    named = len(parts) > at + 2 and HOST.fullmatch(parts[at + 1])
-    return Client(address, without_port(parts[at + 1]) if named else _host(parts, at))
+    # lighttpd writes the host in place of the ident, which has no dots, and Virtualmin two hosts after it.
+    named = parts[at + 1] if len(parts) > at + 2 else ""
+    if len(parts) > at + 4 and HOST.fullmatch(parts[at + 2]) and HOST.fullmatch(parts[at + 3]):
+        named = parts[at + 2]
+    return Client(address, without_port(named) if HOST.fullmatch(named) else _host(parts, at))
 
 
 def _host(parts: list[str], at: int) -> str:

@@ -1,7 +1,7 @@
 """Text lines: Apache's and nginx's combined and common formats with any prefix, and load balancers of AWS.
 
 Formats: https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#examples (``common``, ``combined``,
-``vhost_combined``), nginx's ``combined`` and its default ``main``,
+``vhost_combined``), nginx's ``combined`` and its default ``main``, IONOS's with the host, Nginx Proxy Manager's,
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html.
 """
 
@@ -16,7 +16,9 @@ from codex_tracking.access_log.line import LINE_LIMIT, QUOTED, Line, line_of, lo
 COMBINED = re.compile(
     # Before the time, anything: container runtimes, syslog and application servers put prefixes there.
     r"([^\[]*|.*?)\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d):(\d\d):(\d\d)(?:[.,]\d+)? ([+-]\d{4})\] "
-    rf"{QUOTED} (\d{{3}}) (?:\d+|-) (?:{QUOTED}|-) (?:{QUOTED}|-)(?: {QUOTED})?(?= |$)",
+    # IONOS writes the virtual host after the size, without quotes.
+    rf"{QUOTED} (\d{{3}}) (?:\d+|-)(?: ((?:[\w-]+\.)+[A-Za-z][\w-]*))? "
+    rf"(?:{QUOTED}|-) (?:{QUOTED}|-)(?: {QUOTED})?(?= |$)",
     re.ASCII,
 )
 COMMON = re.compile(
@@ -31,7 +33,12 @@ BALANCER = re.compile(
     rf"{QUOTED} {QUOTED}",
     re.ASCII,
 )
-
+NGINX_PROXY_MANAGER = re.compile(
+    # Of a proxied host the upstream's cache and status stand before the status.
+    r"\[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:[\d:]{8} [+-]\d{4})\] (?:\S+ \S+ )?(\d{3}) - ([A-Z]+) https? (\S+) "
+    rf"{QUOTED} \[Client (\S+)\] (?:\[[^\]]*\] )*{QUOTED} {QUOTED}",
+    re.ASCII,
+)
 
 SECONDS = {f":{second:02}": second for second in range(61)}
 """With 60, since a server may log the leap second."""
@@ -50,11 +57,12 @@ def parse_text(text: str) -> Line:
     found = COMBINED.match(text)
     if found is None:
         return _other(text)
-    words, hour, minutes, seconds, zone, request, status, referrer, agent, forwarded = found.groups()
+    words, hour, minutes, seconds, zone, request, status, named, referrer, agent, forwarded = found.groups()
     if "\\" in text:
         request, referrer, agent = unescaped(request), unescaped(referrer or ""), unescaped(agent or "")
     method, target = request_of(request)
     address, host = client_of(words.rstrip())
+    host = named or host
     if forwarded and agent and HOST.fullmatch(referrer or "") and is_referrer(agent):
         # Apache's "%{Host}i" before the other two: a browser's referrer has a scheme, and an agent none.
         host, referrer, agent, forwarded = without_port(referrer), agent, forwarded, None
@@ -163,5 +171,13 @@ def _other(text: str) -> Line:
                 "request": request,
                 "agent": "" if agent == "-" else agent,
             }
+        )
+    found = NGINX_PROXY_MANAGER.match(text)
+    if found:
+        time, status, method, host, target, address, agent, referrer = map(unescaped, found.groups())
+        fields = {"time": time, "status": status, "method": method, "host": without_port(host), "target": target}
+        quoted = {"agent": agent, "referrer": referrer}
+        return line_of(
+            fields | {"address": address} | {name: "" if text == "-" else text for name, text in quoted.items()}
         )
     raise ValueError("not in the combined format")

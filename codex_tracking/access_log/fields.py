@@ -25,7 +25,8 @@ MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 NAMES: dict[Meaning, str] = {
     # A dot leads into a nested object; names match in any case, and with - or _. The first that has a value counts.
     "time": "time_iso8601 StartUTC start_time EdgeStartTimestamp msec time_local @timestamp timestamp date time"
-    " datetime ts EventTime requestTimestamp httpRequest.timestamp event.created",
+    " datetime ts EventTime requestTimestamp httpRequest.timestamp event.created"
+    " requestTime requestTimeEpoch",
     "address": "remote_addr client_ip remote_ip ClientIP clientip ClientHost request.client_ip request.remote_ip"
     " httpRequest.remoteIp source.ip source.address client.ip client.address client remote ip c_ip clientAddress"
     " downstream_remote_address downstream_direct_remote_address remote_address remoteIP remoteAddr request.remote_addr"

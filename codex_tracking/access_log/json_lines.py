@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from codex_tracking.access_log.addresses import HOST, address_of
 from codex_tracking.access_log.fields import (
@@ -27,6 +28,25 @@ Path = tuple[str, ...]
 NESTED_LIMIT = 3
 """Lines within lines: Kubernetes' shippers wrap Docker's JSON, which wraps the server's line."""
 
+# https://techdocs.akamai.com/datastream2/docs/data-set-parameters
+AKAMAI: dict[str, Meaning] = {
+    "reqTimeSec": "time",
+    "start": "time",
+    "cliIP": "address",
+    "reqMethod": "method",
+    "reqPath": "target",
+    "queryStr": "query",
+    "reqQuery": "query",
+    "status": "status",
+    "statusCode": "status",
+    "reqHost": "host",
+    "referer": "referrer",
+    "UA": "agent",
+    "rspContentType": "content_type",
+    "respCT": "content_type",
+    "xForwardedFor": "forwarded",
+    "accLang": "language",
+}
 STATUS_NAMES = frozenset(map(plain, NAMES["status"].split()))
 
 
@@ -65,6 +85,8 @@ def _line_of_object(raw: dict[str, Any], parse: Callable[[str], Line], depth: in
     # CloudFront's JSON, in which only W3C's names tell the two parts of the time and the coded user agent.
     if "c-ip" in raw:
         return named_line({name.lower(): str(value) for name, value in raw.items()}, plus=False)
+    if "cliIP" in raw:
+        return _akamai_line(raw)
     shape = _shape(tuple(raw))
     fields: dict[str, str] = {}
     for meaning, paths in shape.fields:
@@ -89,6 +111,24 @@ def _line_of_object(raw: dict[str, Any], parse: Callable[[str], Line], depth: in
     _tell_host_from_client(raw, fields)
     fields.setdefault("agent", "")
     return line_of(fields)._replace(headers=_headers(raw, shape))
+
+
+def _akamai_line(raw: dict[str, Any]) -> Line:
+    """Return a line of Akamai's DataStream or Cloud Monitor, which code texts as in an address."""
+    found: dict[str, str] = {"agent": ""}
+    for name, meaning in AKAMAI.items():
+        value = str(raw.get(name) or "-")
+        if value != "-":
+            found[meaning] = value
+    agent = found["agent"]
+    found["agent"] = unquote(agent if " " in agent or "%20" in agent else agent.replace("+", " "), errors="replace")
+    for coded in ("referrer", "content_type", "language"):
+        # A referrer's own coding stays.
+        if coded in found and "://" not in found[coded]:
+            found[coded] = unquote(found[coded], errors="replace")
+    if "target" in found and not found["target"].startswith("/"):
+        found["target"] = "/" + found["target"]
+    return line_of(found)
 
 
 def _line_within(raw: dict[str, Any], parse: Callable[[str], Line], depth: int) -> Line | None:

@@ -1,4 +1,6 @@
-"""W3C extended log files, whose ``#Fields`` line names the fields: IIS, CloudFront, NetScaler; JSON with these names.
+"""W3C extended log files, whose ``#Fields`` line names the fields, and JSON with these names.
+
+Servers: IIS, CloudFront, NetScaler, Akamai's Log Delivery Service.
 
 Formats: https://www.w3.org/TR/WD-logfile.html,
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html.
@@ -6,14 +8,17 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from codex_tracking.access_log.addresses import HOST, without_port
 from codex_tracking.access_log.fields import Meaning
 from codex_tracking.access_log.line import Line, line_of
 
 FIELDS: dict[str, Meaning] = {
     "c-ip": "address",
+    "cs-ip": "address",
     "cs-method": "method",
     "cs-uri": "target",
     "cs-uri-stem": "target",
@@ -35,6 +40,11 @@ FIELDS: dict[str, Meaning] = {
 """Name of a field, in small letters -> what it tells; of several with one meaning the last has the word."""
 SPACED = ("agent", "referrer", "content_type")
 """Fields in which spaces are written in another way."""
+
+
+QUOTED_VALUE = re.compile(r'"[^"]*"|\S+')
+EDGE_TARGET = re.compile(r"/([^/]+)(/.*)")
+"""Akamai's targets begin with the host."""
 
 
 class W3CParser:
@@ -64,6 +74,11 @@ class W3CParser:
         # CloudFront has tabs; IIS has blanks, as the standard does.
         tabs = "\t" in text
         values = text.split("\t") if tabs else text.split()
+        if '"' in text:
+            # Akamai quotes texts, as the standard asks for, and blanks in them are themselves.
+            if len(values) != len(self._names):
+                values = QUOTED_VALUE.findall(text)
+            values = [value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value for value in values]
         if len(values) != len(self._names):
             raise ValueError("not as many values as the #Fields line has names")
         return named_line(dict(zip(self._names, values, strict=True)), plus=not tabs)
@@ -86,6 +101,9 @@ def named_line(raw: Mapping[str, str], plus: bool) -> Line:
         value = raw.get(name, "-")
         if value != "-":
             found[meaning] = _spaced(value, plus) if meaning in SPACED else value
+    arl = EDGE_TARGET.fullmatch(found.get("target", "")) if "cs-ip" in raw else None
+    if arl and HOST.fullmatch(arl[1]):
+        found["host"], found["target"] = without_port(arl[1]), arl[2]
     # A client that sends none is a bot; a format that logs none tells nothing of bots.
     if "cs(user-agent)" in raw:
         found.setdefault("agent", "")

@@ -11,21 +11,24 @@ from typing import Any
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, last_period
-from codex_tracking.stats.reading import read
+from codex_tracking.stats.reading import one_text, read, whole_number
 from codex_tracking.stats.values.best_pages import best_pages
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
 
 
-def check_rows(dimension: AnyDimension, limit: int, offset: int, order: Order, filtered: bool = False) -> None:
+def check_rows(
+    dimension: AnyDimension, limit: int, offset: int, order: Order, search: str = "", filtered: bool = False
+) -> None:
     """Refuse rows that cannot be; with ``filtered``, those of the visits that filters select.
 
     Raises:
-        ValueError: a bad limit, offset or order.
+        ValueError: a bad limit, offset, order or search.
     """
-    if limit < 1 or offset < 0:
-        raise ValueError(f"limit must be at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+    whole_number("limit", limit, 1)
+    whole_number("offset", offset, 0)
+    one_text("search", search)
     known = orders_of(dimension, filtered)
     if order not in known:
         raise ValueError(f"order must be one of {', '.join(known)}, not {order!r}")
@@ -45,11 +48,10 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
     Raises:
         ValueError: ``limit`` or ``days`` is below 1.
     """
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, not {limit!r}")
+    check_rows("path", limit, 0, "views")
     period = last_period(days)
     # Every path begins with it, so the condition would only cost time.
-    within = "" if under == "/" else under
+    within = "" if under == "/" else one_text("under", under)
     found = await read(
         period.days, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within)
     )

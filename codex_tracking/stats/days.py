@@ -14,7 +14,7 @@ from codex_tracking.models import DayTotals, PageView, database
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
-from codex_tracking.stats.reading import in_database, live_uniques, read
+from codex_tracking.stats.reading import in_database, live_uniques, read, whole_number
 from codex_tracking.stats.values.ranking import SPARE, Figure, rising
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
@@ -53,11 +53,12 @@ async def top_pages(date_str: str | None = None, limit: int = 10) -> list[dict[s
         ``[{"path": ..., "views": ...}, ...]``, by views, then by path.
 
     Raises:
-        ValueError: ``date_str`` is not an ISO date.
+        ValueError: ``date_str`` is not an ISO date, or ``limit`` no number from 0.
 
     Source: as ``daily_counts``, without loading the whole day.
     """
     day = parse_day(date_str)
+    whole_number("limit", limit, 0)
     reading = await read([day], lambda deltas, _: top_of(day, deltas[day], limit))
     return rows_of(reading.value)
 
@@ -150,8 +151,6 @@ def counts_of(day: str, delta: Counts) -> dict[str, int]:
 
 def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
-    if limit < 0:
-        raise ValueError(f"limit must be at least 0, not {limit!r}")
     changed = {path: (views, 0) for path, views in path_deltas(delta).items()}
     rows = rows_on(day).order_by("-views", "path").values_list("path", "views", "own")
     best = list(rows.filter(views__gt=0)[: limit + SPARE])

@@ -74,7 +74,7 @@ async def breakdown(
     Source: ``PageView`` and ``Breakdown`` rows plus what Redis holds and no flush has written yet.
     """
     known = known_dimension(dimension)
-    check_rows(known, limit, offset, order)
+    check_rows(known, limit, offset, order, search)
     period = period_between(start, end, site_today())
     found = await read(
         period.days,

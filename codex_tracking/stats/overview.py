@@ -23,7 +23,7 @@ from codex_tracking.stats.derived import derived_cards, known_dimension
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
 from codex_tracking.stats.periods import DAYS_BY_DAY, STEPS, Period, Step, days_in, default_step, period_between
-from codex_tracking.stats.reading import Coverage, read
+from codex_tracking.stats.reading import Coverage, listed, read, whole_number
 from codex_tracking.stats.reported.trust import Trust, trust_of
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import (
@@ -82,13 +82,12 @@ def shape_of(
     """Return the question of ``overview``; raises its ValueError."""
     shown: tuple[AnyDimension, ...] = ("path", *CARDS)
     if dimensions is not None:
-        shown = tuple(map(known_dimension, dimensions))
+        shown = tuple(map(known_dimension, listed("dimensions", dimensions)))
     choices = (("metric", metric, METRICS), ("step", step, (None, *STEPS)))
     for name, value, known in (*choices, ("compare", compare, ("", "previous", "year"))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, not {limit!r}")
+    whole_number("limit", limit, 1)
     now = site_now()
     period = period_between(start, end, now.date())
     before = None if not compare else period.year_ago(now.date()) if compare == "year" else period.previous(now.date())

@@ -19,7 +19,7 @@ from codex_tracking.stats.cards import total_of
 from codex_tracking.stats.deltas import Deltas, Visitors
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import Period, compared_periods, last_period, period_between
-from codex_tracking.stats.reading import T, listed, read
+from codex_tracking.stats.reading import T, listed, one_text, read, whole_number
 from codex_tracking.stats.rounding import rounded
 from codex_tracking.stats.series import page_by_day
 from codex_tracking.stats.summary import elapsed, hours_on, share_by_then
@@ -35,11 +35,12 @@ async def page(path: str, start: str | None = None, end: str | None = None, limi
         path: as stored, such as ``/articles/hello/``.
         start: ISO date of the first day; ``end`` when omitted.
         end: ISO date of the last day; today when omitted.
-        limit: how many sources.
+        limit: how many sources, at least 1.
 
     Raises:
-        ValueError: a bad date.
+        ValueError: a bad date, path or limit.
     """
+    check_page(path, limit)
     period = period_between(start, end, site_today())
     return (await read(period.days, lambda deltas, _: page_of(path, period, deltas, limit))).value
 
@@ -59,9 +60,16 @@ async def previous_page(path: str, start: str | None = None, end: str | None = N
     Raises:
         ValueError: a bad date.
     """
+    check_page(path)
     now = site_now()
     period, before = compared_periods(start, end, now.date(), year_ago)
     return (await read(before.days, lambda deltas, _: previous_page_of(path, period, before, deltas, now))).value
+
+
+def check_page(path: str, limit: int = 1) -> None:
+    """Refuse a path that is no text, and a number of sources below 1; raises ValueError."""
+    one_text("path", path)
+    whole_number("limit", limit, 1)
 
 
 async def with_views(objects: Iterable[T], days: int = 30) -> list[T]:
@@ -92,12 +100,22 @@ def with_views_of(objects: Iterable[T], views_of: Callable[[list[str]], dict[str
         views_of: returns the views of paths, without those that have none.
     """
     found = list(objects)
-    # get_absolute_url quotes what stored paths have decoded.
-    urls = [normalise(unquote(urlsplit(item.get_absolute_url()).path)) for item in found]  # type: ignore[attr-defined]
-    views = views_of(urls)
+    urls = [stored_path(item.get_absolute_url()) for item in found]  # type: ignore[attr-defined]
+    views = views_of([url for url in urls if url])
     for item, url in zip(found, urls, strict=True):
         item.page_views = views.get(url, 0)  # type: ignore[attr-defined]
     return found
+
+
+def stored_path(address: object) -> str:
+    """Return the path of an address as it is stored; empty for what is no address, such as ``//[a``."""
+    if not isinstance(address, str) or not address:
+        return ""
+    try:
+        # get_absolute_url quotes what stored paths have decoded.
+        return normalise(unquote(urlsplit(address).path))
+    except ValueError:
+        return ""
 
 
 async def page_views(paths: Iterable[str], days: int = 30) -> dict[str, int]:

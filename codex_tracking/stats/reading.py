@@ -33,11 +33,34 @@ def listed(argument: str, texts: Iterable[str]) -> list[str]:
     """Return the texts of an argument.
 
     Raises:
-        ValueError: it is a single text, which would be taken for its characters.
+        ValueError: it is no list of texts, or a single one, which would be taken for its characters.
     """
     if isinstance(texts, str):
         raise ValueError(f"{argument} must be a list of texts, such as [{texts!r}], not {texts!r}")
-    return list(texts)
+    found = list(texts) if isinstance(texts, Iterable) else [texts]
+    if not all(isinstance(each, str) for each in found):
+        raise ValueError(f"{argument} must be a list of texts, not {texts!r:.100}")
+    return found
+
+
+def whole_number(argument: str, value: int, least: int) -> int:
+    """Return the number of an argument.
+
+    Raises:
+        ValueError: it is no whole number, or below ``least``.
+    """
+    if not isinstance(value, int):
+        raise ValueError(f"{argument} must be a whole number, not {value!r:.100}")
+    if value < least:
+        raise ValueError(f"{argument} must be at least {least}, not {value!r}")
+    return value
+
+
+def one_text(argument: str, value: str) -> str:
+    """Return the text of an argument; raises ValueError when it is none."""
+    if not isinstance(value, str):
+        raise ValueError(f"{argument} must be a text, not {value!r:.100}")
+    return value
 
 
 class Mark(NamedTuple):

@@ -12,7 +12,6 @@ is empty on the first page that needs it. For lists of objects ``TrackingSelecto
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from django import template
 from django.http import HttpRequest
@@ -23,6 +22,7 @@ from codex_tracking.hits.capture import secrets_of
 from codex_tracking.hits.text import normalise
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, get_figures
+from codex_tracking.stats.pages import stored_path
 from codex_tracking.web.script import SCRIPT, TIMINGS, claim_address
 
 register = template.Library()
@@ -94,14 +94,7 @@ def _path(target: Any) -> str:
         return normalise(target.path, secrets_of(match.kwargs, get_tracking_settings()) if match else ())
     if hasattr(target, "get_absolute_url"):
         target = target.get_absolute_url()
-    if not isinstance(target, str) or not target:
-        return ""
-    try:
-        # get_absolute_url quotes what stored paths have decoded.
-        return normalise(unquote(urlsplit(target).path))
-    except ValueError:
-        # No address, such as "//[a", must not cost the page either.
-        return ""
+    return stored_path(target)
 
 
 def _within(number: Any, most: int) -> int:

@@ -133,7 +133,9 @@ def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
         ValueError: one is no ``Filter``.
     """
     found: list[Filter] = []
-    for each in (filters,) if isinstance(filters, str) else filters:
+    # A single one is refused below, and a text is not taken for its characters.
+    several = isinstance(filters, Iterable) and not isinstance(filters, str)
+    for each in filters if several else (filters,):
         if not isinstance(each, Filter):
             raise ValueError(
                 f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(each)}'

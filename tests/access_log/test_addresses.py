@@ -26,6 +26,8 @@ from codex_tracking.access_log.addresses import client_of, forwarded_of
         ("192.0.2.1 site.example -", "192.0.2.1", "site.example"),
         ("vm lighttpd: 192.0.2.1 site.example:8080 ann lee", "192.0.2.1", "site.example"),
         ("192.0.2.1 - ann.lee", "192.0.2.1", ""),
+        ("192.0.2.1 - site.example www.site.example -", "192.0.2.1", "site.example"),
+        ("192.0.2.1 - ann.lee smith", "192.0.2.1", ""),
     ],
 )
 def test_client_is_found_among_other_words(words: str, address: str, host: str) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from codex_tracking.access_log import combined as text_lines
 from codex_tracking.access_log.combined import parse_text
 from codex_tracking.access_log.file import HEAD_BYTES, LogFile
-from codex_tracking.access_log.formats import parse
+from codex_tracking.access_log.formats import parse, parser_of
 from codex_tracking.access_log.line import LINE_LIMIT, Line, is_page
 from codex_tracking.access_log.progress import prints_of
 
@@ -48,6 +49,10 @@ def with_host(referrer: str, after: str = "") -> str:
     return combined(referrer="example.org").removesuffix(f'"{AGENT}"') + f'{referrer} "{AGENT}"{after}'
 
 
+PROXY_MANAGER = (
+    '[01/May/2026:09:30:59 +0200] {before}200 - GET https example.org "/a/?b=c" [Client 203.0.113.9] [Length 27] '
+    f'[Gzip -] [Sent-to 10.8.0.1] "{AGENT}" "https://example.com/"'
+)
 EXPECTED = Line(AT, "203.0.113.9", "GET", "/a/?b=c", 200, "https://example.com/", AGENT)
 
 
@@ -162,6 +167,87 @@ CLOUDFRONT = {
 }
 
 
+DATASTREAM = {
+    "version": 1,
+    "cp": "123456",
+    "reqTimeSec": f"{AT}",
+    "bytes": "4995",
+    "cliIP": "203.0.113.9",
+    "statusCode": "200",
+    "proto": "HTTPS",
+    "reqHost": "example.org",
+    "reqMethod": "GET",
+    "reqPath": "a/",
+    "queryStr": "b=c",
+    "cookie": "-",
+    "rspContentType": "text%2Fhtml",
+    "referer": "https%3A%2F%2Fexample.com%2F",
+    "accLang": "de",
+    "xForwardedFor": "-",
+    "UA": quote_plus(AGENT),
+}
+CLOUD_MONITOR = {
+    "proto": "http",
+    "status": "200",
+    "cliIP": "203.0.113.9",
+    "reqHost": "example.org",
+    "reqMethod": "GET",
+    "reqPath": "/a/",
+    "reqQuery": "b=c",
+    "referer": "https://example.com/",
+    "UA": AGENT.replace(" ", "%20"),
+}
+API_GATEWAY = {
+    "requestId": "x",
+    "ip": "203.0.113.9",
+    "requestTime": "01/May/2026:09:30:59 +0200",
+    "httpMethod": "GET",
+    "path": "/a/",
+    "status": "200",
+    "protocol": "HTTP/1.1",
+    "userAgent": AGENT,
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (combined().replace(" 512 ", " 512 www.example.org "), {"host": "www.example.org"}),
+        (combined(after=' "-"').replace(" 512 ", " - example.org "), {"host": "example.org"}),
+        (PROXY_MANAGER.format(before="- 200 "), {"host": "example.org"}),
+        (PROXY_MANAGER.format(before=""), {"host": "example.org"}),
+        (PROXY_MANAGER.format(before="").replace("https://example.com/", "-"), {"host": "example.org", "referrer": ""}),
+    ],
+    ids=["ionos", "ionos without size", "nginx proxy manager", "its standard format", "without referrer"],
+)
+def test_the_host_stands_in_many_places(line: str, changes: dict[str, Any]) -> None:
+    assert parse(line) == EXPECTED._replace(**changes)
+
+
+def test_a_number_after_the_size_is_no_host() -> None:
+    with pytest.raises(ValueError, match="not in the combined format"):
+        parse(combined().replace(" 512 ", " 512 0.005 "))
+
+
+@pytest.mark.parametrize(
+    ("values", "separator", "changes"),
+    [
+        (["/example.org/a/?b=c", "200", '"https://example.com/"', f'"{AGENT}"', '"-"'], "\t", {"host": "example.org"}),
+        (["/a/?b=c", "200", '"https://example.com/"', f'"{AGENT}"', '"x y"'], "\t", {}),
+        (["/robots.txt", "200", '"-"', f'"{AGENT}"', '"-"'], "\t", {"target": "/robots.txt", "referrer": ""}),
+        (["/example.org/a/?b=c", "200", '"https://example.com/"', f'"{AGENT}"', '"-"'], " ", {"host": "example.org"}),
+        (["/a/?b=c", "200", "https://example.com/", AGENT.replace(" ", "%20"), "-"], " ", {}),
+    ],
+    ids=["akamai", "without host", "file in the root", "blanks", "nothing quoted"],
+)
+def test_akamais_w3c_log_is_read(values: list[str], separator: str, changes: dict[str, Any]) -> None:
+    read = parser_of(
+        "#Version: 1.0\n#Fields: date time cs-ip cs-method cs-uri sc-status cs(Referer) cs(User-Agent) cs(Cookie)\n"
+    )
+    line = separator.join(["2026-05-01", "07:30:59", "203.0.113.9", "GET", *values])
+    assert read(line) == EXPECTED._replace(**changes)
+
+
 @pytest.mark.parametrize(
     ("fields", "changes"),
     [
@@ -185,10 +271,21 @@ CLOUDFRONT = {
         ({"time": "2026-05-01T07:31:05Z", "jsonPayload": NGINX}, {}),
         ({"status": "info", "attributes": {"deeper": NGINX}}, {}),
         (CLOUDFRONT, {"host": "example.org"}),
+        (DATASTREAM, {"host": "example.org", "content_type": "text/html", "language": "de"}),
+        (
+            DATASTREAM | {"UA": AGENT.replace(" ", "%20"), "accLang": "-"},
+            {"host": "example.org", "content_type": TYPE[:9]},
+        ),
+        (
+            {"start": f"{AT}", "id": "9437c7a7", "message": CLOUD_MONITOR, "geo": {"country": "us"}},
+            {"host": "example.org"},
+        ),
+        (API_GATEWAY, {"referrer": "", "target": "/a/"}),
     ],
     ids=(
         *("nginx", "nginx 304", "args", "request", "msec", "milliseconds", "time_local", "type", "caddy", "traefik"),
         *("caddy wall", "azure", "vercel", "google cloud", "datadog", "cloudfront"),
+        *("datastream", "datastream of blanks", "cloud monitor", "api gateway"),
     ),
 )
 def test_json_line_is_taken_apart(fields: dict[str, Any], changes: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import date as Date
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -278,6 +278,26 @@ async def test_page_has_its_own_figures(database: str, process: Process, stage: 
     assert (nothing.views, nothing.sources) == (0, [])
 
 
+def wrong_types(filters: Any) -> Iterator[tuple[str, Awaitable[Any]]]:
+    """Yield messages about arguments of wrong types and questions that have them, all or of selected visits."""
+    reads: Any = TrackingSelector
+    yield "path must be a text, not None", reads.page(None, filters=filters)
+    yield "path must be a text", reads.previous_page(["/a/"], filters=filters)
+    yield "limit must be a whole number, not '5'", reads.page("/a/", limit="5", filters=filters)
+    yield "limit must be at least 1", reads.page("/a/", limit=-1, filters=filters)
+    yield "limit must be a whole number, not '5'", reads.top_pages(limit="5", filters=filters)
+    yield "limit must be a whole number, not None", reads.breakdown("path", limit=None, filters=filters)
+    yield "offset must be a whole number", reads.breakdown("path", offset=1.5, filters=filters)
+    yield "search must be a text", reads.breakdown("path", search=None, filters=filters)
+    yield "limit must be a whole number", reads.popular_pages("5", filters=filters)
+    yield "must be a text, not 5", reads.popular_pages(under=5, filters=filters)
+    yield "limit must be a whole number", reads.overview(limit="5", filters=filters)
+    yield "dimensions must be a list of texts", reads.overview(dimensions=5, filters=filters)
+    yield "dimensions must be a list of texts", reads.overview(dimensions="path", filters=filters)
+    yield "paths must be a list of texts", reads.page_views([None], filters=filters)
+    yield "paths must be a list of texts", reads.page_views(5, filters=filters)
+
+
 async def test_bad_questions_say_what_is_wrong() -> None:
     for problem, question in (
         ("dimension must be one of", TrackingSelector.breakdown("colour")),
@@ -297,6 +317,16 @@ async def test_bad_questions_say_what_is_wrong() -> None:
         ("paths must be a list", TrackingSelector.page_views("/a/", filters=[Filter("country", "is", ("DE",))])),
         ("paths must be a list", TrackingSelector.pages_engagement("/a/")),
         ("steps must be a list", TrackingSelector.journey("/a/")),
+        *wrong_types(()),
+        *wrong_types([Filter("country", "is", ("DE",))]),
+        ("count must be 1 to", TrackingSelector.last_minutes("5")),  # type: ignore[arg-type]
+        ("steps must be a list", TrackingSelector.funnel(None)),  # type: ignore[arg-type]
+        ("steps must be a list", TrackingSelector.funnel("page:/")),
+        ("each of steps", TrackingSelector.funnel([1, 2])),  # type: ignore[list-item]
+        ("filters must be a list", TrackingSelector.funnel(["page:/", "page:/a/"], filters=5)),  # type: ignore[arg-type]
+        ("limit must be a whole number", TrackingSelector.journey(["/"], limit=None)),  # type: ignore[arg-type]
+        ("steps must be a list", TrackingSelector.journey([None])),  # type: ignore[list-item]
+        ("paths must be a list", TrackingSelector.pages_engagement(5)),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=problem):
             await question
@@ -453,6 +483,15 @@ async def test_views_of_many_objects_take_one_query_for_all(database: str, proce
     found = await TrackingSelector.with_views(Thing(n) for n in range(60))
     views = {n: thing.page_views for n, thing in enumerate(found)}  # type: ignore[attr-defined]
     assert views == {n: n + (n == 7) for n in range(60)}
+
+
+@pytest.mark.parametrize("address", ["//[a", "http://[::1", "", None, "https://site.example]/a/"])
+async def test_an_object_without_an_address_has_no_views(process: Process, address: str | None) -> None:
+    await process.push(view("/", at=at(0, 0, 1)), view("/thing/1/", at=at(0, 0, 1)))
+    objects = [Thing(1), Thing(2)]
+    objects[1].url = address  # type: ignore[assignment]
+    found = await TrackingSelector.with_views(objects)
+    assert [thing.page_views for thing in found] == [1, 0]  # type: ignore[attr-defined]
 
 
 def test_views_of_a_queryset_take_a_constant_number_of_queries(database: str) -> None:

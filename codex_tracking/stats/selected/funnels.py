@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from codex_tracking.counters.days import site_today
@@ -56,8 +56,12 @@ async def funnel(
     Source: the visit log, which trails live traffic by up to ``flush_interval`` seconds.
     """
     period = period_between(start, end, site_today())
+    if isinstance(steps, str) or not isinstance(steps, Iterable):
+        raise ValueError(f"steps must be a list such as ['page:/', 'event:signup'], not {steps!r:.100}")
     wanted = checked_steps([parse_step(step) if isinstance(step, str) else step for step in steps])
-    return await in_database(funnel_of, period.days, wanted, listed_filters(filters))
+    if not all(isinstance(step, Step) for step in wanted):
+        raise ValueError(f"each of steps must be a Step or a text such as 'page:/', not {steps!r:.100}")
+    return await in_database(funnel_of, period.days, wanted, listed_filters(filters or ()))
 
 
 def funnel_of(days: Sequence[str], steps: Sequence[Step], filters: Sequence[Filter]) -> Answer[Funnel]:

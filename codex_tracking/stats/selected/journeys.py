@@ -7,7 +7,7 @@ from typing import Literal
 
 from codex_tracking.counters.days import site_today
 from codex_tracking.stats.periods import period_between
-from codex_tracking.stats.reading import in_database, listed
+from codex_tracking.stats.reading import in_database, listed, whole_number
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer, Journey
 from codex_tracking.visits.filters import Filter, listed_filters
@@ -28,7 +28,7 @@ async def journey(
     Only views count, and repeats of a page, such as reloads, are one step.
 
     Args:
-        steps: pages or routes, in order; ten at most. None: the entry pages.
+        steps: pages or routes, in order; ten at most. Without any, the entry pages are returned.
         start: ISO date of the first day; ``end`` when omitted.
         end: ISO date of the last day; today when omitted.
         filters: only visits that all of them select.
@@ -42,7 +42,6 @@ async def journey(
 
     Source: the visit log, which trails live traffic by up to ``flush_interval`` seconds.
     """
-    period = period_between(start, end, site_today())
-    return await in_database(
-        questions.journey, period.days, tuple(listed("steps", steps)), listed_filters(filters), by, towards, limit
-    )
+    period, chosen = period_between(start, end, site_today()), tuple(listed("steps", steps or ()))
+    whole_number("limit", limit, 1)
+    return await in_database(questions.journey, period.days, chosen, listed_filters(filters or ()), by, towards, limit)

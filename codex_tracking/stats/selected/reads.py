@@ -15,7 +15,7 @@ from codex_tracking.stats import summary as summaries
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period, Step, compared_periods, last_period, period_between
-from codex_tracking.stats.reading import Coverage, T, listed
+from codex_tracking.stats.reading import Coverage, T, listed, whole_number
 from codex_tracking.stats.selected.figures import (
     Selection,
     breakdown_in,
@@ -134,7 +134,7 @@ async def breakdown(
     if not filters and dimension not in LOG_DIMENSIONS:
         return await derived.breakdown(dimension, start, end, limit, search, offset, order)
     known = logged_dimension(dimension)
-    breakdowns.check_rows(known, limit, offset, order, filtered=True)
+    breakdowns.check_rows(known, limit, offset, order, search, filtered=True)
     period = period_between(start, end, site_today())
     found = await select(
         filters, lambda selection: breakdown_in(selection, known, period, limit, search, offset=offset, order=order)
@@ -148,7 +148,7 @@ async def popular_pages(
 ) -> list[dict[str, Any]]:
     if not filters:
         return await breakdowns.popular_pages(limit, days, under)
-    breakdowns.check_rows("path", limit, 0, "views")
+    breakdowns.check_rows("path", limit, 0, "views", search=under)
     period = last_period(days)
     # Also by /, which leaves out (other) and its like.
     found = await select(filters, lambda selection: breakdown_in(selection, "path", period, limit, within=under))
@@ -171,7 +171,7 @@ async def overview(
         return await overviews.overview(
             start, end, metric=metric, step=step, compare=compare, limit=limit, dimensions=dimensions
         )
-    shown = FILTERED_CARDS if dimensions is None else tuple(map(logged_dimension, dimensions))
+    shown = FILTERED_CARDS if dimensions is None else tuple(map(logged_dimension, listed("dimensions", dimensions)))
     shape = overviews.shape_of(start, end, metric, step, compare, limit, ())
     return (await select(filters, lambda selection: overview_in(selection, shape, shown))).value
 
@@ -185,6 +185,7 @@ async def page(
 ) -> Page:
     if not filters:
         return await pages.page(path, start, end, limit)
+    pages.check_page(path, limit)
     period = period_between(start, end, site_today())
     return (await select(filters, lambda selection: page_in(selection, path, period, limit))).value
 
@@ -195,6 +196,7 @@ async def previous_page(
 ) -> Page:
     if not filters:
         return await pages.previous_page(path, start, end, year_ago=year_ago)
+    pages.check_page(path)
     now = site_now()
     period, before = compared_periods(start, end, now.date(), year_ago)
     return (await select(filters, lambda selection: previous_page_in(selection, path, period, before, now))).value
@@ -236,6 +238,7 @@ async def daily_counts(date_str: str | None = None, *, filters: Filters = ()) ->
 async def top_pages(date_str: str | None = None, limit: int = 10, *, filters: Filters = ()) -> list[dict[str, Any]]:
     if not filters:
         return await single_days.top_pages(date_str, limit)
+    whole_number("limit", limit, 0)
     return (await select(filters, lambda selection: top_pages_in(selection, _day(date_str), limit))).value
 
 
@@ -285,8 +288,6 @@ async def get_analytics_context(days: int | None = None, *, filters: Filters = (
 
 def top_pages_in(selection: Selection, day: Period, limit: int) -> list[dict[str, Any]]:
     """Return one day's most viewed pages as rows of ``path`` and ``views``."""
-    if limit < 0:
-        raise ValueError(f"limit must be at least 0, not {limit!r}")
     rows = breakdown_in(selection, "path", day, limit) if limit else []
     return [{"path": row.value, "views": row.views} for row in rows]
 
