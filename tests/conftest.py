@@ -259,12 +259,14 @@ def shared_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(shared_redis: RedisServer) -> RedisServer:
-    """Yield a running Redis that holds nothing."""
+    """Yield a running Redis that holds nothing and has no other client."""
     shared_redis.resume()
     shared_redis.start()
     # A test that kills it wants it back empty, not with the snapshot of an earlier test.
     (shared_redis.folder / "dump.rdb").unlink(missing_ok=True)
     with shared_redis.client() as client:
+        # An event loop that ended, with its test, leaves its connections open until they are collected as garbage.
+        client.client_kill_filter(_type="normal", skipme=True)
         client.flushall()
         client.script_flush()
     return shared_redis

@@ -68,12 +68,15 @@ def floor(module: str) -> int:
 
 
 def runtime(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes but those that only type checkers see."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from runtime(node)
+    """Yield all statements but those that only type checkers see."""
+    waiting = [tree]
+    while waiting:
+        # No import is in an expression, and most nodes are.
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.expr) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+                continue
+            yield node
+            waiting.append(node)
 
 
 @cache

@@ -159,13 +159,10 @@ async def test_breakdown_of_one_day_holds_that_day_alone(database: str, process:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("search", "found"), [("ARTICLES", 2), ("a/", 1), ("%", 0), ("_", 0), ("ärg", 1)])
-async def test_search_ignores_case_and_takes_signs_literally(
-    database: str, process: Process, stage: str, search: str, found: int
-) -> None:
+async def test_search_ignores_case_and_takes_signs_literally(database: str, process: Process, stage: str) -> None:
     await fill(process, stage)
-    figures = await TrackingSelector.breakdown("path", day(2), search=search)
-    assert len(figures) == found
+    for search, found in [("ARTICLES", 2), ("a/", 1), ("%", 0), ("_", 0), ("ärg", 1)]:
+        assert len(await TrackingSelector.breakdown("path", day(2), search=search)) == found, search
 
 
 SPELLINGS = (
