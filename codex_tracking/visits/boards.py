@@ -13,7 +13,7 @@ from codex_tracking.visits.answers import Board, Figures, PageFigures, Table, Va
 from codex_tracking.visits.conditions import Chunk, Numbers, Parameters, one_of
 from codex_tracking.visits.engine import Connection
 from codex_tracking.visits.filters import ATTRIBUTES, FILTER_DIMENSIONS
-from codex_tracking.visits.stores import FIRSTS
+from codex_tracking.visits.stores import ACT_BITS, FIRSTS, acts_of
 
 Order = Literal["views", "visits", "value"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -199,14 +199,14 @@ def _add_values(connection: Connection, dimensions: Sequence[str], chunk: Chunk)
 
 def _add_hits(connection: Connection, numbers: Sequence[str], chunk: Chunk) -> None:
     """Make the tables with the hits of the selected rows, of which far fewer differ in these numbers."""
-    counted = [number for number in FIRSTS if number in ("event", *numbers)]
     if FIRSTS.keys() & numbers:
         # Once for all of them: finding the hits of the selected rows takes longer than counting them.
-        hits = chunk.hits([*counted, *(f"first_{number}" for number in counted)], lambda store: "true")
-        firsts = ", ".join(f"count(*) FILTER (first_{number}) AS first_{number}" for number in counted)
+        found = f"SELECT act AS found, count(*) AS n FROM ({chunk.hits(['act'], lambda store: 'true')}) GROUP BY act"
+        firsts = (f"CASE WHEN found & {1 << bit} > 0 THEN n ELSE 0 END" for bit in range(ACT_BITS))
+        names = ", ".join(f"{first} AS first_{number}" for first, number in zip(firsts, FIRSTS, strict=True))
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE counted AS SELECT {', '.join(counted)}, count(*) AS n, {firsts} "
-            f"FROM ({hits}) GROUP BY {', '.join(counted)}"
+            f"CREATE OR REPLACE TEMP TABLE counted AS SELECT {', '.join(FIRSTS)}, n, {names} "
+            f"FROM ({found}) JOIN ({acts_of(chunk.stores)}) ON act = found >> {ACT_BITS}"
         )
     if "pair" in numbers:
         hits = chunk.hits(["visit", "event", "pair"], lambda store: "valued")

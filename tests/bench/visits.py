@@ -172,6 +172,7 @@ def pack_day(day: Date, views: int) -> tuple[int, float, float]:
 def copy_day(views: int) -> None:
     """Pack the last day, and fill it and all other days with copies of it, until there are so many views."""
     from codex_tracking.models import VisitFile
+    from codex_tracking.visits.columns import LEVEL
     from codex_tracking.visits.engine import connect
     from codex_tracking.visits.files import cache_folder
 
@@ -189,7 +190,7 @@ def copy_day(views: int) -> None:
                 f"COPY (SELECT * REPLACE (date - {back} AS date, start - {back * 86_400} AS start, "
                 f"visitor + copy * {file.rows} AS visitor) FROM read_parquet('{source}'), "
                 f"(SELECT range::INTEGER AS copy FROM range({copies}))) TO '{target}' "
-                "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 9, PARQUET_VERSION v2)"
+                f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2)"
             )
         data = target.read_bytes()
         VisitFile.objects.create(
