@@ -66,7 +66,6 @@ class LineAggregator(Aggregator):
     def emptied(self) -> None:
         """Forget all counters, and keep clients and origins."""
         self.days.clear()
-        self._identities.clear()
         self.fields = self.visitors = self.weight = 0
 
     def _count_line(
@@ -100,8 +99,8 @@ class LineAggregator(Aggregator):
             for begins in (hour_begins(hour), origin[2], profile[1].begins):
                 sums[begins] += 1
         if profile.logged is not None:
-            kind, client = MEMBER if visitor.client.user else VIEW, visitor.client
-            self._log(day, None, second, kind, client, profile.visitor, profile.logged, origin[3], page.act)
+            kind = MEMBER if visitor.client.user else VIEW
+            self._log(day, None, visitor.client, (second, kind, profile.logged, origin[3], page.act, ()))
 
     def _visitor(self, entry: Entry) -> Visitor:
         asked, asker = entry[2], entry[3]

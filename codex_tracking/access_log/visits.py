@@ -6,9 +6,8 @@ from hashlib import blake2b
 from zlib import crc32
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.dimensions import Profile, logged_route, page, place
+from codex_tracking.counters.dimensions import Profile, page, place
 from codex_tracking.counters.fields import Counter, Counts, counter, first, total
-from codex_tracking.counters.hit_log import told_view
 from codex_tracking.hits.hit import Client, RawHit
 from codex_tracking.hits.text import clean
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
@@ -35,8 +34,7 @@ class Page:
         self._pages: dict[str, tuple[Counter, ...]] = {}
         self._hour = ""
         self._place: tuple[Counter, ...] = ()
-        path, _ = page(*hit[4:7], "")
-        self.act = told_view(path, logged_route(hit[6]))
+        path, _, self.act = page(*hit[4:7], "")
         """As the visit log has a view of it."""
         self.digest = crc32(path.encode()).to_bytes(DIGEST_BYTES, "little")
         """By which a visitor's state remembers it."""
@@ -50,8 +48,7 @@ class Page:
             # A page may have as many sources as strangers like to name.
             if len(self._pages) >= SOURCES_OF_A_PAGE:
                 self._pages.clear()
-            _, found = page(*self._hit[4:7], source)
-            self._pages[source] = found
+            found = self._pages[source] = page(*self._hit[4:7], source).counters
         return found
 
     def place(self, hour: str) -> tuple[Counter, ...]:

@@ -94,9 +94,8 @@ class Aggregator(ViewTally):
         if profile.visitor and measures.seconds:
             touch = self._touch(day, profile.visitor, hit.client, int(hit.at))
             if profile.logged is not None:
-                facts = (profile.logged, NO_ORIGIN, NO_ACT)
-                self._log(day, touch, int(hit.at), READING, hit.client, profile.visitor, *facts)
-        for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "")[0], measures):
+                self._log(day, touch, hit.client, (int(hit.at), READING, profile.logged, NO_ORIGIN, NO_ACT, ()))
+        for field, n in counters_of_reading(page(hit.path, hit.secrets, hit.route, "").path, measures):
             self._add(day, field, n)
         if measures.timings:
             device = value_of("device", profile.technology.counters)
@@ -139,9 +138,9 @@ class Aggregator(ViewTally):
         if profile.logged is not None:
             kind = EVENT | (MEMBER if hit.client.user else 0)
             # An event from a task has no page.
-            path = page(hit.path, hit.secrets, hit.route, "")[0] if hit.path else ""
-            facts = (profile.logged, NO_ORIGIN, told(path, logged_route(hit.route), name, hit.value))
-            self._log(day, touch, int(hit.at), kind, hit.client, profile.visitor, *facts)
+            path = page(hit.path, hit.secrets, hit.route, "").path if hit.path else ""
+            act = told(path, logged_route(hit.route), name, hit.value)
+            self._log(day, touch, hit.client, (int(hit.at), kind, profile.logged, NO_ORIGIN, act, ()))
 
     def cut(self, date: str, stream: str, seq: int, salt: bytes) -> Batch | None:
         """Take the next batch of a day; None when nothing waits for it.
@@ -167,6 +166,4 @@ class Aggregator(ViewTally):
         batch = Batch(date, stream, seq, day.oldest, taken.counts, taken.ids, taken.others, taken.visits, log=taken.log)
         if not day:
             del self.days[date]
-            # Addresses are not kept for longer than a hit needs them.
-            self._identities.clear()
         return batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from codex_tracking.counters.fields import Counter, Counts, counter, first, views_of
@@ -44,7 +44,7 @@ class Touch:
     events: tuple[str, ...] = ()
     weight: int = 0
     """Bytes that it takes in memory, about, without ``hits``."""
-    hits: list[WaitingHit] = field(default_factory=list)
+    hits: tuple[WaitingHit, ...] = ()
     """Those for the visit log: told by the batch that counts them, as visits depend on the order of batches."""
     logged: int = 0
     """Bytes of ``hits``; above ``MOST_LOGGED`` the visitor's next hit begins another touch."""

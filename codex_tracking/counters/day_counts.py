@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -19,9 +20,9 @@ from codex_tracking.counters.waiting_log import (
     WaitingLog,
     blob_of,
     is_page,
-    pages_of,
+    with_digests,
 )
-from codex_tracking.hits.visitors import digest_of
+from codex_tracking.hits.visitors import digests_of
 
 MOST_SETS = 1_000
 """Distinct sets of counters that may wait to be added one by one."""
@@ -93,26 +94,24 @@ class DayCounts:
             return Taken(self._take_counts(fields), (), (), NO_VISITS)
         touches = self._some_touches(visitors, fields)
         hashed = profiles.ids({visitor: touch.client for visitor, touch in touches if touch.client}, salt)
-        alone: list[WaitingHit] = []
-        digests: dict[str, bytes] = {}
+        alone: list[tuple[WaitingHit, str]] = []
         if self.log:
             hits = sum(len(touch.hits) for _, touch in touches)
             text = sum(touch.logged for _, touch in touches) - HIT_BYTES * hits
             alone = self.log.some_alone(fields - hits, TEXT_BYTES - text) if hits < fields else []
-            digests = {touch.hits[0][2]: digest_of(hashed[visitor]) for visitor, touch in touches if touch.hits}
         while True:
             visits = encode([(hashed[visitor], touch) for visitor, touch in touches])
-            logged = [*chain.from_iterable([hits_of(touch) for _, touch in touches if touch.hits]), *alone]
-            blob = blob_of(logged, digests, salt)
+            logged, digests = _logged(touches, hashed, alone, salt) if self.log else ([], [])
+            blob = blob_of(logged, digests)
             fits = visits.size <= BATCH_BYTES and len(blob) <= BLOB_BYTES
             if fits or (len(touches) <= 1 and len(alone) <= 1):
                 break
             # One by one takes three times as long, and letters of many bytes are rare.
             touches, alone = touches[: -(-len(touches) // 2)], alone[: -(-len(alone) // 2)]
         if self.log:
-            self.log.remove(logged, len(alone))
+            self.log.remove(len(logged) - len(alone), sum(touch.logged for _, touch in touches), len(alone))
         ids, others = self._take_ids(touches, hashed, 2 * visitors)
-        counts = self._take_counts_of(pages_of(logged), fields)
+        counts = self._take_counts_of([hit[5] for hit in logged if hit[5]], fields)
         return Taken(counts, ids, others, visits, (blob,) if logged else ())
 
     def _take_ids(
@@ -149,17 +148,18 @@ class DayCounts:
         self.weight -= SLOT_BYTES * len(taken) + sum(map(str.__sizeof__, taken))
         return taken
 
-    def _take_counts_of(self, pages: Counts, most: int) -> Counts:
+    def _take_counts_of(self, pages: Sequence[tuple[Counter, ...]], most: int) -> Counts:
         """Take the counters of a batch's logged views, and others up to ``most``.
 
-        Those of other pages only when nothing waits to be logged: until then their own batches need them.
+        So log and counters tell the same views, whichever batches reach the database. Those of other pages only when
+        nothing waits to be logged: until then their own batches need them.
         """
         waiting, all_logged = self.counts, not self.log
         if all_logged and (not pages or (len(waiting) <= most and _is_short(waiting))):
             return self._take_counts(most)
         taken: Counts = {}
         gone: list[Counter] = []
-        for name, views in pages.items():
+        for name, views in collections.Counter([counters[0] for counters in pages]).items():
             # A full memory has counted it under ``(other)``.
             field = name if name in waiting else other(name)
             n = waiting.get(field, 0)
@@ -171,12 +171,14 @@ class DayCounts:
                 gone.append(field)
                 taken[field] = taken.get(field, 0) + n
         size = sum(map(len, map(str.encode, taken)))
-        # A look at some more than are taken: those of pages come first, and may be thousands.
-        for field in list(islice(waiting, 4 * most)):
-            if not all_logged and is_page(field):
+        # Those of the same pages first, which no other batch is to name again. Then from the end, where counters that
+        # many views share are: those of pages are thousands.
+        near = chain.from_iterable([counters[1:] for counters in pages])
+        for field in chain(near, list(islice(reversed(waiting), most))):
+            if field not in waiting:
                 continue
             size += len(field.encode())
-            if len(taken) >= most or size > BATCH_BYTES:
+            if len(taken) >= most or size > BATCH_BYTES or (not all_logged and is_page(field)):
                 break
             taken[field] = taken.get(field, 0) + waiting.pop(field)
             gone.append(field)
@@ -213,6 +215,22 @@ class DayCounts:
         return taken
 
 
-def hits_of(touch: Touch) -> Sequence[WaitingHit]:
+def _logged(
+    touches: Iterable[tuple[int, Touch]],
+    hashed: Mapping[int, str],
+    alone: Sequence[tuple[WaitingHit, str]],
+    salt: bytes,
+) -> tuple[list[WaitingHit], list[bytes]]:
+    """Return a batch's hits for the visit log, and the digest of each one's visitor."""
+    told = [(hashed[visitor], touch) for visitor, touch in touches if touch.hits]
+    hits, digests = with_digests(alone, salt)
+    known = digests_of([visitor for visitor, _ in told])
+    return (
+        [*chain.from_iterable([_hits_of(touch) for _, touch in told]), *hits],
+        [*chain.from_iterable(map(repeat, known, [len(touch.hits) for _, touch in told])), *digests],
+    )
+
+
+def _hits_of(touch: Touch) -> Sequence[WaitingHit]:
     """Return a touch's hits in the order of time: the first view tells the visit's source."""
     return sorted(touch.hits, key=itemgetter(0)) if touch.late else touch.hits

@@ -17,7 +17,7 @@ from codex_tracking.counters.fields import (
     pair,
     split,
 )
-from codex_tracking.counters.hit_log import told
+from codex_tracking.counters.hit_log import told, told_view
 from codex_tracking.hits.bots import bot, bot_among
 from codex_tracking.hits.countries import country_of, region_of
 from codex_tracking.hits.devices import Device, device_of
@@ -38,7 +38,7 @@ VALUE_LIMIT = 200
 ROUTE_LIMIT = 500
 CACHED_LENGTH, CACHED_PATH = 250, 120
 """Characters of a referrer with its campaign, or of a route, and of a path that a cache keeps; longer ones are worked
-out each time. So no cache takes more than about 16 MB, whatever strangers send."""
+out each time. So no cache takes more than about 20 MB, whatever strangers send."""
 
 
 class Technology(NamedTuple):
@@ -77,6 +77,17 @@ class Origin(NamedTuple):
     """Counter fields of a visit that begins so."""
     logged: str
     """The visit log's view of it."""
+
+
+class PageFacts(NamedTuple):
+    """The facts that all views of a page from one source share."""
+
+    path: str
+    """As it is stored."""
+    counters: tuple[Counter, ...]
+    """Counter fields of a view, that of the page first."""
+    logged: str
+    """The visit log's view of it, as an act."""
 
 
 def profile_of(client: Client, settings: TrackingSettings) -> Profile:
@@ -136,24 +147,25 @@ def _known_traits(
 # --- once per distinct value: the caches hold what a few seconds of traffic repeat ---
 
 
-def page(path: str, secrets: Secrets, route: str, source: str) -> tuple[str, tuple[Counter, ...]]:
-    """Return a path as it is stored, and the counter fields of its view."""
+def page(path: str, secrets: Secrets, route: str, source: str) -> PageFacts:
+    """Return the facts that all views of a page from one source share."""
     if takes_anything(route):
-        return _fields_of_page(hide_tokens(normalise(path, secrets)), source)
+        return _facts_of_page(hide_tokens(normalise(path, secrets)), route, source)
     # No cache keeps a secret, nor more than some megabytes of what strangers send.
     if secrets or len(path) > CACHED_PATH:
-        return _fields_of_page(normalise(path, secrets), source)
-    return _known_page(path, source)
+        return _facts_of_page(normalise(path, secrets), route, source)
+    return _known_page(path, route, source)
 
 
 @lru_cache(maxsize=16_384)
-def _known_page(path: str, source: str) -> tuple[str, tuple[Counter, ...]]:
-    return _fields_of_page(normalise(path), source)
+def _known_page(path: str, route: str, source: str) -> PageFacts:
+    return _facts_of_page(normalise(path), route, source)
 
 
-def _fields_of_page(stored: str, source: str) -> tuple[str, tuple[Counter, ...]]:
+def _facts_of_page(stored: str, route: str, source: str) -> PageFacts:
     view = counter("path", stored)
-    return stored, (view, pair("page_source", stored, source)) if source else (view,)
+    counters = (view, pair("page_source", stored, source)) if source else (view,)
+    return PageFacts(stored, counters, told_view(stored, logged_route(route)))
 
 
 def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:

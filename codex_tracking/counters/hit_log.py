@@ -150,29 +150,29 @@ def pack_columns(
     acts: Sequence[str],
 ) -> bytes:
     """Return a blob with the rows that these columns have; see ``pack``."""
-    known = dict.fromkeys(visitors)
-    known.pop(b"", None)
-    hashes = b"".join(known)
-    if len(hashes) != VISITOR_BYTES * len(known) or any(len(visitor) != VISITOR_BYTES for visitor in known):
+    tables: list[dict[Any, int]] = [dict(zip(dict.fromkeys((b"", *visitors)), count()))]
+    if set(map(len, tables[0])) - {0, VISITOR_BYTES}:
         raise ValueError(f"a visitor of the log is {VISITOR_BYTES} bytes or none")
-    tables: list[dict[Any, int]] = [dict(zip((b"", *known), count()))]
     tables += [dict(zip(dict.fromkeys(column), count())) for column in (clients, origins, acts)]
     width = _width(max(map(len, tables)) - 1)
-    begin = min(seconds, default=0)
+    rows, begin = len(seconds), min(seconds, default=0)
     wide = _width(max(seconds, default=0) - begin)
-    rows = len(seconds)
-    indexes = chain.from_iterable(
-        map(table.__getitem__, column) for table, column in zip(tables, (visitors, clients, origins, acts), strict=True)
-    )
+    columns = zip(tables, (visitors, clients, origins, acts), strict=True)
+    indexes = chain.from_iterable(map(table.__getitem__, column) for table, column in columns)
     body = (
-        BODY.pack(wide, width, begin, len(known), *map(len, tables[1:])),
-        struct.pack(f"<{rows}{CODES[wide]}", *map(begin.__rsub__, seconds)),
+        BODY.pack(wide, width, begin, len(tables[0]) - 1, *map(len, tables[1:])),
+        _packed(wide, rows, map(begin.__rsub__, seconds)),
         bytes(kinds),
-        struct.pack(f"<{4 * rows}{CODES[width]}", *indexes),
-        hashes,
+        _packed(width, 4 * rows, indexes),
+        b"".join(tables[0]),
         BETWEEN_TEXTS.join(chain.from_iterable(tables[1:])).encode(),
     )
     return _blob(rows, b"".join(body))
+
+
+def _packed(width: int, number: int, values: Iterable[int]) -> bytes:
+    # Of one byte each, as in most batches, in a third of the time.
+    return bytes(values) if width == 1 else struct.pack(f"<{number}{CODES[width]}", *values)
 
 
 def _width(most: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.batch import MOST_LOGGED, NAMES_PER_TOUCH, Touch, weight_of
 from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
@@ -12,17 +10,16 @@ from codex_tracking.counters.dimensions import (
     Origin,
     Profile,
     hour_begins,
-    logged_route,
     origin_of,
     page,
     place,
 )
 from codex_tracking.counters.fields import Counter, counter
-from codex_tracking.counters.hit_log import MEMBER, VIEW, told_view
+from codex_tracking.counters.hit_log import MEMBER, VIEW
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.counters.profiles import MOST_CLIENTS, Profiles
+from codex_tracking.counters.profiles import Profiles
 from codex_tracking.counters.tally import Tally
-from codex_tracking.counters.waiting_log import WaitingLog
+from codex_tracking.counters.waiting_log import WaitingHit, WaitingLog
 from codex_tracking.hits.hit import RawClient, RawHit
 from codex_tracking.hits.sources import campaign_of
 from codex_tracking.settings import TrackingSettings
@@ -44,8 +41,6 @@ class ViewTally(Tally):
         self.settings = settings
         self.minutes = minutes
         self._profiles = Profiles(settings)
-        self._identities: dict[int, str] = {}
-        """Number of a visitor -> its identity in clear text, for the visit log; until the next push."""
         self._plain_origins: dict[tuple[str, str], Origin] = {}
         """Referrer and host of the site -> origin of views without a campaign."""
 
@@ -73,12 +68,11 @@ class ViewTally(Tally):
         origin = self._origin(query, referrer, client[0])
         # A route that a client names is one of the list alone: the site's own says which part of a path is secret.
         at_place = place(named or route, view, hour, second // 60 if self.minutes else None)
-        path, counted = page(path, secrets, route, origin[0][1])
+        path, counted, act = page(path, secrets, route, origin[0][1])
         touch = self._count_view(day, hour, second, client, profile, origin, path, counted, at_place)
         if profile.logged is not None:
-            kind, act = MEMBER if client[7] else VIEW, told_view(path, logged_route(route))
-            logged = (profile.logged, origin[3], act, counted[0])
-            self._log(day, touch, second, kind, client, profile.visitor, *logged)
+            kind = MEMBER if client[7] else VIEW
+            self._log(day, touch, client, (second, kind, profile.logged, origin[3], act, counted))
 
     def _origin(self, query: str, referrer: str, host: str) -> Origin:
         # Only what tells origins apart is looked up, so that the caches see few keys.
@@ -148,21 +142,17 @@ class ViewTally(Tally):
             self._add_page(day, touch, path)
         return touch
 
-    def _log(
-        self, day: DayCounts, touch: Touch | None, at: int, kind: int, client: RawClient, visitor: int, *facts: Any
-    ) -> None:
-        """Keep a hit for the visit log; see ``WaitingLog.put``."""
+    def _log(self, day: DayCounts, touch: Touch | None, client: RawClient, hit: WaitingHit) -> None:
+        """Keep a hit for the visit log, with its touch if it has one."""
         log = day.log
         if log is None:
             log = day.log = WaitingLog()
-        identity = self._identities.get(visitor)
-        if identity is None:
-            if len(self._identities) >= MOST_CLIENTS:
-                self._identities.clear()
-            identity = self._identities[visitor] = self._profiles.identity(client)
-        weight = log.put(log.alone if touch is None else touch.hits, at, kind, identity, *facts)
+        weight = log.weigh(hit)
         if not weight:
             self._count(day, (LOG_DROPPED,))
             ledger.dropped("log")
-        elif touch is not None:
+        elif touch is None:
+            log.alone.append((hit, self._profiles.identity(client)))
+        else:
+            touch.hits += (hit,)
             touch.logged += weight

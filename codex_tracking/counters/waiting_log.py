@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.counters.fields import Counter
 from codex_tracking.counters.hit_log import pack_columns
 from codex_tracking.hits.visitors import visitor_digests
 
@@ -17,8 +17,8 @@ TEXT_BYTES = 300_000
 """Text of one blob at four bytes a character, mostly a quarter of it: packing it takes some milliseconds."""
 BLOB_BYTES = 70_000
 """A blob, so that a batch stays below the 256 KB that it may have, beside its counters and visits."""
-WaitingHit = tuple[int, int, str, str, str, str, Counter | None, int]
-"""A ``hit_log.Row`` with the visitor's identity in clear, and the counter of a view's page and the hit's weight."""
+WaitingHit = tuple[int, int, str, str, str, tuple[Counter, ...]]
+"""A ``hit_log.Row`` without the visitor, which its touch tells, and the counters of a view's page."""
 
 
 class WaitingLog:
@@ -27,8 +27,8 @@ class WaitingLog:
     __slots__ = ("alone", "number", "weight")
 
     def __init__(self) -> None:
-        self.alone: list[WaitingHit] = []
-        """Hits without a touch, in order of arrival."""
+        self.alone: list[tuple[WaitingHit, str]] = []
+        """Hits without a touch, in order of arrival, each with the visitor's identity in clear."""
         self.number = 0
         """Of all hits that wait."""
         self.weight = 0
@@ -36,82 +36,67 @@ class WaitingLog:
     def __bool__(self) -> bool:
         return self.number > 0
 
-    def put(
-        self,
-        hits: list[WaitingHit],
-        second: int,
-        kind: int,
-        visitor: str,
-        client: str,
-        origin: str,
-        act: str,
-        page: Counter | None = None,
-    ) -> int:
-        """Add a hit to ``alone`` or to a touch's hits, and return its weight; 0 when there was no room for it."""
+    def weigh(self, hit: WaitingHit) -> int:
+        """Count a hit that is about to wait, and return its weight; 0 when there is no room for it."""
         if self.weight >= MOST_LOG_BYTES:
             return 0
-        weight = HIT_BYTES + 4 * (len(origin) + len(act))
-        hits.append((second, kind, visitor, client, origin, act, page, weight))
+        weight = HIT_BYTES + text_of(hit)
         self.number += 1
         self.weight += weight
         return weight
 
-    def some_alone(self, most: int, text: int) -> list[WaitingHit]:
+    def some_alone(self, most: int, text: int) -> list[tuple[WaitingHit, str]]:
         """Return the oldest hits without a touch: ``most`` at most, with so much text at most, but one at least."""
-        hits = self.alone[:most]
-        for number, hit in enumerate(hits):
-            text -= hit[-1] - HIT_BYTES
+        found = self.alone[:most]
+        for number, (hit, _) in enumerate(found):
+            text -= text_of(hit)
             if text < 0 and number:
-                return hits[:number]
-        return hits
+                return found[:number]
+        return found
 
-    def remove(self, hits: Sequence[WaitingHit], alone: int) -> None:
+    def remove(self, number: int, weight: int, alone: int) -> None:
         """Forget hits that a batch has taken.
 
         Args:
-            hits: these; those of touches are removed with the touches.
-            alone: number of them that had no touch, the oldest ones.
+            number: of those that are removed with their touches.
+            weight: of these.
+            alone: number of hits that had no touch, the oldest ones.
         """
+        self.number -= number + alone
+        self.weight -= weight + HIT_BYTES * alone + sum(text_of(hit) for hit, _ in self.alone[:alone])
         del self.alone[:alone]
-        self.number -= len(hits)
-        self.weight -= sum(hit[-1] for hit in hits)
 
     def take_alone(self, most: int, salt: bytes) -> bytes:
         """Take a blob of the oldest hits without a touch, ``most`` at most, and no more than fit into a batch."""
-        hits = self.some_alone(most, TEXT_BYTES)
-        while len(blob := blob_of(hits, {}, salt)) > BLOB_BYTES and len(hits) > 1:
-            del hits[len(hits) // 2 :]
-        self.remove(hits, len(hits))
+        found = self.some_alone(most, TEXT_BYTES)
+        while len(blob := blob_of(*with_digests(found, salt))) > BLOB_BYTES and len(found) > 1:
+            del found[len(found) // 2 :]
+        self.remove(0, 0, len(found))
         return blob
 
 
-def pages_of(hits: Iterable[WaitingHit]) -> Counts:
-    """Return the counters of the hits' pages.
-
-    They belong into the batch that has these hits, so that log and counters tell the same views, whichever batches
-    reach the database.
-    """
-    pages: Counts = {}
-    for hit in hits:
-        page = hit[6]
-        if page is not None:
-            pages[page] = pages.get(page, 0) + 1
-    return pages
+def text_of(hit: WaitingHit) -> int:
+    """Return the bytes of a hit's texts, at four a character; those of its client are shared."""
+    return 4 * (len(hit[3]) + len(hit[4]))
 
 
-def blob_of(hits: Sequence[WaitingHit], digests: Mapping[str, bytes], salt: bytes) -> bytes:
+def with_digests(alone: Sequence[tuple[WaitingHit, str]], salt: bytes) -> tuple[list[WaitingHit], list[bytes]]:
+    """Return hits without a touch, and the digest of each one's visitor."""
+    digests = visitor_digests([identity for _, identity in alone], salt)
+    return [hit for hit, _ in alone], [digests[identity] for _, identity in alone]
+
+
+def blob_of(hits: Sequence[WaitingHit], visitors: Sequence[bytes]) -> bytes:
     """Return a blob of hits; empty without hits.
 
     Args:
         hits: in order.
-        digests: of visitors that are hashed already; see ``visitor_digests``.
-        salt: the key that all others are hashed with.
+        visitors: the digest of each one's visitor.
     """
     if not hits:
         return b""
-    seconds, kinds, visitors, *texts, _, _ = zip(*hits, strict=True)
-    hashes = {**digests, **visitor_digests(set(visitors).difference(digests), salt)}
-    return pack_columns(seconds, kinds, list(map(hashes.__getitem__, visitors)), *texts)
+    seconds, kinds, *texts, _ = zip(*hits, strict=True)
+    return pack_columns(seconds, kinds, visitors, *texts)
 
 
 def is_page(field: Counter) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -151,9 +151,11 @@ def visitor_ids(digests: Mapping[str, bytes]) -> dict[str, str]:
     return {identity: text[at : at + 22] for identity, at in zip(digests, range(0, len(text), 24), strict=True)}
 
 
-def digest_of(visitor: str) -> bytes:
-    """Return the ``visitor_digest`` behind a ``visitor_id``, which takes a third of the time of a hash."""
-    return a2b_base64(visitor.encode("ascii").translate(USUAL) + b"==")
+def digests_of(visitors: Sequence[str]) -> list[bytes]:
+    """Return the ``visitor_digest`` behind each ``visitor_id``, which takes a tenth of the time of the hashes."""
+    # All at once: letters that stand for zeros fill each id up to whole bytes.
+    data = a2b_base64("".join([f"{visitor}AA" for visitor in visitors]).encode("ascii").translate(USUAL))
+    return [data[at : at + ID_BYTES] for at in range(0, len(data), ID_BYTES + 2)]
 
 
 def visitor_digests(identities: Iterable[str], salt: bytes) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from codex_tracking.counters import views, waiting_log
+from codex_tracking.counters import waiting_log
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import counter, values_of, views_of
@@ -58,11 +58,8 @@ def test_the_visitor_is_the_days_hash() -> None:
     assert {hit.visitor for hit in hits_of(batch)} == {urlsafe_b64decode(visitor + "==") for visitor in batch.ids}
 
 
-def test_few_identities_are_remembered_and_all_visitors_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "MOST_CLIENTS", 3)
-    aggregator = logging([at(n, address=f"192.0.2.{n % 10}") for n in range(30)])
-    assert len(aggregator._identities) <= 3
-    [batch] = batches(aggregator)
+def test_all_visitors_are_told() -> None:
+    [batch] = batches(logging([at(n, address=f"192.0.2.{n % 10}") for n in range(30)]))
     assert {hit.visitor for hit in hits_of(batch)} == {urlsafe_b64decode(visitor + "==") for visitor in batch.ids}
     assert len(batch.ids) == 10
 
@@ -151,6 +148,12 @@ def test_a_batch_tells_the_views_that_it_counts(url: str) -> None:
     assert sum(views_of(batch.counts) for batch in found) == 2_000
     assert sum(len(hits_of(batch)) for batch in found) == 2_700
     assert all(len(batch.log) <= 1 for batch in found)
+
+
+def test_the_sources_of_pages_need_no_batches_of_their_own() -> None:
+    found = batches(logging([at(n, f"/{n}/", referrer="https://other.example/", user=str(n)) for n in range(600)]))
+    assert len(found) == 11
+    assert all(len(values_of("page_source", batch.counts)) == 60 for batch in found[:10])
 
 
 def test_views_counted_as_other_are_told_with_these(monkeypatch: pytest.MonkeyPatch) -> None:

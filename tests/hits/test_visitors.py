@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_tracking.hits.hit import Client
-from codex_tracking.hits.visitors import client_address, identity, visitor_id
+from codex_tracking.hits.visitors import client_address, digests_of, identity, visitor_digest, visitor_id
 
 
 def client(*, address: str = "203.0.113.9", agent: str = "Browser", user: str = "", anonymous: bool = False) -> Client:
@@ -189,3 +189,11 @@ def test_a_hostile_forwarded_header_costs_little() -> None:
         for name in ("", "Forwarded", "X-Real-IP"):
             client_address("10.0.0.1", header, 3, name)
     assert process_time() - begin < 0.1
+
+
+def test_digests_come_back_from_visitors_ids() -> None:
+    salt, identities = os.urandom(16), [f"192.0.2.{n}\0agent" for n in range(50)]
+    assert digests_of([visitor_id(text, salt) for text in identities]) == [
+        visitor_digest(text, salt) for text in identities
+    ]
+    assert digests_of([]) == []
