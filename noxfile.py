@@ -27,7 +27,7 @@ def bootstrap() -> None:
     python = BOOTSTRAP / "bin" / "python" if os.name == "posix" else BOOTSTRAP / "Scripts" / "python.exe"
     if subprocess.run([python, "-c", "import nox"], capture_output=True).returncode if python.exists() else True:
         make_environment(python)
-    arguments = [str(python), "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    arguments = [str(python), str(ROOT / "noxfile.py"), *sys.argv[1:]]
     sys.stdout.flush()
     if os.name == "posix":
         os.execv(python, arguments)
@@ -133,7 +133,7 @@ def tests(session: nox.Session, django: str) -> None:
     session.install(f"{package}[test]", f"django~={django}.0")
     place = checkout_without_package(Path(session.virtualenv.location))
     session.chdir(place)
-    session.run("python", "-m", "tests.servers")
+    session.run_install("python", "-m", "tests.servers")
     full = session.python == FULL
     environment = {"CODEX_TRACKING_WHEEL": str(package)}
     # Tests that kill servers exceed their time limits on a busy machine now and then; the summary lists each rerun.
@@ -187,8 +187,9 @@ def wheel(session: nox.Session) -> Path:
     if _wheel is None:
         folder = Path(tempfile.mkdtemp(prefix="codex-tracking-wheel-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        session.install("build")
-        session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT), silent=True)
+        session.install("build[uv]")
+        build = ("python", "-m", "build", "--installer", "uv", "--wheel", "--outdir")
+        session.run_install(*build, str(folder), str(ROOT), silent=True)
         _wheel = next(folder.glob("*.whl"))
     return _wheel
 
@@ -203,5 +204,25 @@ def checkout_without_package(folder: Path) -> Path:
     return place
 
 
+def everything() -> int:
+    """Run lint, types and tests, and return 0 when none of them failed."""
+    command = [sys.executable, "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), "--session"]
+    # mypy takes one core, and an installation waits for downloads. The tests repeat it, which shows its errors and
+    # takes a second where there are none.
+    install = subprocess.Popen(
+        [*command, "tests", "--install-only"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    checks = subprocess.run([*command, "lint", "types"])
+    install.wait()
+    tests = subprocess.run([*command, "tests", "--reuse-venv", "yes"])
+    if checks.returncode:
+        # The summary at the end is that of the tests.
+        print("Lint or types failed, see above.", flush=True)
+    return checks.returncode or tests.returncode
+
+
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit(everything())
+    sys.argv[1:1] = ["--noxfile", str(ROOT / "noxfile.py")]
     nox.main()
