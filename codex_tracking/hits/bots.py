@@ -127,8 +127,8 @@ PREFIX = re.compile(
 """Desktop browsers begin with ``Mozilla/5.0``; TV boxes and telephones put their model before it."""
 
 BROWSER_WORDS = re.compile(
-    r"mozilla[/ ]|opera(?!t)|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca|netfront"
-    r"|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
+    r"mozilla[/ ]|opera(?!t)|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca"
+    r"|netfront|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
     r"|^(?:lynx/|e?links[ /(]|w3m/|dillo/|netsurf/|ncsa[_ ]mosaic|vms_mosaic|icab/|edbrowse/|bunjalloo/|ibrowse/"
     r"|amigavoyager/|samsung-|sec-|lge?[-/]|mot-|sie-)"
 )
