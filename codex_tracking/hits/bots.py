@@ -127,12 +127,15 @@ PREFIX = re.compile(
 """Desktop browsers begin with ``Mozilla/5.0``; TV boxes and telephones put their model before it."""
 
 BROWSER_WORDS = re.compile(
-    r"mozilla[/ ]|opera|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca|netfront"
-    r"|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
+    r"mozilla[/ ]|opera(?!t)|applewebkit|safari/|chrome/|gecko/|midp|cldc|browser|up\.link|ucweb|hbbtv|obigo|teleca"
+    r"|netfront|docomo|kddi-|softbank|j-phone|nokia|blackberry|sonyericsson"
     r"|^(?:lynx/|e?links[ /(]|w3m/|dillo/|netsurf/|ncsa[_ ]mosaic|vms_mosaic|icab/|edbrowse/|bunjalloo/|ibrowse/"
     r"|amigavoyager/|samsung-|sec-|lge?[-/]|mot-|sie-)"
 )
 """Words of people's browsers; an agent without any of them belongs to a program."""
+
+LONE_BROWSER = re.compile(r"[\w-]{0,40}browser[\w-]{0,40}(?:/[\w.]{0,20})?", re.ASCII)
+"""A word such as ``AgentBrowser/1.0`` and nothing else: a service that runs browsers; people's say their system too."""
 
 BARE = re.compile(r"mozilla/[\d.]+;?(?:\s*\((?:compatible;?)?\s*\)|\s+[\w.-]+(?:/[\w.-]+)?)?", re.ASCII)
 
@@ -199,7 +202,7 @@ def _unlisted(text: str) -> str | None:
         return name
     if BARE.fullmatch(text):
         return BARE_AGENT
-    if BROWSER_WORDS.search(text):
+    if BROWSER_WORDS.search(text) and not LONE_BROWSER.fullmatch(text):
         return None
     product = re.match(r"[\w.-]{1,40}", text, re.ASCII)
     return product[0] if product else BARE_AGENT

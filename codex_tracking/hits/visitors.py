@@ -31,6 +31,8 @@ PAIR = re.compile(rf"((?:{QUOTED}|[^;])*+);")
 """Entries of ``Forwarded`` and what they say; separators within quotes are none (RFC 7239, section 4)."""
 NAT64 = int(IPv6Address("64:ff9b::")) >> 32
 """The upper bits of all IPv4 clients of a network without IPv4 (RFC 6052)."""
+LOCAL_NAT64 = int(IPv6Address("64:ff9b:1::")) >> 80
+"""The same for translators within a network, of which each has a prefix of its own there (RFC 8215)."""
 
 
 def client_address(address: str, forwarded: str, trusted_proxies: int, header: str = "") -> str:
@@ -96,15 +98,15 @@ def _tidy(text: str) -> str:
     within = address.ipv4_mapped or _translated(address)
     if within:
         return str(within)
-    if address.is_link_local:
-        # A local network has one /64 for all its machines.
+    if address.is_link_local or int(address) >> NETWORK_BITS == 0:
+        # A local network has one /64 for all its machines, and so have stateless translators (RFC 2765).
         return str(IPv6Address(int(address)))
     return str(IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS))
 
 
 def _translated(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 client in an address of NAT64 or Teredo, whose /64 is the same for all of them."""
-    if int(address) >> 32 == NAT64:
+    if int(address) >> 32 == NAT64 or int(address) >> 80 == LOCAL_NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.teredo[1] if address.teredo else None
 

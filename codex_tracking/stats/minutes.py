@@ -35,7 +35,8 @@ async def last_minutes(count: int = 30) -> list[tuple[datetime, int]]:
 
     Source: ``Breakdown`` rows plus what Redis holds and no flush has written yet.
     """
-    if not isinstance(count, int) or not 1 <= count <= MOST:
+    # A range holds no text and no half of a minute.
+    if count not in range(1, MOST + 1):
         raise ValueError(f"count must be 1 to {MOST}, not {count!r}")
     now = site_now()
     minutes = newest(now, count)

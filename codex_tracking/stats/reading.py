@@ -29,7 +29,7 @@ Coverage = Answer[Any]
 """The days that an answer of the visit log is about, and those that it lacks."""
 
 
-def listed(argument: str, texts: Iterable[str]) -> list[str]:
+def listed(argument: str, texts: object) -> list[str]:
     """Return the texts of an argument.
 
     Raises:
@@ -37,7 +37,7 @@ def listed(argument: str, texts: Iterable[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise ValueError(f"{argument} must be a list of texts, such as [{texts!r}], not {texts!r}")
-    found = list(texts) if isinstance(texts, Iterable) else [texts]
+    found: list[Any] = list(texts) if isinstance(texts, Iterable) else [texts]
     if not all(isinstance(each, str) for each in found):
         raise ValueError(f"{argument} must be a list of texts, not {texts!r:.100}")
     return found

@@ -126,7 +126,7 @@ def parse_all(texts: Iterable[str]) -> tuple[Filter, ...]:
     return found
 
 
-def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
+def listed_filters(filters: object) -> tuple[Filter, ...]:
     """Return the filters of an argument.
 
     Raises:
@@ -134,8 +134,8 @@ def listed_filters(filters: Iterable[Filter | str] | str) -> tuple[Filter, ...]:
     """
     found: list[Filter] = []
     # A single one is refused below, and a text is not taken for its characters.
-    several = isinstance(filters, Iterable) and not isinstance(filters, str)
-    for each in filters if several else (filters,):
+    wanted = filters if isinstance(filters, Iterable) and not isinstance(filters, str) else (filters,)
+    for each in wanted:
         if not isinstance(each, Filter):
             raise ValueError(
                 f'filters must be a list such as [Filter("source", "is", ("Google",))], not {_shown(each)}'

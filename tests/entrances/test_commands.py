@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import django
@@ -49,6 +53,46 @@ def run_status(*arguments: str) -> tuple[str, int]:
     except SystemExit as end:
         return out.getvalue(), int(end.code or 0)
     return out.getvalue(), 0
+
+
+# --- any command ---
+
+
+UNMIGRATED = """
+from tests.site.settings import *
+
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "HERE/empty.sqlite3"}}
+CODEX_TRACKING = {"redis_url": "memory://", "visit_log_days": 30, "retention_days": 30}
+"""
+
+
+@pytest.mark.one_python
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prune_tracking", "--no-input"],
+        ["tracking_share", "Board"],
+        ["tracking_export_visits", "."],
+        ["import_access_log", "site.log"],
+        ["flush_page_views"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_database_without_tables_is_named_in_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "unmigrated.py").write_text(UNMIGRATED.replace("HERE", str(tmp_path)))
+    (tmp_path / "site.log").write_text("x")
+    found = subprocess.run(
+        [sys.executable, "-m", "django", *arguments],
+        cwd=tmp_path,
+        env=os.environ
+        | {"DJANGO_SETTINGS_MODULE": "unmigrated", "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert "CommandError: The database has no tables of codex_tracking: run manage.py migrate." in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 # --- flush_page_views ---
@@ -100,7 +144,7 @@ def test_flush_without_the_database_is_a_command_error_and_redis_keeps_the_views
     push([view()])
     postgres.stop()
     try:
-        with pytest.raises(CommandError, match="The database is not available, nothing was lost"):
+        with pytest.raises(CommandError, match=r"The database is not available.*Nothing was lost"):
             run("flush_page_views")
     finally:
         postgres.start()

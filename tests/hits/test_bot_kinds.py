@@ -31,6 +31,12 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
         ("Mozilla/5.0 (Windows NT 10.0) (+http://www.acme.example/bot.html)", "acme.example"),
         # a general word alone is none either
         ("Acme Crawler/1.0", "acme crawler"),
+        # a browser's word in a program's name
+        ("Operator/1.0", "operator"),
+        ("cooperative-search", "cooperative-search"),
+        ("AgentBrowser/1.0", "agentbrowser"),
+        ("steel-browser", "steel-browser"),
+        ("BrowserStack", "browserstack"),
         # programs behind browsers' agents
         ("Mozilla/5.0 (Windows NT 6.1; Neustar WPM) AppleWebKit/537.36 Chrome/48.0.2564.82", "Neustar WPM"),
         ("Mozilla/5.0 (Macintosh; Intel Mac OS X) Word/14.47.0", "Microsoft Word"),

@@ -169,6 +169,12 @@ def test_another_salt_makes_another_id() -> None:
         ("64:ff9b::203.0.113.5", "64:ff9b::203.0.113.6"),
         ("2001:0:c000:200:0:f227:34ff:8efa", "2001:0:c000:200:0:f227:34ff:8ef9"),
         ("fe80::1%eth0", "fe80::2%eth0"),
+        # Translators within a network, the stateless ones, and IPv4 in IPv6 as it once was written.
+        ("64:ff9b:1::203.0.113.5", "64:ff9b:1::203.0.113.6"),
+        ("64:ff9b:1:abcd::203.0.113.5", "64:ff9b:1:abcd::203.0.113.6"),
+        ("::ffff:0:203.0.113.5", "::ffff:0:203.0.113.6"),
+        ("::203.0.113.5", "::203.0.113.6"),
+        ("::1", "::2"),
     ],
 )
 def test_addresses_that_share_a_network_are_not_one_client(pair: tuple[str, str]) -> None:

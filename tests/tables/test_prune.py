@@ -170,6 +170,9 @@ def test_without_days_the_setting_decides(tracking_settings: Callable[..., None]
         run(no_input=True)
     with pytest.raises(CommandError, match="at least 1"):
         run(no_input=True, days=0)
+    for days in (36_501, 10**9, 10**30):
+        with pytest.raises(CommandError, match="at most 36500"):
+            run(no_input=True, days=days)
     tracking_settings(retention_days=45)
     run(no_input=True)
     assert PageView.objects.filter(date=day(40)).count() == 12

@@ -393,6 +393,9 @@ def test_the_command_makes_lists_and_revokes(capsys: pytest.CaptureFixture[str])
         call_command("tracking_share", "--revoke=99999")
     with pytest.raises(CommandError, match="days must be 1 to 366"):
         call_command("tracking_share", "x", "--days=0")
+    for site in ("example.com", "ftp://example.com", "https://", "https://example.com/x/"):
+        with pytest.raises(CommandError, match="--site must be such as"):
+            call_command("tracking_share", "x", f"--site={site}")
 
 
 def test_nothing_in_the_database_makes_a_link(link: ShareLink) -> None:

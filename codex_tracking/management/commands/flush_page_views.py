@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from codex_tracking.management.failures import explained
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.sync import flush_page_views, flush_pending
@@ -32,7 +33,6 @@ class Command(BaseCommand):
             raise CommandError(f"Redis is not available, nothing was lost: {type(error).__name__}") from error
         except Error as error:
             # The embedded store of this process is empty; the views are in the server's.
-            keeper = "nothing was lost" if get_tracking_settings().embedded else "Redis keeps the views"
-            message = f"The database is not available, {keeper}: {type(error).__name__}"
-            raise CommandError(message) from error
+            keeper = "Nothing was lost." if get_tracking_settings().embedded else "Redis keeps the views."
+            raise CommandError(f"{explained(error)} {keeper}") from error
         self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))

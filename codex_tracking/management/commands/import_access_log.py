@@ -25,6 +25,7 @@ from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.counters.days import site_today
+from codex_tracking.management.failures import explained, explaining
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import forget_salts
 from codex_tracking.tables.rollups import build_rollups
@@ -97,6 +98,7 @@ class Command(BaseCommand):
             help="Add to days that the site counted itself, today included; views that it counted count twice.",
         )
 
+    @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         self._shown = options["verbosity"] > 0
         if not options["host"] and not [host for host in settings.ALLOWED_HOSTS if host != "*"]:
@@ -158,7 +160,7 @@ class Command(BaseCommand):
         except BusyError as error:
             raise CommandError("Another process is importing one of these logs. Wait until it has ended.") from error
         except Error as error:
-            raise CommandError(f"The database failed ({type(error).__name__}). {again}") from error
+            raise CommandError(f"{explained(error)} {again}") from error
         except KeyboardInterrupt as error:
             # 128 and the number of SIGINT, as shells report it.
             raise CommandError(f"Stopped. {again}", returncode=130) from error

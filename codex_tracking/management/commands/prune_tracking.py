@@ -7,7 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from codex_tracking.management.failures import explaining
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.periods import MOST_DAYS
 from codex_tracking.tables.retention import count_old, first_kept, forget_salts, prune
 from codex_tracking.visits.clickhouse.server import EngineError
 from codex_tracking.visits.engines import engine
@@ -30,11 +32,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Only print the rows that would be deleted.")
         parser.add_argument("--no-input", "--noinput", action="store_true", help="Delete without confirmation.")
 
+    @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         days = get_tracking_settings().retention_days if options["days"] is None else options["days"]
         if days < 1:
             message = f"The number of days must be at least 1, not {days}."
             raise CommandError(f"{message} Use --days N, or set CODEX_TRACKING['retention_days'].")
+        if days > MOST_DAYS:
+            raise CommandError(f"The number of days must be at most {MOST_DAYS}, not {days}.")
         before = first_kept(days)
         if not options["dry_run"]:
             # Salts have a limit of their own, 48 hours, whatever is kept.

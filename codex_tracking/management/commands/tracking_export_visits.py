@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from codex_tracking.counters.days import date_of, site_today
+from codex_tracking.management.failures import explaining
 from codex_tracking.visits.asking import LogOffError
 from codex_tracking.visits.export import MissingDayError, export
 from codex_tracking.visits.sources import first_day
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="start", metavar="YYYY-MM-DD", help="First day (default: the log's first).")
         parser.add_argument("--to", dest="end", metavar="YYYY-MM-DD", help="Last day (default: today).")
 
+    @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path = options["folder"]
         if not folder.is_dir():
@@ -40,6 +42,8 @@ class Command(BaseCommand):
             raise CommandError(f"--from and --to: {error}") from error
         if start > end:
             raise CommandError(f"--from must not be after --to, but {start} is after {end}.")
+        # Nothing is logged outside of these days, and each day of a thousand years would be looked up.
+        start, end = max(start, first_day() or end), min(end, site_today())
         written, missing = 0, []
         for offset in range((end - start).days + 1):
             day = start + timedelta(days=offset)

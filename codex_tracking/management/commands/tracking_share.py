@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from typing import Any
 
@@ -9,10 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from codex_tracking.management.failures import explaining
 from codex_tracking.models import Segment
 from codex_tracking.web.access import links, saved
 
 OPEN = "codex_tracking:share-open"
+SITE = re.compile(r"https?://[^/?#\s]+/?")
 
 
 class Command(BaseCommand):
@@ -27,10 +30,14 @@ class Command(BaseCommand):
         parser.add_argument("--segment", default="", metavar="NAME", help="Show the visits of this segment alone.")
         parser.add_argument("--revoke", type=int, metavar="NUMBER", help="Revoke the link with this number.")
 
+    @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         if options["revoke"] is not None:
             self._revoke(options["revoke"])
         elif options["name"] is not None:
+            # Such an address would open nothing where it is pasted.
+            if options["site"] and not SITE.fullmatch(options["site"]):
+                raise CommandError(f"--site must be such as https://example.com, not {options['site']!r}.")
             self._create(options)
         else:
             self._list()

@@ -1,0 +1,38 @@
+"""Errors of the database in the words of a command: tables that are missing, or a server that does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import Error, connections
+
+from codex_tracking.models import PageView, database
+
+Handle = Callable[..., None]
+
+
+def explained(error: Error) -> str:
+    """Return what is wrong with the database, and the remedy; without a driver's words, which name host and user."""
+    try:
+        missing = PageView._meta.db_table not in connections[database()].introspection.table_names()
+    except Error:
+        missing = False
+    if missing:
+        return "The database has no tables of codex_tracking: run manage.py migrate."
+    return f"The database is not available, or refused a statement ({type(error).__name__})."
+
+
+def explaining(handle: Handle) -> Handle:
+    """Let a command end with one line instead of a traceback when the database fails."""
+
+    @wraps(handle)
+    def explain(*args: Any, **options: Any) -> None:
+        try:
+            handle(*args, **options)
+        except Error as error:
+            raise CommandError(explained(error)) from error
+
+    return explain
