@@ -7,8 +7,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LACKING = ("unlogged", "damaged", "left", "unavailable")
+LACKING = ("unlogged", "damaged", "left", "unavailable", "no_room")
 """Fields of ``Answer`` with the days that its value lacks."""
+DOUBTED = ("lossy", "crowded")
+"""Fields of ``Answer`` with days that it has, and that are not those of the counters."""
+COVERAGE = (*LACKING, *DOUBTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,15 @@ class Answer(Generic[T]):
     damaged: tuple[str, ...] = ()
     """ISO dates that were asked for and have a missing or damaged file or part; the value is without these."""
     left: tuple[str, ...] = ()
-    """ISO dates that the time budget, or a full cache, left out, the oldest; the value is without them."""
+    """ISO dates that the time budget left out, the oldest; the value is without them, and the next has more."""
     unavailable: tuple[str, ...] = ()
     """ISO dates that ``visit_engine`` has not got, or has as they were ten minutes ago or longer."""
+    no_room: tuple[str, ...] = ()
+    """ISO dates that have no room in the cache beside the newer ones; the value is without them."""
+    lossy: tuple[str, ...] = ()
+    """ISO dates of which the log lost hits that the counters have: the value is too small."""
+    crowded: tuple[str, ...] = ()
+    """ISO dates with more visits under way than the counters remember: these have more visits than the value."""
 
     @property
     def complete(self) -> bool:

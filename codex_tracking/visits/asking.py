@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import date as Date
 from importlib.util import find_spec
 from typing import Protocol, TypeVar
@@ -14,12 +18,13 @@ from codex_tracking.counters.days import date_of
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.conditions import Chunk, Numbers, Parameters
-from codex_tracking.visits.engine import Connection, connect, installed, time_limit
+from codex_tracking.visits.engine import Connection, connected, installed, time_limit
 from codex_tracking.visits.files import cache_folder
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.sources import (
     CacheFullError,
     Group,
+    NoStoreError,
     Source,
     chunks,
     first_day,
@@ -30,14 +35,54 @@ from codex_tracking.visits.sources import (
 from codex_tracking.visits.stores import Attached, attached, texts_of
 
 BUDGET_SECONDS = 10.0
+FIRST_ROWS = 200_000
+"""After so many rows, a second or two, a page's question makes no further store: somebody waits for it, and the page
+asks again for the other days. Rows, not seconds, so that a busy server makes as many."""
+making_rows: ContextVar[float] = ContextVar("making_rows", default=math.inf)
+"""So many rows of stores a question of this context makes, of which it makes one at least."""
 LEAST_SECONDS = 1.0
 """So long a chunk that was begun in time is asked at least: making its store, which is not interrupted, may have taken
 all that was left, and an answer without days would only be asked for again."""
+WORKERS = 2
+"""Threads of Python that read chunks: the steps of one chunk keep a quarter of the second core idle."""
 logger = logging.getLogger(__name__)
 _full = False
 """Whether the log has been told that the cache is too small."""
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A chunk that a thread reads."""
+
+    added: Future[bool]
+    stores: Sequence[Attached]
+    days: set[Date]
+
+
+@dataclass(slots=True)
+class _Lacking:
+    """The days that an answer lacks, though the log has them."""
+
+    left: set[Date] = field(default_factory=set)
+    damaged: set[Date] = field(default_factory=set)
+    full_from: Date | None = None
+    """The newest day that has no room in the cache."""
+
+    @property
+    def days(self) -> set[Date]:
+        """All of them."""
+        return self.left | self.damaged
+
+    @property
+    def no_room(self) -> set[Date]:
+        """The days that are left for want of room: those newer than these, for want of time."""
+        return {day for day in self.left if self.full_from is not None and day <= self.full_from}
+
+    def leave(self, groups: Iterable[Group]) -> None:
+        """Leave the days of some groups out."""
+        self.left.update(*(group.asked for group in groups))
 
 
 class LogOffError(ValueError):
@@ -100,7 +145,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     unlogged, logged = by_log(days)
     for attempt in (1, 2):
         try:
-            value, left, damaged = _add_up(logged, filters, question, deadline)
+            value, lacking = _add_up(logged, filters, question, deadline)
             break
         except duckdb.OutOfMemoryException:
             # The cache is sound: making it anew would take longer, and fail again.
@@ -110,8 +155,9 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             if attempt == 2:
                 raise
             mend(logged)
-    answered = [day for day in logged if day not in left | damaged]
-    found = (answered, unlogged, sorted(damaged), sorted(left))
+    answered = [day for day in logged if day not in lacking.days]
+    no_room = lacking.no_room
+    found = (answered, unlogged, sorted(lacking.damaged), sorted(lacking.left - no_room), (), sorted(no_room))
     return Answer(value, *map(iso_dates, found))
 
 
@@ -133,58 +179,69 @@ def iso_dates(days: Iterable[Date]) -> tuple[str, ...]:
 
 def _add_up(
     days: Sequence[Date], filters: Sequence[Filter], question: Question[T], deadline: float
-) -> tuple[T, set[Date], set[Date]]:
-    """Return the value of as many chunks as the time allows, the days of the others, and the damaged days."""
-    left: set[Date] = set()
-    damaged: set[Date] = set()
-    read: list[Attached] = []
-    with connect(cache_folder()) as connection:
+) -> tuple[T, _Lacking]:
+    """Return the value of as many chunks as the time allows, and the days that it lacks."""
+    lacking = _Lacking()
+    begun: list[_Begun] = []
+    making = making_rows.get()
+    with connected(cache_folder(), 1 + WORKERS) as (connection, *workers):
         question.prepare(connection)
-        for groups in chunks(groups_of(days)):
-            sources, broken, late = _sources_of(groups, deadline if not left else 0, read)
-            damaged, left = damaged | broken, left | late
-            before = read[-1].texts_before + read[-1].store.texts if read else 0
-            stores = attached(connection, ((source.store, _asked(source)) for source in sources), before)
-            chunk = Chunk(stores, filters, Numbers(connection, stores))
-            if stores and _added(connection, chunk, question, deadline):
-                read += stores
-            else:
-                left |= {day for source in sources for day in source.days}
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for groups in chunks(groups_of(days)):
+                # So few at once: a chunk that waits for a thread may be too late when it gets one.
+                if len(begun) >= WORKERS and not begun[-WORKERS].added.result():
+                    lacking.leave(groups)
+                    continue
+                used = [store for each in begun for store in each.stores]
+                sources, making = _sources_of(groups, deadline, making, used, lacking)
+                before = used[-1].texts_before + used[-1].store.texts if used else 0
+                stores = attached(connection, ((source.store, _asked(source)) for source in sources), before)
+                if stores:
+                    worker = workers[len(begun) % WORKERS]
+                    newer = begun[-1].added if begun else None
+                    added = pool.submit(_added, worker, stores, filters, question, deadline, newer)
+                    begun.append(_Begun(added, stores, {day for source in sources for day in source.days}))
+        lacking.left.update(*(each.days for each in begun if not each.added.result()))
+        read = [store for each in begun if each.added.result() for store in each.stores]
         connection.execute(f"CREATE OR REPLACE TEMP VIEW texts AS {texts_of(read)}")
-        answered = [day for day in days if day not in left | damaged]
-        return question.value(connection, iso_dates(answered)), left, damaged
+        return question.value(connection, iso_dates(day for day in days if day not in lacking.days)), lacking
 
 
 def _sources_of(
-    groups: Iterable[Group], deadline: float, read: Iterable[Attached]
-) -> tuple[list[Source], set[Date], set[Date]]:
-    """Return the sources of some groups, the damaged days, and the days of the groups that are left out.
+    groups: Iterable[Group], deadline: float, making: float, read: Iterable[Attached], lacking: _Lacking
+) -> tuple[list[Source], float]:
+    """Return the sources of some groups, and the number of rows that further stores may have.
 
     Args:
         groups: newest first.
         deadline: from then on no group is added.
+        making: rows that missing stores may have; with none left, only groups that have a store are added.
         read: stores of the newer groups.
+        lacking: takes the days of the groups that are left out, and the damaged ones.
     """
     used = {attached.store.path for attached in read}
     sources: list[Source] = []
-    damaged: set[Date] = set()
-    left: set[Date] = set()
     for group in groups:
         # After one that was left, all older ones are: the answer has the newest days, without gaps.
-        if left or time.monotonic() >= deadline:
-            left |= set(group.asked)
+        if lacking.left or time.monotonic() >= deadline:
+            lacking.leave([group])
             continue
         try:
-            source, broken = source_of(group, used)
+            source, made, broken = source_of(group, used, making > 0)
+        except NoStoreError:
+            lacking.leave([group])
+            continue
         except CacheFullError:
             _note_full_cache(group)
-            left |= set(group.asked)
+            lacking.leave([group])
+            lacking.full_from = group.asked[-1]
             continue
-        damaged |= broken
+        making -= group.rows if made else 0
+        lacking.damaged |= broken
         if source is not None:
             sources.append(source)
             used.add(source.store.path)
-    return sources, damaged, left
+    return sources, making
 
 
 def _note_full_cache(group: Group) -> None:
@@ -199,11 +256,19 @@ def _note_full_cache(group: Group) -> None:
         )
 
 
-def _added(connection: Connection, chunk: Chunk, question: Question[T], deadline: float) -> bool:
-    """Add one chunk's figures, and return whether there was time for it."""
+def _added(
+    connection: Connection,
+    stores: Sequence[Attached],
+    filters: Sequence[Filter],
+    question: Question[T],
+    deadline: float,
+    newer: Future[bool] | None,
+) -> bool:
+    """Add one chunk's figures, and return whether there was time for it and for the newer ones."""
     import duckdb
 
     parameters = Parameters()
+    chunk = Chunk(stores, filters, Numbers(connection, stores))
     try:
         with time_limit(connection, max(LEAST_SECONDS, deadline - time.monotonic())):
             # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
@@ -211,11 +276,14 @@ def _added(connection: Connection, chunk: Chunk, question: Question[T], deadline
             rows = chunk.rows(question.columns, parameters)
             connection.execute(f"CREATE OR REPLACE TEMP {chunk.kind} chosen AS {rows}", parameters.values)
             question.add(connection, chunk)
+        # After one that was left, all older ones are: the answer has the newest days, without gaps.
+        if newer is None or newer.result():
             connection.commit()
+            return True
     except duckdb.InterruptException:
-        connection.rollback()
-        return False
-    return True
+        pass
+    connection.rollback()
+    return False
 
 
 def _asked(source: Source) -> str:

@@ -62,11 +62,11 @@ class BoardQuestion:
         """Make the tables for days, hours and values."""
         _prepare_values(connection)
         connection.execute(
-            "CREATE TEMP TABLE figures (date DATE, views BIGINT, visitors BIGINT, visits BIGINT, engaged BIGINT, "
+            "CREATE TABLE figures (date DATE, views BIGINT, visitors BIGINT, visits BIGINT, engaged BIGINT, "
             "seconds BIGINT)"
         )
         if self.hours:
-            connection.execute("CREATE TEMP TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
+            connection.execute("CREATE TABLE hours (date DATE, hour INTEGER, views BIGINT, visits BIGINT)")
 
     def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's days, hours and values."""
@@ -148,7 +148,7 @@ class PageQuestion:
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for days."""
-        connection.execute("CREATE TEMP TABLE pages (date DATE, views BIGINT, visitors BIGINT, entries BIGINT)")
+        connection.execute("CREATE TABLE pages (date DATE, views BIGINT, visitors BIGINT, entries BIGINT)")
 
     def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's days."""
@@ -182,7 +182,7 @@ def _attributes(dimensions: Sequence[str]) -> list[str]:
 
 def _prepare_values(connection: Connection) -> None:
     # A dimension by its place among those that are asked for.
-    connection.execute("CREATE TEMP TABLE found (dimension UTINYINT, id INTEGER, views BIGINT, visits BIGINT)")
+    connection.execute("CREATE TABLE found (dimension UTINYINT, id INTEGER, views BIGINT, visits BIGINT)")
 
 
 def _add_values(connection: Connection, dimensions: Sequence[str], chunk: Chunk) -> None:

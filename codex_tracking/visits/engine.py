@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Connection = Any
 
-MEMORY = "256MB"
+MEMORY = "208MB"
 """Of all questions of a process together; DuckDB writes what does not fit to its folder for temporary files."""
 MOST_THREADS = 4
 _lock = threading.Lock()
@@ -50,6 +50,20 @@ def connect(folder: Path) -> Iterator[Connection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def connected(folder: Path, number: int) -> Iterator[list[Connection]]:
+    """Open connections that share all tables but temporary ones, until they are closed."""
+    name = f"shared_{secrets.token_hex(8)}"
+    with connect(folder) as first, ExitStack() as stack:
+        first.execute(f"CREATE SCHEMA {name}")
+        # After the others are closed, and with them what an error left unfinished.
+        stack.callback(first.execute, f"DROP SCHEMA {name} CASCADE")
+        found = [first, *(stack.enter_context(connect(folder)) for _ in range(number - 1))]
+        for connection in found:
+            connection.execute(f"USE {name}")
+        yield found
 
 
 def version() -> str:

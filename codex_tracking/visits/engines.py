@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from codex_tracking.models import Breakdown, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits import asking
 from codex_tracking.visits.answers import Answer
@@ -15,6 +17,11 @@ from codex_tracking.visits.clickhouse.following import EngineStatus
 from codex_tracking.visits.filters import Filter
 
 T = TypeVar("T")
+
+LOG_LOSSES = ("log_lost", "log_dropped")
+"""Values of the ledger for hits that the counters have and the log has not."""
+STATE_LOSS = "dropped_state"
+"""Value of the ledger for visits that the counters did not remember; the log has their hits."""
 
 
 class Engine(Protocol):
@@ -85,8 +92,18 @@ def engine() -> Engine:
 
 
 def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
-    """Return the engine's answer to a question; see ``Engine.ask``."""
-    return engine().ask(days, filters, question, seconds)
+    """Return the engine's answer to a question, with the days of which the ledger tells losses; see ``Engine.ask``."""
+    answer = engine().ask(days, filters, question, seconds)
+    if not answer.days:
+        return answer
+    names = (*LOG_LOSSES, STATE_LOSS)
+    notes = Breakdown.objects.using(database()).filter(dimension="ledger", value__in=names, views__gt=0).order_by()
+    # By the span: a statement takes a limited number of parameters.
+    within = notes.filter(date__range=(answer.days[0], answer.days[-1])).values_list("date", "value")
+    known = {(date.isoformat(), value) for date, value in within}
+    lossy = tuple(day for day in answer.days if any((day, name) in known for name in LOG_LOSSES))
+    crowded = tuple(day for day in answer.days if (day, STATE_LOSS) in known)
+    return replace(answer, lossy=lossy, crowded=crowded)
 
 
-__all__ = ["Engine", "EngineStatus", "ask", "engine"]
+__all__ = ["LOG_LOSSES", "STATE_LOSS", "Engine", "EngineStatus", "ask", "engine"]

@@ -18,6 +18,7 @@ from codex_tracking.visits.asking import ask
 from codex_tracking.visits.boards import BoardQuestion
 from codex_tracking.visits.build import Day, days_of
 from codex_tracking.visits.engine import installed
+from codex_tracking.visits.engines import LOG_LOSSES, STATE_LOSS
 from codex_tracking.visits.sources import first_day
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,7 @@ SECONDS = 2.0
 """Time budget of a comparison, since a monitor waits for it; the next one compares days that are left."""
 KEPT_SECONDS = 600.0
 """So long a comparison holds while neither files nor counters change: it may still find a file missing in a storage."""
-LOG_LOSSES = ("log_lost", "log_dropped")
-"""Values of the ledger for hits that the counters have and the log has not."""
-VISIT_LOSSES = ("dropped_day", "dropped_joined", "dropped_page", "dropped_state", "dropped_visitor", "imported")
+VISIT_LOSSES = ("dropped_day", "dropped_joined", "dropped_page", STATE_LOSS, "dropped_visitor", "imported")
 """Values of the ledger on days whose visits the counters tell by other hits than the log."""
 
 Difference = Literal["damaged", "states", "views", "visits", "engaged", "seconds"]
@@ -114,7 +113,7 @@ def _compare(marks: Marks, answer: Answer[Board]) -> tuple[LogFault, ...]:
     found: list[LogFault] = []
     for of_day, counted, notes, generations in marks:
         day = of_day.date.isoformat()
-        if number := notes.get("dropped_state", 0):
+        if number := notes.get(STATE_LOSS, 0):
             found.append(LogFault(day, "states", counted=number))
         if day in answer.damaged:
             found.append(LogFault(day, "damaged"))

@@ -26,7 +26,7 @@ class FunnelQuestion:
     def prepare(self, connection: Connection) -> None:
         """Make the table for steps."""
         columns = ", ".join(f"s{number} BIGINT" for number in range(len(self.steps)))
-        connection.execute(f"CREATE TEMP TABLE made ({columns})")
+        connection.execute(f"CREATE TABLE made ({columns})")
 
     def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's visits."""
@@ -70,7 +70,7 @@ class JourneyQuestion:
 
     def prepare(self, connection: Connection) -> None:
         """Make the table for next steps."""
-        connection.execute("CREATE TEMP TABLE following (id INTEGER, visits BIGINT)")
+        connection.execute("CREATE TABLE following (id INTEGER, visits BIGINT)")
 
     def add(self, connection: Connection, chunk: Chunk) -> None:
         """Add one chunk's visits."""

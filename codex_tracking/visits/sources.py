@@ -29,6 +29,10 @@ class CacheFullError(Exception):
     """A question's stores take all of the cache."""
 
 
+class NoStoreError(Exception):
+    """A store is missing, and is not to be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The days that share a store."""
@@ -92,21 +96,23 @@ def groups_of(dates: Collection[Date]) -> list[Group]:
     return [group for group in reversed(groups) if group.asked]
 
 
-def source_of(group: Group, used: Collection[Path] = ()) -> tuple[Source | None, set[Date]]:
-    """Return the store of a group, made when it is missing, and the days whose file or part is missing or damaged.
+def source_of(group: Group, used: Collection[Path] = (), make: bool = True) -> tuple[Source | None, bool, set[Date]]:
+    """Return the store of a group, whether it has been made now, and the days with a missing or damaged file or part.
 
     Args:
         group: days that share a store.
         used: stores that the same question reads.
+        make: whether a missing store is made.
 
     Raises:
+        NoStoreError: the store is missing, and ``make`` is false.
         CacheFullError: the store is missing, and has no room beside ``used``.
         duckdb.Error: a file in the cache is damaged; see ``mend``.
     """
-    store, held, broken = _store_of(group.days, used)
+    store, made, held, broken = _store_of(group.days, used, make)
     asked = tuple(day for day in held if day in group.asked)
     source = Source(asked, len(asked) == len(held), store) if store is not None and asked else None
-    return source, broken & set(group.asked)
+    return source, made, broken & set(group.asked)
 
 
 def _months_of(dates: Collection[Date]) -> set[Date]:
@@ -137,28 +143,33 @@ def _groups(days: Sequence[Day]) -> Iterator[list[Day]]:
         yield group
 
 
-def _store_of(days: Sequence[Day], used: Collection[Path]) -> tuple[Store | None, list[Date], set[Date]]:
-    """Return the store of some days, the days that it has, and those of which a file or part is missing or damaged."""
+def _store_of(
+    days: Sequence[Day], used: Collection[Path], make: bool
+) -> tuple[Store | None, bool, list[Date], set[Date]]:
+    """Return the store of some days, whether it was made, the days that it has, and the damaged ones."""
     if not days:
-        return None, [], set()
+        return None, False, [], set()
     files = [file for day in days for file in _packed(day)]
     # What is damaged among fresh parts costs these alone: the store has the others.
     built, broken = built_in_cache(days[0]) if days[0].fresh else ([], False)
     names = [*(file.digest for file in files), *(path.name for path in built)]
     store = found_store(days[0].date, names)
+    missing = store is None
     # With a store, the files that it was made of need not be in the cache.
     if store is None:
         # Made in place of one of ``used``, it would make the next question begin by making that one, and so on: each
         # would make all of them again, as each reads the newest first.
         if used and not has_room(used, sum(file.rows for file in files) * BYTES_PER_ROW):
             raise CacheFullError
+        if not make:
+            raise NoStoreError
         paths = fetch(files)
         damaged = {file.date for file in files if file.pk not in paths}
         if damaged:
-            store, held, more = _store_of([day for day in days if day.date not in damaged], used)
-            return store, held, damaged | more
+            store, made, held, more = _store_of([day for day in days if day.date not in damaged], used, make)
+            return store, made, held, damaged | more
         store = make_store(days[0].date, names, [*paths.values(), *built], used)
-    return store, [day.date for day in days], {days[0].date} if broken else set()
+    return store, missing, [day.date for day in days], {days[0].date} if broken else set()
 
 
 def chunks(groups: Iterable[Group]) -> Iterator[list[Group]]:

@@ -19,7 +19,7 @@ from codex_tracking.management.commands.tracking_status import lines_of
 from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, VisitFile
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.store import protocol
-from codex_tracking.visits import equality, files, questions
+from codex_tracking.visits import engines, equality, files, questions
 from codex_tracking.visits.equality import LogFault, log_faults
 from codex_tracking.visits.pack import pack_all
 from tests.kit.pipeline import Process, view
@@ -97,7 +97,7 @@ def test_days_that_there_was_no_time_for_are_compared_next_time(monkeypatch: pyt
     assert [fault.figure for fault in log_faults()] == ["views"]
 
 
-@pytest.mark.parametrize("value", equality.LOG_LOSSES)
+@pytest.mark.parametrize("value", engines.LOG_LOSSES)
 def test_a_loss_in_the_ledger_explains_a_difference(value: str) -> None:
     logged_days()
     change(views=2, visits=1)

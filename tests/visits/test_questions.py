@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import date as Date
@@ -9,11 +10,13 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import duckdb
 import pytest
 
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import asking, build, columns, engine, files, questions, sources
+from codex_tracking.visits import asking, boards, build, columns, engine, files, questions, sources, stores
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
@@ -329,14 +332,53 @@ def test_a_spent_budget_leaves_the_oldest_days_out(
     assert answer.left == tuple(ISO)
     assert answer.value.figures == Figures()
     assert not answer.complete
-    # Looked at for the deadline, before the first chunk and for its limit: making its store may have taken all of it.
-    for limit in (0.0, 99.0):
-        clock = iter([0.0, 0.0, limit, *[99.0] * 50])
-        monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
-        answer = questions.board(ISO, seconds=50)
-        assert answer.days == (ISO[3],)
-        assert answer.left == tuple(ISO[:3])
-        assert answer.value.by_day == {ISO[3]: figures_of(visits[LAST])}
+    # Making the first store takes all of the time, and it is read all the same.
+    clock = [0.0]
+
+    def make(*arguments: Any) -> stores.Store:
+        clock[0] = 99.0
+        return stores.make_store(*arguments)
+
+    monkeypatch.setattr(sources, "make_store", make)
+    monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(sources, "STORE_ROWS", 0)
+    answer = questions.board(ISO, seconds=50)
+    assert answer.days == (ISO[3],)
+    assert answer.left == tuple(ISO[:3])
+    assert answer.value.by_day == {ISO[3]: figures_of(visits[LAST])}
+
+
+def test_a_page_waits_for_few_stores(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(sources, "STORE_ROWS", 0)
+    token = asking.making_rows.set(1)
+    try:
+        # One more store with each question, the newest days first; those that are there count for nothing.
+        assert [questions.board(ISO).left for _ in ISO] == [tuple(ISO[:3]), tuple(ISO[:2]), tuple(ISO[:1]), ()]
+    finally:
+        asking.making_rows.reset(token)
+
+
+def test_a_chunk_counts_only_after_the_newer_one(
+    visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(sources, "STORE_ROWS", 0)
+    add = boards.BoardQuestion.add
+    second = threading.Event()
+
+    def late(self: boards.BoardQuestion, connection: Any, chunk: Any) -> None:
+        add(self, connection, chunk)
+        if chunk.stores[0].texts_before:
+            second.set()
+        elif second.wait(5):
+            raise duckdb.InterruptException("the time is up")
+
+    monkeypatch.setattr(boards.BoardQuestion, "add", late)
+    answer = questions.board(ISO)
+    assert second.is_set()
+    assert (answer.days, answer.left) == ((), tuple(ISO))
+    assert answer.value.figures == Figures()
 
 
 def test_without_a_log_a_question_names_the_setting(db: None, tracking_settings: Callable[..., None]) -> None:

@@ -134,7 +134,7 @@ def test_a_question_about_more_than_the_cache_holds_makes_no_store_again(
     monkeypatch.setattr(files, "room", lambda _: size * 3 // 2)
     for _ in range(3):
         answer = questions.board(asked)
-        assert (answer.days, answer.left) == ((second, first), (last, third))
+        assert (answer.days, answer.no_room, answer.left) == ((second, first), (last, third), ())
     assert made == days[:2]
     [record] = caplog.records
     assert f"has no room for {third} and the days before" in record.getMessage()

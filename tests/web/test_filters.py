@@ -20,11 +20,11 @@ from django.test import AsyncClient, RequestFactory
 
 from codex_tracking import sync
 from codex_tracking.counters.days import site_now, site_today
-from codex_tracking.models import LogPart, PageView
+from codex_tracking.models import Breakdown, LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
 from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
-from codex_tracking.visits import asking
+from codex_tracking.visits import asking, files
 from codex_tracking.web.access import links
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import TABS, read_query
@@ -381,6 +381,62 @@ async def test_a_partial_answer_is_named(staff: AsyncClient, yesterday: Date, mo
     monkeypatch.setattr("codex_tracking.stats.selected.figures.BUDGET_SECONDS", 0.0)
     page = await text_of(staff, f"{URL}?start={yesterday}&end={yesterday}&f=source:is:Google")
     assert "Partial answer" in page
+
+
+async def test_a_page_waits_less_for_stores_than_the_api(
+    staff: AsyncClient, yesterday: Date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in files.cache_folder().glob("store-*"):
+        store.unlink()
+    monkeypatch.setattr("codex_tracking.web.dashboard.guard.FIRST_ROWS", 0)
+    asked = f"start={yesterday}&end={yesterday}&f=source:is:Google"
+    page = await text_of(staff, f"{URL}?{asked}")
+    assert "They follow by themselves" in page
+    assert 'data-ct-left="1"' in page
+    found = await figures(staff, f"summary/?{asked}")
+    assert found["coverage"]["left"] == []
+    assert "data-ct-left" not in await text_of(staff, f"{URL}?{asked}")
+
+
+async def test_days_without_room_in_the_cache_are_named(
+    staff: AsyncClient, yesterday: Date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = yesterday.replace(day=1) - timedelta(days=1)
+    await sync_to_async(add_part)(month, visit_hits(month, 0, "/", source="Google"))
+    monkeypatch.setattr("codex_tracking.visits.sources.has_room", lambda *_: False)
+    asked = f"start={month}&end={yesterday}&f=source:is:Google"
+    page = await text_of(staff, f"{URL}?{asked}")
+    assert "have no room on the server" in page
+    assert "Partial answer" not in page
+    coverage = (await figures(staff, f"summary/?{asked}"))["coverage"]
+    assert month.isoformat() in coverage["no_room"]
+    assert coverage["left"] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "words"),
+    [
+        ("log_lost", "lossy", "the visit log lost some of their views"),
+        ("log_dropped", "lossy", "the visit log lost some of their views"),
+        ("dropped_state", "crowded", "than the counters remember"),
+    ],
+)
+async def test_days_with_losses_in_the_ledger_are_named(
+    staff: AsyncClient, yesterday: Date, value: str, field: str, words: str
+) -> None:
+    asked = f"start={yesterday}&end={yesterday}&f=source:is:Google"
+    assert words not in await text_of(staff, f"{URL}?{asked}")
+    await Breakdown.objects.acreate(date=yesterday, dimension="ledger", value=value, views=3)
+    # Of a day that nobody asks for.
+    await Breakdown.objects.acreate(date=yesterday - timedelta(days=1), dimension="ledger", value=value, views=3)
+    assert words in await text_of(staff, f"{URL}?{asked}")
+    coverage = (await figures(staff, f"summary/?{asked}"))["coverage"]
+    day = yesterday.isoformat()
+    assert coverage.pop(field) == [day]
+    assert not any(coverage.values())
+    funnel = await TrackingSelector.funnel(["page:/", "event:signup"], start=day, end=day)
+    assert getattr(funnel, field) == (day,)
+    assert funnel.complete
 
 
 async def test_nothing_on_a_filtered_page_is_live(staff: AsyncClient, yesterday: Date) -> None:

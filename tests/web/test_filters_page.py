@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.conftest import Sites
 from tests.servers import Site
@@ -119,6 +119,30 @@ async def test_filters_work_without_javascript(open_page: Open) -> None:
         assert filters_of(page) == ["event:is:signup", "page:is:/pricing/"]
         await page.get_by_role("link", name="Remove all").click()
         assert filters_of(page) == []
+
+
+async def test_a_partial_answer_is_asked_for_again_while_it_grows(open_page: Open) -> None:
+    async with open_page("?period=7d") as page:
+        lacking = iter([5, 3, 3, 3, 1])
+        asked = 0
+
+        async def answer(route: Route) -> None:
+            nonlocal asked
+            asked += 1
+            response = await route.fetch()
+            text = (await response.text()).replace('"ct-filters"', f'"ct-filters" data-ct-left="{next(lacking)}"')
+            await route.fulfill(response=response, body=text)
+
+        await page.route(re.compile("source:is:Google"), answer)
+        await page.goto(f"{URL}?period=7d&f=source:is:Google")
+        await expect(page.locator('[data-ct-left="3"]')).to_be_visible()
+        for _ in range(100):
+            if asked >= 4:
+                break
+            await page.wait_for_timeout(200)
+        await page.wait_for_timeout(4_000)
+        # Twice in turn there were no more days than before.
+        assert asked == 4
 
 
 async def test_a_pages_own_dashboard_is_a_second_link_of_its_row(open_page: Open) -> None:

@@ -1,4 +1,5 @@
-// Suggests values for filters and steps while somebody types. Without this script the fields take any text.
+// Suggests values for filters and steps while somebody types, and asks again for the days that a partial answer lacks.
+// Without this script the fields take any text, and a reload shows more days.
 (() => {
   "use strict";
 
@@ -49,6 +50,31 @@
     clearTimeout(timer);
     timer = setTimeout(suggest, event.type === "input" ? PAUSE : 0, field);
   };
+
+  const AGAIN = 500; // Milliseconds after a partial answer.
+  let asking = 0;
+  // Answers that lack as many days as the one before: a busy server may have no time for what it has just prepared, and
+  // one that cannot answer at all would be asked without end.
+  const MOST_EQUAL = 2;
+  let partial = { address: "", left: 0, equal: 0 };
+
+  const ask = () => {
+    // Another page would close a menu, and take what somebody is typing.
+    const busy = document.hidden || document.querySelector("[data-ct-menu][open]") || document.activeElement?.matches("input, select");
+    if (busy) asking = setTimeout(ask, AGAIN);
+    else document.dispatchEvent(new CustomEvent("ct-refresh"));
+  };
+
+  const follow = () => {
+    clearTimeout(asking);
+    const left = Number(document.querySelector("[data-ct-left]")?.dataset.ctLeft ?? 0);
+    const same = partial.address === location.href && partial.left === left;
+    partial = { address: location.href, left, equal: same ? partial.equal + 1 : 0 };
+    if (left && partial.equal < MOST_EQUAL) asking = setTimeout(ask, AGAIN);
+  };
+
+  document.addEventListener("ct-shown", (event) => { if (event.target.id === "ct-main") follow(); });
+  follow();
 
   document.addEventListener("input", later);
   document.addEventListener("focusin", later);

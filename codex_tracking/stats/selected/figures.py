@@ -17,7 +17,7 @@ from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
 from codex_tracking.stats.values.ranking import CLICKS, ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.visits import questions
-from codex_tracking.visits.answers import LACKING, Answer, Board, PageFigures, Table
+from codex_tracking.visits.answers import COVERAGE, LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.boards import Order as LogOrder
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter, listed_filters
@@ -80,9 +80,10 @@ class Selection:
     @property
     def coverage(self) -> Coverage:
         """The days of all answers so far; a day that one of them lacks is lacking."""
-        lacking = {name: {day for answer in self._asked for day in getattr(answer, name)} for name in LACKING}
-        days = {day for answer in self._asked for day in answer.days}.difference(*lacking.values())
-        return Answer(None, tuple(sorted(days)), **{name: tuple(sorted(some)) for name, some in lacking.items()})
+        named = {name: {day for answer in self._asked for day in getattr(answer, name)} for name in COVERAGE}
+        lacking = set().union(*(named[name] for name in LACKING))
+        days = {day for answer in self._asked for day in answer.days} - lacking
+        return Answer(None, tuple(sorted(days)), **{name: tuple(sorted(some)) for name, some in named.items()})
 
     def other(self, filters: Sequence[Filter]) -> Selection:
         """Return another selection with the rest of the time budget, whose days are its own."""

@@ -9,7 +9,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.stats.periods import period_between
 from codex_tracking.stats.reading import in_database
 from codex_tracking.visits import questions
-from codex_tracking.visits.answers import Answer
+from codex_tracking.visits.answers import COVERAGE, Answer
 from codex_tracking.visits.filters import Filter, listed_filters
 from codex_tracking.visits.steps import Step, checked_steps, parse_step
 
@@ -67,8 +67,7 @@ async def funnel(
 def funnel_of(days: Sequence[str], steps: Sequence[Step], filters: Sequence[Filter]) -> Answer[Funnel]:
     """Return a funnel of some days; blocking."""
     found = questions.funnel(days, steps, filters)
-    lacking = found.unlogged, found.damaged, found.left, found.unavailable
-    return Answer(rates_of(steps, found.value), found.days, *lacking)
+    return Answer(rates_of(steps, found.value), found.days, **{name: getattr(found, name) for name in COVERAGE})
 
 
 def rates_of(steps: Sequence[Step], visits: Sequence[int]) -> Funnel:

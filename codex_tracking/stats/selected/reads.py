@@ -65,8 +65,9 @@ async def coverage(start: str | None = None, end: str | None = None, *, filters:
 
     Returns:
         ``days``, ``unlogged`` (before the log began), ``damaged`` (file missing or damaged), ``left`` (beyond the
-        time budget) and ``unavailable`` (not in ``visit_engine``), ISO dates; ``complete`` says whether nothing is
-        lacking.
+        time budget), ``no_room`` (beyond the cache's room) and ``unavailable`` (not in ``visit_engine``), ISO dates;
+        ``complete`` says whether nothing is lacking. Of the days answered, ``lossy`` has those of which the log lost
+        hits, and ``crowded`` those on which the counters have too many visits.
 
     Raises:
         ValueError: a bad date, or there is no visit log.

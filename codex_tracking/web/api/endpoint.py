@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Reading
-from codex_tracking.visits.answers import LACKING
+from codex_tracking.visits.answers import COVERAGE
 from codex_tracking.visits.filters import Filter
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.api.parameters import Parameter
@@ -58,8 +58,8 @@ class Call:
         fields = {"at": self.now.isoformat(timespec="seconds"), "live": found.live, "period": period}
         if found.coverage is None:
             return fields
-        lacking = {name: list(getattr(found.coverage, name)) for name in LACKING}
-        return fields | {"coverage": lacking}
+        coverage = {name: list(getattr(found.coverage, name)) for name in COVERAGE}
+        return fields | {"coverage": coverage}
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,19 @@ ABOUT = {
                 **array_schema(DAY),
                 "description": "Days that the server of `visit_engine` has not got yet; all while it does not answer.",
             },
+            "no_room": {
+                **array_schema(DAY),
+                "description": "The oldest days, which have no room in the server's cache beside the others.",
+            },
+            "lossy": {**array_schema(DAY), "description": "Days of which the visit log lost views: figures are low."},
+            "crowded": {
+                **array_schema(DAY),
+                "description": "Days with more visits under way than the counters remember: figures without filters "
+                "have more visits than these.",
+            },
         },
-        description="Only with filters, and of dimensions that the visit log alone has: the days that it lacks.",
+        description="Only with filters, and of dimensions that the visit log alone has: the days that it lacks, and "
+        "those on which it differs from the counters.",
     ),
 }
 COMPARED = "Left out without `compare`, and where the site's figures begin after the first day compared with."

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from codex_tracking.visits.asking import FIRST_ROWS, making_rows
 from codex_tracking.web.access import headers, links
 from codex_tracking.web.access.headers import protect
 from codex_tracking.web.access.switches import private_address
@@ -38,6 +39,7 @@ def dashboard_page(view: Page) -> Any:
 
     @wraps(view)
     async def explained(request: HttpRequest, **arguments: Any) -> HttpResponse:
+        making = making_rows.set(FIRST_ROWS)
         try:
             response = await view(request, **arguments)
         except PermissionDenied:
@@ -48,6 +50,9 @@ def dashboard_page(view: Page) -> Any:
             # The class alone: drivers quote the statement with its values, and name the server's address and user.
             logger.error("The dashboard cannot read the database (%s); it answered 503.", type(error).__name__)
             response = await sync_to_async(_unavailable)()
+        finally:
+            # Under WSGI the context is the thread's, which answers the API as well.
+            making_rows.reset(making)
         if not response.has_header("Cache-Control"):
             headers.private(response, None)
         return protect(response)

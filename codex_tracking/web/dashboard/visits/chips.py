@@ -86,6 +86,8 @@ class Chips:
     """Address of the page without filters."""
     remarks: tuple[str, ...]
     """What the visit log lacks, in words."""
+    left: int
+    """Days that there was no time for, which the page asks for again."""
     dimensions: tuple[tuple[str, str], ...]
     """Name in the address and label of each dimension of a filter."""
     operators: tuple[tuple[str, str], ...]
@@ -126,6 +128,7 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
         ),
         clear=address(query.filtered()),
         remarks=remarks_on(coverage),
+        left=len(coverage.left) if coverage is not None else 0,
         dimensions=tuple((name, str(FILTERS[name])) for name in FILTER_DIMENSIONS),
         operators=tuple((name, str(OPERATORS[name])) for name in get_args(Operator)),
         hidden=fields_of(query, **extra),
@@ -141,7 +144,7 @@ def chips_of(query: Query, coverage: Coverage | None, base: str = "", **extra: s
 
 
 def remarks_on(coverage: Coverage | None) -> tuple[str, ...]:
-    """Say which days the visit log lacks."""
+    """Say which days the visit log lacks, and on which it differs from the counters."""
     if coverage is None:
         return ()
     remarks = []
@@ -163,8 +166,32 @@ def remarks_on(coverage: Coverage | None) -> tuple[str, ...]:
         )
     if coverage.left:
         remarks.append(
-            _("Partial answer: there was no time for the days up to %(day)s. Choose a shorter period to see them.")
+            _(
+                "Partial answer: the days up to %(day)s are not read yet. They follow by themselves within seconds; if "
+                "they do not, reload the page or choose a shorter period."
+            )
             % {"day": full_day(date.fromisoformat(coverage.left[-1]))}
+        )
+    if coverage.no_room:
+        remarks.append(
+            _(
+                "Not in these figures: the days up to %(day)s, because so many visits have no room on the server's "
+                "disk for temporary files. Choose a shorter period, or free some of that disk."
+            )
+            % {"day": full_day(date.fromisoformat(coverage.no_room[-1]))}
+        )
+    if coverage.lossy:
+        remarks.append(
+            _("Figures of these days are too low, because the visit log lost some of their views: %(days)s.")
+            % {"days": _days(coverage.lossy)}
+        )
+    if coverage.crowded:
+        remarks.append(
+            _(
+                "On these days more people were on the site at once than the counters remember, so that figures "
+                "without filters have more visits than these: %(days)s."
+            )
+            % {"days": _days(coverage.crowded)}
         )
     return tuple(remarks)
 
