@@ -41,6 +41,8 @@ class Touch:
     """Distinct pages, the entry page first."""
     viewed: int = 0
     """Second of the first view."""
+    client: RawClient | None = None
+    """The visitor's, for the id that its identity is hashed to."""
     events: tuple[str, ...] = ()
     weight: int = 0
     """Bytes that it takes in memory, about, without ``hits``."""
@@ -50,8 +52,6 @@ class Touch:
     """Bytes of ``hits``; above ``MOST_LOGGED`` the visitor's next hit begins another touch."""
     late: bool = False
     """Whether hits came out of order."""
-    client: RawClient | None = None
-    """The visitor's, for the id that its identity is hashed to."""
 
     @property
     def fields(self) -> tuple[Counter, ...]:

@@ -125,7 +125,8 @@ class ViewTally(Tally):
         touches = day.touches.get(visitor)
         if touches is None:
             begins = (hour_begins(hour), origin.begins, traits.begins)
-            touch = Touch(second, second, 1, begins, (path,), second, client=client)
+            # By position: named arguments make a dictionary first, for each visitor.
+            touch = Touch(second, second, 1, begins, (path,), second, client)
             return self._new_touch(day, visitor, touch)
         touch = touches[-1]
         if second != touch.last or touch.logged > MOST_LOGGED:
