@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant(
         "all streams look new after the seal",
         "store/lua/seal.lua",
-        {"for first = 1, #lasts, 2 * FIELDS do": "for first = 1, 0 do"},
+        {"for first = 1, size, 2 * FIELDS do": "for first = 1, 0 do"},
         "no generation ends while flushes and pushes take turns",
     ),
     Mutant(

@@ -127,6 +127,19 @@ async def test_a_damaged_header(raw: redis.Redis, process: Process, where: str, 
     assert found == {"/a/": 1, "/b/": 1, "/c/": 1}
 
 
+@pytest.mark.parametrize("value", ["garbage", "", "1.5"])
+async def test_no_seal_takes_a_damaged_number_of_a_stream(raw: redis.Redis, process: Process, value: str) -> None:
+    await process.push(view("/a/"))
+    [stream] = [name for name in cast("list[bytes]", raw.hkeys(keys().live)) if name.startswith(b"#w:")]
+    raw.hset(keys().live, stream, value)
+    # The database would note it as the last batch that it has of the stream.
+    assert (await get_store().seal(today())).status == "NONE"
+    assert not raw.exists(keys().live, keys().sealed)
+    await process.push(view("/b/"))
+    await flush(process)
+    assert await rows() == {"/a/": 1, "/b/": 1}
+
+
 @pytest.mark.parametrize("kind", ["live", "sealed", "uniques", "visits", "now", "salt"])
 async def test_a_key_of_another_type(raw: redis.Redis, process: Process, kind: str) -> None:
     await process.push(view("/a/"))

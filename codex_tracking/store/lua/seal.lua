@@ -20,18 +20,30 @@ if not h[1] or h[5] == '0' then c('UNLINK', KEYS[3], KEYS[4]) end
 if not h[1] then return {'NONE'} end
 local sound = string.match(h[1], '^%x+$') and tonumber(h[2]) and h[3] and tonumber(h[4]) and tonumber(h[5])
 -- The last numbers of all streams, in few commands: there may be a thousand streams.
-local streams, lasts = {}, {}
-for stream in string.gmatch(h[6] or '', '%S+') do streams[#streams + 1] = '#w:' .. stream end
-for first = 1, #streams, FIELDS do
-  local some = c('HMGET', L, unpack(streams, first, math.min(first + FIELDS - 1, #streams)))
+local names, streams, found, at = h[6] or '', {}, 0, 1
+-- Without a pattern, which takes three times as long.
+local stop = string.find(names, ' ', at, true)
+while stop do
+  found = found + 1
+  streams[found] = '#w:' .. string.sub(names, at, stop - 1)
+  at = stop + 1
+  stop = string.find(names, ' ', at, true)
+end
+local lasts, size, numbers, known = {}, 0, {}, 0
+for first = 1, found, FIELDS do
+  local some = c('HMGET', L, unpack(streams, first, math.min(first + FIELDS - 1, found)))
   for i = 1, #some do
     local last = some[i]
     if last then
-      sound = sound and tonumber(last)
-      lasts[#lasts + 1], lasts[#lasts + 2] = streams[first + i - 1], last
+      sound = sound and last ~= ''
+      known = known + 1
+      lasts[size + 1], lasts[size + 2], numbers[known] = streams[first + i - 1], last, last
+      size = size + 2
     end
   end
 end
+-- All at once: tonumber takes twice as long as the read of a field.
+sound = sound and not string.find(table.concat(numbers), '%D')
 if not sound then
   c('UNLINK', L)
   return {'NONE'}
@@ -50,7 +62,7 @@ end
 c('HSET', S, '#id', ARGV[1])
 c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
 -- Without them every next batch would look like a gap.
-for first = 1, #lasts, 2 * FIELDS do
-  c('HSET', L, unpack(lasts, first, math.min(first + 2 * FIELDS - 1, #lasts)))
+for first = 1, size, 2 * FIELDS do
+  c('HSET', L, unpack(lasts, first, math.min(first + 2 * FIELDS - 1, size)))
 end
 return {'NEW', h[1], ARGV[1], h[3]}
