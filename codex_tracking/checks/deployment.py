@@ -23,6 +23,7 @@ from codex_tracking.hits.freshness import STALE_AFTER, lists_date
 from codex_tracking.models import database
 from codex_tracking.setting_rules import Rule
 from codex_tracking.settings import FIELDS, broken_rule, get_tracking_settings, project_url, raw_settings
+from codex_tracking.visits.engine import missing
 
 MIDDLEWARE = "codex_tracking.middleware.PageTrackingMiddleware"
 ANSWERS_ALONE = (
@@ -255,8 +256,8 @@ def check_visit_log(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check that the visit log's files can be made and stored."""
     tracking = get_tracking_settings()
     found: list[CheckMessage] = []
-    if tracking.visit_log_days and find_spec("duckdb") is None:
-        message = "CODEX_TRACKING['visit_log_days'] needs the package duckdb: the visit log is written, but not read."
+    if tracking.visit_log_days and (packages := ", ".join(missing())):
+        message = f"CODEX_TRACKING['visit_log_days'] needs {packages}: the visit log is written, but not read."
         hint = "pip install 'codex-tracking[visits]', or set visit_log_days to 0."
         found.append(Error(message, hint=hint, id="codex_tracking.E009"))
     if tracking.visit_storage and tracking.visit_storage not in settings.STORAGES:
