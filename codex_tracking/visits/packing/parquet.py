@@ -171,8 +171,7 @@ def _delta(numbers: Array) -> bytes:
     head = _varint(BLOCK) + _varint(BLOCK // MINIBLOCK) + _varint(len(numbers)) + _int(first)
     deltas = np.diff(numbers)
     # The last block is filled up with a difference that it has already.
-    blocks = np.resize(deltas[-1:], (-(-len(deltas) // BLOCK), BLOCK))
-    blocks.ravel()[: len(deltas)] = deltas
+    blocks = np.pad(deltas, (0, -len(deltas) % BLOCK), "edge").reshape(-1, BLOCK)
     least = blocks.min(axis=1)
     blocks -= least[:, None]
     # Of width 0: miniblocks beyond the last value have no body.
@@ -184,9 +183,9 @@ def _delta(numbers: Array) -> bytes:
         places = np.flatnonzero(widths == width)
         four = parts[places].astype("<u4").view(np.uint8).reshape(-1, MINIBLOCK, 4)
         bits = np.unpackbits(four, axis=2, bitorder="little")[:, :, :width]
-        packed = np.packbits(bits.reshape(len(places), -1), axis=1, bitorder="little")
-        for place, body in zip(places.tolist(), packed, strict=True):
-            bodies[place] = body.tobytes()
+        packed, size = _bits(bits.reshape(-1)), MINIBLOCK * width // 8
+        for number, place in enumerate(places.tolist()):
+            bodies[place] = packed[number * size : (number + 1) * size]
     each = BLOCK // MINIBLOCK
     rest = (
         (_int(low), bytes(widths[place : place + each].tolist()), *bodies[place : place + each])
