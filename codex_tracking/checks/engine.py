@@ -13,6 +13,7 @@ from django.core.checks import Warning as Caution
 from codex_tracking.checks.deployment import Configs
 from codex_tracking.models import database
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.visits.engine import missing
 
 
 @register(Tags.compatibility)
@@ -20,8 +21,8 @@ def check_visit_log(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check that the visit log's files can be made and stored."""
     tracking = get_tracking_settings()
     found: list[CheckMessage] = []
-    if tracking.visit_log_days and find_spec("duckdb") is None:
-        message = "CODEX_TRACKING['visit_log_days'] needs the package duckdb: the visit log is written, but not read."
+    if tracking.visit_log_days and (packages := ", ".join(missing())):
+        message = f"CODEX_TRACKING['visit_log_days'] needs {packages}: the visit log is written, but not read."
         hint = "pip install 'codex-tracking[visits]', or set visit_log_days to 0."
         found.append(Error(message, hint=hint, id="codex_tracking.E009"))
     if tracking.visit_storage and tracking.visit_storage not in settings.STORAGES:

@@ -6,8 +6,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count
-from operator import ge, mul
+from itertools import accumulate, chain, count, pairwise
+from operator import mul
 from typing import Any, NamedTuple
 
 VIEW, EVENT, READING = 0, 1, 4
@@ -90,18 +90,27 @@ class LoggedHit(NamedTuple):
     """Value of an event."""
 
 
-class Columns(NamedTuple):
-    """The hits of a blob, as columns, with each distinct value once."""
+class Blob(NamedTuple):
+    """A blob's hits as bytes, which are sound but for indexes out of range."""
 
-    seconds: Sequence[int]
-    kinds: Sequence[int]
+    hits: int
+    wide: int
+    """Bytes of a second."""
+    width: int
+    """Bytes of an index."""
+    begin: int
+    """Second that all seconds are counted from."""
+    sizes: tuple[int, ...]
+    """Numbers of distinct visitors (the first of them empty), clients, origins and acts."""
+    seconds: bytes
+    kinds: bytes
     """With ``MEMBER``."""
-    visitors: list[bytes]
-    """Distinct ones, the first of them empty."""
-    texts: tuple[list[bytes], ...]
+    indexes: bytes
+    """Those of all hits' visitors, then of their clients, origins and acts."""
+    visitors: bytes
+    """One after the other, without the empty one."""
+    texts: bytes
     """Distinct clients, origins and acts, as ``told``, in UTF-8."""
-    indexes: tuple[Sequence[int], ...]
-    """Of visitor, client, origin and act; each as long as ``seconds``."""
 
 
 class DamagedLog(ValueError):  # noqa: N818
@@ -208,68 +217,56 @@ def decode(data: bytes) -> Iterator[LoggedHit]:
     Raises:
         DamagedLog: at once, before the first hit.
     """
-    found = unpack(data)
-    tables: list[list[Any]] = [
-        found.visitors,
-        *([text.decode().split(BETWEEN_TRAITS) for text in texts] for texts in found.texts),
-    ]
-    columns = (map(table.__getitem__, indexes) for table, indexes in zip(tables, found.indexes, strict=True))
+    blob = unpack(data)
+    texts = [text.split(BETWEEN_TRAITS) for text in blob.texts.decode().split(BETWEEN_TEXTS)]
+    ends = list(accumulate(blob.sizes[1:], initial=0))
+    visitors = [b"", *chain.from_iterable(VISITOR.iter_unpack(blob.visitors))]
+    tables: list[list[Any]] = [visitors, *(texts[begin:end] for begin, end in pairwise(ends))]
+    indexes = struct.unpack(f"<{4 * blob.hits}{CODES[blob.width]}", blob.indexes)
+    columns = [indexes[place * blob.hits : (place + 1) * blob.hits] for place in range(4)]
+    if blob.hits and any(max(column) >= len(table) for column, table in zip(columns, tables, strict=True)):
+        raise DamagedLog("a blob of the visit log has an index out of range")
+    seconds = map(blob.begin.__add__, struct.unpack(f"<{blob.hits}{CODES[blob.wide]}", blob.seconds))
+    facts = (map(table.__getitem__, column) for table, column in zip(tables, columns, strict=True))
     return (
         LoggedHit._make((visitor, second, kind & (EVENT | READING), *client, *origin, kind & MEMBER != 0, *act))
-        for second, kind, visitor, client, origin, act in zip(found.seconds, found.kinds, *columns, strict=True)
+        for second, kind, visitor, client, origin, act in zip(seconds, blob.kinds, *facts, strict=True)
     )
 
 
-def unpack(data: bytes) -> Columns:
-    """Return the columns of a blob; see ``decode``."""
+def unpack(data: bytes) -> Blob:
+    """Return what a blob has; see ``decode``."""
     try:
-        version, rows = HEAD.unpack_from(data)
+        version, hits = HEAD.unpack_from(data)
         if version != VERSION:
             raise DamagedLog(f"a blob of the visit log has version {version}, not {VERSION}")
-        return _columns(_inflate(data[HEAD.size :]), rows)
-    except (struct.error, zlib.error, IndexError, UnicodeDecodeError) as error:
+        stream = zlib.decompressobj()
+        body = stream.decompress(data[HEAD.size :], MOST_UNPACKED)
+        if not stream.eof or stream.unused_data:
+            raise DamagedLog("a blob of the visit log is cut or has a tail")
+        return _sections(body, hits)
+    except (struct.error, zlib.error, UnicodeDecodeError) as error:
         raise DamagedLog(f"a blob of the visit log is damaged ({type(error).__name__})") from error
 
 
-def _inflate(data: bytes) -> bytes:
-    stream = zlib.decompressobj()
-    body = stream.decompress(data, MOST_UNPACKED)
-    if not stream.eof or stream.unused_data:
-        raise DamagedLog("a blob of the visit log is cut or has a tail")
-    return body
-
-
-def _columns(body: bytes, rows: int) -> Columns:
-    wide, width, begin, *sizes = BODY.unpack_from(body)
+def _sections(body: bytes, hits: int) -> Blob:
+    wide, width, begin, visitors, *sizes = BODY.unpack_from(body)
     if wide not in CODES or width not in CODES:
         raise DamagedLog("a blob of the visit log has numbers of an unknown size")
-    at = BODY.size + wide * rows
-    seconds, kinds = _numbers(body, BODY.size, wide, rows), body[at : at + rows]
-    indexes = _numbers(body, at + rows, width, 4 * rows)
-    at += rows + 4 * width * rows
-    end = at + VISITOR_BYTES * sizes[0]
+    kinds = BODY.size + wide * hits
+    indexes = kinds + hits
+    hashes = indexes + 4 * width * hits
+    end = hashes + VISITOR_BYTES * visitors
     if end > len(body):
         raise DamagedLog("a blob of the visit log has fewer hits or visitors than it says")
-    visitors = [b"", *chain.from_iterable(VISITOR.iter_unpack(body[at:end]))]
-    joined = body[end:]
-    joined.decode()  # Raises an error if it is no UTF-8: whoever takes the texts does not look at them one by one.
-    texts = joined.split(SEPARATOR) if joined else []
-    if len(texts) != sum(sizes[1:]):
+    texts = body[end:]
+    texts.decode()  # Raises an error if it is no UTF-8: whoever takes the texts does not look at them one by one.
+    if (texts.count(SEPARATOR) + 1 if texts else 0) != sum(sizes):
         raise DamagedLog("a blob of the visit log has other texts than it says")
-    if joined.count(TRAIT_SEPARATOR) != sum(map(mul, SEPARATORS, sizes[1:])):
+    if texts.count(TRAIT_SEPARATOR) != sum(map(mul, SEPARATORS, sizes)):
         raise DamagedLog("a blob of the visit log has other traits than it says")
-    columns = indexes[:rows], indexes[rows : 2 * rows], indexes[2 * rows : 3 * rows], indexes[3 * rows :]
-    sizes[0] += 1
-    if rows and any(map(ge, map(max, columns), sizes)):
-        raise DamagedLog("a blob of the visit log has an index out of range")
-    ends = sizes[1], sizes[1] + sizes[2]
-    tables = texts[: ends[0]], texts[ends[0] : ends[1]], texts[ends[1] :]
-    return Columns(list(map(begin.__add__, seconds)), kinds, visitors, tables, columns)
-
-
-def _numbers(body: bytes, at: int, width: int, number: int) -> Sequence[int]:
-    # Bytes are a sequence of numbers already.
-    return body[at : at + number] if width == 1 else struct.unpack_from(f"<{number}{CODES[width]}", body, at)
+    columns = body[BODY.size : kinds], body[kinds:indexes], body[indexes:hashes], body[hashes:end], texts
+    return Blob(hits, wide, width, begin, (1 + visitors, *sizes), *columns)
 
 
 def blobs_of(part: bytes) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from codex_tracking.counters.days import date_of
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.conditions import Chunk, Numbers, Parameters
-from codex_tracking.visits.engine import Connection, connected, installed, time_limit
+from codex_tracking.visits.engine import Connection, connected, missing, time_limit
 from codex_tracking.visits.files import cache_folder
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.sources import (
@@ -114,8 +114,8 @@ def log_refusal() -> str:
     if not get_tracking_settings().visit_log_days:
         return "filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']"
     # The other reasons name the setting as well, which is the other way out.
-    if not installed():
-        return "visit_log_days needs DuckDB: pip install 'codex-tracking[visits]'"
+    if packages := ", ".join(missing()):
+        return f"visit_log_days needs {packages}: pip install 'codex-tracking[visits]'"
     if get_tracking_settings().visit_engine and find_spec("clickhouse_connect") is None:
         return "visit_engine needs clickhouse-connect: pip install 'codex-tracking[clickhouse]'"
     return ""

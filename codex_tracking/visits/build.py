@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date as Date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.db.models.functions import Length
 
-from codex_tracking.counters.hit_log import Columns, DamagedLog, blobs_of, unpack
+from codex_tracking.counters.hit_log import DamagedLog
 from codex_tracking.models import LogPart, database
-from codex_tracking.visits.columns import Written, write_file
-from codex_tracking.visits.files import File, cache_folder, files_of, shrink
-from codex_tracking.visits.sessions import DayVisits
+from codex_tracking.visits.files import File, cache_folder, files_of, shrink, write
+
+if TYPE_CHECKING:
+    from codex_tracking.visits.packing.rows import Built
 
 logger = logging.getLogger(__name__)
 
 FILE_BYTES = 12_000_000
-"""Parts of which one file is made, about 400,000 views: 4 MB as a file, and 150 MB while they are put together."""
+"""Parts of which one file is made, about 400,000 views: 3 MB as a file, and 200 MB while they are put together."""
 REST = 10
 """A day's parts are put together again after so many times the seconds that it took, so that a busy site's open
 dashboard does not do it after every flush."""
@@ -57,15 +57,6 @@ class Day:
         return self.parts[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A file that was made of parts."""
-
-    path: Path
-    rows: int
-    views: int
-
-
 def days_of(dates: Collection[Date]) -> list[Day]:
     """Return the log's files and parts of these days, in order; two queries."""
     files: dict[Date, list[File]] = {}
@@ -93,51 +84,41 @@ def _day(day: Date, files: list[File], parts: list[tuple[int, str, int]]) -> Day
     )
 
 
-def build(day: Day, folder: Path) -> tuple[list[Built], int]:
-    """Write a day's parts as files with names of their own.
-
-    Args:
-        day: has parts.
-        folder: the files'; the caller moves or deletes them.
+def build(day: Day) -> tuple[list[Built], int]:
+    """Make a day's files of its parts, of which it has some.
 
     Returns:
         The files, and the number of parts that are damaged; they have the hits before the damage.
     """
+    # Here, since numpy takes a tenth of a second: processes that write no file are without it.
+    from codex_tracking.visits.packing.hits import DayHits
+    from codex_tracking.visits.packing.rows import file_of
+
     built: list[Built] = []
     number = 1 + day.size // FILE_BYTES
     # Above all numbers of the files that stay: no file has more visitors than rows.
     visitors = sum(file.rows for file in day.files)
     damaged: set[int] = set()
     for share in range(number):
-        visits = DayVisits()
-        for blob in _blobs(day, damaged):
-            visits.add(blob, share, number)
-        file, written = _write(day, visits, folder, visitors)
-        visitors += written.visitors
-        built.append(Built(file, written.rows, written.views))
+        hits = DayHits(share, number)
+        for pk, data in _parts(day):
+            try:
+                hits.add(data)
+            except DamagedLog as error:
+                if pk not in damaged:
+                    logger.error("a part of the visit log of %s is damaged: %s", day.date, error)
+                damaged.add(pk)
+        file = file_of(day.date, hits, visitors)
+        visitors += file.visitors
+        built.append(file)
     return built, len(damaged)
 
 
-def _blobs(day: Day, damaged: set[int]) -> Iterator[Columns]:
+def _parts(day: Day) -> Iterator[tuple[int, bytes]]:
     parts = LogPart.objects.using(database())
     for pk in day.parts:
         # A query for each, so that one part is in memory at a time.
-        data = parts.filter(pk=pk).values_list("data", flat=True).first()
-        try:
-            for blob in blobs_of(bytes(data or b"")):
-                yield unpack(blob)
-        except DamagedLog as error:
-            if pk not in damaged:
-                logger.error("a part of the visit log of %s is damaged: %s", day.date, error)
-            damaged.add(pk)
-
-
-def _write(day: Day, visits: DayVisits, folder: Path, first_visitor: int) -> tuple[Path, Written]:
-    # A random name, since two processes may pack one day at the same time; the slower one's files are deleted.
-    with tempfile.TemporaryDirectory(dir=folder) as inner:
-        path = Path(inner) / "built.parquet"
-        written = write_file(path, day.date.isoformat(), visits, folder, first_visitor)
-        return path.replace(folder / f"{secrets.token_hex(16)}.parquet"), written
+        yield pk, bytes(parts.filter(pk=pk).values_list("data", flat=True).first() or b"")
 
 
 # --- in the cache ---
@@ -167,13 +148,13 @@ def built_in_cache(day: Day) -> tuple[list[Path], bool]:
 
 
 def _build_in_cache(day: Day, folder: Path, name: str) -> list[Path]:
-    built, damaged = build(day, folder)
+    built, damaged = build(day)
     found = []
     for number, file in enumerate(built):
         # In the name, since a process that finds the file later has not read the parts.
         end = "damaged" if damaged else "sound"
         path = folder / f"{name}-{number}-of-{len(built)}-{end}.parquet"
-        file.path.replace(path)
+        write(path, file.data)
         found.append(path)
     for path in folder.glob(f"{day.date.isoformat()}-*.parquet"):
         # Made of fewer parts. A question that is reading one has it open.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,9 +28,19 @@ _databases: dict[Path, Connection] = {}
 _attached: set[Path] = set()
 
 
-def installed() -> bool:
-    """Return whether DuckDB is installed; without importing it, which takes a tenth of a second."""
-    return find_spec("duckdb") is not None
+def missing() -> list[str]:
+    """Return which packages of the extra are not installed; without importing them, which takes a tenth of a second."""
+    # In the standard library since Python 3.14 (PEP 784).
+    packages = ("duckdb", "numpy", *(() if sys.version_info >= (3, 14) else ("backports.zstd",)))
+    return [name for name in packages if not _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        # There is no ``backports`` at all.
+        return False
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from codex_tracking.visits.answers import Answer, Board, Figures
 from codex_tracking.visits.asking import ask
 from codex_tracking.visits.boards import BoardQuestion
 from codex_tracking.visits.build import Day, days_of
-from codex_tracking.visits.engine import installed
+from codex_tracking.visits.engine import missing
 from codex_tracking.visits.engines import LOG_LOSSES, STATE_LOSS
 from codex_tracking.visits.sources import first_day
 
@@ -70,7 +70,7 @@ def log_faults() -> tuple[LogFault, ...]:
     Source: ``DayTotals``, and one question to DuckDB when anything has changed since the last comparison.
     """
     global _last
-    if not get_tracking_settings().visit_log_days or not installed():
+    if not get_tracking_settings().visit_log_days or missing():
         return ()
     marks = _marks(site_today())
     if _last is not None and _last[1] == marks and time.monotonic() < _last[0]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from contextlib import suppress
 from datetime import date as Date
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
@@ -20,9 +20,12 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.models import DayTotals, ImportSalt, LogPart, VisitFile, database
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.conflicts import repeated
-from codex_tracking.visits.build import Built, Day, build, days_of
-from codex_tracking.visits.engine import installed
-from codex_tracking.visits.files import cache_folder, delete_stored, delete_stored_before, save
+from codex_tracking.visits.build import Day, build, days_of
+from codex_tracking.visits.engine import missing
+from codex_tracking.visits.files import delete_stored, delete_stored_before, save
+
+if TYPE_CHECKING:
+    from codex_tracking.visits.packing.rows import Built
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def pack_all(today: Date) -> int:
     """Pack all days before ``today`` that have parts, delete parts after two days and days after ``visit_log_days``."""
     if get_tracking_settings().visit_log_days:
         prune_log(first_logged())
-    if not installed():
+    if missing():
         # A system check says so; what is old is deleted all the same.
         return 0
     parts = LogPart.objects.using(database(write=True)).filter(date__lt=today).order_by()
@@ -98,25 +101,19 @@ def pack(day: Day) -> bool:
     Returns:
         Whether they were written; False when another process was faster or more was counted meanwhile.
     """
-    built, damaged = build(day, cache_folder())
+    built, damaged = build(day)
     if damaged:
         logger.error("the files of %s lack what %s damaged parts of the visit log had", day.date, damaged)
-    try:
-        names, done = _store(day, built)
-    finally:
-        for file in built:
-            with suppress(OSError):
-                file.path.unlink()
+    names, done = _store(day, built)
     # After the commit, so that no row names a file that is gone.
     delete_stored([file.name for file in day.stale] if done else names)
     return done
 
 
 def _store(day: Day, built: list[Built]) -> tuple[list[str], bool]:
-    datas = [file.path.read_bytes() for file in built]
-    digests = [hashlib.sha256(data).hexdigest() for data in datas]
+    digests = [hashlib.sha256(file.data).hexdigest() for file in built]
     # Before the transaction, which must not wait for a storage far away.
-    names = [save(day.date, digest, data) for digest, data in zip(digests, datas, strict=True)]
+    names = [save(day.date, digest, file.data) for digest, file in zip(digests, built, strict=True)]
     first = len(day.files)
     rows = [
         VisitFile(
@@ -127,9 +124,9 @@ def _store(day: Day, built: list[Built]) -> tuple[list[str], bool]:
             through=day.through,
             digest=digest,
             name=name,
-            data=None if name else data,
+            data=None if name else file.data,
         )
-        for number, (file, digest, name, data) in enumerate(zip(built, digests, names, datas, strict=True))
+        for number, (file, digest, name) in enumerate(zip(built, digests, names, strict=True))
     ]
     try:
         return names, _replace(day, rows)

@@ -1,4 +1,4 @@
-"""Visits by the same definition as ``codex_tracking.visits.sessions``, hit by hit, to compare with.
+"""Visits by the same definition as ``codex_tracking.visits.packing.sessions``, hit by hit, to compare with.
 
 A visit begins with a view and goes on with views and events while gaps are 30 minutes at most; it has the client and
 the source of its first view. Hits are taken in the order in which they were counted, which is how the counters see
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TypeAlias
+
+import numpy as np
 
 from codex_tracking.counters.batch import VISIT_GAP
 from codex_tracking.counters.hit_log import BETWEEN_TRAITS, EVENT, MEMBER, LoggedHit
-from codex_tracking.visits.sessions import NONE, UNNAMED, DayVisits
+from codex_tracking.visits.packing.hits import UNNAMED, DayHits
+from codex_tracking.visits.packing.sessions import NONE, visits_of
 
 Traits: TypeAlias = tuple[str, ...]
 """Of a client or an origin."""
@@ -120,29 +122,31 @@ class PlainVisits:
         self._current[visitor] = visit
 
 
-def visits_in(day: DayVisits, first_visitor: int = 0) -> list[Visit]:
+def visits_in(day: DayHits, first_visitor: int = 0) -> list[Visit]:
     """Return the visits that columns have, with their texts."""
-    rows = day.rows(first_visitor)
+    hits = day.hits()
+    found = visits_of(hits, first_visitor)
     clients, origins, acts = (
-        [tuple(text.decode().split(BETWEEN_TRAITS)) for text in texts]
-        for texts in (day.clients_of(rows.firsts), day.origins_of(rows.firsts), day.acts)
+        [tuple(text.decode().split(BETWEEN_TRAITS)) for text in texts] for texts in (day.clients, day.origins, day.acts)
     )
-    ends = accumulate(rows.lengths)
-    found = []
-    for row, (first, end) in enumerate(zip(rows.firsts, ends, strict=True)):
-        hits = rows.hits[end - rows.lengths[row] : end]
-        visitor, kind = rows.visitors[row], day.kinds[first]
-        found.append(
-            Visit(
-                None if visitor == NONE else visitor,
-                clients[row],
-                origins[row],
-                bool(kind & MEMBER),
-                rows.starts[row],
-                rows.lasts[row],
-                "" if kind & EVENT else acts[day.act_of[first]][0],
-                [day.seconds[hit] for hit in hits],
-                [acts[day.act_of[hit]] for hit in hits],  # type: ignore[misc]
-            )
+    columns = (
+        found.firsts,
+        found.starts,
+        found.lasts,
+        found.visitors,
+        np.split(found.hits, found.lengths.cumsum()[:-1]),
+    )
+    return [
+        Visit(
+            None if visitor == NONE else int(visitor),
+            clients[hits.clients[first]],
+            origins[hits.origins[first]],
+            bool(hits.kinds[first] & MEMBER),
+            int(start),
+            int(last),
+            "" if hits.kinds[first] & EVENT else acts[hits.acts[first]][0],
+            hits.seconds[some].tolist(),
+            [acts[act] for act in hits.acts[some]],
         )
-    return found
+        for first, start, last, visitor, some in zip(*columns, strict=False)
+    ]

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import blobs_of, unpack
 from codex_tracking.hits.hit import Hit
 from codex_tracking.hits.pages.measures import Measures
 from codex_tracking.models import LogPart
-from codex_tracking.visits.sessions import DayVisits
+from codex_tracking.visits.packing.hits import DayHits
 from tests.kit.pipeline import Process, breakdown, totals, view
 from tests.kit.sessions import Visit, visits_in
 
@@ -53,10 +52,9 @@ def _hit(rng: random.Random, second: float, client: dict[str, Any]) -> Hit:
 
 async def logged() -> list[Visit]:
     """Return the visits of the log's parts."""
-    day = DayVisits()
+    day = DayHits()
     async for data in LogPart.objects.order_by("pk").values_list("data", flat=True):
-        for blob in blobs_of(bytes(data)):
-            day.add(unpack(blob))
+        day.add(bytes(data))
     return visits_in(day)
 
 

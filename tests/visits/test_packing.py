@@ -281,13 +281,23 @@ def test_an_export_without_a_log_names_the_setting(
 
 
 def test_checks_name_a_missing_package_and_an_unknown_storage(
-    tracking_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    db: None,
+    tracking_settings: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tracking_settings(visit_storage="visits")
     assert [(found.id, "'visits'" in found.msg) for found in check_visit_log(None)] == [("codex_tracking.E010", True)]
-    monkeypatch.setattr("codex_tracking.checks.engine.find_spec", lambda name: None)
+    monkeypatch.setattr(engine, "find_spec", lambda name: None if name == "numpy" else object())
     tracking_settings(visit_storage="")
-    assert [found.id for found in check_visit_log(None)] == ["codex_tracking.E009"]
+    [found] = check_visit_log(None)
+    assert found.id == "codex_tracking.E009"
+    assert "needs numpy:" in found.msg
+    assert "'codex-tracking[visits]'" in str(found.hint)
+    # Nothing is tried that would fail once an hour.
+    add_part(DAY, hits_of(DAY, 10))
+    assert pack_all(DAY + timedelta(days=1)) == 0
+    assert not caplog.records
     tracking_settings(visit_log_days=0)
     assert not check_visit_log(None)
 

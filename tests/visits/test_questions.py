@@ -16,10 +16,11 @@ import duckdb
 import pytest
 
 from codex_tracking.models import LogPart, VisitFile
-from codex_tracking.visits import asking, boards, build, columns, engine, files, questions, sources, stores
+from codex_tracking.visits import asking, boards, build, engine, files, questions, sources, stores
 from codex_tracking.visits.answers import Figures
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
+from codex_tracking.visits.packing import rows
 from codex_tracking.visits.steps import Condition, Step, parse_step
 from tests.kit.sessions import Visit
 from tests.kit.visit_log import PAGES, add_part, hits_of, selected, table_of, values_of, views_of, visits_of
@@ -433,7 +434,7 @@ def test_a_file_of_a_later_release_costs_its_day_alone(
     visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as later:
-        later.setattr(columns, "VERSION", files.VERSION + 1)
+        later.setattr(rows, "VERSION", files.VERSION + 1)
         add_part(DAYS[0], hits_of(DAYS[0], 10))
         pack_all(LAST)
     answer = questions.board(ISO)
@@ -447,7 +448,7 @@ def test_a_file_without_a_version_is_one_of_the_first(
     visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = questions.board(ISO).value
-    monkeypatch.setattr(columns, "VERSION_KEY", "other")
+    monkeypatch.setattr(rows, "VERSION_KEY", "other")
     VisitFile.objects.all().delete()
     pack_all(LAST)
     assert questions.board(ISO).value == expected

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import date as Date
 
 import pytest
 
-from codex_tracking.counters.hit_log import EVENT, NO_ORIGIN, Row, encode, pack, told, unpack
-from codex_tracking.visits.sessions import UNNAMED, DayVisits
+from codex_tracking.counters.hit_log import (
+    BODY,
+    EVENT,
+    HEAD,
+    NO_ORIGIN,
+    VERSION,
+    DamagedLog,
+    Row,
+    encode,
+    join,
+    pack,
+    told,
+)
+from codex_tracking.visits.packing.hits import UNNAMED, DayHits
 from tests.kit.sessions import Visit, visits_in
 from tests.kit.visit_log import BLOB, hits_of, visits_of
 
@@ -29,9 +42,8 @@ def event(second: int, name: str = "buy", visitor: bytes = ANNA) -> Row:
 
 def visits(*blobs: list[Row]) -> list[Visit]:
     """Return the visits of some blobs."""
-    day = DayVisits()
-    for blob in blobs:
-        day.add(unpack(pack(blob)))
+    day = DayHits()
+    day.add(join(map(pack, blobs)))
     return visits_in(day)
 
 
@@ -68,9 +80,9 @@ def test_the_events_of_a_first_views_push_belong_to_its_visit() -> None:
 def test_visitors_are_numbered_and_those_without_identity_are_alone() -> None:
     found = visits([view(0), view(1, visitor=BERT), view(2, visitor=b""), view(3, visitor=b""), view(4_000)])
     assert [visit.visitor for visit in found] == [0, 1, None, None, 0]
-    day = DayVisits()
+    day = DayHits()
     assert visits_in(day) == []
-    day.add(unpack(pack([view(0), view(1, visitor=BERT)])))
+    day.add(join([pack([view(0), view(1, visitor=BERT)])]))
     assert [visit.visitor for visit in visits_in(day, 7)] == [7, 8]
 
 
@@ -82,13 +94,12 @@ def test_an_event_without_a_name_is_no_view() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_columns_have_the_visits_of_the_plain_definition(seed: int) -> None:
     hits = hits_of(Date(2026, 3, 30), 2_000, seed)
-    blobs = [unpack(encode(hits[start : start + BLOB])) for start in range(0, len(hits), BLOB)]
-    day = DayVisits()
-    shares = [DayVisits() for _ in range(3)]
-    for blob in blobs:
-        day.add(blob)
-        for share, some in enumerate(shares):
-            some.add(blob, share, len(shares))
+    blobs = [encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB)]
+    day, *shares = DayHits(), *(DayHits(share, 3) for share in range(3))
+    for some in (day, *shares):
+        # A day has many parts.
+        some.add(join(blobs[:7]))
+        some.add(join(blobs[7:]))
     expected = visits_of(hits)
     for visit in expected:
         visit.late = False
@@ -98,3 +109,17 @@ def test_columns_have_the_visits_of_the_plain_definition(seed: int) -> None:
     assert sorted((v.start, v.last, v.acts) for some in shares for v in visits_in(some)) == spans
     numbers = [{visit.visitor for visit in visits_in(some)} - {None} for some in (*shares, day)]
     assert sum(map(len, numbers[:-1])) == len(numbers[-1])
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_the_hits_before_a_damaged_blob_are_kept(column: int) -> None:
+    sound = pack([view(0)])
+    body = bytearray(zlib.decompress(pack([view(5)])[HEAD.size :]))
+    # Of a second and a kind, then the indexes of a visitor, a client, an origin and an act.
+    body[BODY.size + 2 + column] = 9
+    bad = HEAD.pack(VERSION, 1) + zlib.compress(bytes(body))
+    for damaged in (bad, sound[:-1]):
+        day = DayHits()
+        with pytest.raises(DamagedLog):
+            day.add(join([sound, sound, damaged, sound]))
+        assert spans(visits_in(day)) == [(0, 0, 0, 2)]
