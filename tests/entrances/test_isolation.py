@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -132,6 +133,9 @@ import time; time.sleep(0.5)
 class Project:
     """A project with tests of its own, in a folder of its own."""
 
+    migrated: ClassVar[bytes] = b""
+    """Its database without rows, which takes a second to make."""
+
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder, self.database = folder, folder / "db.sqlite3"
         files = {
@@ -150,7 +154,10 @@ class Project:
             "DATABASE": str(self.database),
             "REDIS_URL": redis_url,
         }
-        self.run("manage.py", "migrate", "--verbosity=0")
+        if not Project.migrated:
+            self.run("manage.py", "migrate", "--verbosity=0")
+            Project.migrated = self.database.read_bytes()
+        self.database.write_bytes(Project.migrated)
 
     def run(self, *command: str) -> str:
         """Run Python in the project's folder, and return what it wrote."""

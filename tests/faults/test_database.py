@@ -22,7 +22,7 @@ STOPPED_SECONDS = 60.0 if LONG else 5.0
 def test_four_flush_commands_at_once_count_no_view_twice(app_server: Sites, redis_server: RedisServer) -> None:
     site = app_server(workers=2, database="postgres", redis=redis_server, tracking=OFTEN)
     with Load(site.port, pages(300)) as load, Flushers(site) as flushers:
-        for _ in range(5):
+        for _ in range(20 if LONG else 3):
             load.wait(60)
             commands = [flushers.start() for _ in range(4)]
             assert [flushers.wait(command) for command in commands] == [0, 0, 0, 0]
@@ -30,7 +30,7 @@ def test_four_flush_commands_at_once_count_no_view_twice(app_server: Sites, redi
     assert_all_counted(site, outcome)
 
 
-@pytest.mark.parametrize(("kind", "times"), [("postgres", 15), ("sqlite", 8), ("mariadb", 8)])
+@pytest.mark.parametrize(("kind", "times"), [("postgres", 100 if LONG else 10), ("sqlite", 8), ("mariadb", 8)])
 def test_flush_command_killed_at_random_counts_no_view_twice(
     app_server: Sites, redis_server: RedisServer, kind: str, times: int
 ) -> None:

@@ -126,7 +126,7 @@ def test_rows_that_no_flush_wrote_and_skipped_paths_change_no_sum(
 
 
 def test_large_days_are_pruned_in_small_transactions(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(database, 40, 41, pages=95)
+    fill(database, 40, 41, pages=35)
     before = figures()
     monkeypatch.setattr(retention, "ROWS_PER_TRANSACTION", 10)
     left = PageView.objects.count()

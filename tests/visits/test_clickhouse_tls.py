@@ -14,7 +14,10 @@ from codex_tracking.visits.clickhouse.server import EngineError, connect
 from tests.servers import ClickHouseServer
 from tests.servers.tls import TLS, certificate, installed
 
-pytestmark = pytest.mark.skipif(not installed(), reason="openssl, which makes certificates, is not installed")
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(not installed(), reason="openssl, which makes certificates, is not installed"),
+]
 
 
 @pytest.fixture

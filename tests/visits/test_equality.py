@@ -20,6 +20,8 @@ from codex_tracking.visits.answers import Board
 from codex_tracking.visits.pack import pack_all
 from tests.kit.pipeline import FIREFOX, Process, breakdown, rows, totals, view
 
+pytestmark = pytest.mark.one_python
+
 YESTERDAY = timezone.localdate(timezone=timezone.get_default_timezone()) - timedelta(days=1)
 DAY = YESTERDAY.isoformat()
 ATTRIBUTES = (

@@ -29,7 +29,7 @@ TODAY = site_today()
 DAY, FIRST = TODAY - timedelta(days=1), TODAY - timedelta(days=3)
 ISO = DAY.isoformat()
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.one_python, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
