@@ -28,9 +28,11 @@ SEGMENT = re.compile(r"[^/]{8,}")
 WORD = re.compile(r"[a-z0-9]{20,}", re.IGNORECASE)
 """Where a reset token may be; Django's has 32 characters after its time stamp. Wikis join words by underscores."""
 NAMED = re.compile(
-    r"(?<![a-z])(?:token|key|code|secret|passw(?:or)?d|sig(?:nature)?|auth|sid|session|otp)[=:].", re.IGNORECASE
+    r"(?<![a-z])(?:(?:api|access|auth|csrf|refresh)?(?:token|key)|code|secret|passw(?:or)?d|pwd|sig(?:nature)?|auth|sid"
+    r"|(?:j|php|asp)?sess(?:ion)?(?:[-_]?id)?|otp|jwt)[=:].",
+    re.IGNORECASE,
 )
-"""A value with a telling name, as in ``;token=abc``."""
+"""A value with a telling name, as in ``;token=abc`` and Java's ``;jsessionid=abc``."""
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 ADDRESS = re.compile(r"[^@%]+(?:@|%40)[^@]+\.[^@.]+")
 """An e-mail address, as in links that end a subscription; some are encoded twice."""

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from django.core.exceptions import ImproperlyConfigured
+
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.hit import Kind
@@ -118,9 +120,21 @@ def register_opentelemetry() -> None:
 
 REGISTER = {"prometheus": register_prometheus, "opentelemetry": register_opentelemetry}
 """The values of the setting ``metrics``."""
+PACKAGES = {"prometheus": "'codex-tracking[metrics]'", "opentelemetry": "opentelemetry-api"}
+"""What ``pip install`` takes for them."""
 
 
 def register(names: Iterable[str]) -> None:
-    """Register with those metric systems that the setting names."""
+    """Register with those metric systems that the setting names.
+
+    Raises:
+        ImproperlyConfigured: the package of one is not installed.
+    """
     for name in names:
-        REGISTER[name]()
+        try:
+            REGISTER[name]()
+        except ImportError as error:
+            raise ImproperlyConfigured(
+                f"CODEX_TRACKING['metrics'] has {name!r}, whose package is not installed: "
+                f"pip install {PACKAGES[name]}, or leave it out."
+            ) from error

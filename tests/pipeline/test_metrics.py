@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
 from prometheus_client import CollectorRegistry, generate_latest
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.capture import bare_hit
-from codex_tracking.pipeline.metrics import register_opentelemetry, register_prometheus
+from codex_tracking.pipeline.metrics import register, register_opentelemetry, register_prometheus
 
 
 def figures() -> str:
@@ -55,3 +59,19 @@ def test_opentelemetry_reads_the_same_ledger() -> None:
     }
     assert shown["codex_tracking.pushed_views"] == 7
     assert shown["codex_tracking.oldest_unpushed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "remedy"),
+    [
+        ("prometheus", "prometheus_client", r"pip install 'codex-tracking\[metrics\]'"),
+        ("opentelemetry", "opentelemetry.metrics", "pip install opentelemetry-api"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str, remedy: str
+) -> None:
+    # None there makes an import fail as it does for a package that is not installed.
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImproperlyConfigured, match=remedy):
+        register([name])
