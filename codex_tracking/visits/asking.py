@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date as Date
+from functools import partial
 from importlib.util import find_spec
 from typing import Protocol, TypeVar
 
@@ -69,11 +70,6 @@ class _Lacking:
     damaged: set[Date] = field(default_factory=set)
     full_from: Date | None = None
     """The newest day that has no room in the cache."""
-
-    @property
-    def days(self) -> set[Date]:
-        """All of them."""
-        return self.left | self.damaged
 
     @property
     def no_room(self) -> set[Date]:
@@ -155,7 +151,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             if attempt == 2:
                 raise
             mend(logged)
-    answered = [day for day in logged if day not in lacking.days]
+    answered = [day for day in logged if day not in lacking.left | lacking.damaged]
     no_room = lacking.no_room
     found = (answered, unlogged, sorted(lacking.damaged), sorted(lacking.left - no_room), (), sorted(no_room))
     return Answer(value, *map(iso_dates, found))
@@ -184,10 +180,12 @@ def _add_up(
     lacking = _Lacking()
     begun: list[_Begun] = []
     making = making_rows.get()
-    with connected(cache_folder(), 1 + WORKERS) as (connection, *workers):
+    found = list(chunks(groups_of(days)))
+    # A new thread makes a single chunk slower by 10 ms.
+    with connected(cache_folder(), 1 + WORKERS if len(found) > 1 else 1) as (connection, *workers):
         question.prepare(connection)
         with ThreadPoolExecutor(WORKERS) as pool:
-            for groups in chunks(groups_of(days)):
+            for groups in found:
                 # So few at once: a chunk that waits for a thread may be too late when it gets one.
                 if len(begun) >= WORKERS and not begun[-WORKERS].added.result():
                     lacking.leave(groups)
@@ -196,15 +194,20 @@ def _add_up(
                 sources, making = _sources_of(groups, deadline, making, used, lacking)
                 before = used[-1].texts_before + used[-1].store.texts if used else 0
                 stores = attached(connection, ((source.store, _asked(source)) for source in sources), before)
-                if stores:
-                    worker = workers[len(begun) % WORKERS]
-                    newer = begun[-1].added if begun else None
-                    added = pool.submit(_added, worker, stores, filters, question, deadline, newer)
-                    begun.append(_Begun(added, stores, {day for source in sources for day in source.days}))
+                if not stores:
+                    continue
+                reader = workers[len(begun) % WORKERS] if workers else connection
+                newer = begun[-1].added if begun else None
+                add = partial(_added, reader, stores, filters, question, deadline, newer)
+                added: Future[bool] = pool.submit(add) if workers else Future()
+                if not workers:
+                    added.set_result(add())
+                begun.append(_Begun(added, stores, {day for source in sources for day in source.days}))
         lacking.left.update(*(each.days for each in begun if not each.added.result()))
         read = [store for each in begun if each.added.result() for store in each.stores]
         connection.execute(f"CREATE OR REPLACE TEMP VIEW texts AS {texts_of(read)}")
-        return question.value(connection, iso_dates(day for day in days if day not in lacking.days)), lacking
+        answered = [day for day in days if day not in lacking.left | lacking.damaged]
+        return question.value(connection, iso_dates(answered)), lacking
 
 
 def _sources_of(
@@ -269,6 +272,7 @@ def _added(
 
     parameters = Parameters()
     chunk = Chunk(stores, filters, Numbers(connection, stores))
+    done = False
     try:
         with time_limit(connection, max(LEAST_SECONDS, deadline - time.monotonic())):
             # A transaction, so that a chunk which is interrupted leaves nothing in the figures.
@@ -279,11 +283,13 @@ def _added(
         # After one that was left, all older ones are: the answer has the newest days, without gaps.
         if newer is None or newer.result():
             connection.commit()
-            return True
+            done = True
     except duckdb.InterruptException:
         pass
-    connection.rollback()
-    return False
+    finally:
+        if not done:
+            connection.rollback()
+    return done
 
 
 def _asked(source: Source) -> str:
