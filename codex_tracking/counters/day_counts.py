@@ -54,16 +54,6 @@ def _is_short(counts: Counts) -> bool:
     return 4 * sum(map(len, counts)) <= BATCH_BYTES
 
 
-class CounterSet:
-    """Counters that grow together, and their growth."""
-
-    __slots__ = ("counters", "n")
-
-    def __init__(self, counters: tuple[Counter, ...]) -> None:
-        self.counters = counters
-        self.n = 1
-
-
 class DayCounts:
     """One day's counters, visits and visitors that no batch has taken yet."""
 
@@ -71,9 +61,8 @@ class DayCounts:
 
     def __init__(self) -> None:
         self.counts: Counts = {}
-        self.sets: dict[int, CounterSet] = {}
-        """Counters that grow together, those of a route or of a browser: one look-up for all of them. By identity, as a
-        tuple is hashed anew each time; equal ones add up when they are counted one by one."""
+        self.sets = collections.defaultdict[tuple[Counter, ...], int](int)
+        """Counters that grow together, those of a route or of a browser, and their growth: one look-up for all."""
         self.touches: dict[int, list[Touch]] = {}
         """Number of a visitor -> touches in order of time."""
         self.ids: set[str] = set()

@@ -73,9 +73,9 @@ class Tally:
             self._begin(day, field, n)
 
     def _add_sets(self, day: DayCounts) -> None:
-        for together in day.sets.values():
-            for field in together.counters:
-                self._add(day, field, together.n)
+        for together, n in day.sets.items():
+            for field in together:
+                self._add(day, field, n)
         day.sets.clear()
 
     def counted(self) -> dict[str, DayCounts]:

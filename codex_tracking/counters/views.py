@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.batch import MOST_LOGGED, NAMES_PER_TOUCH, Touch, weight_of
-from codex_tracking.counters.day_counts import MOST_SETS, CounterSet, DayCounts
+from codex_tracking.counters.day_counts import MOST_SETS, DayCounts
 from codex_tracking.counters.dimensions import (
     CACHED_LENGTH,
     Origin,
@@ -111,14 +111,11 @@ class ViewTally(Tally):
         if self._profiles.addresses.single:
             self._count(day, (ONE_ADDRESS,))
         sets = day.sets
-        for together in (at_place, traits.counters, origin.counters):
-            known = sets.get(id(together))
-            if known is not None:
-                known.n += 1
-            else:
-                if len(sets) >= MOST_SETS:
-                    self._add_sets(day)
-                sets[id(together)] = CounterSet(together)
+        if len(sets) >= MOST_SETS:
+            self._add_sets(day)
+        sets[at_place] += 1
+        sets[traits.counters] += 1
+        sets[origin.counters] += 1
         if not visitor:
             return None
         # The first view names the source of the visit, should the script find that one begins here.
