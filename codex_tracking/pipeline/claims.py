@@ -24,7 +24,7 @@ from codex_tracking.hits.pages.ids import keyed_name
 if TYPE_CHECKING:
     from codex_tracking.store.protocol import Store
 
-MOST_AT_ONCE = 100
+MOST_AT_ONCE = 70
 """Claims of one question: about a millisecond of Redis."""
 REFUSALS: dict[str, Refusal] = {"d": "claim_repeated", "x": "claim_excess", "o": "claim_excess"}
 """Letters of the script that refuse."""
