@@ -25,6 +25,7 @@ from codex_tracking.selector import Filter, TrackingSelector
 from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, files
+from codex_tracking.visits.answers import COVERAGE
 from codex_tracking.web.access import links
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import TABS, read_query
@@ -201,7 +202,7 @@ async def test_figures_are_those_of_the_selected_visits_everywhere(staff: AsyncC
     assert {name: found["summary"][name] for name in ("views", "visitors", "visits", "engaged", "seconds")} == {
         name: getattr(expected, name) for name in ("views", "visitors", "visits", "engaged", "seconds")
     }
-    assert found["coverage"] == {"unlogged": [], "damaged": [], "left": [], "unavailable": []}
+    assert found["coverage"] == {name: [] for name in COVERAGE}
     day = yesterday.isoformat()
     overview = await TrackingSelector.overview(day, day, filters=[GOOGLE])
     assert overview.summary == expected

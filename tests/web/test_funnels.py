@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from codex_tracking.models import Funnel, VisitFile
+from codex_tracking.visits.answers import COVERAGE
 from codex_tracking.visits.filters import join
 from codex_tracking.visits.steps import parse_step
 from codex_tracking.web.access import links, saved
@@ -367,7 +368,7 @@ def test_the_api_answers_a_funnel_with_rounded_shares(strict_staff: Client) -> N
         {"step": "page:/", "visits": 16, "lost": 0, "of_previous": 1.0, "of_first": 1.0},
         {"step": "page:/pricing/|event:signup", "visits": 1, "lost": 15, "of_previous": 0.0625, "of_first": 0.0625},
     ]
-    assert body["coverage"] == {"unlogged": [], "damaged": [], "left": [], "unavailable": []}
+    assert body["coverage"] == {name: [] for name in COVERAGE}
 
 
 def test_the_api_names_days_that_are_lacking(strict_staff: Client) -> None:
