@@ -172,9 +172,9 @@ def pack_day(day: Date, views: int) -> tuple[int, float, float]:
 def copy_day(views: int) -> None:
     """Pack the last day, and fill it and all other days with copies of it, until there are so many views."""
     from codex_tracking.models import VisitFile
-    from codex_tracking.visits.columns import LEVEL
     from codex_tracking.visits.engine import connect
     from codex_tracking.visits.files import cache_folder
+    from codex_tracking.visits.packing.parquet import LEVEL
 
     a_day = views // DAYS
     copies = 1 + a_day // MOST_MADE
