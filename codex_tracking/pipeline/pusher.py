@@ -156,14 +156,14 @@ class Pusher:
                 await self._cut(stream)
                 if not stream.inflight:
                     return
-            # Once for all that are sent together, as it looks at everything that is retained.
-            shorten(stream.retained)
             async for batch, answer in store.apply_all(list(stream.inflight), stream.generation):
                 if answer.status in ("GEN", "GAP"):
                     # What was sent after it was refused too.
                     await self._rebase(stream, store, flusher)
                     break
                 self._acknowledge(stream, batch, answer)
+            # Once for all that were sent together, as it looks at everything that is retained.
+            shorten(stream.retained)
 
     async def _cut(self, stream: DayStream) -> None:
         seq = stream.seq

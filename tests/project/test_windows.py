@@ -8,6 +8,7 @@ from tests.kit.programs import run_program
 
 PROGRAM = """
 import os, sys
+import numpy  # Its wheel for Linux asks for uname.
 for name in ("register_at_fork", "uname", "fork", "getuid", "geteuid"):
     delattr(os, name)
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
