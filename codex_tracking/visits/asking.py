@@ -37,18 +37,16 @@ from codex_tracking.visits.stores import Attached, attached, texts_of
 
 BUDGET_SECONDS = 10.0
 FIRST_ROWS = 200_000
-"""After so many rows, a second or two, a page's question makes no further store: somebody waits for it, and the page
-asks again for the other days. Rows, not seconds, so that a busy server makes as many."""
+"""After so many rows, a second or two, a page's question makes no further store: the page asks again for the other
+days. Rows, not seconds, so that a busy server makes as many."""
 making_rows: ContextVar[float] = ContextVar("making_rows", default=math.inf)
 """So many rows of stores a question of this context makes, of which it makes one at least."""
 LEAST_SECONDS = 1.0
-"""So long a chunk that was begun in time is asked at least: making its store, which is not interrupted, may have taken
-all that was left, and an answer without days would only be asked for again."""
+"""So long a chunk that was begun in time is asked at least: making its store may have taken all that was left."""
 WORKERS = 2
 """Threads of Python that read chunks: the steps of one chunk keep a quarter of the second core idle."""
 logger = logging.getLogger(__name__)
-_full = False
-"""Whether the log has been told that the cache is too small."""
+_full = False  # Whether a message has told that the cache is too small.
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
@@ -109,7 +107,6 @@ def log_refusal() -> str:
     """Return why there can be no log; empty when there can."""
     if not get_tracking_settings().visit_log_days:
         return "filters, funnels and journeys need the visit log: set CODEX_TRACKING['visit_log_days']"
-    # The other reasons name the setting as well, which is the other way out.
     if packages := ", ".join(missing()):
         return f"visit_log_days needs {packages}: pip install 'codex-tracking[visits]'"
     if get_tracking_settings().visit_engine and find_spec("clickhouse_connect") is None:
@@ -137,23 +134,28 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     require_log()
     import duckdb
 
-    deadline = time.monotonic() + seconds
     unlogged, logged = by_log(days)
-    for attempt in (1, 2):
+    asked, mended = logged, False
+    while True:
         try:
-            value, lacking = _add_up(logged, filters, question, deadline)
+            value, lacking = _add_up(asked, filters, question, time.monotonic() + seconds)
             break
         except duckdb.OutOfMemoryException:
-            # The cache is sound: making it anew would take longer, and fail again.
-            raise
+            # The cache is sound. The values of half as many days take half of the memory.
+            if len(asked) < 2:
+                raise
+            asked = asked[-(len(asked) // 2) :]
+            logger.warning("a question about the visit log has no memory for all days: it is asked for %s", len(asked))
         except duckdb.Error:
             # Somebody changed or deleted a file in the cache; the second time it is new.
-            if attempt == 2:
+            if mended:
                 raise
             mend(logged)
+            mended = True
+    lacking.left.update(logged[: -len(asked)] if asked else ())
     answered = [day for day in logged if day not in lacking.left | lacking.damaged]
-    no_room = lacking.no_room
-    found = (answered, unlogged, sorted(lacking.damaged), sorted(lacking.left - no_room), (), sorted(no_room))
+    left, no_room = lacking.left - lacking.no_room, lacking.no_room
+    found = (answered, unlogged, sorted(lacking.damaged), sorted(left), (), sorted(no_room))
     return Answer(value, *map(iso_dates, found))
 
 
@@ -231,13 +233,11 @@ def _sources_of(
             continue
         try:
             source, made, broken = source_of(group, used, making > 0)
-        except NoStoreError:
+        except (NoStoreError, CacheFullError) as error:
             lacking.leave([group])
-            continue
-        except CacheFullError:
-            _note_full_cache(group)
-            lacking.leave([group])
-            lacking.full_from = group.asked[-1]
+            if isinstance(error, CacheFullError):
+                _note_full_cache(group)
+                lacking.full_from = group.asked[-1]
             continue
         making -= group.rows if made else 0
         lacking.damaged |= broken
@@ -253,8 +253,8 @@ def _note_full_cache(group: Group) -> None:
     if not _full:
         _full = True
         logger.warning(
-            "the cache of the visit log has no room for %s and the days before: questions about as many days leave "
-            "them out. It takes a tenth of what is free on the disk of temporary files; visit_engine needs none",
+            "the cache of the visit log has no room for %s and the days before, which questions leave out. It takes "
+            "a tenth of what is free on the disk of temporary files; visit_engine needs none",
             group.asked[-1],
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date as Date
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from codex_tracking.models import LogPart, VisitFile
 from codex_tracking.visits import asking, boards, build, engine, files, questions, sources, stores
 from codex_tracking.visits.answers import Figures
+from codex_tracking.visits.conditions import Chunk
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.pack import pack_all
 from codex_tracking.visits.packing import rows
@@ -452,3 +454,38 @@ def test_a_file_without_a_version_is_one_of_the_first(
     VisitFile.objects.all().delete()
     pack_all(LAST)
     assert questions.board(ISO).value == expected
+
+
+class LargeQuestion:
+    """A question whose value needs 80 MB a day, of which DuckDB can write nothing to the disk."""
+
+    columns = ("date",)
+
+    def prepare(self, connection: engine.Connection) -> None:
+        """Make nothing."""
+
+    def add(self, connection: engine.Connection, chunk: Chunk) -> None:
+        """Add nothing."""
+
+    def value(self, connection: engine.Connection, days: Sequence[str]) -> int:
+        """Return the number of days."""
+        query = f"SELECT len(list(repeat('x', 1000))) FROM range({len(days) * 80_000})"
+        [number] = connection.execute(query).fetchone() or (0,)
+        return int(number) // 80_000
+
+
+def test_what_needs_too_much_memory_is_answered_for_the_newest_days(visits: dict[Date, list[Visit]]) -> None:
+    """A hundred million views ended with an error of DuckDB."""
+    answer = asking.ask(ISO, [], LargeQuestion(), 10.0)
+    assert (answer.value, answer.days, answer.left) == (2, tuple(ISO[2:]), tuple(ISO[:2]))
+
+
+def test_what_needs_too_much_memory_for_one_day_is_an_error(visits: dict[Date, list[Visit]]) -> None:
+    with pytest.raises(duckdb.OutOfMemoryException), patch.object(LargeQuestion, "value", needs_all_memory):
+        asking.ask(ISO, [], LargeQuestion(), 10.0)
+
+
+def needs_all_memory(self: LargeQuestion, connection: engine.Connection, days: Sequence[str]) -> int:
+    """Ask for more memory than there is, whatever the days."""
+    connection.execute("SELECT len(list(repeat('x', 1000))) FROM range(400_000)").fetchone()
+    return 0
