@@ -154,45 +154,41 @@ def remarks_on(coverage: Coverage | None) -> tuple[str, ...]:
             _("The visit log begins on %(day)s; the days before it are not in these figures.")
             % {"day": full_day(begin)}
         )
-    if coverage.damaged:
-        remarks.append(
-            _("Not in these figures, because their files are missing or damaged: %(days)s.")
-            % {"days": _days(coverage.damaged)}
-        )
-    if coverage.unavailable:
-        remarks.append(
-            _("Not up to date in these figures, because the server of the visit log has not got them: %(days)s.")
-            % {"days": _days(coverage.unavailable)}
-        )
-    if coverage.left:
-        remarks.append(
+    told = (
+        (coverage.damaged, _("Not in these figures, because their files are missing or damaged: %(days)s.")),
+        (
+            coverage.unavailable,
+            _("Not up to date in these figures, because the server of the visit log has not got them: %(days)s."),
+        ),
+        (
+            coverage.left,
             _(
                 "Partial answer: the days up to %(day)s are not read yet. They follow by themselves within seconds; if "
                 "they do not, reload the page or choose a shorter period."
-            )
-            % {"day": full_day(date.fromisoformat(coverage.left[-1]))}
-        )
-    if coverage.no_room:
-        remarks.append(
+            ),
+        ),
+        (
+            coverage.no_room,
             _(
                 "Not in these figures: the days up to %(day)s, because so many visits have no room on the server's "
                 "disk for temporary files. Choose a shorter period, or free some of that disk."
-            )
-            % {"day": full_day(date.fromisoformat(coverage.no_room[-1]))}
-        )
-    if coverage.lossy:
-        remarks.append(
-            _("Figures of these days are too low, because the visit log lost some of their views: %(days)s.")
-            % {"days": _days(coverage.lossy)}
-        )
-    if coverage.crowded:
-        remarks.append(
+            ),
+        ),
+        (
+            coverage.lossy,
+            _("Figures of these days are too low, because the visit log lost some of their views: %(days)s."),
+        ),
+        (
+            coverage.crowded,
             _(
                 "On these days more people were on the site at once than the counters remember, so that figures "
                 "without filters have more visits than these: %(days)s."
-            )
-            % {"days": _days(coverage.crowded)}
-        )
+            ),
+        ),
+    )
+    for days, text in told:
+        if days:
+            remarks.append(text % {"day": full_day(date.fromisoformat(days[-1])), "days": _days(days)})
     return tuple(remarks)
 
 
