@@ -34,6 +34,12 @@ def check_rows(
         raise ValueError(f"order must be one of {', '.join(known)}, not {order!r}")
 
 
+def check_popular(limit: int, under: str) -> None:
+    """Refuse a number of pages below 1, and a beginning of paths that is no text; raises ValueError."""
+    whole_number("limit", limit, 1)
+    one_text("under", under)
+
+
 async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict[str, Any]]:
     """Return the most viewed pages of the last days.
 
@@ -48,10 +54,10 @@ async def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> lis
     Raises:
         ValueError: ``limit`` or ``days`` is below 1.
     """
-    check_rows("path", limit, 0, "views")
+    check_popular(limit, under)
     period = last_period(days)
     # Every path begins with it, so the condition would only cost time.
-    within = "" if under == "/" else one_text("under", under)
+    within = "" if under == "/" else under
     found = await read(
         period.days, lambda deltas, _: breakdown_of("path", period, deltas, limit + NO_PAGES, within=within)
     )

@@ -149,7 +149,7 @@ async def popular_pages(
 ) -> list[dict[str, Any]]:
     if not filters:
         return await breakdowns.popular_pages(limit, days, under)
-    breakdowns.check_rows("path", limit, 0, "views", search=under)
+    breakdowns.check_popular(limit, under)
     period = last_period(days)
     # Also by /, which leaves out (other) and its like.
     found = await select(filters, lambda selection: breakdown_in(selection, "path", period, limit, within=under))
