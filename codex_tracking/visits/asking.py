@@ -135,16 +135,16 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
     import duckdb
 
     unlogged, logged = by_log(days)
-    asked, mended = logged, False
+    asked, mended, deadline = logged, False, time.monotonic() + seconds
     while True:
         try:
-            value, lacking = _add_up(asked, filters, question, time.monotonic() + seconds)
+            value, lacking = _add_up(asked, filters, question, deadline)
             break
         except duckdb.OutOfMemoryException:
             # The cache is sound. The values of half as many days take half of the memory.
             if len(asked) < 2:
                 raise
-            asked = asked[-(len(asked) // 2) :]
+            asked, deadline = asked[-(len(asked) // 2) :], time.monotonic() + seconds
             logger.warning("a question about the visit log has no memory for all days: it is asked for %s", len(asked))
         except duckdb.Error:
             # Somebody changed or deleted a file in the cache; the second time it is new.
@@ -152,7 +152,7 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
                 raise
             mend(logged)
             mended = True
-    lacking.left.update(logged[: -len(asked)] if asked else ())
+    lacking.left |= set(logged) - set(asked)
     answered = [day for day in logged if day not in lacking.left | lacking.damaged]
     left, no_room = lacking.left - lacking.no_room, lacking.no_room
     found = (answered, unlogged, sorted(lacking.damaged), sorted(left), (), sorted(no_room))
