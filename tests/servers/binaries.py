@@ -29,6 +29,8 @@ class Program:
     wheel_folder: str = ""
     together: tuple[str, ...] = ()
     """What must be in the same folder; Debian links some programs of PostgreSQL to PATH and not all."""
+    beside: tuple[str, ...] = ()
+    """Packages that its tests want too."""
 
 
 REDIS = os.environ.get("CODEX_TRACKING_REDIS", "")
@@ -47,6 +49,8 @@ PROGRAMS = {
     ),
     "firefox": Program(("firefox-esr", "firefox"), "firefox-esr"),
     "nginx": Program(("nginx",), "nginx-light"),
+    # Of several machines; a single one is in a wheel.
+    "clickhouse": Program(("clickhouse-server",), "clickhouse-server", beside=("zookeeper",)),
 }
 
 
@@ -92,14 +96,18 @@ def provide(kinds: Iterable[str]) -> list[str]:
     kinds = list(kinds)
     lacking = [kind for kind in kinds if not available(kind) or _from_wheel(kind)]
     if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [PROGRAMS[kind].package for kind in lacking]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         subprocess.run(["apt-get", "update", "-qq"], env=environment, check=False, stdout=subprocess.DEVNULL)
+        wanted = [(PROGRAMS[kind].package, *PROGRAMS[kind].beside) for kind in lacking]
         # One package that a release has not would keep apt from installing all others.
-        known = [name for name in packages if subprocess.run(["apt-cache", "show", name], capture_output=True).stdout]
+        known = [name for packages in wanted if all(map(_known, packages)) for name in packages]
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *known]
         subprocess.run(install, env=environment, check=False, stdout=subprocess.DEVNULL)
     return [f"{kind}: {_folder(kind) or 'missing, its tests are skipped'}" for kind in kinds]
+
+
+def _known(package: str) -> bool:
+    return bool(subprocess.run(["apt-cache", "show", package], capture_output=True).stdout)
 
 
 def _from_wheel(kind: str) -> bool:
