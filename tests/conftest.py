@@ -273,6 +273,13 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
+def berlin(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the site, and what a test starts, into a time zone that changes its clocks."""
+    monkeypatch.setenv("TEST_TIME_ZONE", "Europe/Berlin")
+    settings.TIME_ZONE = "Europe/Berlin"
+
+
+@pytest.fixture
 def tracking_settings(settings: Settings) -> Callable[..., None]:
     """Return a function that changes keys of ``CODEX_TRACKING`` until the test ends."""
 

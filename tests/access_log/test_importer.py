@@ -45,7 +45,7 @@ from tests.kit.load import AGENTS
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, rows
 from tests.servers import RedisServer, wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("berlin")]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 BEGIN = datetime(2026, 5, 1, 12, tzinfo=UTC)

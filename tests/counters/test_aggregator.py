@@ -35,6 +35,8 @@ from codex_tracking.setting_rules import EMBEDDED
 from codex_tracking.settings import TrackingSettings
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, request_for, view
 
+pytestmark = pytest.mark.usefixtures("berlin")
+
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
 DAY = "2026-03-03"
 SALT = b"salt"

@@ -23,6 +23,8 @@ from tests.counters.test_aggregator import DAY, NOON, at, batches, counting, eve
 from tests.hits.test_countries import write_database
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT
 
+pytestmark = pytest.mark.usefixtures("berlin")
+
 REDIS = "redis://127.0.0.1:6379/0"
 
 

@@ -354,6 +354,7 @@ def test_weeks_begin_on_monday_and_months_on_the_first(database: str) -> None:
     assert Blocking.series("views", *span, "month", path="/a/") == {"2026-01-31": 1, "2026-02-01": 4, "2026-03-01": 1}
 
 
+@pytest.mark.usefixtures("berlin")
 def test_hours_follow_the_clock_when_it_is_changed(database: str) -> None:
     book(database, "2026-03-29", {"p:/": 7, "hour:01": 3, "hour:03": 4})
     book(database, "2026-10-25", {"p:/": 9, "hour:02": 9})

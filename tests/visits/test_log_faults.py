@@ -23,7 +23,7 @@ from codex_tracking.visits import engines, equality, files, questions
 from codex_tracking.visits.equality import LogFault, log_faults
 from codex_tracking.visits.pack import pack_all
 from tests.kit.pipeline import Process, view
-from tests.kit.visit_log import add_part, hits_of, visits_of
+from tests.kit.visit_log import BLOB, add_part, hits_of, visits_of
 
 TODAY = site_today()
 DAY, FIRST = TODAY - timedelta(days=1), TODAY - timedelta(days=3)
@@ -41,8 +41,9 @@ def logged_days() -> None:
     """Write two packed days, of which the first is where the log began, and their counters."""
     for day in (FIRST, DAY):
         hits = hits_of(day, 60)
-        add_part(day, hits[:30])
-        add_part(day, hits[30:])
+        # A part ends with a blob, as those that visits_of takes.
+        add_part(day, hits[:BLOB])
+        add_part(day, hits[BLOB:])
         visits = [visit for visit in visits_of(hits) if visit.visitor is not None]
         DayTotals.objects.create(
             date=day,
@@ -172,7 +173,7 @@ def test_damaged_bytes_cost_their_part_alone_and_are_named(caplog: pytest.LogCap
     damaged.save()
     answer = questions.board([FIRST.isoformat(), ISO])
     assert answer.damaged == (ISO,)
-    sound = visits_of(hits_of(DAY, 60)[30:])
+    sound = visits_of(hits_of(DAY, 60)[BLOB:])
     assert answer.value.by_day[ISO].views == sum(not act[2] for visit in sound for act in visit.acts)
     assert f"a part of the visit log of {ISO} is damaged" in caplog.text
     pack_all(TODAY)
