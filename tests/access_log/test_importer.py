@@ -32,7 +32,6 @@ from codex_tracking.access_log.known import KnownLines
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.progress import LogProgress, new_record, prints_of
 from codex_tracking.access_log.requests import LineRequest
-from codex_tracking.counters.hit_log import decode_part
 from codex_tracking.models import Breakdown, DayTotals, ImportedLines, ImportedLog, ImportSalt, LogPart, PageView
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store import sketch
@@ -41,6 +40,7 @@ from codex_tracking.tables.retention import forget_salts
 from codex_tracking.tables.toplists import TOP_PAGES
 from tests.access_log.test_requests import hit_of_line
 from tests.conftest import Sites
+from tests.kit.hit_log import decode_part
 from tests.kit.load import AGENTS
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, Process, rows
 from tests.servers import RedisServer, wait_until

@@ -96,7 +96,8 @@ def zipf(rng: random.Random, number: int, exponent: float = 1.1) -> Callable[[],
 
 def traffic(day: Date, views: int) -> list[Any]:
     """Return the hits of one day, in order of time."""
-    from codex_tracking.counters.hit_log import EVENT, LoggedHit
+    from codex_tracking.counters.hit_log import EVENT
+    from tests.kit.hit_log import LoggedHit
 
     rng = random.Random(day.toordinal())
     page, city, site, country = zipf(rng, 5_000), zipf(rng, 2_000), zipf(rng, 500), zipf(rng, 100)
@@ -154,9 +155,10 @@ def questions_of() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def pack_day(day: Date, views: int) -> tuple[int, float, float]:
     """Write and pack one day; return the bytes of its parts, and the seconds and CPU seconds of packing."""
-    from codex_tracking.counters.hit_log import encode, join
+    from codex_tracking.counters.hit_log import join
     from codex_tracking.models import LogPart
     from codex_tracking.visits import pack
+    from tests.kit.hit_log import encode
 
     hits = traffic(day, views)
     data = join(encode(hits[start : start + BLOB]) for start in range(0, len(hits), BLOB))

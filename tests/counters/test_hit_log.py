@@ -9,21 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tracking.counters.hit_log import (
-    CONTROLS,
-    EVENT,
-    HEAD,
-    VERSION,
-    VIEW,
-    DamagedLog,
-    LoggedHit,
-    blobs_of,
-    decode,
-    decode_part,
-    encode,
-    hits_in,
-    join,
-)
+from codex_tracking.counters.hit_log import CONTROLS, EVENT, HEAD, VERSION, VIEW, DamagedLog, blobs_of, hits_in, join
+from tests.kit.hit_log import LoggedHit, decode, decode_part, encode
 
 # Anything at all: lone surrogates and NUL too, which no caller stores.
 texts = st.sampled_from(["", "", "/", "/prices/", "Google", "münchen", "a\x1fb\x1e", "\0", "\ud800", "😀" * 40])

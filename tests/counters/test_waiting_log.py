@@ -15,12 +15,13 @@ from codex_tracking.counters import waiting_log
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.fields import counter, values_of, views_of
-from codex_tracking.counters.hit_log import EVENT, VIEW, LoggedHit, decode
+from codex_tracking.counters.hit_log import EVENT, VIEW
 from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.setting_rules import EMBEDDED
 from codex_tracking.settings import TrackingSettings
 from tests.counters.test_aggregator import DAY, NOON, at, batches, counting, event
 from tests.hits.test_countries import write_database
+from tests.kit.hit_log import LoggedHit, decode
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT
 
 pytestmark = pytest.mark.usefixtures("berlin")

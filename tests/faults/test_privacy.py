@@ -15,11 +15,11 @@ from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
 
 from codex_tracking.counters.buffer import get_buffer
-from codex_tracking.counters.hit_log import decode, decode_part
 from codex_tracking.flush import flush_pending
 from codex_tracking.pipeline.runner import get_runner
 from tests.conftest import Sites
 from tests.kit.faults import PUSH_ONLY, held
+from tests.kit.hit_log import decode, decode_part
 from tests.kit.pipeline import view
 from tests.servers import ClickHouseServer, RedisServer, Site, wait_until
 from tests.servers.clickhouse import PASSWORD as CLICKHOUSE_PASSWORD

@@ -12,9 +12,10 @@ import duckdb
 import pytest
 
 from codex_tracking.counters.days import site_today
-from codex_tracking.counters.hit_log import VIEW, decode_part
+from codex_tracking.counters.hit_log import VIEW
 from tests.conftest import Sites
 from tests.kit.faults import OFTEN, assert_all_counted, flush
+from tests.kit.hit_log import decode_part
 from tests.kit.load import Load, pages
 from tests.servers import PostgresServer, RedisServer, Site, wait_until
 

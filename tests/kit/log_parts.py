@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import LoggedHit
+from tests.kit.hit_log import LoggedHit
 from tests.kit.visit_log import add_part, visit_hits
 
 TRAITS = {

@@ -14,9 +14,10 @@ from typing import TypeAlias
 import numpy as np
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.hit_log import BETWEEN_TRAITS, EVENT, MEMBER, LoggedHit
+from codex_tracking.counters.hit_log import BETWEEN_TRAITS, EVENT, MEMBER
 from codex_tracking.visits.packing.hits import UNNAMED, DayHits
 from codex_tracking.visits.packing.sessions import NONE, visits_of
+from tests.kit.hit_log import LoggedHit
 
 Traits: TypeAlias = tuple[str, ...]
 """Of a client or an origin."""

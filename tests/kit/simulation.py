@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
-from codex_tracking.counters.hit_log import VIEW, decode_part, join
+from codex_tracking.counters.hit_log import VIEW, join
 from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, PageView
 from codex_tracking.pipeline.drain import drain_once
@@ -39,6 +39,7 @@ from codex_tracking.store import protocol, reads
 from codex_tracking.store.client import connect
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.protocol import Store
+from tests.kit.hit_log import decode_part
 
 NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from codex_tracking.counters import day_counts, tally
-from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, pack, told
+from codex_tracking.counters.hit_log import NO_ORIGIN, VIEW, told
 from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
@@ -23,6 +23,7 @@ from codex_tracking.stats import days, reading
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.store import protocol
 from codex_tracking.tables import day_rows
+from tests.kit.hit_log import pack
 from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_down
 from tests.servers import RedisServer
 

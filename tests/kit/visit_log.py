@@ -11,11 +11,12 @@ from datetime import datetime, time
 
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import EVENT, LoggedHit, encode, join
+from codex_tracking.counters.hit_log import EVENT, join
 from codex_tracking.models import LogPart
 from codex_tracking.spellings import containing
 from codex_tracking.visits.columns import CLIENT, ORIGIN
 from codex_tracking.visits.filters import Filter
+from tests.kit.hit_log import LoggedHit, encode
 from tests.kit.sessions import PlainVisits, Visit
 
 BLOB = 50

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from redis.exceptions import ResponseError
 
 from codex_tracking.counters.batch import Batch
-from codex_tracking.counters.hit_log import EVENT, NO_ACT, NO_ORIGIN, VIEW, LoggedHit, decode_part, join, pack
+from codex_tracking.counters.hit_log import EVENT, NO_ACT, NO_ORIGIN, VIEW, join
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
 from codex_tracking.store import protocol
@@ -20,6 +20,7 @@ from codex_tracking.store.loops import get_store
 from codex_tracking.store.server import probe
 from codex_tracking.tables import log_parts
 from codex_tracking.tables.log_parts import write_parts
+from tests.kit.hit_log import LoggedHit, decode_part, pack
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, counters, rows, totals, view
 from tests.kit.simulation import World
 from tests.servers import RedisServer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from codex_tracking.counters.hit_log import EVENT, LoggedHit
+from codex_tracking.counters.hit_log import EVENT
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import Answer
 from codex_tracking.visits.clickhouse import following
@@ -19,6 +19,7 @@ from codex_tracking.visits.columns import CLIENT, ORIGIN
 from codex_tracking.visits.filters import FILTER_DIMENSIONS, LONGEST_VALUE, OPERATORS, Filter
 from codex_tracking.visits.pack import pack_all
 from codex_tracking.visits.steps import KINDS, Condition, Step
+from tests.kit.hit_log import LoggedHit
 from tests.kit.visit_log import add_part
 from tests.servers import ClickHouseServer
 

@@ -7,20 +7,9 @@ from datetime import date as Date
 
 import pytest
 
-from codex_tracking.counters.hit_log import (
-    BODY,
-    EVENT,
-    HEAD,
-    NO_ORIGIN,
-    VERSION,
-    DamagedLog,
-    Row,
-    encode,
-    join,
-    pack,
-    told,
-)
+from codex_tracking.counters.hit_log import BODY, EVENT, HEAD, NO_ORIGIN, VERSION, DamagedLog, join, told
 from codex_tracking.visits.packing.hits import UNNAMED, DayHits
+from tests.kit.hit_log import Row, encode, pack
 from tests.kit.sessions import Visit, visits_in
 from tests.kit.visit_log import BLOB, hits_of, visits_of
 
