@@ -49,8 +49,8 @@ TABS: dict[str, tuple[AnyDimension, ...]] = {
 SCRIPTED = ("vitals", "trust", "clicks")
 """Cards that are shown while the browser script is in use."""
 
-# ASCII, because \d also matches the digits of other scripts, which int() reads.
-DAYS = re.compile(r"([1-9]\d{0,3})d", re.ASCII)
+# ASCII, because \d also matches the digits of other scripts, which int() reads. As many as analytics_days may have.
+DAYS = re.compile(r"([1-9]\d{0,4})d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tracking.stats.periods import STEPS, Period, default_step
+from codex_tracking.stats.periods import EARLIEST, MOST_DAYS, STEPS, Period, default_step
 from codex_tracking.stats.summary import METRICS
 from codex_tracking.web.dashboard import addresses
 from codex_tracking.web.dashboard.addresses import query_string, with_period
@@ -55,6 +55,13 @@ def test_an_empty_address_shows_the_default() -> None:
     assert query_string(query) == "?"
 
 
+@pytest.mark.parametrize("days", [9_999, 10_000, MOST_DAYS])
+def test_every_length_that_the_setting_takes_is_a_default_period(days: int) -> None:
+    query = read_query({}, TODAY, days)
+    assert query.period.start == max(EARLIEST, TODAY - timedelta(days=days - 1))
+    assert read_query({"period": query.name}, TODAY).period == query.period
+
+
 def test_no_period_begins_before_the_earliest_day() -> None:
     assert span(read(period="9999d")) == ("2000-01-01", "2026-11-23")
 
@@ -69,7 +76,7 @@ def test_own_dates_end_today_at_the_latest() -> None:
     ("params", "expected"),
     [
         ({"period": "0d"}, "one of today"),
-        ({"period": "99999d"}, "one of today"),
+        ({"period": "100000d"}, "one of today"),
         ({"period": "٣d"}, "one of today"),
         ({"start": "yesterday"}, "an ISO date"),
         ({"start": "1999-12-31"}, "a day from 2000-01-01"),

@@ -92,7 +92,7 @@ def _number(least: int, most: int, default: int) -> dict[str, Any]:
 def _period(names: Sequence[str]) -> Parameter:
     expected = f"one of {', '.join(names)}, custom, or a number of days such as 14d"
     text = "A name, or a number of days such as `14d`. The dashboard's default when omitted; `custom` with `start`."
-    pattern = f"^({'|'.join(names)}|custom|[1-9][0-9]{{0,3}}d)$"
+    pattern = f"^({'|'.join(names)}|custom|[1-9][0-9]{{0,4}}d)$"
     limits = {"minLength": 1, "maxLength": 10, "pattern": pattern, "x-expected": expected}
     return Parameter("period", text, {"type": "string", **limits})
 
