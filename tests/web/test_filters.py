@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -26,6 +26,7 @@ from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.visits import asking, files
 from codex_tracking.visits.answers import COVERAGE
+from codex_tracking.visits.filters import MOST_VALUES
 from codex_tracking.web.access import links
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.query import TABS, read_query
@@ -177,6 +178,15 @@ async def test_the_form_leads_to_the_address_of_its_filter(staff: AsyncClient) -
     answer = await staff.get(f"{URL}details/city/", form)
     assert answer["Location"] == f"{URL}details/city/?period=7d&f=country:is:FR%7Ca%5C%7Cb"
     assert (await staff.get(URL, form | {"f_value": ""})).status_code == 400
+
+
+@pytest.mark.parametrize("page", ["", "details/path/", "page/", "funnels/", "journeys/", "segments/"])
+async def test_a_value_too_many_is_refused_on_every_page(staff: AsyncClient, page: str) -> None:
+    most = "|".join(map(str, range(MOST_VALUES)))
+    form = {"path": "/", "f": f"city:is:{most}", "f_dimension": "city", "f_operator": "is", "f_value": "Rome"}
+    text = await text_of(staff, f"{URL}{page}?{urlencode(form)}", 400)
+    assert "Invalid address" in text
+    assert (await staff.get(f"{URL}{page}", form | {"f_value": "7"})).status_code == 302
 
 
 # --- figures ---

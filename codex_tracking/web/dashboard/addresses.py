@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from codex_tracking.stats.periods import EARLIEST, Period
 from codex_tracking.stats.selected.figures import filter_of
 from codex_tracking.stats.values.ranking import AnyDimension
-from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator
+from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator, join
 from codex_tracking.web.query import TABS, Query, named_period
 
 OPPOSITES: dict[Operator, Operator] = {
@@ -120,14 +120,17 @@ def turned(query: Query, filter_: Filter) -> Query:
     return query.filtered(*(opposite if each == filter_ else each for each in query.filters))
 
 
-def joined(filters: Sequence[Filter], added: Filter) -> tuple[Filter, ...]:
-    """Return filters with another; its values join those of the first one with the same dimension and operator."""
+def joined(filters: Sequence[Filter], added: Filter) -> list[str]:
+    """Return filters with another as text; its values join those of the first one with its dimension and operator.
+
+    They are to be read again: there may be too many of them, or of their values.
+    """
     for each in filters:
         if (each.dimension, each.operator) == (added.dimension, added.operator):
-            values = tuple(dict.fromkeys((*each.values, *added.values)))
-            both = Filter(each.dimension, each.operator, values)
-            return tuple(both if one == each else one for one in filters)
-    return (*filters, added)
+            values = dict.fromkeys((*each.values, *added.values))
+            both = f"{each.dimension}:{each.operator}:{join(tuple(values))}"
+            return [both if one == each else str(one) for one in filters]
+    return [*map(str, filters), str(added)]
 
 
 def earlier(query: Query) -> Query | None:

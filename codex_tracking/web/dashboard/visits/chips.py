@@ -217,6 +217,6 @@ def with_added(params: QueryDict) -> str:
     # Another filter makes another table, so its first page is wanted.
     for name in (*FORM, "page"):
         kept.pop(name, None)
-    kept.setlist("f", [str(each) for each in joined(read_filters(params.getlist("f")), added)])
+    kept.setlist("f", map(str, read_filters(joined(read_filters(params.getlist("f")), added))))
     # As in query_string: a filter can be read in the address.
     return kept.urlencode(safe=":/")
