@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -24,6 +24,7 @@ from codex_tracking.models import Breakdown, LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
 from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
 from codex_tracking.stats.summary import Summary
+from codex_tracking.stats.values.ranking import AnyDimension, orders_of
 from codex_tracking.visits import asking, files
 from codex_tracking.visits.answers import COVERAGE
 from codex_tracking.visits.filters import MOST_VALUES
@@ -464,9 +465,38 @@ async def test_nothing_on_a_filtered_page_is_live(staff: AsyncClient, yesterday:
 async def test_tables_that_are_not_about_visits_have_no_filters(staff: AsyncClient, yesterday: Date) -> None:
     assert "not about visits" in await text_of(staff, f"{URL}details/error/?f=source:is:Google", 400)
     assert "not about visits" in await text_of(staff, f"{API}breakdown/error/?f=source:is:Google", 400)
+    assert "Add filter" not in await text_of(staff, f"{URL}details/error/")
     page = await text_of(staff, f"{URL}?f=source:is:Google")
     assert "ct-part-errors" not in page
     assert "ct-part-pages" in page
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    ["path", "browser", "country", "event_value", "hour", "screen", "error", "confirmed_source", "vital_lcp"],
+)
+async def test_no_link_or_form_of_a_table_leads_to_an_invalid_address(
+    staff: AsyncClient, yesterday: Date, tracking_settings: Callable[..., None], dimension: AnyDimension
+) -> None:
+    tracking_settings(page_ids=True)
+    added = {"f_dimension": "source", "f_operator": "is", "f_value": "Google"}
+    todo, seen = [f"{URL}details/{dimension}/?period=7d"], set()
+    todo += [f"{todo[0]}&order={order}" for order in orders_of(dimension)]
+    while todo:
+        address = todo.pop()
+        page = await text_of(staff, address)
+        seen.add(address)
+        path = urlsplit(address).path
+        for form in re.findall(r"<form.*?</form>", page, re.DOTALL):
+            fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
+            target = f"{path}?{urlencode([*fields, *(added.items() if 'f_value' in form else ())])}"
+            answer = await staff.get(target, follow=True)
+            assert answer.status_code == 200, target
+            reached = answer.redirect_chain[-1][0] if answer.redirect_chain else target
+            todo += [reached] if "f=" in reached and reached not in seen and len(seen) < 4 else []
+        for target in set(re.findall(rf'href="({URL}(?:details/)?[^"]*)"', page)) - seen:
+            assert (await staff.get(target)).status_code == 200, target
+            seen.add(target)
 
 
 def test_a_card_on_a_projects_page_takes_a_filter(yesterday: Date) -> None:

@@ -29,6 +29,8 @@ LOGGED: dict[AnyDimension, str] = {
     **{cast(AnyDimension, name): name for name in FILTER_DIMENSIONS if name not in ("page", "member")},
 }
 """Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
+SELECTED: tuple[AnyDimension, ...] = (*LOGGED, "hour")
+"""Dimensions whose values filters may narrow."""
 BUDGET_SECONDS = questions.BUDGET_SECONDS
 """Time of all questions of one read together."""
 LEAST_SECONDS = 0.1

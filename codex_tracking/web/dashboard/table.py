@@ -16,7 +16,7 @@ from codex_tracking.stats.derived import COMPUTED, every_value, number_of_values
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.reading import Coverage, read
-from codex_tracking.stats.selected.figures import LOGGED, Selection, breakdown_in, select
+from codex_tracking.stats.selected.figures import LOGGED, SELECTED, Selection, breakdown_in, select
 from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values.ranking import (
@@ -177,7 +177,7 @@ def _asked(dimension: AnyDimension, params: Mapping[str, str], filtered: bool) -
 
 def _tabs(dimension: AnyDimension, query: Query, root: str, dimensions: Sequence[AnyDimension]) -> tuple[Link, ...]:
     card: Sequence[AnyDimension] = next((tabs for tabs in TABS.values() if dimension in tabs), ())
-    together = [each for each in card if each in dimensions]
+    together = [each for each in card if each in dimensions and (each in SELECTED or not query.filters)]
     if len(together) < 2:
         return ()
     return tuple(
@@ -238,7 +238,7 @@ def _log_reader(
     Raises:
         QueryError: there are filters, and the dimension is not about visits.
     """
-    if dimension not in (*LOGGED, "hour"):
+    if dimension not in SELECTED:
         raise QueryError("f", gettext_noop("left out, because this table is not about visits"), str(query.filters[0]))
     offset, period = (number - 1) * SIZE, query.period
 

@@ -19,6 +19,8 @@ from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.selected.figures import SELECTED
+from codex_tracking.stats.values.ranking import orders_of
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import details_url, query_string
@@ -28,7 +30,7 @@ from codex_tracking.web.dashboard.layout import place_of, respond, respond_with_
 from codex_tracking.web.dashboard.loader import load_board, load_page, query_of
 from codex_tracking.web.dashboard.menu import menu_of
 from codex_tracking.web.dashboard.table import Table, read_table
-from codex_tracking.web.dashboard.visits.chips import chips_of, with_added
+from codex_tracking.web.dashboard.visits.chips import Chips, chips_of, with_added
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.ledger import LEDGER
 from codex_tracking.web.query import Query
@@ -98,7 +100,7 @@ async def details_view(request: HttpRequest, viewer: Viewer, dimension: str) -> 
         return await wrong(request, viewer, error)
     menu = menu_of(query, None, extra=dict(table.state))
     context = {"table": table, "menu": menu, "exports": _exports(query, table), "query": query}
-    context["chips"] = chips_of(query, table.reading, **dict(table.state))
+    context["chips"] = _chips(query, table)
     context["dashboard_url"] = root + query_string(query)
     return await respond(request, viewer, "codex_tracking/details.html", context)
 
@@ -144,6 +146,16 @@ async def _status(viewer: Viewer) -> Status:
     if viewer.is_guest:
         raise PermissionDenied
     return await tracking_status()
+
+
+def _chips(query: Query, table: Table) -> Chips | None:
+    """Return the filters of a table; None where it is not about visits."""
+    if table.dimension not in SELECTED:
+        return None
+    state = dict(table.state)
+    # Of selected visits no reading is kept, so that another filter gives up this order.
+    state["order"] = state["order"] if state["order"] in orders_of(table.dimension, filtered=True) else ""
+    return chips_of(query, table.reading, **state)
 
 
 def _exports(query: Query, table: Table) -> list[tuple[str, str]]:
