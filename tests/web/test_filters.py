@@ -499,6 +499,12 @@ async def test_no_link_or_form_of_a_table_leads_to_an_invalid_address(
             seen.add(target)
 
 
+async def test_pages_about_visits_say_what_24_hours_cover(staff: AsyncClient, yesterday: Date) -> None:
+    for address in ("funnels/?step=page:/&step=page:/pricing/", "journeys/?step=/"):
+        assert "they are not kept by the hour" not in await text_of(staff, URL + address)
+        assert "they are not kept by the hour" in await text_of(staff, f"{URL}{address}&period=24h")
+
+
 def test_a_card_on_a_projects_page_takes_a_filter(yesterday: Date) -> None:
     request = RequestFactory().get("/")
     request.user = User.objects.create(username="staff", is_staff=True)
