@@ -107,6 +107,19 @@ async def test_the_form_suggests_values_and_adds_a_filter(open_page: Open) -> No
         assert urlsplit(page.url).query == "period=7d&f=country:is:DE"
 
 
+async def test_values_are_suggested_by_the_names_that_are_typed(open_page: Open) -> None:
+    async with open_page("?period=7d") as page:
+        await page.locator("summary", has_text="Filter").click()
+        for dimension, typed, value, name in (
+            ("device", "Pho", "mobile", "Phone"),
+            ("channel", "engines", "search", "Search engines"),
+            ("language", "Engl", "en", "English"),
+        ):
+            await page.select_option("[name=f_dimension]", dimension)
+            await page.fill("[name=f_value]", typed)
+            await expect(page.locator(f"#ct-values option[value={value}]")).to_have_text(name)
+
+
 async def test_filters_work_without_javascript(open_page: Open) -> None:
     async with open_page("?period=7d", java_script_enabled=False) as page:
         await page.locator("summary", has_text="Filter").click()

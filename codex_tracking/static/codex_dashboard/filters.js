@@ -5,16 +5,18 @@
 
   const PAUSE = 150; // Milliseconds after the last key.
   const MOST = 20;
-  // Their values are codes with names in the reader's language, so all of them are offered at once.
+  // Their values, and those in data-names, are codes with names in the reader's language: somebody types a name, which
+  // the server does not search, so all of them are offered at once.
   const CODED = { country: "region", language: "language" };
   const MOST_CODED = 300;
   let timer = 0;
   let turn = 0;
 
+  // Returns a function from a value to its name; undefined where values are their own names.
   const namesOf = (form, dimension) => {
     const small = JSON.parse(form.dataset.names ?? "{}")[dimension];
     if (small) return (value) => small[value];
-    if (!CODED[dimension]) return () => undefined;
+    if (!CODED[dimension]) return undefined;
     const names = new Intl.DisplayNames([document.documentElement.lang || "en"], { type: CODED[dimension] });
     return (value) => { try { return names.of(value); } catch { return undefined; } };
   };
@@ -25,13 +27,13 @@
     const { form, value: text } = field;
     const kind = form.elements[field.dataset.ctKind].value;
     const dimension = kind === "prefix" ? "page" : kind;
-    const coded = dimension in CODED;
+    const named = namesOf(form, dimension);
     // The period and the filters that the page has, from the form's hidden fields.
     // The API has no values of the last 24 hours.
     const asked = new URLSearchParams();
     for (const [name, value] of new FormData(form)) if (["period", "start", "end", "f"].includes(name) && value !== "24h") asked.append(name, value);
-    asked.set("limit", String(coded ? MOST_CODED : MOST));
-    if (text && !coded) asked.set("search", text);
+    asked.set("limit", String(named ? MOST_CODED : MOST));
+    if (text && !named) asked.set("search", text);
     const address = form.dataset.values.replace("/dimension/", `/${dimension}/`);
     try {
       const headers = { "X-Requested-With": "XMLHttpRequest" };
@@ -39,8 +41,7 @@
       if (!answer.ok || mine !== turn) return;
       const { rows } = await answer.json();
       if (mine !== turn) return;
-      const name = namesOf(form, dimension);
-      field.list.replaceChildren(...rows.map(({ value }) => new Option(name(value) ?? value, value)));
+      field.list.replaceChildren(...rows.map(({ value }) => new Option(named?.(value) ?? value, value)));
     } catch { /* Any value can be typed all the same. */ }
   };
 
