@@ -120,6 +120,18 @@ async def test_values_are_suggested_by_the_names_that_are_typed(open_page: Open)
             await expect(page.locator(f"#ct-values option[value={value}]")).to_have_text(name)
 
 
+async def test_the_pages_about_visits_lead_back_to_the_tab_that_was_chosen(open_page: Open) -> None:
+    for name in ("Funnels", "Journeys", "Segments"):
+        async with open_page("?period=7d") as page:
+            devices = page.locator("#ct-part-devices")
+            await devices.get_by_role("link", name="Systems", exact=True).click()
+            await expect(devices.locator("[data-ct-key=devices-os]")).to_have_attribute("aria-current", "true")
+            await page.get_by_role("link", name=name, exact=True).click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text(name)
+            await page.get_by_role("link", name="Dashboard", exact=True).click()
+            await expect(devices.locator("[data-ct-key=devices-os]")).to_have_attribute("aria-current", "true")
+
+
 async def test_filters_work_without_javascript(open_page: Open) -> None:
     async with open_page("?period=7d", java_script_enabled=False) as page:
         await page.locator("summary", has_text="Filter").click()

@@ -115,7 +115,7 @@
     const name = part.dataset.ctPart;
     const put = (parameters) => (tab === null ? parameters.delete(name) : parameters.set(name, tab));
     for (const link of all("a[href]", main)) {
-      if (!inside(link) || link.closest(".ct-tabs") || part.contains(link)) continue;
+      if (!inside(link) || link.closest(".ct-tabs:not(.ct-visit-pages)") || part.contains(link)) continue;
       const address = new URL(link.href);
       put(address.searchParams);
       link.href = address.href;
