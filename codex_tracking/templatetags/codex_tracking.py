@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from django import template
 from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
@@ -140,6 +140,12 @@ def tracking_project_card(context: template.Context, card: Mapping[str, Any]) ->
         except Exception:
             logger.exception("The dashboard card %r failed.", card["template"])
     return engine.get_template("codex_tracking/widgets/missing.html").render(context)
+
+
+@register.simple_tag
+def tracking_site_root() -> str:
+    """Return the path of the site's front page, which a server may have below a prefix (``SCRIPT_NAME``)."""
+    return get_script_prefix()
 
 
 @register.simple_tag

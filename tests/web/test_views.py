@@ -15,6 +15,7 @@ from django.db import OperationalError
 from django.http import HttpRequest
 from django.template import engines
 from django.test import AsyncClient, Client, RequestFactory
+from django.test.utils import override_script_prefix
 from django.utils import timezone
 from django.utils.formats import time_format
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -158,6 +159,20 @@ async def test_without_views_it_tells_how_to_see_the_first(
     assert "staff are not counted" not in await page(async_client)
     tracking_settings(enabled=False)
     assert "Counting is switched off" in await page(async_client)
+
+
+@override_script_prefix("/shop/")
+async def test_a_site_below_a_prefix_is_named_and_linked_with_it(
+    async_client: AsyncClient, tracking_settings: Callable[..., None]
+) -> None:
+    refused = (await async_client.get(f"{URL}share/unknown/")).content.decode()
+    await staff(async_client)
+    text = await page(async_client)
+    assert "<code>http://testserver/shop/</code>" in text
+    tracking_settings(track_staff=True)
+    for shown in (refused, text, await page(async_client)):
+        assert 'class="ct-brand" href="/shop/"' in shown
+        assert 'href="/"' not in shown
 
 
 async def test_a_card_of_the_project_may_show_our_payloads(async_client: AsyncClient, shop: str) -> None:

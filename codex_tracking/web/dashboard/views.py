@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import site_now
@@ -57,7 +57,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
         "online": board.online,
         "flush_seconds": math.ceil(get_tracking_settings().flush_interval),
         "tracking_settings": get_tracking_settings(),
-        "site_url": request.build_absolute_uri("/"),
+        "site_url": request.build_absolute_uri(get_script_prefix()),
         # In minutes since the epoch, as the live figures name theirs.
         "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
         # Asked for an empty board alone, because it takes two more queries.
