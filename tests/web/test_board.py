@@ -190,6 +190,18 @@ def test_hours_are_compared_with_the_same_hour_of_the_clock(settings: Any) -> No
     assert len(found.series) == 24
 
 
+@pytest.mark.parametrize("year", [2024, 2025])
+def test_days_are_compared_with_the_same_date_of_the_year_before(year: int) -> None:
+    shown = query(start=f"{year}-01-01", end=f"{year}-12-31", compare="year", step="day")
+    assert shown.before is not None
+    # Each day counts as its month and day: 1 March is 301.
+    now, before = (
+        {day: float(int(day[5:].replace("-", ""))) for day in period.days} for period in (shown.period, shown.before)
+    )
+    points, older = (line["data"] for line in chart_of(shown, now, before, NOW)["datasets"])
+    assert [value if value != 229 else 228 for value in points] == older
+
+
 def test_a_card_says_of_how_many_views_it_knows_the_value() -> None:
     shown = query(period="7d")
     found = overview(shown)

@@ -13,7 +13,7 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from codex_tracking.stats.periods import Period, Step
+from codex_tracking.stats.periods import Period, Step, months_after
 from codex_tracking.stats.series import same_hour
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import Link, query_string
@@ -77,7 +77,10 @@ def chart_of(
 
 
 def _counterparts(buckets: list[str], previous: list[str], query: Query, before: Period) -> list[str]:
-    """Return the bucket of the period before for each bucket, hours by the clock; fewer when it is shorter."""
+    """Return the bucket of the period before for each bucket; fewer when it is shorter."""
+    if query.step == "day" and query.compared == "year":
+        # One of the two years may have a 29 February, behind which positions are apart.
+        return [months_after(date.fromisoformat(bucket), -12).isoformat() for bucket in buckets]
     if query.step != "hour":
         return previous[: len(buckets)]
     # A day on which the clocks change has 23 hours, so the position of an hour says nothing.
