@@ -22,7 +22,7 @@ from codex_tracking import sync
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import Breakdown, LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
-from codex_tracking.stats.selected.figures import LOGGED, logged_dimension
+from codex_tracking.stats.selected.figures import LOGGED, filter_of, logged_dimension
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.ranking import AnyDimension, orders_of
 from codex_tracking.visits import asking, files
@@ -497,6 +497,12 @@ async def test_no_link_or_form_of_a_table_leads_to_an_invalid_address(
         for target in set(re.findall(rf'href="({URL}(?:details/)?[^"]*)"', page)) - seen:
             assert (await staff.get(target)).status_code == 200, target
             seen.add(target)
+
+
+@pytest.mark.parametrize("dimension", [*LOGGED, "page_source"])
+def test_what_a_cap_put_together_is_no_filter(dimension: AnyDimension) -> None:
+    assert filter_of(dimension, "(other)") is None
+    assert filter_of(dimension, "no") is not None
 
 
 async def test_pages_about_visits_say_what_24_hours_cover(staff: AsyncClient, yesterday: Date) -> None:

@@ -52,17 +52,17 @@ def logged_dimension(name: str) -> AnyDimension:
 
 def filter_of(dimension: AnyDimension | str, value: str) -> Filter | None:
     """Return the filter by a value as figures name it; None when visits cannot be selected by it."""
+    # What a cap of the counters refused is one value there, and many in the log.
+    if not value or value == "(other)":
+        return None
     # Counters have a tab between an event and its value, filters an equals sign.
     if dimension == "event_value":
         return Filter("event", "is", (value.replace("\t", "=", 1),))
     if dimension in CLICKS:
-        return Filter("event", "is", (f"{dimension}={value}",)) if value != "(other)" else None
+        return Filter("event", "is", (f"{dimension}={value}",))
     if dimension == "page_source":
         return Filter("source", "is", (value.rpartition("\t")[2],))
-    # What a cap of the counters refused is one value there, and many in the log.
-    if dimension not in LOGGED or not value or value == "(other)":
-        return None
-    return Filter(LOGGED[dimension], "is", (value,))  # type: ignore[arg-type]
+    return Filter(LOGGED[dimension], "is", (value,)) if dimension in LOGGED else None  # type: ignore[arg-type]
 
 
 # --- the selection ---
