@@ -131,7 +131,8 @@ class Query:
         bound = viewer.filters
         if bound:
             # Without a log there are only figures of all visits, which such a link must not show.
-            require_log(str(bound[0]))
+            # Which visits they are is for staff to know, so that the error has the segment's name alone.
+            require_log(viewer.segment)
         return replace(self, bound=bound, filters=tuple(dict.fromkeys((*bound, *self.filters))))
 
     @property

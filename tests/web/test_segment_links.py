@@ -189,6 +189,30 @@ def test_the_page_names_the_segment_and_does_not_carry_its_filter(guest: Client)
     assert "data-ct-strip" not in page
 
 
+@pytest.mark.parametrize("log", [30, 0])
+def test_no_answer_names_the_filters_of_the_segment(guest: Client, tracking_settings: Settings, log: int) -> None:
+    # Of what no visit has, so that no figure names it.
+    Segment.objects.update(filters=["source:is_not:Hidden", "page:contains_not:Hidden"])
+    tracking_settings(visit_log_days=log)
+    pages = ("", "details/path/", "page/", "funnels/", "journeys/", "api/summary/", "api/values/page/")
+    added = ("f=page:is:/inside/", "f=wrong", "f_dimension=page&f_operator=is&f_value=x", "step=page:/&step=page:/b/")
+    wanted = [f"{page}?path=/inside/&{more}" for page, more in product(pages, ("", *added))]
+    for dimension in Viewer("token").dimensions:
+        wanted += [f"details/{dimension}/", f"api/breakdown/{dimension}/", f"api/export/{dimension}.csv"]
+    for address in wanted:
+        assert "Hidden" not in body(guest.get(ROOT + address, follow=True)), address
+
+
+def test_tables_that_cannot_be_restricted_do_not_exist_for_the_link(guest: Client) -> None:
+    for dimension in ("screen", "viewport", "error", "view"):
+        for address in (f"details/{dimension}/", f"api/breakdown/{dimension}/", f"api/export/{dimension}.csv"):
+            assert guest.get(ROOT + address).status_code == 404, address
+    offered = [each["name"] for each in guest.get(f"{ROOT}api/dimensions/").json()["dimensions"]]
+    assert "browser" in offered
+    assert "screen" not in offered
+    assert "devices=screen" not in body(guest.get(ROOT))
+
+
 def test_live_figures_are_of_all_visits_and_so_not_shown(guest: Client) -> None:
     assert guest.get(ROOT + "api/live/").status_code == 403
     assert guest.get(ROOT + "api/status/").status_code == 403

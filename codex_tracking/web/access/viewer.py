@@ -28,6 +28,7 @@ from django.utils import timezone
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Saved
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.selected.figures import SELECTED
 from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
@@ -116,6 +117,8 @@ class Viewer:
         """The dimensions that they may see, in the order of ``DIMENSIONS``; behind them those of the visit log."""
         every: tuple[AnyDimension, ...] = (*DIMENSIONS, *DERIVED_DIMENSIONS)
         counted = tuple(name for name in every if not self.is_guest or name not in INTERNAL)
+        # Behind a segment there are the figures alone that its filters select.
+        counted = tuple(name for name in counted if not self.filters or name in (*SELECTED, "page_source"))
         return counted if log_refusal() else (*counted, *LOG_DIMENSIONS)
 
     def may_filter_by(self, condition: Filter) -> bool:

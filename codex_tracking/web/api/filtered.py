@@ -9,7 +9,7 @@ from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Reading
 from codex_tracking.stats.selected.figures import (
-    LOGGED,
+    SELECTED,
     Selection,
     breakdown_in,
     daily_summaries_in,
@@ -22,24 +22,35 @@ from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
 from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
 from codex_tracking.visits.answers import Table
-from codex_tracking.web.api.endpoint import Call
+from codex_tracking.web.api.endpoint import Call, UnknownError
 from codex_tracking.web.errors import QueryError
 from codex_tracking.web.filters import require_log
 
 
-def from_log(call: Call, table: str) -> bool:
+def from_log(call: Call, parameter: str, others: tuple[str, ...] = ()) -> bool:
     """Return whether the visit log answers for a dimension or table, and not the aggregates.
 
+    Args:
+        parameter: which names it.
+        others: tables beside the viewer's dimensions.
+
     Raises:
+        UnknownError: the viewer may not read it.
         QueryError: there are filters, which the table cannot have, or there is no log.
     """
+    table, known = call.values[parameter], (*call.viewer.dimensions, *others)
     if table in LOG_DIMENSIONS:
         require_log(table)
-    if call.filters and table not in (*LOGGED, "page_source", "hour", "days", "hours"):
-        raise QueryError("f", f"left out with {table}, which is not about visits", str(call.filters[0]))
+    # 404 and not 403: a guest need not know that the dimension exists.
+    if table not in known:
+        raise UnknownError(QueryError(parameter, f"one of {', '.join(known)}", table))
+    # Not those of a share link's segment, which are for staff to know.
+    chosen = " ".join(map(str, call.query.chosen))
+    if call.filters and table not in (*SELECTED, *others, "page_source"):
+        raise QueryError("f", f"left out with {table}, which is not about visits", chosen)
     # The log has no pairs of page and source: it selects the visits with one page, and adds up their sources.
     if call.filters and table == "page_source" and "path" not in call.values:
-        raise QueryError("f", "left out with page_source, except in an export of one path", str(call.filters[0]))
+        raise QueryError("f", "left out with page_source, except in an export of one path", chosen)
     return bool(call.filters) or table in LOG_DIMENSIONS
 
 
