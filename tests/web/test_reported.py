@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -345,6 +346,10 @@ async def test_reading_is_the_same_everywhere(
         ["/page/1/", "22.5", "0.625"],
         ["/page/2/", "", ""],
     ]
+    file: Any = await staff.get(f"{URL}api/export/path.json?period=today")
+    first, second = json.loads(b"".join([piece async for piece in file]))
+    assert {name: first[name] for name in means} == means
+    assert {name: second[name] for name in means} == dict.fromkeys(means)
     card = await text_of(staff, "fragment/pages/?period=today")
     assert "Pages Views Reading time Scroll depth" in card.replace("Pages Pages", "Pages")
     assert "/page/1/ 4 23s 63% 67%" in card.replace("Figures of the page /page/1/ ", "")

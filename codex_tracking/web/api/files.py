@@ -19,7 +19,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from codex_tracking.stats.reading import Reading, read
-from codex_tracking.web.api.tables import TableReader, TableRow
+from codex_tracking.web.api.tables import Cell, TableReader, TableRow
 
 CHUNK_BYTES = 65_536
 MEMORY_BYTES = 1_000_000
@@ -34,7 +34,7 @@ FORMULA = re.compile(r"(\A[\t\r\n]|(?:\A|[;\t\r\n])[\s\"']*[=+\-@＝＋－＠﹦
 """Begins of cells that a spreadsheet takes for a formula, also where it separates cells by semicolons or tabs."""
 
 
-def safe(cell: str | int) -> str | int:
+def safe(cell: Cell) -> Cell:
     """Return a cell that no spreadsheet evaluates as a formula, by a ``'`` before each formula in it.
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection

@@ -262,5 +262,5 @@ SCHEMAS: dict[str, Schema] = {
         },
     },
     "Document": {"type": "object"},
-    "File": array_schema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+    "File": array_schema({"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}),
 }

@@ -19,7 +19,9 @@ from codex_tracking.stats.series import series_of
 from codex_tracking.stats.summary import Summary, daily_summaries
 from codex_tracking.stats.values.ranking import VITALS, AnyDimension, secondary_of
 
-TableRow = tuple[str | int, ...]
+Cell = str | int | float | None
+"""None is an empty cell."""
+TableRow = tuple[Cell, ...]
 TableReader = Callable[[Deltas, Visitors], tuple[tuple[str, ...], Iterable[TableRow]]]
 
 PAIRS: dict[str, tuple[str, ...]] = {
@@ -67,9 +69,9 @@ def page_table(period: Period, **options: Any) -> TableReader:
     return look
 
 
-def reading_cells(found: Engagement | None) -> tuple[str | int, ...]:
+def reading_cells(found: Engagement | None) -> TableRow:
     """Return average seconds and depth; empty for a page without readings."""
-    return ("", "") if found is None else (str(plain(found.seconds)), str(plain(found.depth)))
+    return (None, None) if found is None else (plain(found.seconds), plain(found.depth))
 
 
 LogReader = Callable[[Selection], tuple[tuple[str, ...], Iterable[TableRow]]]
