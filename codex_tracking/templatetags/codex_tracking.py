@@ -82,7 +82,7 @@ def moment(seconds: float) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def tracking_card(context: template.Context, part: str, **parameters: str) -> str:
+def tracking_card(context: template.Context, part: str, **parameters: object) -> str:
     """Show a part of the dashboard on a page whose context has ``request``; nothing without access.
 
     A synchronous view renders the part. In an asynchronous view, whose template must not wait, the page's script loads
@@ -96,14 +96,16 @@ def tracking_card(context: template.Context, part: str, **parameters: str) -> st
     user = getattr(context.get("request"), "user", None)
     if user is None:
         return ""
+    # As in an address: a view may pass on a date.
+    texts = {name: str(value) for name, value in parameters.items() if value is not None}
     address = reverse("codex_tracking:fragment", args=(part,))
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return card_for(user, part, parameters)
+        return card_for(user, part, texts)
     # No access check here: the user may not be loaded yet, and the fragment's view checks it.
     link = '<div data-ct-fragment="{}?{}"><a href="{}?{}">{}</a></div>'
-    query = urlencode(parameters)
+    query = urlencode(texts)
     return format_html(link, address, query, reverse("codex_tracking:analytics"), query, _("Analytics"))
 
 

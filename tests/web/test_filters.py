@@ -520,6 +520,16 @@ def test_a_card_on_a_projects_page_takes_a_filter(yesterday: Date) -> None:
     assert "France" not in card
 
 
+@pytest.mark.parametrize("dates", ["start=day end=day", "start=day", "period='custom' start=day end=day"])
+def test_a_card_on_a_projects_page_takes_dates_of_its_view(yesterday: Date, dates: str) -> None:
+    request = RequestFactory().get("/")
+    request.user = User.objects.create(username="staff", is_staff=True)
+    source = f"{{% load codex_tracking %}}{{% tracking_card 'locations' {dates} f='source:is:Google' %}}"
+    card = engines["django"].from_string(source).render({"day": yesterday}, request)
+    assert "Germany" in card
+    assert card == engines["django"].from_string(source).render({"day": yesterday.isoformat()}, request)
+
+
 async def test_a_share_link_does_not_filter_by_the_values_of_events(async_client: AsyncClient, yesterday: Date) -> None:
     link = await sync_to_async(links.create)("guest", 5, "boss")
     async_client.cookies["codex_tracking_share"] = links.token_of(link)
