@@ -22,9 +22,9 @@ from codex_tracking import sync
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.models import Breakdown, LogPart, PageView
 from codex_tracking.selector import Filter, TrackingSelector
-from codex_tracking.stats.selected.figures import LOGGED, filter_of, logged_dimension
+from codex_tracking.stats.selected.figures import filter_of, logged_dimension
 from codex_tracking.stats.summary import Summary
-from codex_tracking.stats.values.ranking import AnyDimension, orders_of
+from codex_tracking.stats.values.ranking import LOGGED, AnyDimension, orders_of
 from codex_tracking.visits import asking, files
 from codex_tracking.visits.answers import COVERAGE
 from codex_tracking.visits.filters import MOST_VALUES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date as Date
 from datetime import datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from django.utils import timezone
 
@@ -15,22 +15,13 @@ from codex_tracking.stats.periods import Period, Step, hours_of
 from codex_tracking.stats.reading import Coverage, Reading, T, in_database
 from codex_tracking.stats.series import bucket_of
 from codex_tracking.stats.summary import Count, Summary, elapsed, without_rest
-from codex_tracking.stats.values.ranking import CLICKS, ORDERS, AnyDimension, Figure, Order, opposite_of
+from codex_tracking.stats.values.ranking import CLICKS, LOGGED, ORDERS, AnyDimension, Figure, Order, opposite_of
 from codex_tracking.visits import questions
 from codex_tracking.visits.answers import COVERAGE, LACKING, Answer, Board, PageFigures, Table
 from codex_tracking.visits.asking import require_log
 from codex_tracking.visits.boards import Order as LogOrder
-from codex_tracking.visits.filters import FILTER_DIMENSIONS, Filter, listed_filters
+from codex_tracking.visits.filters import Filter, listed_filters
 
-LOGGED: dict[AnyDimension, str] = {
-    "path": "page",
-    "event_value": "event_value",
-    **{name: name for name in CLICKS},
-    **{cast(AnyDimension, name): name for name in FILTER_DIMENSIONS if name not in ("page", "member")},
-}
-"""Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
-SELECTED: tuple[AnyDimension, ...] = (*LOGGED, "hour")
-"""Dimensions whose values filters may narrow."""
 BUDGET_SECONDS = questions.BUDGET_SECONDS
 """Time of all questions of one read together."""
 LEAST_SECONDS = 0.1

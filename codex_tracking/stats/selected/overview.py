@@ -13,9 +13,9 @@ from codex_tracking.stats.overview import Overview, Shape, elapsed_of, series_of
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Coverage
 from codex_tracking.stats.reported.trust import script_began
-from codex_tracking.stats.selected.figures import LOGGED, Selection, figures_from, filter_of, summary_from
+from codex_tracking.stats.selected.figures import Selection, figures_from, filter_of, summary_from
 from codex_tracking.stats.summary import Days, elapsed
-from codex_tracking.stats.values.ranking import ORDERS, AnyDimension, Figure
+from codex_tracking.stats.values.ranking import LOGGED, ORDERS, AnyDimension, Figure
 from codex_tracking.visits.answers import Board, Table
 from codex_tracking.visits.filters import Filter
 

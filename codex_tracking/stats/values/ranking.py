@@ -11,6 +11,7 @@ from django.db import connections
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.models import database
+from codex_tracking.visits.filters import FILTER_DIMENSIONS
 
 LogDimension = Literal["exit", "host", "region", "city"]
 """Dimensions that the visit log alone has, with filters or without."""
@@ -44,6 +45,15 @@ VITALS: dict[AnyDimension, Metric] = {
 }
 """Dimensions with measured views by route and device, whose secondary figure is a percentile -> the metric."""
 AnyDimension = Dimension | LogDimension | DerivedDimension
+LOGGED: dict[AnyDimension, str] = {
+    "path": "page",
+    "event_value": "event_value",
+    **{name: name for name in CLICKS},
+    **{cast(AnyDimension, name): name for name in FILTER_DIMENSIONS if name not in ("page", "member")},
+}
+"""Dimension -> its name in the visit log; those that are not of visits, such as errors, are not in it."""
+SELECTED: tuple[AnyDimension, ...] = (*LOGGED, "hour")
+"""Dimensions whose values filters may narrow."""
 
 # The more candidates, the larger the gap that a delta must close, and the fewer values are looked up one by one.
 SPARE = 100

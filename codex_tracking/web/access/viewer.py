@@ -28,8 +28,7 @@ from django.utils import timezone
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Saved
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats.selected.figures import SELECTED
-from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, AnyDimension
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, SELECTED, AnyDimension
 from codex_tracking.visits.asking import log_refusal
 from codex_tracking.visits.filters import Filter
 from codex_tracking.visits.steps import Step

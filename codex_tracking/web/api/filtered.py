@@ -9,7 +9,6 @@ from codex_tracking.stats.pages import Page
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.reading import Reading
 from codex_tracking.stats.selected.figures import (
-    SELECTED,
     Selection,
     breakdown_in,
     daily_summaries_in,
@@ -20,7 +19,7 @@ from codex_tracking.stats.selected.figures import (
 )
 from codex_tracking.stats.selected.pages import page_in
 from codex_tracking.stats.summary import Count, Summary
-from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, AnyDimension, Figure, Order
+from codex_tracking.stats.values.ranking import LOG_DIMENSIONS, SELECTED, AnyDimension, Figure, Order
 from codex_tracking.visits.answers import Table
 from codex_tracking.web.api.endpoint import Call, UnknownError
 from codex_tracking.web.errors import QueryError

@@ -22,12 +22,12 @@ from codex_tracking.stats.pages import Page, page_of, previous_page_of
 from codex_tracking.stats.periods import days_in
 from codex_tracking.stats.reading import Reading, in_database, read
 from codex_tracking.stats.rounding import rounded
-from codex_tracking.stats.selected.figures import LOGGED, Selection, select, series_in
+from codex_tracking.stats.selected.figures import Selection, select, series_in
 from codex_tracking.stats.selected.overview import cards_in, log_begin, overview_in
 from codex_tracking.stats.selected.pages import page_in, page_series_in, previous_page_in
 from codex_tracking.stats.series import rolling_hours, same_hour, series_of
 from codex_tracking.stats.summary import BY_HOUR, Summary, comparable
-from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, AnyDimension
+from codex_tracking.stats.values.ranking import DERIVED_DIMENSIONS, LOG_DIMENSIONS, LOGGED, AnyDimension
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard.board import Board, board_of
 from codex_tracking.web.dashboard.cards import ROWS

@@ -16,13 +16,15 @@ from codex_tracking.stats.derived import COMPUTED, every_value, number_of_values
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.periods import DAYS_BY_DAY, Period
 from codex_tracking.stats.reading import Coverage, read
-from codex_tracking.stats.selected.figures import LOGGED, SELECTED, Selection, breakdown_in, select
+from codex_tracking.stats.selected.figures import Selection, breakdown_in, select
 from codex_tracking.stats.selected.overview import reached_in, totals_in
 from codex_tracking.stats.summary import summary_of
 from codex_tracking.stats.values.ranking import (
     CONFIRMED_BY,
     LOG_DIMENSIONS,
+    LOGGED,
     ORDERS,
+    SELECTED,
     VITALS,
     AnyDimension,
     Figure,
@@ -220,11 +222,8 @@ def _reader(
         figures = values_in_order(dimension, period, deltas, SIZE + 1, search, offset, order)
         counted = dimension != "path" or period.length <= DAYS_BY_DAY
         count = number_of_values(dimension, period, deltas, search) if counted else 0
-        read = (
-            engagement_of([figure.value for figure in figures], period, deltas)
-            if dimension == "path" and get_tracking_settings().page_ids
-            else {}
-        )
+        scripted = dimension == "path" and get_tracking_settings().page_ids
+        read = engagement_of([figure.value for figure in figures], period, deltas) if scripted else {}
         return figures, total, whole, count, None, read
 
     return look

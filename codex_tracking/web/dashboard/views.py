@@ -19,8 +19,7 @@ from codex_tracking.pipeline.status import Status, tracking_status
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.days import first_day
 from codex_tracking.stats.reading import in_database
-from codex_tracking.stats.selected.figures import SELECTED
-from codex_tracking.stats.values.ranking import orders_of
+from codex_tracking.stats.values.ranking import SELECTED, orders_of
 from codex_tracking.web.access.viewer import Viewer
 from codex_tracking.web.dashboard import labels
 from codex_tracking.web.dashboard.addresses import details_url, query_string
