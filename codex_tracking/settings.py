@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
 
@@ -150,7 +151,8 @@ class TrackingSettings:
     @cached_property
     def session_cookie(self) -> str:
         """The name of the session cookie; empty without ``django.contrib.auth``."""
-        return settings.SESSION_COOKIE_NAME if "django.contrib.auth" in settings.INSTALLED_APPS else ""
+        # Not by INSTALLED_APPS, which may name an app by its configuration.
+        return settings.SESSION_COOKIE_NAME if apps.is_installed("django.contrib.auth") else ""
 
     @cached_property
     def secret_names(self) -> frozenset[str]:

@@ -189,7 +189,11 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
         pk = getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None
         return ("", False) if pk is None else (str(pk), bool(getattr(user, "is_staff", False)))
     session = state.get("session")
-    data = None if session is None else session.__dict__.get("_session_cache")
+    try:
+        data = None if session is None else session.__dict__.get("_session_cache")
+    # A middleware of the project may have put a plain dictionary there.
+    except AttributeError:
+        data = None
     if data is None:
         return "", None
     key = data.get("_auth_user_id")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -127,7 +128,9 @@ def _users(keys: set[str]) -> dict[str, Any]:
 
 
 def _session_data(cookies: list[str]) -> dict[str, dict[str, Any]]:
-    """Return each session's contents, as its engine reads them; empty for those that are over or made up."""
+    """Return the sessions' contents, as their engine reads them; empty for those that are over."""
+    # A cookie may have a quoted NUL, for which PostgreSQL refuses the whole query. Engines make ASCII alone.
+    cookies = [cookie for cookie in cookies if cookie.isascii() and cookie.isprintable()]
     if not cookies:
         return {}
     engine = import_module(settings.SESSION_ENGINE).SessionStore
@@ -140,7 +143,15 @@ def _session_data(cookies: list[str]) -> dict[str, dict[str, Any]]:
     # Under the same name, which is part of the salt that contents are signed with.
     methods = dict.fromkeys(("create", "save", "delete", "flush"), _nothing)
     reader = type(engine.__name__, (engine,), {"__qualname__": engine.__qualname__, **methods})
-    return {cookie: dict(reader(cookie).load()) for cookie in cookies}
+    return {cookie: _loaded(reader, cookie) for cookie in cookies}
+
+
+def _loaded(reader: Any, cookie: str) -> dict[str, Any]:
+    try:
+        return dict(reader(cookie).load())
+    # The engine of a project may refuse what it did not make; errors of its database or cache are another matter.
+    except (ValueError, TypeError, LookupError, SuspiciousOperation):
+        return {}
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -464,3 +464,10 @@ def test_the_session_tells_the_user_only_when_it_was_read() -> None:
     fresh.session.accessed = False
     assert pk_of(fresh) == "5"
     assert not fresh.session.accessed
+
+
+def test_a_session_of_another_kind_tells_nothing_and_costs_no_view() -> None:
+    request: Any = RequestFactory().get("/page/", headers={"user-agent": "Mozilla/5.0 (X11) Firefox/140.0"})
+    request.session = {"_auth_user_id": "7"}
+    assert peek_user(request) == ("", None)
+    assert reason(request, HttpResponse(), SETTINGS) is None

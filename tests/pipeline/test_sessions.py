@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends import signed_cookies
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -26,6 +27,7 @@ from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.reading import in_database
 from codex_tracking.testing import tracking_in_memory
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, view
+from tests.kit.routers import PinnedRouter
 
 BROWSER = {"user-agent": FIREFOX, "accept": "text/html"}
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
@@ -114,6 +116,47 @@ def test_a_made_up_session_is_an_anonymous_visitors(
     assert found[counter("path", "/page/1/")] == 1
     assert visitors() == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_made_up_session_that_the_database_refuses_costs_no_other_session(
+    client: Client, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for question in ("db_for_read", "db_for_write"):
+        monkeypatch.setattr(PinnedRouter, question, lambda *_, **__: database)
+    ann(client, is_staff=True)
+    # Django reads the escape of a quoted cookie.
+    Client().get("/page/1/", headers=BROWSER | {"cookie": 'sessionid="\\000bcdefgh"'})
+    client.get("/page/2/", headers=BROWSER)
+    found = counted()
+    assert (found[counter("path", "/page/1/")], found[counter("excluded", "staff")]) == (1, 1)
+
+
+class SessionStore(signed_cookies.SessionStore):
+    """A project's own engine, which refuses what it did not make."""
+
+    def load(self) -> dict[str, Any]:
+        """Return the session's contents."""
+        if self.session_key == "made up by hand":
+            raise ValueError(self.session_key)
+        return super().load()
+
+
+def test_a_made_up_session_that_an_engine_refuses_costs_no_other_session(client: Client, settings: Settings) -> None:
+    settings.SESSION_ENGINE = __name__
+    ann(client, is_staff=True)
+    Client().get("/page/1/", headers=BROWSER | {"cookie": "sessionid=made up by hand"})
+    client.get("/page/2/", headers=BROWSER)
+    found = counted()
+    assert (found[counter("path", "/page/1/")], found[counter("excluded", "staff")]) == (1, 1)
+
+
+def test_staff_is_left_out_where_auth_is_installed_by_its_configuration(client: Client, settings: Settings) -> None:
+    auth, by_configuration = "django.contrib.auth", "django.contrib.auth.apps.AuthConfig"
+    settings.INSTALLED_APPS = [by_configuration if app == auth else app for app in settings.INSTALLED_APPS]
+    ann(client, is_staff=True)
+    client.get("/page/1/", headers=BROWSER)
+    assert counted()[counter("excluded", "staff")] == 1
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "other"}])
