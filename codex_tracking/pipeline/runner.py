@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
 import threading
@@ -14,6 +13,7 @@ from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.isolation import isolated
 from codex_tracking.pipeline.drain import drain_at_exit
+from codex_tracking.pipeline.exits import call_at_exit, forget_exit
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.tasks import TaskRun
 from codex_tracking.pipeline.threads import DatabaseThread, OwnLoop, threads_are_greenlets
@@ -74,8 +74,7 @@ class Runner:
             self._run = run
 
     def _new_run(self, loop: asyncio.AbstractEventLoop) -> TaskRun:
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
+        call_at_exit(self._at_exit)
         return TaskRun(loop, self._pusher, self._database)
 
     # Made with the first run, and for all that follow. A command may end before its tasks begin, and the drain at
@@ -91,7 +90,7 @@ class Runner:
 
     def abandon(self) -> None:
         """End the tasks at once, without their batches; for tests."""
-        atexit.unregister(self._at_exit)
+        forget_exit(self._at_exit)
         run = self._run
         if run is not None and run.alive:
             run.loop.call_soon_threadsafe(run.cancel, isinstance(run.loop, OwnLoop))
@@ -143,7 +142,7 @@ def get_runner() -> Runner:
 def reset_runner() -> None:
     """Begin without tasks and batches, as a forked child must: those that it inherits are its parent's to send."""
     global _runner
-    atexit.unregister(_runner._at_exit)
+    forget_exit(_runner._at_exit)
     _runner = Runner()
 
 

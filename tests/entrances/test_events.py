@@ -196,8 +196,30 @@ def run(site: Site, code: str) -> None:
                 await atrack('task')
         asyncio.run(main())
         """,
+        """
+        from multiprocessing import get_context
+        from codex_tracking.events import track
+        for _ in range(3):
+            child = get_context("fork").Process(target=track, args=("task",))
+            child.start()
+            child.join()
+        """,
+        """
+        import os, sys
+        from types import SimpleNamespace
+        from django.dispatch import Signal
+        from codex_tracking.events import track
+        # Celery's signals have the methods of Django's.
+        sys.modules["celery.signals"] = signals = SimpleNamespace(worker_process_shutdown=Signal())
+        for _ in range(3):
+            if not os.fork():
+                track("task")
+                signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+                os._exit(0)
+            os.wait()
+        """,
     ],
-    ids=["script", "threads", "asyncio"],
+    ids=["script", "threads", "asyncio", "multiprocessing", "celery"],
 )
 def test_events_of_a_process_without_a_server_arrive_when_it_ends(
     app_server: Sites, redis_server: RedisServer, kind: str, code: str
