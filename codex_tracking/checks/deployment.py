@@ -135,7 +135,8 @@ def _unusable(url: str) -> list[CheckMessage]:
 def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     """Check the position of our middleware, and find sync-only ones, which move requests into threads."""
     installed = list(settings.MIDDLEWARE)
-    if MIDDLEWARE not in installed:
+    places = [at for at, name in enumerate(installed) if MIDDLEWARE in _lineage(name)]
+    if not places:
         hint = f"Put {MIDDLEWARE!r} first in MIDDLEWARE."
         return [
             Caution(
@@ -145,8 +146,12 @@ def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
             )
         ]
     found: list[CheckMessage] = []
-    for name in installed[: installed.index(MIDDLEWARE)]:
-        if name in ANSWERS_ALONE:
+    if len(places) > 1:
+        message = f"The tracking middleware is in MIDDLEWARE {len(places)} times: each view counts as often."
+        hint = "Keep the first one."
+        found.append(Caution(message, hint=hint, id="codex_tracking.W016"))
+    for name in installed[: places[0]]:
+        if not _lineage(name).isdisjoint(ANSWERS_ALONE):
             message = f"{name} is before the tracking middleware in MIDDLEWARE, so cached pages are not counted."
             found.append(Caution(message, hint=f"Put {MIDDLEWARE!r} first.", id="codex_tracking.W004"))
     # Under WSGI no request is moved.
@@ -155,17 +160,22 @@ def check_middleware(app_configs: Configs, **_: Any) -> list[CheckMessage]:
     return found
 
 
+def _imported(name: str) -> Any:
+    try:
+        return import_string(name)
+    except Exception:  # whatever its module does; Django reports it itself
+        return None
+
+
+def _lineage(name: str) -> set[str]:
+    """Return the names of a middleware and of the classes that it is derived from."""
+    classes = getattr(_imported(name), "__mro__", ())
+    return {name, *(f"{one.__module__}.{one.__qualname__}" for one in classes)}
+
+
 def _sync_middleware(names: Iterable[str]) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        try:
-            middleware = import_string(name)
-        except ImportError:
-            # Django reports it itself.
-            continue
-        if not getattr(middleware, "async_capable", False):
-            found.append(name)
-    return found
+    known = {name: middleware for name in names if (middleware := _imported(name)) is not None}
+    return [name for name, middleware in known.items() if not getattr(middleware, "async_capable", False)]
 
 
 def _sync_only(name: str) -> CheckMessage:

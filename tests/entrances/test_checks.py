@@ -14,10 +14,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.middleware.cache import UpdateCacheMiddleware
 from pytest_django import Settings
 
 from codex_tracking.checks.deployment import MIDDLEWARE, has_dashboard
 from codex_tracking.checks.pages import check_page_addresses, check_templates
+from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.selector import TrackingSelector
 
 
@@ -326,6 +328,29 @@ def test_a_cache_in_front_of_the_middleware_is_a_warning(settings: Settings, cac
     assert not found("W004")
     settings.MIDDLEWARE = [cache, *settings.MIDDLEWARE]
     assert cache in one("W004").msg
+
+
+class Derived(PageTrackingMiddleware):
+    """A project's own middleware, which counts as ours does."""
+
+
+class DerivedCache(UpdateCacheMiddleware):
+    """A project's own cache."""
+
+
+def test_a_middleware_derived_from_ours_counts_views(settings: Settings) -> None:
+    derived, cache = f"{__name__}.Derived", f"{__name__}.DerivedCache"
+    settings.MIDDLEWARE = [derived if name == MIDDLEWARE else name for name in settings.MIDDLEWARE]
+    assert not found("W003")
+    settings.MIDDLEWARE = [cache, *settings.MIDDLEWARE]
+    assert cache in one("W004").msg
+
+
+@pytest.mark.parametrize("again", [MIDDLEWARE, f"{__name__}.Derived"])
+def test_a_middleware_that_counts_each_view_twice_is_a_warning(settings: Settings, again: str) -> None:
+    assert not found("W016")
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, again]
+    assert "2 times" in one("W016").msg
 
 
 class SyncOnly:
