@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 EMBEDDED = "memory://"
 """The URL of the in-process store."""
 
-SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://", EMBEDDED)
+CLUSTER, SENTINEL = ("redis+cluster://", "rediss+cluster://"), ("redis+sentinel://", "rediss+sentinel://")
+"""Without and with TLS."""
+SCHEMES = ("redis://", "rediss://", "unix://", *CLUSTER, *SENTINEL, EMBEDDED)
 
 ENGINE_SCHEMES = ("clickhouse://", "clickhouses://", "chdb://")
 """Of ``visit_engine``; ``chdb://`` is ClickHouse's engine within this process, for tests."""

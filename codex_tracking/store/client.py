@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from codex_tracking.setting_rules import EMBEDDED
+from codex_tracking.setting_rules import CLUSTER, EMBEDDED, SENTINEL
 from codex_tracking.store.sketch import REGISTERS
-
-CLUSTER = "redis+cluster://"
 
 # By default the client fails after 4 seconds when Redis refuses connections, and after 25 when it hangs.
 CONNECT_SECONDS = 0.5
@@ -92,7 +91,7 @@ def connect(url: str) -> Client:
     try:
         return _client(url)
     # An unknown way to check certificates is a RedisError.
-    except (TypeError, ValueError, RedisError) as error:
+    except (TypeError, ValueError, RedisError, RedisClusterException) as error:
         raise StoreUrlError(f"CODEX_TRACKING['redis_url'] is malformed: {error}") from error
 
 
@@ -104,16 +103,20 @@ def _client(url: str) -> Client:
     _check_place(url)
     if url.startswith(CLUSTER):
         return _cluster(url, limits, once)
-    if url.startswith("redis+sentinel://"):
+    if url.startswith(SENTINEL):
         return _sentinel(url, limits, once)
     # Before redis-py 6 this list alone decided which errors are tried again, whatever the retry object says.
     limits["retry_on_error"] = [RedisConnectionError]
     pool = OneConnectionPool.from_url(
         _without_own_options(url), max_connections=CONNECTIONS, timeout=WAIT_SECONDS, retry=once, **limits
     )
+    _check_options(pool)
+    return redis_asyncio.Redis.from_pool(pool)
+
+
+def _check_options(pool: Any) -> None:
     # Made only for its errors: an unknown option would otherwise fail at the first command.
     pool.connection_class(**pool.connection_kwargs)
-    return redis_asyncio.Redis.from_pool(pool)
 
 
 def _check_place(url: str) -> None:
@@ -139,12 +142,24 @@ def _without_own_options(url: str) -> str:
     return parts._replace(query="&".join(options)).geturl() if parts.query else url
 
 
+def _options(url: str) -> dict[str, Any]:
+    """Return the options of a URL that the client does not read itself, as it would read them.
+
+    Raises:
+        ValueError: the value of an option is none.
+    """
+    options: dict[str, Any] = dict(parse_url(f"redis://?{urlsplit(_without_own_options(url)).query}"))
+    if "ssl" in options:
+        raise ValueError("TLS is no option: the URL begins with rediss+cluster:// or rediss+sentinel://")
+    return options | {"ssl": True} if url.startswith("rediss+") else options
+
+
 def _cluster(url: str, limits: dict[str, Any], retry: Retry) -> Client:
     """Return a client for the cluster that some of these nodes belong to: ``redis+cluster://host:port,host:port``."""
     credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
     nodes = [ClusterNode(*address) for address in _addresses(hosts, 6379)]
     # A day is in one slot, so the nodes of other slots may be away.
-    options: dict[str, Any] = {"require_full_coverage": False, "retry": retry, **_login(credentials), **limits}
+    options = {"require_full_coverage": False, **_options(url), "retry": retry, **_login(credentials), **limits}
     return redis_asyncio.RedisCluster(startup_nodes=nodes, **options)
 
 
@@ -160,12 +175,15 @@ def _sentinel(url: str, limits: dict[str, Any], retry: Retry) -> Client:
         raise ValueError(
             "redis+sentinel:// needs hosts and a service: redis+sentinel://host:26379,host:26379/mymaster/0"
         )
-    options: dict[str, Any] = {"db": int(db or 0), "retry": retry, "max_connections": SENTINEL_CONNECTIONS}
+    options = {"db": int(db or 0), **_options(url), "retry": retry, "max_connections": SENTINEL_CONNECTIONS}
     watch: Any = redis_asyncio.Sentinel
-    query = dict(parse_qsl(parts.query))
-    login = {name: query[f"sentinel_{name}"] for name in ("username", "password") if query.get(f"sentinel_{name}")}
-    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **login, **limits})
-    return sentinels.master_for(service, **options, **_login(credentials), **limits)
+    login = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    # Sentinels have the certificates of the servers that they watch.
+    tls = {name: value for name, value in options.items() if name.startswith("ssl")}
+    sentinels = watch(_addresses(hosts, 26379), sentinel_kwargs={"retry": retry, **login, **tls, **limits})
+    master = sentinels.master_for(service, **options, **_login(credentials), **limits)
+    _check_options(master.connection_pool)
+    return master
 
 
 def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:

@@ -15,11 +15,12 @@ from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Bat
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.visits import in_lines
+from codex_tracking.setting_rules import CLUSTER
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store import reads
 from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
-from codex_tracking.store.client import CLUSTER, Client, embedded_visitors, forget_embedded_visitors
+from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
 from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
 from codex_tracking.store.sketch import add

@@ -422,6 +422,10 @@ def test_the_sqlite_warning_shows_in_a_plain_check(monkeypatch: pytest.MonkeyPat
         "redis://host:6379/counters",
         "rediss://host:6379/0?ssl_cert_reqs=maybe",
         "redis+cluster://host:7000/3",
+        "redis+cluster://host:7000?db=3",
+        "redis+cluster://host:7000?no_such_option=1",
+        "redis+cluster://host:7000?ssl=true",
+        "redis+sentinel://host:26379/master?no_such_option=1",
         "unix://run/redis.sock",
         "unix://",
     ],
@@ -432,7 +436,15 @@ def test_a_url_that_no_client_takes_is_an_error_and_readers_take_redis_for_away(
     assert async_to_sync(TrackingSelector.visitors_now)() is None
 
 
-MORE_URLS = ("redis://h", "redis://h/", "redis+cluster://h:1/0", "unix:///r.sock?db=3", "unix://:secret@/r.sock")
+MORE_URLS = (
+    "rediss+cluster://h:1?ssl_check_hostname=false",
+    "rediss+sentinel://h/service",
+    "redis://h",
+    "redis://h/",
+    "redis+cluster://h:1/0",
+    "unix:///r.sock?db=3",
+    "unix://:secret@/r.sock",
+)
 
 
 @pytest.mark.parametrize(
@@ -440,7 +452,7 @@ MORE_URLS = ("redis://h", "redis://h/", "redis+cluster://h:1/0", "unix:///r.sock
 )
 def test_good_urls_pass(settings: Settings, url: str) -> None:
     settings.CODEX_TRACKING = {"redis_url": url}
-    assert not found("E007")
+    assert not found("E003") + found("E007")
 
 
 @pytest.mark.django_db

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.kit.faults import OFTEN, assert_all_counted, figure
 from tests.kit.load import Load, pages
 from tests.kit.pipeline import Process, rows, today, view, views
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, missing, require, wait_until
+from tests.servers.tls import TLS, certificate, installed
 
 pytestmark = pytest.mark.fault
 
@@ -75,6 +78,28 @@ async def test_cluster_takes_reads_and_flushes_views(
     await process.push(view("/b/"))
     assert await TrackingSelector.daily_counts() == {"/a/": 3, "/b/": 2}
     assert await TrackingSelector.total_views() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not installed(), reason="openssl, which makes certificates, is not installed")
+async def test_cluster_behind_tls_takes_views(tracking_settings: Callable[..., None], tmp_path: Path) -> None:
+    if not available("redis"):
+        require(missing("redis"))
+    made, key = certificate(tmp_path)
+    node = RedisServer("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
+    with TLS(node.port, made, key) as tls:
+        # The node names its address to clients, which then connect to that.
+        node.options += ("--cluster-announce-port", str(tls.port))
+        with node, node.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+            wait_until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")), 30, "a cluster")
+            tracking_settings(redis_url=f"rediss+cluster://127.0.0.1:{tls.port}?ssl_ca_certs={quote(str(made))}")
+            process = Process()
+            await process.push(*views("/a/", 3))
+            assert client.hget(day_keys("tracking", today()).live, "p:/a/") == "3"
+            assert await process.flusher.flush_pending() == 1
+            await close_store()
+    assert await rows() == {"/a/": 3}
 
 
 @pytest.mark.django_db(transaction=True)

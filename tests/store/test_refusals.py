@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.asyncio.connection import SSLConnection
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
@@ -139,6 +140,14 @@ async def test_the_sentinels_have_a_login_of_their_own() -> None:
         assert (kwargs["username"], kwargs["password"]) == ("watch", "s&cret")
     plain: Any = connect("redis+sentinel://h1/svc").connection_pool
     assert not plain.sentinel_manager.sentinels[0].connection_pool.connection_kwargs.get("password")
+
+
+async def test_sentinels_and_their_master_have_tls_and_its_options() -> None:
+    pool: Any = connect("rediss+sentinel://h1/svc/2?db=3&ssl_cert_reqs=none&client_name=site").connection_pool
+    assert (pool.connection_kwargs["db"], pool.connection_kwargs["client_name"]) == (3, "site")
+    for one in (pool, *(sentinel.connection_pool for sentinel in pool.sentinel_manager.sentinels)):
+        assert issubclass(one.connection_class, SSLConnection)
+        assert one.connection_kwargs["ssl_cert_reqs"] == "none"
 
 
 async def test_visitors_of_the_last_minutes_are_trimmed_in_steps_and_capped(
