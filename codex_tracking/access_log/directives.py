@@ -54,6 +54,10 @@ APACHE_HEADERS: dict[str, Meaning] = {
 APACHE_TIMES = {"sec", "msec", "usec"}
 REQUEST = r"[A-Z]+ \S+(?: HTTP/[\d.]+)?"
 """Pattern of a request that no quotes enclose."""
+PIECE = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+STATEMENT = re.compile(rf"(?:LogFormat|log_format\s+\S+(?:\s+escape=\w+)?)\s+({PIECE}(?:\s*{PIECE})*)", re.IGNORECASE)
+PIECES = re.compile(r"((?:'(?:[^'\\]|\\.)*'\s*)+);?")
+"""A statement of a configuration, and nginx's quoted pieces without it; double quotes alone may be the format's own."""
 NAMED = {
     "common": '%h %l %u %t "%r" %>s %b',
     "combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
@@ -73,12 +77,12 @@ class DirectiveParser:
     """
 
     def __init__(self, directives: str) -> None:
-        directives = NAMED.get(directives, directives)
+        directives = NAMED.get(directives, _configured(directives))
         self._meanings: list[Meaning] = []
         self._times: list[str] = []
         pattern, at, names = "", 0, 0
         for found in DIRECTIVE.finditer(directives):
-            pattern += re.escape(directives[at : found.start()])
+            pattern += _literal(directives[at : found.start()])
             at = found.end()
             before, after = directives[: found.start()][-1:], directives[at : at + 1]
             part, meaning, time = _part(found, before, after)
@@ -92,7 +96,7 @@ class DirectiveParser:
         if not names:
             raise ValueError("no directive such as $remote_addr or %h in it")
         # Servers may append further fields later; what follows is not needed.
-        self._pattern = re.compile(re.sub(r"(\\ |\\\t)+", r"\\s+", pattern + re.escape(directives[at:])))
+        self._pattern = re.compile(pattern + _literal(directives[at:]))
         needed: dict[str, tuple[Meaning, ...]] = {
             "the time ($time_local, %t)": ("time",),
             "the client ($remote_addr, %h)": ("address", "forwarded"),
@@ -126,6 +130,19 @@ class DirectiveParser:
         if self._time:
             fields["time"] = _read_time(fields.get("time", ""), self._time)
         return line_of(fields)
+
+
+def _configured(text: str) -> str:
+    """Return a format as the server has it that reads it in its configuration: without quotes and backslashes."""
+    found = STATEMENT.match(text.strip()) or PIECES.fullmatch(text.strip())
+    if found:
+        text = "".join(piece[1:-1] for piece in re.findall(PIECE, found[1]))
+    return re.sub(r"\\(.)", lambda sign: {"t": "\t"}.get(sign[1], sign[1]), text)
+
+
+def _literal(text: str) -> str:
+    """Return the pattern of the text between two directives; of blanks there may be more."""
+    return re.sub(r"(\\ |\\\t)+", r"\\s+", re.escape(text))
 
 
 def _part(found: re.Match[str], before: str, after: str) -> tuple[str, Meaning | None, str]:

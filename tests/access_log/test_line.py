@@ -494,3 +494,33 @@ def test_head_is_the_same_in_any_form(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_an_empty_log_has_no_identity(tmp_path: Path) -> None:
     with LogFile(save(tmp_path / "log", b"", "plain")) as log:
         assert (prints_of(log, parse), lines(log)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("directives", "separator"),
+    [
+        (r"%h %t \"%r\" %>s \"%{User-Agent}i\"", " "),
+        (r'LogFormat "%h %t \"%r\" %>s \"%{User-Agent}i\"" short', " "),
+        ("""'$remote_addr [$time_local] '\n    '"$request" $status "$http_user_agent"';""", " "),
+        ("""log_format short '$remote_addr [$time_local] '\n'"$request" $status "$http_user_agent"';""", " "),
+        (
+            r"""log_format s escape=json "$remote_addr [$time_local] \"$request\" $status \"$http_user_agent\"";""",
+            " ",
+        ),
+        ('$remote_addr\t[$time_local]\t"$request"\t$status\t"$http_user_agent"', "\t"),
+        (r'$remote_addr\t[$time_local]\t"$request"\t$status\t"$http_user_agent"', "\t"),
+    ],
+)
+def test_a_format_is_read_as_the_servers_configuration_has_it(directives: str, separator: str) -> None:
+    agent = "Mozilla/5.0 (X11) Firefox"
+    fields = ["203.0.113.5", "[01/May/2026:09:30:59 +0200]", '"GET /a/ HTTP/1.1"', "200", f'"{agent}"']
+    line = parser_of("", directives)(separator.join(fields))
+    assert line is not None
+    assert (line.address, line.target, line.status, line.agent) == ("203.0.113.5", "/a/", 200, agent)
+
+
+def test_values_between_tabs_have_blanks_and_signs() -> None:
+    read = parser_of("", "$time_iso8601\t$http_user_agent\t$remote_addr\t$status\t$request")
+    line = read("2026-05-01T09:30:59+02:00\tMozilla/5.0 (X11; +x)\t203.0.113.5\t200\tGET /a/ HTTP/1.1")
+    assert line is not None
+    assert (line.at, line.agent) == (1777620659.0, "Mozilla/5.0 (X11; +x)")
