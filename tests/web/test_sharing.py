@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
@@ -396,6 +396,19 @@ def test_the_command_makes_lists_and_revokes(capsys: pytest.CaptureFixture[str])
     for site in ("example.com", "ftp://example.com", "https://", "https://example.com/x/"):
         with pytest.raises(CommandError, match="--site must be such as"):
             call_command("tracking_share", "x", f"--site={site}")
+
+
+@pytest.mark.parametrize("aware", [True, False])
+def test_the_command_says_in_utc_until_when_a_link_is_valid(
+    settings: DjangoSettings, capsys: pytest.CaptureFixture[str], aware: bool
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = aware, "Asia/Tokyo"
+    links.create("Board", 3, "ann")
+    expected = datetime.now(UTC) + timedelta(days=3)
+    call_command("tracking_share")
+    shown = re.search(r"valid until (.*) UTC", capsys.readouterr().out)
+    assert shown is not None
+    assert abs(datetime.fromisoformat(f"{shown[1]}+00:00") - expected) < timedelta(minutes=2)
 
 
 def test_nothing_in_the_database_makes_a_link(link: ShareLink) -> None:

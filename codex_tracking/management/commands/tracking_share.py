@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
+from datetime import UTC
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -64,7 +65,9 @@ class Command(BaseCommand):
         now = timezone.now()
         for link in links.links():
             state = links.state_of(link, now)
-            text = f"valid until {link.expires_at:%Y-%m-%d %H:%M} UTC" if state == "open" else state
+            # Without USE_TZ it is a time of TIME_ZONE.
+            until = link.expires_at.astimezone(UTC)
+            text = f"valid until {until:%Y-%m-%d %H:%M} UTC" if state == "open" else state
             only = f"  {link.segment.name} only" if link.segment else ""
             self.stdout.write(f"{link.pk:>4}  {link.name}  {text}{only}")
 
