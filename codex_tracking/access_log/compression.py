@@ -83,6 +83,8 @@ ARCHIVES = {
     b"\x1f\x9d": "compressed with compress: pipe it, as in zcat FILE | manage.py import_access_log -",
 }
 """First bytes of files that cannot be read -> the sentence that says so."""
+TAR_PLACE, TAR = 257, b"ustar"
+"""The place of the bytes by which POSIX knows its archives."""
 
 
 def compression_of(begin: bytes) -> bytes:
@@ -96,6 +98,19 @@ def compression_of(begin: bytes) -> bytes:
         if begin.startswith(magic):
             raise OSError(problem)
     return next((magic for magic in KINDS if begin.startswith(magic)), b"")
+
+
+def check_text(head: bytes) -> None:
+    """Check that a log's first unpacked bytes are lines.
+
+    Raises:
+        OSError: they are another archive's; the message says what to do.
+    """
+    # Between the lines of its files it has headings, which would cost each file its first line.
+    if head[TAR_PLACE:].startswith(TAR):
+        raise OSError("a tar archive: pipe its files, as in tar -xOf FILE | manage.py import_access_log -")
+    if compression_of(head):
+        raise OSError("compressed twice: unpack it once, as in zcat FILE | manage.py import_access_log -")
 
 
 class Unpacker:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple, Self
 
-from codex_tracking.access_log.compression import Unpacker, compression_of
+from codex_tracking.access_log.compression import Unpacker, check_text, compression_of
 from codex_tracking.access_log.line import LINE_LIMIT
 
 HEAD_BYTES = 1 << 15
@@ -76,6 +76,8 @@ class LogFile:
         try:
             # By its first bytes: rotated logs are named access.log.1, whatever compressed them.
             self._magic = compression_of(self._raw.peek(8)[:8])
+            self.head = self._read_head()
+            check_text(self.head)
         except OSError:
             self._raw.close()
             raise
@@ -85,7 +87,6 @@ class LogFile:
         """The damage that ended reading before the log's end."""
         self.unfinished = 0
         """Bytes of a last line without an end, which was left alone."""
-        self.head = self._read_head()
 
     def __enter__(self) -> Self:
         return self

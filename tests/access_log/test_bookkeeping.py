@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import random
+import tarfile
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -414,6 +416,26 @@ def test_nothing_readable_is_an_error_that_names_the_remedy(tmp_path: Path, cont
     with pytest.raises(CommandError, match=problem.replace("(", r"\(")):
         run(tmp_path / "log")
     assert not ImportedLog.objects.exists()
+
+
+def archive(lines: list[str], mode: Literal["w", "w:gz"]) -> bytes:
+    """Return a tar archive of one log."""
+    data, found = "".join(f"{text}\n" for text in lines).encode(), io.BytesIO()
+    with tarfile.open(fileobj=found, mode=mode) as tar:
+        member = tarfile.TarInfo("access.log")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    return found.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "twice"])
+def test_an_archive_is_refused_as_a_whole(tmp_path: Path, kind: str) -> None:
+    lines = [line(BEGIN, f"/{number}/") for number in range(3)]
+    packed = {"tar": archive(lines, "w"), "tar.gz": archive(lines, "w:gz")}
+    (tmp_path / "log").write_bytes(packed.get(kind) or gzip.compress(gzip.compress(lines[0].encode())))
+    with pytest.raises(CommandError, match="compressed twice" if kind == "twice" else "a tar archive: pipe its files"):
+        run(tmp_path / "log")
+    assert views() == 0
 
 
 def test_probe_for_a_proxy_is_a_line_of_another_host(tmp_path: Path) -> None:
