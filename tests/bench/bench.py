@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cached_property
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -57,9 +57,18 @@ class Bench:
         """Return Django's ``DATABASES`` entry of a new, migrated database; ``kind`` is ``sqlite`` or ``postgres``."""
         name = f"bench_{next(self._names)}"
         if kind == "postgres":
-            entry = self.postgres.create_database(name)
-        else:
-            entry = sqlite(str(Path(self._folder.name) / f"{name}.sqlite3"))
+            return self.postgres.create_database(name, self._migrated_postgres["NAME"])
+        return sqlite(shutil.copyfile(self._migrated_sqlite["NAME"], f"{self._folder.name}/{name}.sqlite3"))
+
+    @cached_property
+    def _migrated_postgres(self) -> dict[str, Any]:
+        return self._migrated(self.postgres.create_database("bench_migrated"))
+
+    @cached_property
+    def _migrated_sqlite(self) -> dict[str, Any]:
+        return self._migrated(sqlite(f"{self._folder.name}/bench_migrated.sqlite3"))
+
+    def _migrated(self, entry: dict[str, Any]) -> dict[str, Any]:
         command = [sys.executable, "-m", "django", "migrate", "--verbosity=0", "--skip-checks"]
         subprocess.run(command, cwd=ROOT, env=self.environment(database=entry), check=True)
         return entry
@@ -80,20 +89,28 @@ class Bench:
         }
         return {
             **os.environ,
+            # So that the cache of the visit log is deleted with the rest.
+            "TMPDIR": self._folder.name,
             "DJANGO_SETTINGS_MODULE": "tests.site.settings",
-            "TEST_DATABASE": json.dumps(database or sqlite(str(Path(self._folder.name) / "none.sqlite3"))),
+            "TEST_DATABASE": json.dumps(database or sqlite(f"{self._folder.name}/none.sqlite3")),
             "TEST_REDIS_URL": self.redis.url if redis else "memory://",
             "TEST_TRACKING": json.dumps(tracking or {}),
             "TEST_SETTINGS": json.dumps(site | (settings or {})),
         }
 
-    def site(self, database: dict[str, Any], tracked: bool = True, tracking: dict[str, Any] | None = None) -> Site:
+    def site(
+        self,
+        database: dict[str, Any],
+        tracked: bool = True,
+        tracking: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> Site:
         """Return the site under one uvicorn process, not started yet."""
         command = (
             "-m uvicorn tests.bench.asgi:application --host 127.0.0.1 --port {port} --loop uvloop --http httptools "
             "--no-access-log --log-level warning"
         )
-        env = self.environment(database, tracked, tracking=tracking)
+        env = self.environment(database, tracked, tracking=tracking, settings=settings)
         return Site([sys.executable, *command.split()], env, database)
 
     def empty_redis(self) -> None:
