@@ -1,4 +1,4 @@
-"""What Redis has to do: commands that arrive, commands within scripts, connections, CPU time."""
+"""What Redis has to do: commands that arrive, commands within scripts, connections, CPU time, the longest script."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
+import redis
+
 from tests.bench.bench import Bench
 from tests.bench.child import cpu_seconds
 from tests.bench.figure import Figure
@@ -18,6 +20,9 @@ from tests.servers import RedisServer
 RATES = {200: 0.02, 1_000: None}
 """Views per second -> commands per view at the most."""
 PATHS = 1_000
+WAITING = 10_000
+"""Counters that are pushed, read and flushed while scripts are timed."""
+MOST_STOP_MS = 1.0
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -42,7 +47,24 @@ def measure(bench: Bench) -> list[Figure]:
             ]
         # One of them is ours, which asks.
         connections = int(client.info("clients")["connected_clients"]) - 1
-    return [*figures, Figure("Redis connections of one process", [connections], "", most=1)]
+    return [*figures, Figure("Redis connections of one process", [connections], "", most=1), _longest_stop(bench)]
+
+
+def _longest_stop(bench: Bench) -> Figure:
+    """Return how long Redis stands still for one of our scripts, as its own log of slow commands has it."""
+    stops: list[float] = []
+    for _ in range(bench.size(9, 1)):
+        bench.empty_redis()
+        env = bench.environment(bench.database("sqlite"))
+        with bench.redis.client() as client:
+            client.config_set("slowlog-max-len", 100_000)
+            client.config_set("slowlog-log-slower-than", 0)
+            client.slowlog_reset()
+            bench.run("lag", "life", WAITING, env=env)
+            client.config_set("slowlog-log-slower-than", -1)
+            scripts = [entry for entry in client.slowlog_get(100_000) if entry["command"].startswith(b"EVAL")]
+        stops.append(max(entry["duration"] for entry in scripts) / 1000)
+    return Figure(f"longest stop of Redis by a script, {WAITING:,} waiting counters", stops, "ms", most=MOST_STOP_MS)
 
 
 class Monitor:
@@ -58,7 +80,8 @@ class Monitor:
         self._thread = threading.Thread(target=self._watch, name="monitor")
 
     def _watch(self) -> None:
-        with self._server.client() as client, client.monitor() as monitor:
+        # Without a time limit: a process pushes every few seconds.
+        with redis.Redis.from_url(self._server.url, socket_timeout=None) as client, client.monitor() as monitor:
             self._ready.set()
             for seen in monitor.listen():
                 name = str(seen["command"]).split(" ", 1)[0].upper()

@@ -18,8 +18,8 @@ from tests.bench.load import quantile
 from tests.bench.traffic import hits
 
 TOGETHER = 16
-RATE = 20
-"""Views per second of each simulated process."""
+FLEETS: dict[tuple[int, int], float | None] = {(1, 1_000): 5.0, (64, 20): None, (256, 20): 12.0}
+"""Simulated processes and the views per second of each -> most seconds of Redis's CPU per million views."""
 PATHS = 20_000
 VIEWS_PER_VISIT = 3
 PUSH_SECONDS, FLUSH_SECONDS = 4.5, 5.0
@@ -29,19 +29,23 @@ START_SECONDS = 8.0
 
 
 def measure(bench: Bench) -> list[Figure]:
-    """Let two fleets push for a while."""
+    """Let fleets push for a while."""
     figures = []
-    for workers in (64, 256) if not bench.quick else (32,):
-        figures += _fleet(bench, workers, bench.size(40, 8))
+    for (workers, rate), most in FLEETS.items() if not bench.quick else (((1, 1_000), None), ((32, 20), None)):
+        figures += _fleet(bench, workers, rate, bench.size(40, 8), most)
     return figures
 
 
-def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
+def _fleet(bench: Bench, workers: int, rate: int, seconds: int, most: float | None) -> list[Figure]:
     bench.empty_redis()
     env = bench.environment(bench.database("postgres"))
     begin = time.time() + START_SECONDS + workers / TOGETHER
-    visitors = workers * RATE * seconds // VIEWS_PER_VISIT
-    running = [bench.start("fleet", begin, seconds, visitors, number, env=env) for number in range(workers // TOGETHER)]
+    visitors = workers * rate * seconds // VIEWS_PER_VISIT
+    together = min(workers, TOGETHER)
+    running = [
+        bench.start("fleet", begin, seconds, visitors, rate, together, number, env=env)
+        for number in range(workers // together)
+    ]
     time.sleep(max(0.0, begin - time.time()))
     cpu = cpu_seconds(bench.redis.pid)
     time.sleep(seconds)
@@ -50,7 +54,7 @@ def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
     views = sum(each["views"] for each in found)
     pushes = [ms for each in found for ms in each["pushes"]]
     flushes = found[0]["flushes"]
-    name = f"fleet of {workers} processes, {workers * RATE:,} views/s"
+    name = f"{workers} processes, {rate:,} views/s each"
     notes: dict[str, float | int | str] = {
         "views": views,
         "views in the database": found[0]["written"],
@@ -59,7 +63,7 @@ def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
         "longest pause between flushes": round(found[0]["pause"], 2),
     }
     return [
-        Figure(f"{name}: Redis CPU per million views", [cpu / views * 1e6], "s", notes=notes),
+        Figure(f"{name}: Redis CPU per million views", [cpu / views * 1e6], "s", most=most, notes=notes),
         Figure(f"{name}: push, median", [quantile(pushes, 0.5)], "ms"),
         Figure(f"{name}: push, p99", [quantile(pushes, 0.99)], "ms"),
         Figure(f"{name}: flush", flushes, "s"),
@@ -70,8 +74,8 @@ def _fleet(bench: Bench, workers: int, seconds: int) -> list[Figure]:
 # --- in a process of its own ---
 
 
-async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
-    """Be sixteen processes; the first real one flushes besides."""
+async def work(begin: float, seconds: int, visitors: int, rate: int, together: int, number: int) -> None:
+    """Be some processes; the first real one flushes besides."""
     from codex_tracking.pipeline.flusher import Flusher
     from codex_tracking.pipeline.threads import DatabaseThread
     from codex_tracking.store.loops import close_store, get_store
@@ -84,8 +88,8 @@ async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
     async with asyncio.TaskGroup() as group:
         flushing = group.create_task(_flush(flusher, end)) if number == 0 else None
         workers = [
-            group.create_task(_push(flusher, TOGETHER * number + each, visitors, end, pushes))
-            for each in range(TOGETHER)
+            group.create_task(_push(flusher, together * number + each, visitors, rate, end, pushes))
+            for each in range(together)
         ]
     views = sum(task.result() for task in workers)
     flushes, pause, written = [0.0], 0.0, 0
@@ -96,7 +100,7 @@ async def work(begin: float, seconds: int, visitors: int, number: int) -> None:
     await close_store()
 
 
-async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: list[float]) -> int:
+async def _push(flusher: Any, worker: int, visitors: int, rate: int, end: float, pushes: list[float]) -> int:
     """Count and push views until ``end``; return how many."""
     from codex_tracking.counters.aggregator import Aggregator
     from codex_tracking.counters.buffer import Buffer
@@ -105,7 +109,7 @@ async def _push(flusher: Any, worker: int, visitors: int, end: float, pushes: li
     pusher, dice, views = Pusher(Buffer(Aggregator(flusher.store.settings))), random.Random(worker), 0
     await asyncio.sleep(dice.random() * PUSH_SECONDS)
     while time.monotonic() < end:
-        number = round(RATE * PUSH_SECONDS)
+        number = round(rate * PUSH_SECONDS)
         for hit in hits(number, PATHS, visitors, first=dice.randrange(visitors)):
             pusher.buffer.put(hit)
         views += number

@@ -17,7 +17,7 @@ from tests.bench.traffic import hits
 if TYPE_CHECKING:
     from codex_tracking.pipeline.pusher import Pusher
 
-MOST_MS = 10.0
+MOST_MS, MOST_READ_MS = 10.0, 5.0
 TICK = 0.001
 """Seconds."""
 
@@ -32,12 +32,13 @@ def measure(bench: Bench) -> list[Figure]:
         for _ in range(bench.size(5, 1)):
             bench.empty_redis()
             database = bench.database(kind)
-            size = bench.size(50_000, 5_000)
+            size = bench.size(50_000 if redis else 5_000, 5_000)
             runs.append(bench.run("lag", name, size, env=bench.environment(database, redis=redis)))
         notes: dict[str, float | int | str] = {key: runs[0][key] for key in ("seconds", "size")}
         # Without what other processes and threads took meanwhile: our own share.
         notes["worst ms of CPU"] = max(run["cpu_ms"] for run in runs)
-        figures.append(Figure(f"loop lag: {label}", [run["worst_ms"] for run in runs], "ms", most=MOST_MS, notes=notes))
+        most = MOST_READ_MS if name == "read" else MOST_MS
+        figures.append(Figure(f"loop lag: {label}", [run["worst_ms"] for run in runs], "ms", most=most, notes=notes))
     return figures
 
 
@@ -51,7 +52,7 @@ SCENARIOS = {
     "read": ("the dashboard is read with 50,000 counters unflushed", "postgres", True),
     "start": ("the tasks start, with Redis", "sqlite", True),
     "start_embedded": ("the tasks start, with the embedded store", "sqlite", False),
-    "embedded": ("5,000 counters in the embedded store: push, read, flush", "sqlite", False),
+    "life": ("5,000 counters in the embedded store: push, read, flush", "sqlite", False),
 }
 """Name -> what happens, the database, and whether there is a Redis."""
 
@@ -113,11 +114,11 @@ async def scenario(name: str, size: int) -> None:
     else:
 
         async def life() -> None:
-            await push(pusher, flusher, 5_000)
+            await push(pusher, flusher, size)
             await TrackingSelector.overview()
             await flusher.flush_pending()
 
-        await watched(life, 5_000)
+        await watched(life, size)
     await close_store()
 
 
