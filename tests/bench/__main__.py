@@ -23,9 +23,11 @@ PARTS = (
     "reads",
     "memory",
     "imports",
+    "access_logs",
     "lag",
     "fleet",
     "visits",
+    "many_visits",
     "claims",
 )
 

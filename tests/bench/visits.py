@@ -1,7 +1,7 @@
 """The visit log: bytes and packing time per view, and how long filtered dashboards, funnels and journeys take.
 
-Traffic is drawn from Zipf's distribution, with all texts in full; one visit has three views on average. Ten and a
-hundred million views are copies of one such day, since drawing them takes longer than asking.
+Traffic is drawn from Zipf's distribution, with all texts in full; one visit has three views on average. Ten million
+views, and the hundred million of ``many_visits``, are copies of one such day: drawing them takes longer than asking.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from datetime import date as Date
 from datetime import timedelta
 from itertools import accumulate
-from statistics import median
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.db.models.functions import Length
@@ -26,66 +27,64 @@ from tests.bench.figure import Figure
 
 DAYS = 90
 MOST_MS, MOST_BYTES, MOST_SECONDS, MOST_MB = 150.0, 10.0, 2.0, 300.0
-MOST_MS_OF_MANY = {10_000_000: (700.0, 1_500.0), 100_000_000: (10_000.0, 10_000.0)}
-"""Views -> most milliseconds of questions about attributes, and about pages and steps."""
+SLOW = ("page", "funnel")
+"""Words in the names of questions about pages and steps."""
 LAST = Date(2026, 3, 28)
 BLOB = 500
 """Hits of one batch."""
-MOST_FIRST = 100
-"""Questions until all stores must be there."""
 MOST_MADE = 120_000
 """Views of a day that are drawn; a larger day has copies of them."""
 
 
 def measure(bench: Bench) -> list[Figure]:
     """Write a log, pack it and ask about it."""
-    views, repeat = bench.size(1_000_000, 20_000), bench.size(5, 1)
-    database = bench.database("sqlite")
-    env = bench.environment(database, redis=False, tracking={"visit_log_days": 3_650})
-    found = bench.run("visits", views, repeat, env=env)
+    views = bench.size(1_000_000, 20_000)
+    env = _environment(bench)
+    made = bench.run("visits", "pack", views, env=env)
     size = f"{views:,} views, {DAYS} days"
     figures = [
-        Figure(f"visit log on disk ({size})", [found["bytes"]], "bytes a view", most=MOST_BYTES),
-        Figure("parts before packing", [found["part_bytes"]], "bytes a view"),
+        Figure(f"visit log on disk ({size})", [made["bytes"]], "bytes a view", most=MOST_BYTES),
+        Figure("parts before packing", [made["part_bytes"]], "bytes a view"),
         Figure(
             "packing, per million views",
-            [found["packing"]],
+            [made["packing"]],
             "s",
             most=MOST_SECONDS,
-            notes={"cpu seconds": found["packing_cpu"]},
+            notes={"cpu seconds": made["packing_cpu"]},
         ),
-        *_first(found, size),
-        Figure("memory while asking, above the process's own", [found["memory"]], "MB", most=MOST_MB),
+        *_asked(bench.run("visits", "ask", bench.size(5, 1), env=env), size, (MOST_MS, MOST_MS)),
     ]
-    figures += [Figure(f"{name} ({size})", took, "ms", most=MOST_MS) for name, took in found["asked"].items()]
-    for many, most in MOST_MS_OF_MANY.items():
-        figures += generated(bench, bench.size(many, 50_000), most)
-    return figures
+    return [*figures, *generated(bench, bench.size(10_000_000, 50_000), (700.0, 1_500.0))]
 
 
 def generated(bench: Bench, views: int, most: tuple[float, float]) -> list[Figure]:
-    """Ask about copies of one day."""
-    env = bench.environment(bench.database("sqlite"), redis=False, tracking={"visit_log_days": 3_650})
-    found = bench.run("visits", views, bench.size(3, 1), "generated", env=env)
+    """Ask about copies of one day; ``most`` is of questions about attributes, and about pages and steps."""
+    env = _environment(bench)
+    made = bench.run("visits", "copy", views, env=env)
     size = f"{views:,} views, {DAYS} days"
+    return [
+        Figure(f"visit log on disk, the day that is copied ({size})", [made["bytes"]], "bytes a view", most=MOST_BYTES),
+        *_asked(bench.run("visits", "ask", bench.size(3, 1), env=env), size, most),
+    ]
+
+
+def _environment(bench: Bench) -> dict[str, str]:
+    return bench.environment(bench.database("sqlite"), redis=False, tracking={"visit_log_days": 3_650})
+
+
+def _asked(found: dict[str, Any], size: str, most: tuple[float, float]) -> list[Figure]:
+    left = found["left"]
+    notes = {"days left out": found["first_left"]}
     figures = [
-        Figure(f"visit log on disk ({size})", [found["bytes"]], "bytes a view", most=MOST_BYTES),
-        *_first(found, size),
-        Figure(f"memory while asking ({size})", [found["memory"]], "MB", most=MOST_MB),
+        Figure(f"first answer with an empty cache ({size})", [found["first"]], "ms", notes=notes),
+        Figure(f"making all stores ({size})", [found["stores"]], "s"),
+        Figure(f"stores on disk ({size})", [found["store_bytes"]], "bytes a view"),
+        Figure(f"memory while asking, above the process's own ({size})", [found["memory"]], "MB", most=MOST_MB),
     ]
     for name, took in found["asked"].items():
-        notes = {"days left out": found["left"][name]}
-        slow = any(word in name for word in ("page", "funnel"))
-        figures.append(Figure(f"{name} ({size})", took, "ms", most=most[slow], notes=notes))
-    return figures
-
-
-def _first(found: dict[str, Any], size: str) -> list[Figure]:
-    notes = {"days left out": found["first_left"]}
-    return [
-        Figure(f"first question with an empty cache ({size})", [found["first"]], "ms", notes=notes),
-        Figure(f"making all stores ({size})", [found["stores"]], "s"),
-    ]
+        slow = any(word in name for word in SLOW)
+        figures.append(Figure(f"{name} ({size})", took, "ms", most=most[slow], notes={"days left out": left[name]}))
+    return [*figures, Figure(f"most days that an answer leaves out ({size})", [max(left.values())], "", most=0)]
 
 
 def zipf(rng: random.Random, number: int, exponent: float = 1.1) -> Callable[[], int]:
@@ -171,88 +170,97 @@ def pack_day(day: Date, views: int) -> tuple[int, float, float]:
     return len(data), *took
 
 
+def pack_days(views: int) -> None:
+    """Write and pack so many views, and report what that took."""
+    from codex_tracking.models import VisitFile
+
+    parts = packed = cpu = 0.0
+    for back in range(DAYS):
+        size, wall, of_process = pack_day(LAST - timedelta(days=back), views // DAYS)
+        parts, packed, cpu = parts + size, packed + wall, cpu + of_process
+    rows = VisitFile.objects.values_list("views", Length("data"))
+    total = sum(row[0] for row in rows)
+    report(
+        bytes=sum(row[1] for row in rows) / total,
+        part_bytes=parts / total,
+        packing=packed / total * 1e6,
+        packing_cpu=round(cpu / total * 1e6, 2),
+    )
+
+
 def copy_day(views: int) -> None:
     """Pack the last day, and fill it and all other days with copies of it, until there are so many views."""
+    import duckdb
+
     from codex_tracking.models import VisitFile
-    from codex_tracking.visits.engine import connect
-    from codex_tracking.visits.files import cache_folder
     from codex_tracking.visits.packing.parquet import LEVEL
 
     a_day = views // DAYS
     copies = 1 + a_day // MOST_MADE
     pack_day(LAST, a_day // copies)
     file = VisitFile.objects.get()
-    source, target = cache_folder() / "source.parquet", cache_folder() / "target.parquet"
-    source.write_bytes(bytes(file.data or b""))
     VisitFile.objects.all().delete()
-    for back in range(DAYS):
-        with connect(cache_folder()) as connection:
+    # With all the memory that it wants: our own connection takes five times as long.
+    with TemporaryDirectory() as folder, duckdb.connect() as connection:
+        source, target = Path(folder) / "source.parquet", Path(folder) / "target.parquet"
+        source.write_bytes(bytes(file.data or b""))
+        connection.execute(f"CREATE TABLE day AS FROM read_parquet('{source}')")
+        for back in range(DAYS):
             # As many visitors as rows at most; each copy has its own.
             connection.execute(
                 f"COPY (SELECT * REPLACE (date - {back} AS date, start - {back * 86_400} AS start, "
-                f"visitor + copy * {file.rows} AS visitor) FROM read_parquet('{source}'), "
+                f"visitor + copy * {file.rows} AS visitor) FROM day, "
                 f"(SELECT range::INTEGER AS copy FROM range({copies}))) TO '{target}' "
                 f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, PARQUET_VERSION v2)"
             )
-        data = target.read_bytes()
-        VisitFile.objects.create(
-            date=LAST - timedelta(days=back),
-            part=0,
-            rows=file.rows * copies,
-            views=file.views * copies,
-            through=0,
-            digest=hashlib.sha256(data).hexdigest(),
-            data=data,
-        )
+            data = target.read_bytes()
+            VisitFile.objects.create(
+                date=LAST - timedelta(days=back),
+                part=0,
+                rows=file.rows * copies,
+                views=file.views * copies,
+                through=0,
+                digest=hashlib.sha256(data).hexdigest(),
+                data=data,
+            )
+    report(bytes=len(file.data or b"") / file.views)
 
 
-def first_answers() -> list[tuple[float, int]]:
-    """Ask with an empty cache until all days are answered; return milliseconds and days left out of each answer."""
-    _, question = next(questions_of())
-    found: list[tuple[float, int]] = []
-    while not found or (found[-1][1] and len(found) < MOST_FIRST):
-        begin = time.perf_counter()
-        left = len(question().left)
-        found.append(((time.perf_counter() - begin) * 1000, left))
-    return found
+def make_stores() -> int:
+    """Make the stores that are missing, and return the bytes of all."""
+    from codex_tracking.visits.sources import groups_of, source_of
+
+    sources = [source_of(group)[0] for group in groups_of([LAST - timedelta(days=back) for back in range(DAYS)])]
+    return sum(source.store.path.stat().st_size for source in sources if source is not None)
 
 
-def ask(views: int, repeat: int, copied: bool) -> None:
-    """Write, pack and ask in this process."""
+def ask(repeat: int) -> None:
+    """Ask with an empty cache, make all stores, ask all questions, and report what that took."""
     from codex_tracking.models import VisitFile
 
-    parts = packed = cpu = 0.0
-    if copied:
-        copy_day(views)
-    else:
-        for back in range(DAYS):
-            size, wall, of_process = pack_day(LAST - timedelta(days=back), views // DAYS)
-            parts, packed, cpu = parts + size, packed + wall, cpu + of_process
-    rows = VisitFile.objects.values_list("views", Length("data"))
-    total = sum(row[0] for row in rows)
-    bytes_a_view = sum(row[1] for row in rows) / total
+    views = sum(VisitFile.objects.values_list("views", flat=True))
     forget_peak()
     before = memory_mb()
     asked: dict[str, list[float]] = {}
     left: dict[str, int] = {}
-    firsts = first_answers()
+    begin = time.perf_counter()
+    first_left = len(next(questions_of())[1]().left)
+    first = time.perf_counter() - begin
+    store_bytes = make_stores()
+    stores = time.perf_counter() - begin
     for name, question in questions_of():
         for _ in range(repeat):
             begin = time.perf_counter()
             left[name] = len(question().left)
             asked.setdefault(name, []).append((time.perf_counter() - begin) * 1000)
     report(
-        bytes=bytes_a_view,
-        part_bytes=parts / total,
-        packing=packed / total * 1e6,
-        packing_cpu=round(cpu / total * 1e6, 2),
-        first=firsts[0][0],
-        first_left=firsts[0][1],
-        stores=sum(took for took, _ in firsts) / 1000,
+        first=first * 1000,
+        first_left=first_left,
+        stores=stores,
+        store_bytes=store_bytes / views,
         memory=memory_mb(peak=True) - before,
         asked=asked,
         left=left,
-        median={name: median(took) for name, took in asked.items()},
     )
 
 
@@ -260,4 +268,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    ask(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["generated"])
+    {"pack": pack_days, "copy": copy_day, "ask": ask}[sys.argv[1]](int(sys.argv[2]))
