@@ -37,7 +37,8 @@ KINDS = {"one": ("a claim for each page", RATE, 5_000), "flood": ("1,000 claims 
 
 def measure(bench: Bench) -> list[Figure]:
     """Compare pages with and without claims in short turns of one site."""
-    tracking = {"page_ids": True, "trusted_proxies": 1}
+    # Pushes follow soon, so that they count for what has caused them.
+    tracking = {"page_ids": True, "trusted_proxies": 1, "push_interval": 0.5}
     with bench.site(bench.database("sqlite"), tracking=tracking) as site:
         asyncio.run(closed_loop(site.port, (page(number % 100) for number in range(300))))
         return [*_costs(bench, site), *_latencies(bench, site)]
@@ -73,8 +74,8 @@ def _costs(bench: Bench, site: Site) -> list[Figure]:
 
 
 def _latencies(bench: Bench, site: Site) -> list[Figure]:
-    seconds, ratios = bench.size(4, 1), dict[tuple[str, float], list[float]]()
-    for turn in range(bench.size(15, 2)):
+    seconds, ratios = bench.size(3, 1), dict[tuple[str, float], list[float]]()
+    for turn in range(bench.size(11, 2)):
         kinds = [("", *KINDS), (*KINDS, "")][turn % 2]
         found = {kind: _turn(bench, site, kind, seconds) for kind in kinds}
         for kind, share in product(KINDS, (0.5, 0.99)):

@@ -20,16 +20,15 @@ STEP = 500
 
 def measure(bench: Bench) -> list[Figure]:
     """Fill the memory of new processes in several ways."""
-    database, repeat = bench.database("sqlite"), bench.size(3, 1)
-    env = bench.environment(database)
+    env = bench.environment(bench.database("sqlite"))
     counters, flood = bench.size(50_000, 5_000), bench.size(1_000_000, 20_000)
     figures = []
-    for name, label, arguments, most in (
-        ("keys", f"{counters:,} distinct paths of one visitor wait", [counters, 1], MOST_MB),
-        ("keys", f"{flood:,} distinct paths of as many visitors came while Redis was away", [flood, flood], None),
-        ("kept", f"{flood:,} distinct paths were pushed and wait for their flush", [flood, flood // 10], None),
+    for name, label, arguments, repeat, most in (
+        ("keys", f"{counters:,} distinct paths of one visitor wait", [counters, 1], 3, MOST_MB),
+        ("keys", f"{flood:,} distinct paths of as many visitors came while Redis was away", [flood, flood], 1, None),
+        ("kept", f"{flood:,} distinct paths were pushed and wait for their flush", [flood, flood // 10], 1, None),
     ):
-        runs = [bench.run("memory", name, *arguments, env=env) for _ in range(repeat)]
+        runs = [bench.run("memory", name, *arguments, env=env) for _ in range(bench.size(repeat, 1))]
         notes: dict[str, float | int | str] = {"idle MB": round(runs[0]["idle"], 1), **runs[0]["held"]}
         figures.append(Figure(f"memory: {label}", [run["mb"] for run in runs], "MB", most=most, notes=notes))
         bench.empty_redis()
