@@ -27,8 +27,8 @@ PARTS = (
     "lag",
     "fleet",
     "visits",
-    "many_visits",
     "claims",
+    "many_visits",
 )
 
 
@@ -47,9 +47,10 @@ def main() -> None:
     try:
         for part in options.parts or PARTS:
             figures[part] = _measure(part, bench)
+            # After each, so that a run which is stopped keeps what it has.
+            _write(options.json, figures, options.quick)
     finally:
         bench.close()
-        _write(options.json, figures, options.quick)
     print("\n" + table([figure for each in figures.values() for figure in each]))
 
 

@@ -75,7 +75,7 @@ def _costs(bench: Bench, site: Site) -> list[Figure]:
 
 def _latencies(bench: Bench, site: Site) -> list[Figure]:
     seconds, ratios = bench.size(3, 1), dict[tuple[str, float], list[float]]()
-    for turn in range(bench.size(11, 2)):
+    for turn in range(bench.size(7, 2)):
         kinds = [("", *KINDS), (*KINDS, "")][turn % 2]
         found = {kind: _turn(bench, site, kind, seconds) for kind in kinds}
         for kind, share in product(KINDS, (0.5, 0.99)):

@@ -37,7 +37,7 @@ def measure(bench: Bench) -> list[Figure]:
     sizes = (100_000, 1_000_000) if not bench.quick else (10_000,)
     figures = []
     for rows in sizes:
-        figures += _all_changed(bench, "postgres", rows, repeat=bench.size(5 if rows < 1_000_000 else 3, 1))
+        figures += _all_changed(bench, "postgres", rows, repeat=bench.size(5 if rows < 1_000_000 else 2, 1))
     figures += _all_changed(bench, "sqlite", sizes[0], repeat=bench.size(5, 1))
     for kind in ("postgres", "sqlite"):
         figures += _few_changed(bench, kind, sizes[-1])
@@ -75,7 +75,7 @@ def _few_changed(bench: Bench, kind: str, rows: int) -> list[Figure]:
     figures = []
     for method, first in (("few", 0), ("limit", step // 2)):
         ratios, seconds = [], []
-        for number in range(bench.size(9, 2)):
+        for number in range(bench.size(5, 2)):
             both = []
             for env in (small, large):
                 bench.empty_redis()
@@ -155,7 +155,7 @@ def limit(day: str) -> int:
     done = (_copy if connection.vendor == "postgresql" else _upsert)(key, day, settings.CODEX_TRACKING["redis_url"])
     import redis
 
-    with redis.Redis.from_url(settings.CODEX_TRACKING["redis_url"]) as client:
+    with redis.Redis.from_url(settings.CODEX_TRACKING["redis_url"], socket_timeout=None) as client:
         client.flushall()
     return done
 

@@ -11,4 +11,4 @@ MOST_MS = 10_000.0
 
 def measure(bench: Bench) -> list[Figure]:
     """Ask about copies of one day."""
-    return visits.generated(bench, bench.size(100_000_000, 200_000), (MOST_MS, MOST_MS))
+    return visits.generated(bench, bench.size(100_000_000, 200_000), 2, (MOST_MS, MOST_MS))

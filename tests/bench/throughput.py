@@ -53,7 +53,7 @@ def measure(bench: Bench) -> list[Figure]:
 def _throughputs(bench: Bench, sites: dict[str, Site]) -> list[Figure]:
     found: dict[str, list[float]] = {name: [] for name in sites}
     # Short turns: what else the machine does lasts longer than one of them.
-    for turn in range(bench.size(20, 2)):
+    for turn in range(bench.size(15, 2)):
         for name in sorted(sites, reverse=bool(turn % 2)):
             found[name].append(saturate(sites[name], bench.size(TURN, 300)))
     return [

@@ -54,17 +54,17 @@ def measure(bench: Bench) -> list[Figure]:
         ),
         *_asked(bench.run("visits", "ask", bench.size(5, 1), env=env), size, (MOST_MS, MOST_MS)),
     ]
-    return [*figures, *generated(bench, bench.size(10_000_000, 50_000), (700.0, 1_500.0))]
+    return [*figures, *generated(bench, bench.size(10_000_000, 50_000), 5, (700.0, 1_500.0))]
 
 
-def generated(bench: Bench, views: int, most: tuple[float, float]) -> list[Figure]:
+def generated(bench: Bench, views: int, repeat: int, most: tuple[float, float]) -> list[Figure]:
     """Ask about copies of one day; ``most`` is of questions about attributes, and about pages and steps."""
     env = _environment(bench)
     made = bench.run("visits", "copy", views, env=env)
     size = f"{views:,} views, {DAYS} days"
     return [
         Figure(f"visit log on disk, the day that is copied ({size})", [made["bytes"]], "bytes a view", most=MOST_BYTES),
-        *_asked(bench.run("visits", "ask", bench.size(3, 1), env=env), size, most),
+        *_asked(bench.run("visits", "ask", bench.size(repeat, 1), env=env), size, most),
     ]
 
 
