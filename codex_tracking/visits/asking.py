@@ -141,10 +141,11 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
             value, lacking = _add_up(asked, filters, question, deadline)
             break
         except duckdb.OutOfMemoryException:
-            # The cache is sound. The values of half as many days take half of the memory.
+            # The cache is sound. Half as many days take half of the memory, and of the time.
             if len(asked) < 2:
                 raise
-            asked, deadline = asked[-(len(asked) // 2) :], time.monotonic() + seconds
+            asked, seconds = asked[-(len(asked) // 2) :], seconds / 2
+            deadline = time.monotonic() + seconds
             logger.warning("a question about the visit log has no memory for all days: it is asked for %s", len(asked))
         except duckdb.Error:
             # Somebody changed or deleted a file in the cache; the second time it is new.
@@ -296,5 +297,4 @@ def _asked(source: Source) -> str:
     """Return the condition of the days that were asked for."""
     if source.whole:
         return "true"
-    days = ", ".join(f"DATE '{day.isoformat()}'" for day in source.days)
-    return f"date IN ({days})"
+    return f"date IN ({', '.join(f'DATE {day.isoformat()!r}' for day in source.days)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date as Date
@@ -483,6 +484,21 @@ def test_what_needs_too_much_memory_is_answered_for_the_newest_days(visits: dict
 def test_what_needs_too_much_memory_for_one_day_is_an_error(visits: dict[Date, list[Visit]]) -> None:
     with pytest.raises(duckdb.OutOfMemoryException), patch.object(LargeQuestion, "value", needs_all_memory):
         asking.ask(ISO, [], LargeQuestion(), 10.0)
+
+
+def test_fewer_days_have_less_time(visits: dict[Date, list[Visit]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tries of a question of ten seconds took half a minute."""
+    budgets: list[float] = []
+
+    def add_up(days: Any, filters: Any, question: Any, deadline: float) -> Any:
+        budgets.append(deadline - time.monotonic())
+        return add_all_up(days, filters, question, deadline)
+
+    add_all_up = asking._add_up
+    monkeypatch.setattr(asking, "_add_up", add_up)
+    with pytest.raises(duckdb.OutOfMemoryException), patch.object(LargeQuestion, "value", needs_all_memory):
+        asking.ask(ISO, [], LargeQuestion(), 80.0)
+    assert budgets == pytest.approx([80, 40, 20], abs=1)
 
 
 def needs_all_memory(self: LargeQuestion, connection: engine.Connection, days: Sequence[str]) -> int:
