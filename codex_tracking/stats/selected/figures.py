@@ -36,7 +36,8 @@ def logged_dimension(name: str) -> AnyDimension:
     Raises:
         ValueError: visits have none of this name.
     """
-    if name not in LOGGED:
+    # Compared, not looked up: a list cannot be a key.
+    if name not in tuple(LOGGED):
         raise ValueError(f"with filters, dimension must be one of {', '.join(LOGGED)}, not {name!r}")
     return name
 
