@@ -84,7 +84,7 @@ class Filter:
 
     def __str__(self) -> str:
         """Return the text that ``parse`` reads."""
-        return f"{self.dimension}:{self.operator}:{join(self.values)}"
+        return text_of(self.dimension, self.operator, self.values)
 
     @property
     def exact(self) -> bool:
@@ -148,6 +148,11 @@ def check_number(filters: Collection[Filter]) -> None:
     """Refuse more filters than ``MOST_FILTERS``; raises ValueError."""
     if len(filters) > MOST_FILTERS:
         raise ValueError(f"there may be {MOST_FILTERS} filters at most, not {len(filters)}")
+
+
+def text_of(dimension: str, operator: str, values: Sequence[str]) -> str:
+    """Return the text of a filter, which may have more values than are allowed."""
+    return f"{dimension}:{operator}:{join(values)}"
 
 
 def join(values: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from codex_tracking.stats.periods import EARLIEST, Period
 from codex_tracking.stats.selected.figures import filter_of
 from codex_tracking.stats.values.ranking import AnyDimension
-from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator, join
+from codex_tracking.visits.filters import ATTRIBUTES, MOST_FILTERS, Filter, Operator, text_of
 from codex_tracking.web.query import TABS, Query, named_period
 
 OPPOSITES: dict[Operator, Operator] = {
@@ -128,7 +128,7 @@ def joined(filters: Sequence[Filter], added: Filter) -> list[str]:
     for each in filters:
         if (each.dimension, each.operator) == (added.dimension, added.operator):
             values = dict.fromkeys((*each.values, *added.values))
-            both = f"{each.dimension}:{each.operator}:{join(tuple(values))}"
+            both = text_of(each.dimension, each.operator, tuple(values))
             return [both if one == each else str(one) for one in filters]
     return [*map(str, filters), str(added)]
 
