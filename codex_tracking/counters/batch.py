@@ -16,14 +16,24 @@ class PackedVisits(NamedTuple):
 
     names: str
     rows: bytes
+    visitors: str
+    page_digests: str
+    event_digests: str
+    sets: int
 
     @property
     def size(self) -> int:
         """Bytes that they take on the way to Redis."""
-        return len(self.names.encode()) + len(self.rows)
+        return (
+            len(self.names.encode())
+            + len(self.rows)
+            + len(self.visitors)
+            + len(self.page_digests)
+            + len(self.event_digests)
+        )
 
 
-NO_VISITS = PackedVisits("[]", b"")
+NO_VISITS = PackedVisits("", b"", "", "", "", 0)
 
 
 @dataclass(slots=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from django.db import Error
+
 from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.days import accepted_days, site_today
+from codex_tracking.counters.fields import counter
 from codex_tracking.counters.hit_log import hits_in
-from codex_tracking.counters.ledger import ledger
+from codex_tracking.counters.ledger import Loss, ledger
 from codex_tracking.pipeline.partitions import Partitions
 from codex_tracking.pipeline.threads import Run
 from codex_tracking.store.answers import Seal, number
 from codex_tracking.store.client import AWAY
 from codex_tracking.store.protocol import Store
+from codex_tracking.store.sealed import batches_of, header_of, log_of
 from codex_tracking.tables.retention import DailyPruning
 from codex_tracking.tables.rollups import build_rollups
 from codex_tracking.tables.seals import (
     Outcome,
     Sealed,
-    SealedLog,
     forget_generations,
     last_seal,
     settle,
@@ -34,6 +37,13 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Seals that one flush tries: one that a dead flush left, the new one, and more when other flushes run."""
+NOTED = "dropped_state", "log_dropped"
+"""Losses that the header of a seal tells, by their names in the ledger."""
+LOSSES: dict[str, tuple[Loss, str]] = {
+    "dropped_damaged": ("damaged", "batches"),
+    "log_lost": ("log", "hits of the visit log"),
+}
+"""Losses that a flush finds itself -> their name in the ledger of the process, and in the log."""
 daily = DailyPruning()
 
 
@@ -89,7 +99,12 @@ class Flusher:
                 if retire and await self.store.retire(day):
                     await self.run(forget_generations, day)
                 break
-            outcome = await self._write(day, seal)
+            try:
+                outcome = await self._write(day, seal)
+            except Error:
+                # Until the database is back, all processes bring more.
+                await self.store.sum_up(day)
+                raise
             if outcome is None:
                 continue
             paths += outcome.paths
@@ -119,44 +134,38 @@ class Flusher:
         return Outcome("drop") if last == outcome.last else None
 
     async def _read(self, day: str, seal: Seal) -> Sealed | None:
-        # Before the chunks: a wipe in between shows in the chunks, and the visitors are read again.
+        # Before the batches: a wipe in between shows in them, and the visitors are read again.
         uniques = await self.store.uniques(day)
-        partitions, size = Partitions(), 0
-        async for chunk in self.store.chunks(day, seal.id):
-            if chunk is None:
-                return None
-            partitions.add(chunk)
-            size = chunk.size
-        if await partitions.distinct() != size:
-            # A restarted or promoted Redis continued the scan; its hashes have another order.
+        header, partitions = await header_of(self.store, day, seal.id), Partitions()
+        if header is None:
             return None
-        last_batches = {name[3:]: number(last) for name, last in partitions.header.items() if name.startswith(b"#w:")}
-        if not all(last_batches.values()):
+        async for piece in batches_of(self.store, day, seal.id):
+            if piece is None:
+                return None
+            await partitions.add(piece)
+        last_batches = {name[3:]: number(last) for name, last in header.items() if name.startswith(b"#w:")}
+        if not all(last_batches.values()) or partitions.batches != number(header.get(b"#k")):
             # Nobody knows which batches it has; their processes write them once it is gone.
             await self.store.drop(day, seal.generation)
             return None
-        told = number(partitions.header.get(b"#b"))
-        log = await self._read_log(day, seal, told) if told and self.store.settings.visit_log_days else SealedLog()
-        if log is None:
-            return None
-        acked = {name.decode("utf-8", "replace"): last for name, last in last_batches.items()}
-        if partitions.damaged:
-            logger.warning("%s damaged counters of %s are left out", len(partitions.damaged), day)
-            ledger.dropped("damaged", len(partitions.damaged))
-        return Sealed(acked, partitions.counters, uniques, log)
-
-    async def _read_log(self, day: str, seal: Seal, told: int) -> SealedLog | None:
-        """Return a seal's part of the visit log, which should tell ``told`` hits; None when the seal is gone."""
-        blobs = await self.store.log(day, seal.id)
-        if blobs is None:
-            return None
-        sound = [blob for blob in blobs if hits_in(blob)]
-        lost = max(0, told - sum(map(hits_in, sound)))
-        if lost:
+        notes = {name: number(header.get(b"#" + name.encode())) for name in NOTED}
+        notes["dropped_damaged"] = partitions.damaged
+        blobs: list[bytes] = []
+        told = number(header.get(b"#b"))
+        if told and self.store.settings.visit_log_days:
+            found = await log_of(self.store, day, seal.id)
+            if found is None:
+                return None
+            blobs = [blob for blob in found if hits_in(blob)]
             # The list may be evicted alone; the counters are whole, and count.
-            logger.warning("Redis lost %s hits of the visit log of %s", lost, day)
-            ledger.dropped("log", lost)
-        return SealedLog(tuple(sound), lost)
+            notes["log_lost"] = max(0, told - sum(map(hits_in, blobs)))
+        for name, (loss, what) in LOSSES.items():
+            if notes.get(name):
+                logger.warning("Redis lost %s %s of %s", notes[name], what, day)
+                ledger.dropped(loss, notes[name])
+        acked = {name.decode("utf-8", "replace"): last for name, last in last_batches.items()}
+        lost = {counter("ledger", name): n for name, n in notes.items() if n}
+        return Sealed(acked, await partitions.counters(), uniques, blobs, lost)
 
     async def reach_database(self) -> None:
         """Return when the database takes writes.

@@ -1,56 +1,58 @@
-"""A seal's fields in partitions that fit one statement each."""
+"""A seal's counters added up, in partitions that fit one statement each."""
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 
-from codex_tracking.counters.fields import FIRST, PATH
-from codex_tracking.store.answers import Chunk, is_count
+from codex_tracking.counters.fields import FIRST
+from codex_tracking.store.batches import PATHS, Sums
 
-PATH_DIMENSIONS = (PATH.encode(), (PATH + FIRST).encode())
 FIELDS_PER_PARTITION = 2_000
 """Of paths: about the rows of one statement."""
+MOST_SUMS = 50_000
+"""Counters of paths that are added up at once; more are packed, in a tenth of the memory."""
+MOST_PARTITIONS = 500
+"""Of the paths, where there are more counters than ``MOST_SUMS``."""
 
 
 class Partitions:
-    """A seal's fields in partitions: one for each dimension, and many for the paths.
+    """A seal's counters in partitions: one for each dimension, and many for the paths.
 
-    Both counters of a path are in one partition. So is a counter that Redis returns twice while it resizes a hash:
-    https://redis.io/docs/latest/commands/scan/#scan-guarantees
+    Both counters of a path are in one partition, and so is a counter that comes several times.
     """
 
     def __init__(self) -> None:
-        self.header: dict[bytes, bytes] = {}
-        self.damaged: set[bytes] = set()
-        """Fields that are no counters."""
-        self._partitions: defaultdict[bytes | int, bytearray] = defaultdict(bytearray)
+        self.damaged = 0
+        """Batches that cannot be read."""
+        # The database caps the paths, which may have been there before.
+        self._sums = Sums(most_paths=sys.maxsize)
+        self._packed: defaultdict[str | int, bytearray] = defaultdict(bytearray)
+        self._number = 0
+        """Partitions of the paths; 0 until it is known."""
 
     @property
-    def counters(self) -> list[bytearray]:
-        """The counters, as ``Sealed`` has them."""
-        return list(self._partitions.values())
+    def batches(self) -> int:
+        """How many came, damaged ones included."""
+        return self._sums.batches
 
-    def add(self, chunk: Chunk) -> None:
-        """Add a chunk's fields to their partitions."""
-        number, partitions = chunk.size // FIELDS_PER_PARTITION + 1, self._partitions
-        for name, value in chunk.fields.items():
-            # Header fields; counters begin with their dimension.
-            if name.startswith(b"#"):
-                self.header[name] = value
-                continue
-            if b"\0" in name or not is_count(value):
-                self.damaged.add(name)
-                continue
-            dimension, _, rest = name.partition(b":")
-            # The hash of bytes differs from process to process, which does not matter within one flush.
-            key = hash(rest) % number if dimension in PATH_DIMENSIONS else dimension.removesuffix(b"+")
-            partitions[key] += b"%b\0%b\0" % (name, value)
+    async def add(self, entries: Sequence[bytes]) -> None:
+        """Add some batches."""
+        self.damaged += await self._sums.add(entries)
+        if self._sums.paths > MOST_SUMS:
+            await self._pack(MOST_PARTITIONS, paths_alone=True)
 
-    async def distinct(self) -> int:
-        """Return the number of distinct fields."""
-        number = len(self.header) + len(self.damaged)
-        for partition in self._partitions.values():
-            number += len(set(bytes(partition).split(b"\0")[:-1:2]))
-            await asyncio.sleep(0)
-        return number
+    async def counters(self) -> list[bytearray]:
+        """Return all counters, as ``Sealed`` has them."""
+        await self._pack(self._sums.paths // FIELDS_PER_PARTITION + 1)
+        return list(self._packed.values())
+
+    async def _pack(self, number: int, paths_alone: bool = False) -> None:
+        """Bring the sums to their partitions; those of the paths to so many, unless some were packed before."""
+        self._number = self._number or number
+        async for field, n in self._sums.take(paths_alone):
+            dimension, _, value = field.partition(":")
+            # The hash of text differs from process to process, which does not matter within one flush.
+            key = hash(value) % self._number if dimension in PATHS else dimension.removesuffix(FIRST)
+            self._packed[key] += b"%b\0%d\0" % (field.encode(), n)

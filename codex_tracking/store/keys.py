@@ -9,9 +9,9 @@ class DayKeys(NamedTuple):
     """The keys of one site and day; the braces put them into one slot of a cluster."""
 
     live: str
-    """Hash: header fields, which start with ``#``, and the counters since the last seal."""
+    """Hash: what is known of the batches since the last seal; its fields start with ``#``."""
     sealed: str
-    """Hash: the counters that the next flush writes; immutable."""
+    """Hash: the same of the batches that the next flush writes; immutable."""
     uniques: str
     """HyperLogLog of the day's visitors."""
     visits: str
@@ -20,10 +20,14 @@ class DayKeys(NamedTuple):
     """Sorted set: visitor -> the second of the last view, five minutes back."""
     salt: str
     """String: the salt of the day's visitor hashes."""
+    batches: str
+    """List: the batches of ``live``, each in several entries; see ``lua/apply.lua``."""
+    sealed_batches: str
+    """List: those of ``sealed``; immutable."""
     log: str
-    """List: the visit log's blobs that came with the counters of ``live``."""
+    """List: the visit log's blobs that came with the batches of ``live``."""
     sealed_log: str
-    """List: those that came with the counters of ``sealed``; immutable."""
+    """List: those that came with the batches of ``sealed``; immutable."""
     claims: str
     """Hash: which claims of the day's pages were decided; see ``lua/claim.lua``."""
 
@@ -32,7 +36,8 @@ def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
-    return DayKeys(*(f"{tag}:{name}" for name in ("live", "sealed", "u", "v", "now", "salt", "log", "slog", "claims")))
+    names = ("live", "sealed", "u", "v", "now", "salt", "batches", "sbatches", "log", "slog", "claims")
+    return DayKeys(*(f"{tag}:{name}" for name in names))
 
 
 def site_key(prefix: str) -> str:

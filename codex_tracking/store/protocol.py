@@ -12,27 +12,27 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from codex_tracking.counters.batch import NO_VISITS, NOW_SECONDS, VISIT_GAP, Batch
-from codex_tracking.counters.fields import VALUES_PER_DIMENSION, Counter
+from codex_tracking.counters.fields import Counter
 from codex_tracking.counters.hit_log import hits_in
-from codex_tracking.counters.visits import in_lines
+from codex_tracking.counters.visits import packed
 from codex_tracking.setting_rules import CLUSTER
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store import reads
-from codex_tracking.store.answers import Answer, Chunk, Held, Seal, Uniques, Waiting, number
+from codex_tracking.store.answers import Answer, Held, Seal, Uniques, Waiting, number
+from codex_tracking.store.batches import ENTRIES, entries_of
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
 from codex_tracking.store.keys import day_keys, lease_key
+from codex_tracking.store.parts import parts_of
 from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
 from codex_tracking.store.sketch import add
 
-CHUNK_FIELDS = 500
-"""Fields that one read of a seal asks for; half a millisecond of the event loop."""
-CHUNK_BLOBS = 16
-"""Blobs of the visit log that one read asks for; 1 MB at most, a third of a millisecond of Redis."""
+MOST_BATCHES = 2_000
+"""Batches of a day that wait for a database that is away before they are added up; about 10 MB of Redis."""
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
-LOG_AT = 19
+LOG_AT = 21
 """Place of the visit log's arguments among those of a batch."""
 
 
@@ -50,6 +50,7 @@ class Store:
         self.client = client
         self.settings = settings
         self._scripts: dict[str, Any] = {}
+        self._parts = parts_of(settings.redis_url, settings.key_prefix, settings.max_paths_per_day)
 
     async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run a script of ``lua/`` and return its answer."""
@@ -93,7 +94,7 @@ class Store:
         """Return keys and arguments of ``lua/apply.lua``."""
         settings, keys = self.settings, day_keys(self.settings.key_prefix, batch.day)
         # One argument: the client takes as long for a thousand arguments as Redis for the whole script.
-        names, numbers = in_lines(batch.counts)
+        names, numbers = packed(batch.counts)
         args: list[Any] = [
             batch.stream,
             batch.seq,
@@ -101,8 +102,6 @@ class Store:
             # The name of a new generation, if Redis has lost the day: never one that it had before.
             secrets.token_hex(8),
             batch.oldest,
-            settings.max_paths_per_day,
-            VALUES_PER_DIMENSION,
             VISITORS_WITH_STATE,
             settings.ttl_seconds,
             0 if settings.embedded else 1,
@@ -110,14 +109,14 @@ class Store:
             NOW_SECONDS,
             NAMES_PER_VISITOR,
             skipped_mark(settings.skip_prefixes, names),
-            *batch.visits,
+            batch.views,
             names,
             numbers,
-            batch.views,
+            *batch.visits,
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
-        used = [keys.live, keys.uniques, keys.visits, keys.now]
+        used = [keys.live, keys.uniques, keys.visits, keys.now, keys.batches]
         for blob in batch.log:
             used.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
@@ -155,59 +154,23 @@ class Store:
         token, durable, last = await self.client.hmget(key, ["#g", "#f", f"#w:{stream}"])
         return (token or b"").decode("utf-8", "replace"), number(durable), number(last)
 
+    async def sum_up(self, day: str) -> None:
+        """Add the day's live batches up within Redis, where there are more than ``MOST_BATCHES``."""
+        keys = day_keys(self.settings.key_prefix, day)
+        if int(await self.client.llen(keys.batches)) <= ENTRIES * MOST_BATCHES:
+            return
+        found = await self._parts.live(self.client, keys)
+        if found is not None:
+            mark, sums = found
+            args = [*(field or b"0" for field in mark), sums.batches, *entries_of(sums.counts)]
+            await self.run("sum", [keys.live, keys.batches], args)
+
     async def seal(self, day: str) -> Seal:
         """Freeze the day's live counters, or return the seal that is waiting already."""
         keys = day_keys(self.settings.key_prefix, day)
-        names = [keys.live, keys.sealed, keys.log, keys.sealed_log]
+        names = [keys.live, keys.sealed, keys.batches, keys.sealed_batches, keys.log, keys.sealed_log]
         answer = await self.run("seal", names, [secrets.token_hex(8)])
         return Seal(*(part.decode("utf-8", "replace") for part in answer))
-
-    async def chunks(self, day: str, seal: str) -> AsyncIterator[Chunk | None]:
-        """Yield the seal in pieces; None at the end when it is gone.
-
-        A field may come twice if Redis resizes the hash meanwhile, or not at all if another Redis takes over.
-        """
-        key, cursor = day_keys(self.settings.key_prefix, day).sealed, 0
-        while True:
-            scan = "HSCAN", key, cursor, "COUNT", CHUNK_FIELDS
-            answer = await self._of_seal(key, seal, scan, ("HLEN", key))
-            if answer is None:
-                yield None
-                return
-            (cursor, fields), size = answer
-            yield Chunk(fields, size)
-            if not cursor:
-                return
-
-    async def log(self, day: str, seal: str) -> list[bytes] | None:
-        """Return the visit log's blobs that came with a seal; None when the seal is gone."""
-        keys, blobs = day_keys(self.settings.key_prefix, day), list[bytes]()
-        while True:
-            first = len(blobs)
-            piece = "LRANGE", keys.sealed_log, first, first + CHUNK_BLOBS - 1
-            answer = await self._of_seal(keys.sealed, seal, piece)
-            if answer is None:
-                return None
-            # Another type of value tells nothing; the header says how many hits are missing.
-            more = [] if isinstance(answer[0], ResponseError) else answer[0]
-            blobs += more
-            if len(more) < CHUNK_BLOBS:
-                return blobs
-
-    async def _of_seal(self, key: str, seal: str, *commands: tuple[str | int, ...]) -> list[Any] | None:
-        """Return the answers to commands about a seal; None when it is gone.
-
-        Plain commands: an answer through Lua stops Redis for six times as long.
-        """
-        pipe = self.client.pipeline(transaction=False)
-        for command in (("HGET", key, "#id"), *commands, ("HGET", key, "#id")):
-            pipe.execute_command(*command)
-        # A seal never changes, and its id never comes again: between two looks that see the id there is no other.
-        before, *answers, after = await pipe.execute(raise_on_error=False)
-        for look in (before, after):
-            if isinstance(look, Exception):
-                raise look
-        return answers if before == after == seal.encode() else None
 
     async def standing(self, day: str, seal: Seal) -> bool:
         """Say whether Redis still has ``seal``."""
@@ -219,17 +182,19 @@ class Store:
     async def done(self, day: str, seal: str) -> None:
         """Forget a seal that the database has."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self.run("done", [keys.live, keys.sealed, keys.sealed_log], [seal])
+        await self.run("done", [keys.live, keys.sealed, keys.sealed_batches, keys.sealed_log], [seal])
 
     async def drop(self, day: str, generation: str) -> None:
         """Forget a closed or broken generation."""
         keys = day_keys(self.settings.key_prefix, day)
-        await self.run("drop", [keys.live, keys.sealed, keys.log, keys.sealed_log], [generation])
+        names = [keys.live, keys.sealed, keys.batches, keys.sealed_batches, keys.log, keys.sealed_log]
+        await self.run("drop", names, [generation])
 
     async def retire(self, day: str) -> bool:
         """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
-        names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now, keys.log, keys.sealed_log]
+        names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now]
+        names += [keys.batches, keys.sealed_batches, keys.log, keys.sealed_log]
         gone = bool(await self.run("retire", names, []))
         if gone and self.settings.embedded:
             forget_embedded_visitors(keys.uniques)
@@ -245,7 +210,7 @@ class Store:
     ) -> dict[str, Held]:
         """Return the unflushed counters of some days; see ``reads.read_days``."""
         question = Question(list(days), uniques_of, online_since, only, look)
-        return await read_days(self.client, self.settings, question)
+        return await read_days(self.client, self.settings, question, self._parts)
 
     async def waiting(self, days: Iterable[str]) -> dict[str, Waiting]:
         """Return the sums of the days' unflushed counters, without loading these; days with nothing are left out."""

@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 from codex_tracking.counters.fields import ALL_PATHS, Counter, counter
 from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.answers import Held, Uniques, part_of
+from codex_tracking.store.answers import Held, Part, Uniques, number
 from codex_tracking.store.client import Client, embedded_visitors
 from codex_tracking.store.keys import DayKeys, day_keys, watch_key
+from codex_tracking.store.parts import ANSWERS, SHOWN, VIEWS, Header, Parts, Place, ask
 from codex_tracking.store.sketch import sketch_of
 from codex_tracking.store.watching import WATCH_SECONDS, note_mark, takes_mark
-
-VIEWS, SHOWN = b"#v", b"#x"
-"""Header fields: the sum of views, and the ``skipped_mark`` of all batches that they came with."""
-HEADER = (b"#g", b"#id", b"#p", VIEWS, SHOWN)
 
 
 class Question(NamedTuple):
@@ -52,8 +49,8 @@ def script(name: str) -> str:
     return "".join(map(source, PARTS.get(name, (name,))))
 
 
-async def read_days(client: Client, settings: TrackingSettings, question: Question) -> dict[str, Held]:
-    """Return the unflushed counters of some days, each day at one moment, in one round trip to each node.
+async def read_days(client: Client, settings: TrackingSettings, question: Question, parts: Parts) -> dict[str, Held]:
+    """Return the unflushed counters of some days, each part at one moment; mostly in one round trip to each node.
 
     Where only some are wanted, the views of all shown paths stand under ``ALL_PATHS``. All counters come all the same
     when that sum may hold views of paths under ``skip_prefixes``.
@@ -61,38 +58,39 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     wanted = {day: day_keys(settings.key_prefix, day) for day in question.days}
     if not wanted:
         return {}
-    only = [*HEADER, *(field.encode() for field in question.only)] if question.only else []
     marks = question.look and takes_mark(settings)
-    answers = await _ask(client, wanted, question, only, watch_key(settings.key_prefix) if marks else "")
+    places = {day: parts.places(day, keys) for day, keys in wanted.items()}
+    answers = await _ask(client, wanted, question, places, watch_key(settings.key_prefix) if marks else "")
     if marks:
         note_mark(settings)
     held: dict[str, Held] = {}
     for (day, keys), answer in zip(wanted.items(), answers, strict=True):
-        sealed, live = (_named(only, part, settings) if only else _pairs(part) for part in answer[:2])
-        if live is None or sealed is None:
-            return await read_days(client, settings, question._replace(only=()))
-        sketch, count, online = (None if isinstance(part, Exception) else part for part in answer[2:])
+        found = await parts.read(client, day, places[day], answer)
+        sealed, live = (_some_of(part, header, question.only, settings) for header, part in found)
+        sketch, count, online = (None if isinstance(part, Exception) else part for part in answer[2 * ANSWERS :])
         if settings.embedded:
             sketch = embedded_sketch(keys.uniques, int(count or 0))
         uniques = Uniques(int(count or 0), sketch) if day in question.uniques_of else None
-        held[day] = Held(await part_of(live), await part_of(sealed), uniques, int(online or 0))
+        held[day] = Held(live, sealed, uniques, int(online or 0))
     return held
 
 
 async def _ask(
-    client: Client, wanted: Mapping[str, DayKeys], question: Question, only: list[bytes], mark: str
-) -> list[Any]:
-    """Return the answers for each day: its sealed and its live hash, sketch, visitors and those online.
+    client: Client,
+    wanted: Mapping[str, DayKeys],
+    question: Question,
+    places: Mapping[str, tuple[Place, Place]],
+    mark: str,
+) -> list[list[Any]]:
+    """Return the answers for each day: to the looks at its parts, sketch, visitors and those online.
 
     Plain commands: an answer through Lua stops Redis for six times as long, a full Redis queues no command for a
     transaction, and no transaction spans the slots of a cluster.
     """
     pipe = client.pipeline(transaction=False)
     for day, keys in wanted.items():
-        # In this order. What a seal takes away in between is then in neither part, which the chain of seals shows; in
-        # the other order it would be in both.
-        for key in (keys.sealed, keys.live):
-            pipe.hmget(key, only) if only else pipe.hgetall(key)
+        for place in places[day]:
+            ask(pipe, place)
         # What is not asked for is asked of a key that never exists, so that each day has as many answers.
         nothing, uniques = f"{keys.live}:none", day in question.uniques_of
         sketch = keys.uniques if uniques else nothing
@@ -104,23 +102,19 @@ async def _ask(
         pipe.set(mark, 1, ex=WATCH_SECONDS)
     # A key of another type fails alone; the next push deletes it. So does a mark, where Redis takes no writes.
     answers = await pipe.execute(raise_on_error=False)
-    return [answers[5 * at : 5 * at + 5] for at in range(len(wanted))]
+    each = 2 * ANSWERS + 3
+    return [answers[each * at : each * (at + 1)] for at in range(len(wanted))]
 
 
-def _pairs(answer: Any) -> Mapping[bytes, bytes]:
-    """Return a hash; empty for a key of another type."""
-    return {} if isinstance(answer, Exception) else answer
-
-
-def _named(only: list[bytes], values: Any, settings: TrackingSettings) -> Mapping[bytes, bytes] | None:
-    """Return the named fields with the sum of views; None if that may hold views of skipped paths."""
-    answer: list[bytes | None] = [] if isinstance(values, Exception) else values
-    found = {name: value for name, value in zip(only, answer, strict=False) if value is not None}
-    if VIEWS in found:
-        if found.get(SHOWN) != _mark(settings.skip_prefixes).encode():
-            return None
-        found[ALL_PATHS.encode()] = found.pop(VIEWS)
-    return found
+def _some_of(part: Part, header: Header, only: Sequence[Counter], settings: TrackingSettings) -> Part:
+    """Return a part with the counters that are wanted and the sum of views; all if that may hold skipped paths."""
+    fields = header.fields
+    if not only or (fields.get(VIEWS) and fields.get(SHOWN) != _mark(settings.skip_prefixes).encode()):
+        return part
+    counts = {field: part.counts[field] for field in only if field in part.counts}
+    if part.counts and fields.get(VIEWS):
+        counts[ALL_PATHS] = number(fields[VIEWS])
+    return part._replace(counts=counts)
 
 
 def embedded_sketch(key: str, count: int) -> bytes | None:

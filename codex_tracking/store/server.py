@@ -20,9 +20,7 @@ async def probe(store: Store) -> None:
     if store.settings.embedded:
         return
     keys = day_keys(store.settings.key_prefix, "probe")
-    # Where no visit log is kept, an ACL need not allow lists.
-    lists = [keys.log] if store.settings.visit_log_days else []
-    await store.run("probe", [*keys[:5], *lists], [])
+    await store.run("probe", [*keys[:5], keys.batches], [])
 
 
 async def site_of(store: Store, proposed: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date as Date
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -24,15 +24,6 @@ from codex_tracking.tables.log_parts import write_parts
 Verdict = Literal["done", "drop", "changed"]
 
 
-class SealedLog(NamedTuple):
-    """The visit log of one seal."""
-
-    blobs: tuple[bytes, ...] = ()
-    """What its hits told; see ``counters.hit_log``."""
-    lost: int = 0
-    """Hits that were counted, and that Redis has lost from the list."""
-
-
 class Sealed(NamedTuple):
     """The contents of one seal, on the way from Redis to the transaction."""
 
@@ -41,7 +32,10 @@ class Sealed(NamedTuple):
     pieces: Iterable[bytes | bytearray]
     """Counters as ``field NUL increment NUL ...``: a tenth of the memory that a dictionary takes."""
     uniques: Uniques
-    log: SealedLog = SealedLog()
+    blobs: Collection[bytes] = ()
+    """The visit log's part; see ``counters.hit_log``."""
+    notes: Counts = {}
+    """Counters of the ledger: what was lost before, or damaged."""
 
 
 class Outcome(NamedTuple):
@@ -77,10 +71,9 @@ def write_seal(day: str, seal: Seal, sealed: Sealed | None, settings: TrackingSe
         for piece in sealed.pieces:
             rows.add(unpack(piece))
         rows.add_visitors(sealed.uniques)
-        if sealed.log.lost:
-            rows.add({counter("ledger", "log_lost"): sealed.log.lost})
+        rows.add(sealed.notes)
         rows.save()
-        write_parts(alias, totals.date, f"{seal.generation}/{seal.id}", sealed.log.blobs)
+        write_parts(alias, totals.date, f"{seal.generation}/{seal.id}", sealed.blobs)
         generation.last, generation.acked = seal.id, generation.acked | sealed.acked
         generation.save(using=alias)
     ledger.flushed(rows.views)
@@ -143,6 +136,9 @@ def settle(day: str, token: str, stream: str, batches: list[Batch], settings: Tr
 
 
 def unpack(piece: bytes | bytearray) -> Counts:
-    """Return a piece's counters."""
+    """Return a piece's counters; one that comes several times is added up."""
     parts = piece.decode("utf-8", "replace").removesuffix("\0").split("\0")
-    return dict(zip(map(Counter, parts[::2]), map(int, parts[1::2]), strict=True)) if len(parts) > 1 else {}
+    counts: Counts = {}
+    for field, n in zip(map(Counter, parts[::2]), parts[1::2], strict=len(parts) > 1):
+        counts[field] = counts.get(field, 0) + int(n)
+    return counts

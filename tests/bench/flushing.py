@@ -150,7 +150,7 @@ def limit(day: str) -> int:
     from codex_tracking.settings import get_tracking_settings
     from codex_tracking.store.keys import day_keys
 
-    key = day_keys(get_tracking_settings().key_prefix, day).live
+    key = day_keys(get_tracking_settings().key_prefix, day).batches
     connection.ensure_connection()
     done = (_copy if connection.vendor == "postgresql" else _upsert)(key, day, settings.CODEX_TRACKING["redis_url"])
     import redis
@@ -161,16 +161,23 @@ def limit(day: str) -> int:
 
 
 def counters(key: str, url: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the paths of a day with their views and visitors."""
+    """Yield the paths of a day's batches with their views and visitors."""
     import redis
 
+    from codex_tracking.counters.fields import Counts, add_to
+    from codex_tracking.store.batches import ENTRIES, batches_in, counts_of
+
+    sums: Counts = {}
     with redis.Redis.from_url(url) as client:
-        for name, n in client.hscan_iter(key, count=1_000):
-            dimension, _, path = name.decode().partition(":")
-            if dimension == "p":
-                yield path, int(n), 0
-            elif dimension == "p+":
-                yield path, 0, int(n)
+        for first in range(0, client.llen(key), 1_000 * ENTRIES):
+            for batch in batches_in(client.lrange(key, first, first + 1_000 * ENTRIES - 1)):
+                add_to(sums, counts_of(batch))
+    for name, n in sums.items():
+        dimension, _, path = name.partition(":")
+        if dimension == "p":
+            yield path, n, 0
+        elif dimension == "p+":
+            yield path, 0, n
 
 
 def _copy(key: str, day: str, url: str) -> int:

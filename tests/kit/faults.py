@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.kit.load import Load, Outcome
 from tests.servers import PostgresServer, RedisServer, Site, wait_until
@@ -91,8 +91,8 @@ def difference(site: Site, outcome: Outcome) -> dict[str, int]:
 def held(redis: RedisServer) -> int:
     """Return the number of unflushed views in Redis."""
     with redis.client() as client:
-        parts = [client.hgetall(key) for key in (*client.scan_iter("*:live"), *client.scan_iter("*:sealed"))]
-    return sum(int(n) for part in parts for name, n in part.items() if name.startswith("p:"))
+        keys = *client.scan_iter("*:live"), *client.scan_iter("*:sealed")
+        return sum(int(cast("str | None", client.hget(key, "#v")) or 0) for key in keys)
 
 
 def resident_bytes(pid: int) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -25,9 +24,11 @@ from django.test import override_settings
 from django.utils.timezone import localtime
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from codex_tracking.counters import fields
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.buffer import Buffer
 from codex_tracking.counters.hit_log import VIEW, join
+from codex_tracking.counters.visits import unpacked
 from codex_tracking.hits.hit import Client, Hit
 from codex_tracking.models import Breakdown, DayTotals, Generation, LogPart, PageView
 from codex_tracking.pipeline.drain import drain_once
@@ -35,7 +36,7 @@ from codex_tracking.pipeline.flusher import Flusher
 from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.store import protocol, reads
+from codex_tracking.store import parts, protocol, reads, sealed
 from codex_tracking.store.client import connect
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.protocol import Store
@@ -45,8 +46,7 @@ NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
 """When every test begins: midday in the test site's zone."""
 TODAY = "2026-03-10"
 
-SCRIPTS = ("apply", "done", "drop", "retire", "salt", "seal")
-READS = {"HSCAN": "chunk", "LRANGE": "log"}
+SCRIPTS = ("apply", "done", "drop", "retire", "salt", "seal", "sum")
 """Commands of a pipeline -> the operation that it is."""
 
 OTHER_FIGURES = ("ledger", "top_page", "minute")
@@ -144,7 +144,6 @@ class Wire:
         self._client = client
         self._world = world
         self._owner = owner
-        self._twin: dict[bytes, bytes] = {}
 
     def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
         """Return the script as a function, under the name of its file."""
@@ -178,16 +177,12 @@ class Wire:
             return evalsha(sha, number, *given)
 
         async def run(**options: Any) -> Any:
-            name = "apply" if sent else next((READS[one] for one, *_ in queued if one in READS), "read")
+            name = "apply" if sent else _name_of(queued)
             answers = await self._pass(name, lambda: execute(**options))
-            if name == "chunk" and self._world.twins:
-                fields = answers[1][1]
-                twin, self._twin = self._twin, dict(list(fields.items())[-1:])
-                fields |= twin
             if name == "read" and "again" in self._world.meanwhile:
                 # As a cluster's client asks for parts again whose node has changed.
                 await self._world.meantime("again")
-                answers[0] = await self._client.execute_command(*queued[0])
+                answers[: parts.ANSWERS] = [await self._client.execute_command(*one) for one in queued[: parts.ANSWERS]]
             for (keys, args), answer in zip(sent, answers, strict=False):
                 self._note_delivery(keys, args, answer)
             return answers
@@ -277,8 +272,6 @@ class World:
         self.now = NOON
         self.down = False
         """Whether Redis is away."""
-        self.twins = False
-        """Whether Redis resizes its hashes all the time, and hands fields out twice."""
         self.truth: Counts = Counter()
         self.batches: dict[tuple[str, str, int], Counts] = {}
         """What each batch ever cut counts, by day, stream and number."""
@@ -308,13 +301,13 @@ class World:
         enter(patch("codex_tracking.counters.days.site_now", lambda: localtime(self.now)))
         # The transactions run in the loop's own thread, so that every order of operations is the test's choice.
         enter(patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"))
-        # Small pieces, so that a few counters make several.
-        enter(patch.object(protocol, "CHUNK_FIELDS", 4))
+        # Small pieces, so that a few batches make several.
+        enter(patch.object(sealed, "BATCHES_PER_PIECE", 1))
+        enter(patch.object(parts, "BATCHES_PER_READ", 1))
         self.client = connect(self.url)
         self._stack.push_async_callback(_close, self.client)
         self._stack.push_async_callback(sync_to_async(connections.close_all))
         self.raw = enter(redis.Redis.from_url(self.url))
-        self.raw.config_set("hash-max-listpack-entries", 0)
         self.settings = get_tracking_settings()
         self.flusher = Flusher(Store(Wire(self.client, self), self.settings), self.run)
         enter(patch("codex_tracking.stats.reading.get_store", lambda: self.flusher.store))
@@ -335,7 +328,7 @@ class World:
         self.raw.flushdb()
         for model in (PageView, Breakdown, DayTotals, Generation, LogPart):
             model.objects.all().delete()
-        self.now, self.down, self.twins = NOON, False, False
+        self.now, self.down = NOON, False
         for record in (
             self.truth,
             self.batches,
@@ -395,11 +388,11 @@ class World:
         """Keep a copy of a batch on its way to Redis."""
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
-        log = [args[protocol.LOG_AT]] if len(keys) > 4 else []
-        self.keep(owner, day, args[0], args[1], unpacked(args[16], args[17]), log)
+        log = [args[protocol.LOG_AT]] if len(keys) > 5 else []
+        self.keep(owner, day, args[0], args[1], unpacked(args[13], args[14]), log)
 
     def keep(
-        self, owner: Worker | None, day: str, stream: str, seq: int, counts: dict[str, int], log: Sequence[bytes]
+        self, owner: Worker | None, day: str, stream: str, seq: int, counts: fields.Counts, log: Sequence[bytes]
     ) -> None:
         """Remember the counters of a batch, and what it tells the visit log."""
         views: Counts = Counter()
@@ -542,17 +535,15 @@ class World:
     def check_empty(self) -> None:
         """Assert that Redis holds nothing that no flush has written."""
         for key in self.raw.keys():  # noqa: SIM118
-            assert not key.endswith((b":sealed", b"log")), f"{key!r} is left"
-            if key.endswith(b":live"):
-                counters = [name for name in self.raw.hkeys(key) if not name.startswith(b"#")]
-                assert not counters, f"unflushed: {counters}"
+            assert not key.endswith((b":sealed", b"log", b"batches")), f"{key!r} is left"
 
 
-def unpacked(names: str, numbers: bytes) -> dict[str, int]:
-    """Return the counters that ``visits.in_lines`` has written."""
-    known = json.loads(names)
-    fields, large = known[: len(numbers)], iter(known[len(numbers) :])
-    return {field: n or next(large) for field, n in zip(fields, numbers, strict=True)}
+def _name_of(commands: Sequence[tuple[Any, ...]]) -> str:
+    """Return the operation that a pipeline of reads is: of all parts, or of something that belongs to a seal."""
+    if commands[0][0] != "HGET":
+        return "read"
+    key = str(commands[1][1])
+    return "log" if key.endswith("slog") else "batches" if key.endswith("sbatches") else "header"
 
 
 def paths_of(day: str, part: bytes) -> Counts:

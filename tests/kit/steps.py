@@ -21,7 +21,8 @@ from codex_tracking.pipeline import pusher, retained
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import days, reading
 from codex_tracking.stats.deltas import Deltas
-from codex_tracking.store import protocol
+from codex_tracking.store import batches, protocol
+from codex_tracking.store.parts import Parts
 from codex_tracking.tables import day_rows
 from tests.kit.hit_log import pack
 from tests.kit.simulation import TODAY, Activity, Fault, Worker, World, settle_down
@@ -34,7 +35,8 @@ BOUNDS = {
     "memory": [(tally, "MOST_FIELDS")],
     "retained": [(retained, "MOST_FIELDS")],
     "together": [(pusher, "MOST_TOGETHER")],
-    "values": [(protocol, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
+    "sums": [(protocol, "MOST_BATCHES")],
+    "values": [(batches, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
 """What faults raise; anything else is an error of ours."""
@@ -142,6 +144,16 @@ class Steps:
     async def at(self, operation: str) -> None:
         assert self._activity.at == operation
 
+    async def reach(self, operation: str) -> None:
+        """Go on up to this operation."""
+        await self._activity.until(operation)
+
+    async def fail(self) -> None:
+        """Go on to the end, which is the error of an earlier fault."""
+        with contextlib.suppress(*EXPECTED):
+            await self._activity.finish()
+            raise AssertionError("it did not fail")
+
     async def finish(self, fault: Fault = "") -> None:
         """Do the next operation, with a fault if one is named, and all that follow."""
         await self._activity.step(fault)
@@ -170,18 +182,10 @@ class Steps:
         """Redis is ``up`` or ``down``."""
         self.world.down = state == "down"
 
-    async def restart(self) -> None:
-        """Redis goes on with the same keys in a new process, which orders its hashes in another way."""
-        self.server.restore(self.server.save())
-
     async def memory(self, most: str) -> None:
         """Bound Redis' memory, in bytes; 0 for no bound."""
         self.stack.callback(self.world.raw.config_set, "maxmemory", 0)
         self.world.raw.config_set("maxmemory", int(most))
-
-    async def twins(self) -> None:
-        """Redis resizes its hashes all the time, and hands fields out twice."""
-        self.world.twins = True
 
     async def corrupt(self, kind: str) -> None:
         """Put something else in the place of the visitors' sketch."""
@@ -197,7 +201,7 @@ class Steps:
         self.world.raw.rpush(getattr(self.world.keys(), key), pack([row]))
 
     async def damage(self, key: str) -> None:
-        """Put something else in the place of one of the visit log's lists."""
+        """Put something else in the place of a list."""
         self.world.raw.set(getattr(self.world.keys(), key), "damaged")
 
     async def row(self, path: str, views: str) -> None:
@@ -209,10 +213,12 @@ class Steps:
 
     async def bound(self, what: str, most: str) -> None:
         """Bound ``paths`` per day, ``values`` per dimension, fields in a ``batch``, in ``memory`` and in ``retained``
-        batches, batches sent ``together``, or bytes of the visit ``log`` in Redis and in a ``joined_log``."""
+        batches, batches sent ``together`` and those that wait without ``sums``, or bytes of the visit ``log`` in Redis
+        and in a ``joined_log``."""
         if what == "paths":
             settings = replace(self.world.settings, max_paths_per_day=int(most))
             self.world.settings = self.world.flusher.store.settings = settings
+            self.world.flusher.store._parts = Parts(int(most))
         for module, name in BOUNDS.get(what, ()):
             self.stack.enter_context(patch.object(module, name, int(most)))
 
@@ -267,6 +273,10 @@ class Steps:
         """The number of batches that each retained one stands for."""
         [stream] = self._worker.pusher.streams.values()
         assert [str(batch.span) for _, batch in stream.retained] == list(spans)
+
+    async def waiting(self, n: str) -> None:
+        """The number of batches that wait in Redis for the next seal."""
+        assert self.world.raw.hget(self.world.keys().live, "#k") == n.encode()
 
     async def logged(self, **views: str) -> None:
         """The views per path that the visit log tells."""

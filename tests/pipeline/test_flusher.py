@@ -19,9 +19,9 @@ from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views, flush_pending
 from codex_tracking.models import Breakdown, PageView
-from codex_tracking.pipeline import flusher
+from codex_tracking.pipeline import flusher, partitions
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.store import loops, protocol
+from codex_tracking.store import batches, loops, protocol
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
 from codex_tracking.tables import day_rows, seals
@@ -305,7 +305,6 @@ async def test_the_cap_holds_over_flushes_and_known_paths_go_on(database: str, c
 async def test_values_of_other_dimensions_are_capped_too(
     database: str, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "VALUES_PER_DIMENSION", 3)
     monkeypatch.setattr(day_rows, "VALUES_PER_DIMENSION", 3)
     for start in (0, 5):
         await process.push(*(view(route=f"{n}/") for n in range(start, start + 5)))
@@ -313,6 +312,33 @@ async def test_values_of_other_dimensions_are_capped_too(
     found = await breakdown("route")
     assert len(found) == 4
     assert sum(n for n, _ in found.values()) == 10
+
+
+async def test_a_flush_adds_up_no_more_values_than_a_day_may_have(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sorting a million of them would hold the event loop up.
+    monkeypatch.setattr(batches, "VALUES_PER_DIMENSION", 3)
+    for start in (0, 5):
+        await process.push(*(view(route=f"{n}/") for n in range(start, start + 5)))
+    await flush_page_views()
+    found = await breakdown("route")
+    assert len(found) == 4
+    assert found["(other)"] == (7, 0)
+
+
+@pytest.mark.parametrize("most", [10, 100_000], ids=["packed in between", "added up at once"])
+async def test_counters_of_many_batches_are_added_up(
+    process: Process, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(partitions, "MOST_SUMS", most)
+    monkeypatch.setattr(partitions, "MOST_PARTITIONS", 3)
+    for push in range(20):
+        await process.push(*(view(f"/{n}/", address=f"192.0.2.{push}") for n in range(30)))
+    await flush_page_views()
+    assert await rows() == {f"/{n}/": 20 for n in range(30)}
+    found = await totals()
+    assert (found.views, found.visits) == (600, 20)
 
 
 async def test_a_day_of_many_paths_is_written_whole(database: str, process: Process) -> None:

@@ -14,7 +14,7 @@ from codex_tracking.counters.batch import Batch
 from codex_tracking.counters.hit_log import EVENT, NO_ACT, NO_ORIGIN, VIEW, join
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import Breakdown, DayTotals, LogPart
-from codex_tracking.store import protocol
+from codex_tracking.store import protocol, sealed
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.server import probe
@@ -88,7 +88,7 @@ async def test_without_a_log_nothing_is_sent_and_nothing_written(redis_server: R
         worker.hit("/a")
         await worker.push()
         [(keys, args)] = world.letters
-        assert (len(keys), len(args)) == (4, protocol.LOG_AT)
+        assert (len(keys), len(args)) == (5, protocol.LOG_AT)
         assert not [key for key in world.raw.keys() if key.endswith(b"log")]  # noqa: SIM118
         assert not [name for name in world.raw.hkeys(world.keys().live) if name in (b"#b", b"#bytes")]
         await world.flush()
@@ -119,24 +119,24 @@ async def test_the_log_comes_with_its_seal_and_goes_with_it(store: str) -> None:
     await live.apply(batch(3, blob("/c")), generation)
     seal = await live.seal(DAY)
     await live.apply(batch(4, blob("/d")), generation)
-    assert await live.log(DAY, seal.id) == [blob("/a"), blob("/c")]
-    assert await live.log(DAY, "another") is None
+    assert await sealed.log_of(live, DAY, seal.id) == [blob("/a"), blob("/c")]
+    assert await sealed.log_of(live, DAY, "another") is None
     await live.done(DAY, seal.id)
     assert await live.client.exists(KEYS.sealed_log) == 0
     second = await live.seal(DAY)
-    assert await live.log(DAY, second.id) == [blob("/d")]
+    assert await sealed.log_of(live, DAY, second.id) == [blob("/d")]
     await live.drop(DAY, generation)
     assert await live.client.exists(KEYS.log, KEYS.sealed_log) == 0
 
 
 async def test_a_long_log_is_read_in_pieces(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tracking.store.protocol.CHUNK_BLOBS", 2)
+    monkeypatch.setattr("codex_tracking.store.sealed.BLOBS_PER_PIECE", 2)
     live = get_store()
     generation = await live.join(DAY)
     for seq in range(1, 5):
         await live.apply(batch(seq, blob(f"/{seq}")), generation)
     seal = await live.seal(DAY)
-    assert await live.log(DAY, seal.id) == [blob(f"/{seq}") for seq in range(1, 5)]
+    assert await sealed.log_of(live, DAY, seal.id) == [blob(f"/{seq}") for seq in range(1, 5)]
 
 
 async def test_a_retired_day_leaves_no_log(store: str) -> None:
@@ -148,8 +148,8 @@ async def test_a_retired_day_leaves_no_log(store: str) -> None:
     assert await live.client.exists(KEYS.log, KEYS.sealed_log) == 0
 
 
-@pytest.mark.parametrize("forbidden", ["RPUSH", "LRANGE", "LLEN"])
-async def test_the_probe_tries_the_commands_of_the_log(
+@pytest.mark.parametrize("forbidden", ["RPUSH", "LPUSH", "LRANGE", "LLEN", "LTRIM"])
+async def test_the_probe_tries_the_commands_of_lists(
     redis_server: RedisServer, tracking_settings: Callable[..., None], forbidden: str
 ) -> None:
     with redis_server.client() as client:
@@ -159,8 +159,6 @@ async def test_the_probe_tries_the_commands_of_the_log(
         try:
             url = redis_server.url.replace("redis://", "redis://logger:x@")
             tracking_settings(redis_url=url)
-            await probe(get_store())
-            tracking_settings(redis_url=url, visit_log_days=1)
             with pytest.raises(ResponseError):
                 await probe(get_store())
         finally:

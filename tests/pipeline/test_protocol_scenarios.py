@@ -92,9 +92,15 @@ visitors before and after a loss are one crowd:
     hit /a, hit /a visitor=bob, rest, wipe, hit /a visitor=bob, hit /a visitor=cy, rest, visitors 3 => closed 1
 a corrupt sketch in Redis ([garbage|dense|sparse]) is left out and stops nothing:
     hit /a, push, corrupt [garbage|dense|sparse], hit /0 visitor=bob, rest, visitors 1, hit /1 visitor=cy => visitors 2
-any key may be evicted ([live|sealed|uniques|visits|live and sealed]):
-    hit /a, push, flush until=get, crash, hit /b, push, evict [live|sealed|uniques|visits|live sealed], hit /c
-    => closed [1|1|0|0|1]
+any key may be evicted ([live|sealed|uniques|visits|live and sealed|batches|sealed batches]):
+    hit /a, push, flush until=get, crash, hit /b, push,
+    evict [live|sealed|uniques|visits|live sealed|batches|sealed_batches], hit /c => closed [1|1|0|0|1|1|1]
+batches that are damaged as a whole are sent again ([batches|sealed_batches]):
+    hit /a, push, flush until=get, crash, hit /b, push, damage [batches|sealed_batches], hit /c => closed 1
+batches that are evicted are noticed by the next one:
+    hit /a, push, evict batches, hit /b, push, closed 1 => closed 1
+batches that are evicted while a flush reads them are sent again:
+    hit /a, push, flush until=batches, evict sealed_batches, finish => closed 1
 batches joined to save memory are settled whole:
     bound retained 17, hit /a, push, hit /b, push, hit /c, push, spans 2 1, wipe => closed 1
 joined batches of which Redis has a part never count twice:
@@ -119,17 +125,29 @@ a rollback at any operation of a flush costs living workers nothing:
     hit /a, push, save, hit /b, push, flush until=any, roll_back, finish => closed any
 a seal that waits is not sealed over:
     hit /a, push, flush until=write_seal, crash, hit /b, push
-a scan never mixes two seals:
-    hit_each 12 visitor=, push, slow flush until=chunk, slow step, slow at chunk, evict sealed,
+a flush never mixes two seals:
+    hit_each 12 visitor=, push, slow flush until=batches, slow step, slow at batches, evict sealed,
     hit_each 12 100 visitor=, push, flush until=write_seal, crash, slow finish => closed 1
-a counter that Redis hands out twice counts once:
-    hit_each 12, push, twins, flush
-a scan that goes on in a restarted Redis begins anew:
-    hit_each 600 visitor=, push, flush until=chunk, step n=60, at chunk, restart, finish
+batches that wait for a database that is away are added up:
+    bound sums 2, hit /a, push, down flush until=write_seal, hit /a, push, hit /b, push, two hit /b visitor=bob,
+    two push, down finish lost, waiting 1, reads /a=2 /b=2, hit /c, push, waiting 2, reads /a=2 /b=2 /c=1
+    => totals visits=2
+a read knows that batches were added up:
+    bound sums 1, hit /a, push, down flush until=write_seal, hit /a, push, hit /b, push, reads /a=2 /b=1,
+    down finish lost, hit /c, push, reads /a=2 /b=1 /c=1
+batches that are added up while others come are not lost:
+    bound sums 1, hit /a, push, down flush until=write_seal, hit /a, push, hit /b, push, down step lost, down reach sum,
+    hit /c, push, down fail, waiting 2
+batches that two add up count once:
+    bound sums 1, hit /a, push, down flush until=write_seal, hit /a, push, hit /b, push, down step lost, down reach sum,
+    two flush until=write_seal, two step lost, two reach sum, two fail, hit /c, push, hit /c, push, down fail, waiting 3
+batches that were sealed before they are added up stay as they are:
+    bound sums 1, hit /a, push, down flush until=write_seal, hit /a, push, hit /b, push, down step lost, down reach sum,
+    flush, hit /d, push, hit /e, push, down fail, waiting 2
 a flush that died after its commit is completed:
     hit /a, push, flush until=done, crash, dead hit /b, dead push, dead kill
 a late DONE does not delete the next seal:
-    hit /a, push, late flush until=done, flush, hit /b, push, other flush until=chunk, late finish, other finish
+    hit /a, push, late flush until=done, flush, hit /b, push, other flush until=batches, late finish, other finish
 a late DONE frees no batch that the database has not:
     hit /a, push, late flush until=done, flush, hit /b, push, flush until=write_seal, crash, evict sealed,
     late step, check, late finish => closed 1

@@ -96,7 +96,7 @@ async def test_cluster_behind_tls_takes_views(tracking_settings: Callable[..., N
             tracking_settings(redis_url=f"rediss+cluster://127.0.0.1:{tls.port}?ssl_ca_certs={quote(str(made))}")
             process = Process()
             await process.push(*views("/a/", 3))
-            assert client.hget(day_keys("tracking", today()).live, "p:/a/") == "3"
+            assert client.hget(day_keys("tracking", today()).live, "#v") == "3"
             assert await process.flusher.flush_pending() == 1
             await close_store()
     assert await rows() == {"/a/": 3}
@@ -157,7 +157,7 @@ async def test_sentinels_name_the_master_that_takes_views(
     await process.push(*views("/a/", 3))
 
     with sentinel.master.client() as client:
-        assert client.hget(day_keys("tracking", today()).live, "p:/a/") == "3"
+        assert client.hget(day_keys("tracking", today()).live, "#v") == "3"
     assert await TrackingSelector.daily_counts() == {"/a/": 3}
     assert await process.flusher.flush_pending() == 1
     assert await rows() == {"/a/": 3}

@@ -14,7 +14,8 @@ from codex_tracking.selector import TrackingSelector
 from codex_tracking.store.keys import DayKeys, day_keys
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.sketch import SKETCH_BYTES
-from tests.kit.pipeline import Process, rows, today, totals, view
+from tests.kit.damage import add_batch
+from tests.kit.pipeline import Process, breakdown, rows, today, totals, view
 from tests.servers import RedisServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_python]
@@ -83,7 +84,7 @@ async def test_a_damaged_sketch(raw: redis.Redis, process: Process, name: str) -
 async def test_a_damaged_counter(raw: redis.Redis, process: Process, database: str, name: str) -> None:
     field, value = FIELDS[name]
     await process.push(view("/a/"))
-    raw.hset(keys().live, field, value)
+    add_batch(raw, keys(), field, value)
     assert (await TrackingSelector.daily_counts(today()))["/a/"] == 1
     await flush(process)
     assert {path: n for path, n in (await rows()).items() if path == "/a/"} == {"/a/": 1}
@@ -94,17 +95,28 @@ async def test_a_damaged_counter(raw: redis.Redis, process: Process, database: s
     await process.check()
 
 
-async def test_a_damaged_counter_that_grows(raw: redis.Redis, process: Process) -> None:
+async def test_damaged_batches_are_counted_and_reported(
+    raw: redis.Redis, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    await process.push(view("/a/"))
+    for _ in range(3):
+        add_batch(raw, keys(), "p:/poison", "many")
+    await flush(process)
+    assert await breakdown("ledger") == {"dropped_damaged": (3, 0)}
+    assert ledger.snapshot()["dropped_damaged"] == 3
+    assert "lost 3 batches" in caplog.text
+
+
+async def test_a_damaged_sum_of_views_begins_anew(raw: redis.Redis, process: Process) -> None:
     await process.push(view("/a/"), view("/b/"))
-    raw.hset(keys().live, "p:/a/", "many")
     raw.hset(keys().live, "#v", "many")
     await process.push(view("/a/"), view("/a/"), view("/b/"))
     await flush(process)
-    assert await rows() == {"/a/": 2, "/b/": 2}
+    assert await rows() == {"/a/": 3, "/b/": 2}
 
 
 @pytest.mark.parametrize("where", ["live", "sealed"])
-@pytest.mark.parametrize("header", ["#g", "#n", "#f", "#k", "#v", "#o", "#p", "#s", "#id", "#c:p", "#w"])
+@pytest.mark.parametrize("header", ["#g", "#n", "#f", "#k", "#v", "#o", "#p", "#r", "#s", "#id", "#w"])
 @pytest.mark.parametrize("value", ["garbage", ""])
 async def test_a_damaged_header(raw: redis.Redis, process: Process, where: str, header: str, value: str) -> None:
     await process.push(view("/a/"))
@@ -140,12 +152,12 @@ async def test_no_seal_takes_a_damaged_number_of_a_stream(raw: redis.Redis, proc
     assert await rows() == {"/a/": 1, "/b/": 1}
 
 
-@pytest.mark.parametrize("kind", ["live", "sealed", "uniques", "visits", "now", "salt"])
+@pytest.mark.parametrize("kind", ["live", "sealed", "uniques", "visits", "now", "salt", "batches"])
 async def test_a_key_of_another_type(raw: redis.Redis, process: Process, kind: str) -> None:
     await process.push(view("/a/"))
     key = getattr(keys(), kind)
     raw.delete(key)
-    raw.lpush(key, "x")
+    raw.set(key, "x") if kind == "batches" else raw.lpush(key, "x")
     await TrackingSelector.daily_counts(today())
     fresh = Process()
     await fresh.push(view("/b/"))

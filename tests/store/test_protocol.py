@@ -13,8 +13,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from codex_tracking.counters.batch import Batch, PackedVisits, Touch
+from codex_tracking.counters.fields import Counts
 from codex_tracking.counters.visits import encode, visits_of
-from codex_tracking.store.answers import Waiting, part_of
+from codex_tracking.store import parts, sealed
+from codex_tracking.store.answers import Waiting
+from codex_tracking.store.batches import ENTRIES, batches_in, counts_of
 from codex_tracking.store.client import STORE_ERRORS, connect
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import close_store, get_store, has_store
@@ -136,7 +139,8 @@ async def test_batches_sent_together_are_applied_in_order_and_once(live_store: S
 
 async def test_batches_after_one_that_fails_may_be_sent_again(live_store: Store) -> None:
     generation = await live_store.join(DAY)
-    answers = live_store.apply_all([batch(1), batch(2, {"no dimension": 1}), batch(3)], generation)
+    damaged = visits(("v", 1_000, 1_000, 1))._replace(rows=b"")
+    answers = live_store.apply_all([batch(1), batch(2, visits=damaged), batch(3)], generation)
     assert (await anext(answers))[1].status == "OK"
     with pytest.raises(STORE_ERRORS):
         await anext(answers)
@@ -155,8 +159,8 @@ async def test_no_counter_has_a_lifetime(live_store: Store) -> None:
     await live_store.apply(batch(), await live_store.join(DAY))
     await live_store.seal(DAY)
     await live_store.apply(batch(2), await live_store.join(DAY))
-    assert await live_store.client.ttl(KEYS.live) == -1
-    assert await live_store.client.ttl(KEYS.sealed) == -1
+    for key in (KEYS.live, KEYS.sealed, KEYS.batches, KEYS.sealed_batches):
+        assert await live_store.client.ttl(key) == -1
 
 
 async def test_what_is_no_counter_has_a_lifetime(live_store: Store) -> None:
@@ -233,6 +237,61 @@ async def test_several_days_are_read_at_once_and_visitors_where_they_are_asked_f
     assert found is not None
     assert len(found.sketch or b"") == SKETCH_BYTES
     assert await live_store.read([]) == {}
+
+
+async def test_reads_at_once_count_each_batch_once(live_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCHES_PER_READ", 2)
+    generation = await live_store.join(DAY)
+    seen: list[tuple[Counts, Counts]] = []
+
+    async def look() -> None:
+        for _ in range(10):
+            counts = (await live_store.read([DAY]))[DAY].live.counts
+            seen.append((counts, counts.copy()))
+
+    async def count() -> None:
+        for seq in range(1, 51):
+            assert (await live_store.apply(batch(seq, {f"p:/{seq}/": 1}), generation)).status == "OK"
+
+    await asyncio.gather(count(), *(look() for _ in range(4)))
+    for counts, then in seen:
+        assert counts == then == {f"p:/{seq}/": 1 for seq in range(1, len(then) + 1)}
+    assert len(await live(live_store)) == 50
+
+
+async def test_another_loop_of_the_process_reads_on(live_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCHES_PER_READ", 1)
+    generation = await live_store.join(DAY)
+    for seq in (1, 2):
+        await live_store.apply(batch(seq), generation)
+    assert await live(live_store) == {"p:/": 2}
+    await live_store.apply(batch(3), generation)
+    asked: list[tuple[Any, ...]] = []
+
+    def look() -> dict[str, int]:
+        async def read() -> dict[str, int]:
+            pipeline = get_store().client.pipeline
+
+            def watched(**options: Any) -> Any:
+                pipe = pipeline(**options)
+                queue = pipe.execute_command
+
+                def note(*command: Any, **more: Any) -> Any:
+                    asked.append(command)
+                    return queue(*command, **more)
+
+                pipe.execute_command = note
+                return pipe
+
+            get_store().client.pipeline = watched
+            found = await live(get_store())
+            await close_store()
+            return found
+
+        return asyncio.run(read())
+
+    assert await asyncio.to_thread(look) == {"p:/": 3}
+    assert [command[2] for command in asked if command[:2] == ("LRANGE", KEYS.batches)] == [2 * ENTRIES]
 
 
 async def test_some_counters_are_read_with_the_sum_of_views(live_store: Store) -> None:
@@ -343,27 +402,25 @@ async def test_a_lost_done_shows_as_idle(live_store: Store) -> None:
     assert await live_store.standing(DAY, idle)
 
 
-async def test_a_large_seal_comes_in_chunks_that_prove_the_seal(live_store: Store) -> None:
-    counts = {f"p:/{n}/": n for n in range(1, 2_500)}
+async def test_a_large_seal_comes_in_pieces_that_prove_the_seal(live_store: Store) -> None:
     generation = await live_store.join(DAY)
-    for seq, start in enumerate(range(1, 2_500, 500), 1):
-        part = {f"p:/{n}/": n for n in range(start, min(start + 500, 2_500))}
-        await live_store.apply(batch(seq, part), generation)
+    for seq in range(1, 2 * sealed.BATCHES_PER_PIECE + 2):
+        await live_store.apply(batch(seq, {f"p:/{seq}/": seq}), generation)
     seal = await live_store.seal(DAY)
-    found: dict[bytes, bytes] = {}
-    async for chunk in live_store.chunks(DAY, seal.id):
-        assert chunk is not None
-        found |= chunk.fields
-    assert (await part_of(found)).counts == counts
+    pieces = [piece async for piece in sealed.batches_of(live_store, DAY, seal.id)]
+    assert len(pieces) == 3
+    found = [counts_of(each) for piece in pieces for each in batches_in(piece or [])]
+    assert found == [{f"p:/{seq}/": seq} for seq in range(1, 2 * sealed.BATCHES_PER_PIECE + 2)]
 
 
-async def test_chunks_of_a_seal_that_is_gone_end_with_none(live_store: Store) -> None:
+async def test_pieces_of_a_seal_that_is_gone_end_with_none(live_store: Store) -> None:
     await live_store.apply(batch(), await live_store.join(DAY))
     seal = await live_store.seal(DAY)
-    assert [chunk async for chunk in live_store.chunks(DAY, "another")] == [None]
+    assert [piece async for piece in sealed.batches_of(live_store, DAY, "another")] == [None]
+    assert await sealed.header_of(live_store, DAY, "another") is None
     assert await live_store.standing(DAY, seal)
     await live_store.done(DAY, seal.id)
-    assert [chunk async for chunk in live_store.chunks(DAY, seal.id)] == [None]
+    assert [piece async for piece in sealed.batches_of(live_store, DAY, seal.id)] == [None]
     assert not await live_store.standing(DAY, seal)
 
 
@@ -385,7 +442,7 @@ async def test_only_a_day_that_holds_nothing_unflushed_is_retired(live_store: St
     assert not await live_store.retire(DAY)
     await live_store.done(DAY, seal.id)
     assert await live_store.retire(DAY)
-    assert not await live_store.client.exists(KEYS.live, KEYS.sealed, KEYS.uniques, KEYS.visits, KEYS.now)
+    assert not await live_store.client.exists(*KEYS)
 
 
 async def test_the_lease_has_one_holder_at_a_time(live_store: Store) -> None:

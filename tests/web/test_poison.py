@@ -12,6 +12,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import counter
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.store.keys import day_keys
+from tests.kit.damage import add_batch
 from tests.servers import RedisServer
 
 URL = "/cabinet/tracking/"
@@ -78,12 +79,12 @@ DAMAGED = (
 
 
 def add_counters(server: RedisServer, *counters: tuple[str | bytes, str]) -> None:
-    """Write fields into today's live counters."""
-    live = day_keys(get_tracking_settings().key_prefix, site_today().isoformat()).live
+    """Add batches to today's live ones."""
+    keys = day_keys(get_tracking_settings().key_prefix, site_today().isoformat())
     with server.client() as client:
-        assert client.exists(live)
+        assert client.exists(keys.live)
         for field, value in counters:
-            client.hset(live, field, value)
+            add_batch(client, keys, field, value)
 
 
 @pytest.mark.parametrize(("field", "value"), DAMAGED)
@@ -105,7 +106,7 @@ async def test_all_damaged_counters_together_leave_every_address_its_answer(
     assert "/a/" in found["details/path/"]
 
 
-@pytest.mark.parametrize("name", ["live", "uniques", "now", "visits", "sealed"])
+@pytest.mark.parametrize("name", ["live", "uniques", "now", "visits", "sealed", "batches"])
 @pytest.mark.parametrize("kind", ["text", "list", "zeros"])
 async def test_a_damaged_key_costs_itself_alone(
     staff: AsyncClient, redis_server: RedisServer, name: str, kind: str

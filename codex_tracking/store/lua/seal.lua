@@ -1,5 +1,5 @@
 -- Freezes a day's counters since the last seal, and begins a new part.
--- KEYS live sealed log sealed-log   ARGV new-id
+-- KEYS live sealed batches sealed-batches log sealed-log   ARGV new-id
 -- Answers {status, generation, id, previous id}: NEW, OLD (a seal is waiting), IDLE (nothing new, the last seal is not
 -- known to be in the database) or NONE.
 local L, S, c = KEYS[1], KEYS[2], redis.call
@@ -15,8 +15,6 @@ if c('EXISTS', S) == 1 then
   c('UNLINK', S)
 end
 local h = c('HMGET', L, '#g', '#n', '#p', '#f', '#k', '#s')
--- Without counters, what the log still tells came with some that Redis has lost.
-if not h[1] or h[5] == '0' then c('UNLINK', KEYS[3], KEYS[4]) end
 if not h[1] then return {'NONE'} end
 local sound = string.match(h[1], '^%x+$') and tonumber(h[2]) and h[3] and tonumber(h[4]) and tonumber(h[5])
 -- The last numbers of all streams, in few commands: there may be a thousand streams.
@@ -53,12 +51,13 @@ if h[5] == '0' then
 end
 -- Takes the same time for ten counters and for a million, and no push comes in between.
 c('RENAME', L, S)
--- The visit log of the same batches; a list whose counters Redis lost is left out.
-if c('HEXISTS', S, '#b') == 1 and c('EXISTS', KEYS[3]) == 1 then
-  c('RENAME', KEYS[3], KEYS[4])
-else
-  c('UNLINK', KEYS[4])
+-- With its lists; the header tells how much of them Redis has lost. A log whose counters it lost is left out.
+local function follow(from, to)
+  if c('EXISTS', from) == 1 then c('RENAME', from, to) else c('UNLINK', to) end
 end
+follow(KEYS[3], KEYS[4])
+if c('HEXISTS', S, '#b') == 0 then c('UNLINK', KEYS[5]) end
+follow(KEYS[5], KEYS[6])
 c('HSET', S, '#id', ARGV[1])
 c('HSET', L, '#g', h[1], '#n', h[2] + 1, '#p', ARGV[1], '#f', h[4], '#k', 0, '#s', h[6] or '')
 -- Without them every next batch would look like a gap.

@@ -1,17 +1,17 @@
--- The visits of a batch: their states, and the counters that they make grow. The first part of apply.lua.
+-- The visits of a batch: their states, and how much they make counters grow. The first part of apply.lua.
 -- State of a visitor's day: "<second of the last view> <views and events>|<digests of pages>|<digests of events>", the
 -- pages of the day, the events of the visit.
 local byte, c, char, find, format, match = string.byte, redis.call, string.char, string.find, string.format, string.match
 local min, sub = math.min, string.sub
 local V, NOW = KEYS[3], KEYS[4]
-local MOST_STATES, STATE_SECONDS = tonumber(ARGV[8]), ARGV[9]
-local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[11]), tonumber(ARGV[12])
+local MOST_STATES, STATE_SECONDS = tonumber(ARGV[6]), ARGV[7]
+local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[9]), tonumber(ARGV[10])
 local NOW_STEP = 500
 -- No state differs by more from a view of the same day, the longest of which has 25 hours.
 local DAY = 90000
 -- A space and eight hexadecimal digits for each name.
 local DIGEST = 9
-local MOST_SEEN = DIGEST * tonumber(ARGV[13])
+local MOST_SEEN = DIGEST * tonumber(ARGV[11])
 -- Characters of a hashed visitor, and bytes of a row without its pages and events.
 local ID, ROW = 22, 17
 -- Fields of one command: Lua cannot unpack more than some 8,000 at once.
@@ -50,10 +50,9 @@ local function read(key, command, ...)
   return c(command, key, ...)
 end
 
--- Before the first write, so that nothing malformed can end the script half-way.
-local together, sets, pages, page_digests, events, event_digests = unpack(cjson.decode(ARGV[15]))
-local rows = ARGV[16]
-local ids, visitors = {}, #(together or '') / ID
+-- Only the process that sent it, and whoever adds batches up, need the names.
+local rows, together, page_digests, event_digests, sets = ARGV[17], ARGV[18], ARGV[19], ARGV[20], tonumber(ARGV[21])
+local ids, visitors = {}, #together / ID
 for i = 1, visitors do ids[i] = sub(together, ID * i - ID + 1, ID * i) end
 
 local function zeros(n)
@@ -119,10 +118,18 @@ local function with_name(list, name, digests, counts)
   return list .. digest
 end
 
--- Works the visits out; returns visits, engaged visits and seconds, and how often each set, entry page, page and event
--- is added.
+local function in_bytes(list)
+  local parts = {}
+  for first = 1, #list, FIELDS do
+    parts[#parts + 1] = char(unpack(list, first, min(first + FIELDS - 1, #list)))
+  end
+  return table.concat(parts)
+end
+
+-- Works the visits out; returns what they make grow, as apply.lua answers it.
 local function work_out()
-  local begun, entries, fresh, done = zeros(#sets), zeros(#pages), zeros(#pages), zeros(#events)
+  local pages, events = #page_digests / DIGEST, #event_digests / DIGEST
+  local begun, entries, fresh, done = zeros(sets), zeros(pages), zeros(pages), zeros(events)
   local visited, engaged, seconds = 0, 0, 0
   -- All at once: no batch has more visitors than one of its commands has fields.
   local known = visitors > 0 and read(V, 'HMGET', unpack(ids)) or {}
@@ -176,7 +183,8 @@ local function work_out()
     at = at + ROW + 2 * (looks + acts)
   end
   states_at, present_at = to, here
-  return visited, engaged, seconds, begun, entries, fresh, done
+  return text_of(visited) .. ' ' .. text_of(engaged) .. ' ' .. text_of(seconds) .. ' ' ..
+    in_bytes(begun) .. in_bytes(entries) .. in_bytes(fresh) .. in_bytes(done)
 end
 
 -- Writes fields and values in a few commands; of a field that comes twice the last value holds.
