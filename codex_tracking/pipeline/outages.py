@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from django.db import Error
 
 from codex_tracking.counters.ledger import ledger
+
+if TYPE_CHECKING:
+    from codex_tracking.store.protocol import Store
 
 logger = logging.getLogger(__name__)
 
@@ -15,13 +19,14 @@ FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds before a failed push is repeated; doubled each time, with jitter."""
 
 
-def store_failed(error: Exception) -> None:
-    """Log the first failure of an outage of Redis."""
-    from codex_tracking.store.client import StoreBusyError
+async def store_failed(error: Exception, store: Store) -> None:
+    """Log the first failure of an outage of Redis, and leave a server that has become a replica."""
+    from codex_tracking.store.client import StoreBusyError, leave_replica
 
     # A machine without time for us is no outage; the next push may find some.
     if isinstance(error, StoreBusyError):
         return
+    await leave_replica(store.client, error)
     if not ledger.failing_since:
         ledger.failing_since = time.time()
         logger.error("views wait in memory: %s: %s", type(error).__name__, error, exc_info=is_unexpected(error))

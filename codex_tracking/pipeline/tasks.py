@@ -131,7 +131,7 @@ class TaskRun:
                     continue
             except Exception as error:
                 ledger.add("push_failures")
-                store_failed(error)
+                await store_failed(error, store)
                 # Full jitter, so that a fleet does not come back in step.
                 retry_at = time.monotonic() + random.uniform(0, delay)
                 delay = min(2 * delay, LAST_RETRY)
@@ -185,7 +185,7 @@ class TaskRun:
                     failing = False
             except STORE_ERRORS as error:
                 ledger.add("flush_failures")
-                store_failed(error)
+                await store_failed(error, store)
             except Exception as error:
                 ledger.add("flush_failures")
                 if not failing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from codex_tracking.setting_rules import CLUSTER, EMBEDDED, SENTINEL
@@ -74,6 +75,9 @@ AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
 
 REFUSALS = (ResponseError,)
 """Those of them that mean that it answers, and refuses."""
+
+READ_ONLY = "READONLY"
+"""What a replica says to a write; Redis before version 7 says it amid the error of a script."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""
@@ -196,6 +200,17 @@ def _login(credentials: str) -> dict[str, str]:
     """Return the options in ``name:password``, ``:password`` or an empty text."""
     username, _, password = (unquote(part) for part in credentials.partition(":"))
     return {name: value for name, value in (("username", username), ("password", password)) if value}
+
+
+async def leave_replica(client: Client, error: Exception) -> None:
+    """Close the connections to a server that refused a write as a replica, so that the next command connects anew.
+
+    Managed services fail over by pointing the name at another server, and may leave the connections open.
+    """
+    pool = getattr(client, "connection_pool", None)
+    if pool is not None and (isinstance(error, ReadOnlyError) or READ_ONLY in str(error)):
+        with suppress(Exception):
+            await pool.disconnect(inuse_connections=False)
 
 
 _embedded_servers: dict[int, Any] = {}

@@ -16,7 +16,8 @@ from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.store import client as client_module
 from codex_tracking.store.client import StoreBusyError, connect
-from codex_tracking.store.loops import get_store
+from codex_tracking.store.loops import close_store, get_store
+from tests.kit.intermediary import Intermediary
 from tests.kit.pipeline import Process, rows, today, until, view, views
 from tests.servers import RedisServer
 
@@ -57,6 +58,30 @@ async def test_a_full_redis_is_flushed(
     await until(flushed)
     raw.config_set("maxmemory", 0)
     assert (await tracking_status()).store.error == ""
+
+
+async def test_a_server_that_became_a_replica_is_left_for_the_one_behind_the_same_name(
+    raw: redis.Redis, process: Process, tracking_settings: Callable[..., None], redis_server: RedisServer
+) -> None:
+    with RedisServer() as promoted, Intermediary(redis_server.port) as name:
+        url = f"redis://127.0.0.1:{name.port}/0"
+        tracking_settings(redis_url=url, flush_interval=0.2, push_interval=0.05)
+        get_runner().start()
+        get_buffer().put(view("/a/"))
+
+        async def counted(expected: int) -> bool:
+            return await rows() == {"/a/": expected}
+
+        await until(lambda: counted(1))
+        # As managed services fail over: the name leads to another server, and the connections stay open.
+        name.upstream = promoted.port
+        raw.replicaof("127.0.0.1", promoted.port)
+        try:
+            get_buffer().put(view("/a/"))
+            await until(lambda: counted(2))
+            await close_store()
+        finally:
+            raw.replicaof("NO", "ONE")
 
 
 @pytest.mark.parametrize(
