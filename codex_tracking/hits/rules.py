@@ -169,7 +169,7 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
 
     Returns:
         ``("7", True)``, ``("7", False)``, or ``("", False)`` when nobody is logged in; ``("7", None)`` when the view
-        has read the session and not the user; ``("", None)`` when it has read neither.
+        has read the session and not the user, or when only a query may tell; ``("", None)`` when it has read neither.
 
     Source: the attributes where ``django.contrib.auth`` and sessions keep what they loaded; private, so tests pin them.
     """
@@ -187,7 +187,7 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
     if user is not None and user is not empty:
         # A middleware of the project may have put anything there.
         pk = getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None
-        return ("", False) if pk is None else (str(pk), bool(getattr(user, "is_staff", False)))
+        return ("", False) if pk is None else (str(pk), _is_staff(user))
     session = state.get("session")
     try:
         data = None if session is None else session.__dict__.get("_session_cache")
@@ -198,6 +198,17 @@ def peek_user(request: HttpRequest) -> tuple[str, bool | None]:
         return "", None
     key = data.get("_auth_user_id")
     return (str(key), None) if key else ("", False)
+
+
+def _is_staff(user: Any) -> bool | None:
+    """Return whether a loaded user is staff; None for a model's property, or a field that was not loaded."""
+    state = getattr(user, "__dict__", {})
+    if "is_staff" in state:
+        return bool(state["is_staff"])
+    # These may ask the database, which raises in an event loop and takes time elsewhere.
+    if hasattr(user, "_meta") and not isinstance(getattr(type(user), "is_staff", False), bool):
+        return None
+    return bool(getattr(user, "is_staff", False))
 
 
 def session_of(request: HttpRequest, settings: TrackingSettings) -> str:

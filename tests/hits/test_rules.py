@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import get_user
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
+from django.test.utils import isolate_apps
 from django.utils.functional import SimpleLazyObject
 from hypothesis import given
 from hypothesis import strategies as st
@@ -436,6 +438,34 @@ def test_a_user_of_another_kind_is_nobody_and_costs_no_view(user: object) -> Non
     request.user = user  # type: ignore[assignment]
     assert peek_user(request) == ("", False)
     assert reason(request, HttpResponse(), SETTINGS) is None
+
+
+@isolate_apps("django.contrib.auth")
+def test_whether_a_user_is_staff_is_not_asked_where_the_answer_may_take_a_query() -> None:
+    class Own(AbstractBaseUser):
+        class Meta:
+            abstract, app_label = True, "auth"
+
+    class Manager(Own):
+        is_staff = property(lambda self: refuse())
+
+    class Admin(Own):
+        is_staff = True
+
+    class Member(Own):
+        pass
+
+    request = page()
+    request.user = Manager(pk=4)  # type: ignore[assignment]
+    assert peek_user(request) == ("4", None)
+    assert reason(request, HttpResponse(), SETTINGS) is None
+    # A field that was not loaded, as after only("pk").
+    request.user = User.from_db("default", ["id"], [5])
+    assert peek_user(request) == ("5", None)
+    request.user = Admin(pk=6)  # type: ignore[assignment]
+    assert peek_user(request) == ("6", True)
+    request.user = Member(pk=7)  # type: ignore[assignment]
+    assert peek_user(request) == ("7", False)
 
 
 def test_logging_out_hides_the_user_that_was_loaded_before() -> None:
