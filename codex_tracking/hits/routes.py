@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.urls import LocalePrefixPattern, ResolverMatch, URLResolver, get_resolver, get_script_prefix
+from django.urls.converters import get_converters
 from django.utils.functional import Promise
 from django.utils.translation import get_language_from_path, override
 
@@ -87,10 +89,24 @@ def _languages_in(urlconf: Any) -> tuple[bool, bool]:
     return translated, prefixed
 
 
+CONVERTER = re.compile(r"<(\w+):")
+REST = re.compile(
+    # A dot, or a class with a slash, any number of times.
+    r"(?<!\\)(?:\.|\\S|\[(?!\^)[^\]]*/[^\]]*\]|\[\^[^\]/]*\])[*+{]"
+    # Parts with a slash, any number of times, as in Wagtail's ((?:[\w\-]+/)*).
+    r"|/\)[*+{]|\(\?:/[^()]*\)[*+{]"
+)
+"""Patterns that match slashes too."""
+
+
 @lru_cache(maxsize=4096)
 def takes_anything(route: str) -> bool:
     """Whether an argument of a route is any rest of a path, so that the route does not name the secrets in it."""
-    return "<path:" in route or ".*" in route or ".+" in route
+    converters = get_converters()
+    names = CONVERTER.findall(route)
+    return bool(REST.search(route)) or any(
+        re.fullmatch(converters[name].regex, "a/b") for name in names if name in converters
+    )
 
 
 def script_name() -> str:

@@ -10,6 +10,7 @@ import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, include, path, re_path, resolve
+from django.urls.converters import StringConverter, get_converters
 from django.utils.functional import lazy
 from django.utils.translation import get_language
 from pytest_django import Settings
@@ -18,7 +19,7 @@ from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.fields import Counts, counter
 from codex_tracking.hits import routes
 from codex_tracking.hits.capture import answered
-from codex_tracking.hits.routes import below_script_name, route_of
+from codex_tracking.hits.routes import below_script_name, route_of, takes_anything
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import request_for
 from tests.site import views
@@ -156,14 +157,45 @@ def test_a_remembered_route_does_not_keep_the_patterns_that_were_tried() -> None
     assert (match.view_name, match.tried) == ("page", None)
 
 
-@pytest.mark.parametrize("route", [path("<path:rest>", views.article), re_path(r"^(?P<rest>.*)$", views.article)])
+class RestConverter(StringConverter):
+    """A converter of a project for the rest of a path."""
+
+    regex = r"[-\w]+(?:/[-\w]+)*/?"
+
+
+@pytest.fixture
+def rest(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let routes have ``<rest:...>``."""
+    monkeypatch.setattr("django.urls.converters.REGISTERED_CONVERTERS", {"rest": RestConverter()})
+    get_converters.cache_clear()  # type: ignore[attr-defined]
+    yield
+    get_converters.cache_clear()  # type: ignore[attr-defined]
+
+
+CATCHING = [
+    "<path:rest>",
+    "<rest:rest>",
+    r"^(?P<rest>.*)$",
+    # Wagtail's, with and without a slash at the end, and django CMS's.
+    r"^((?:[\w\-]+/)*)$",
+    r"^([\w\-/]*)$",
+    r"^(?P<slug>[0-9A-Za-z-_.//]+)/$",
+    r"^(?P<rest>[^?]+)$",
+    r"^(?P<rest>\S+)$",
+    r"^app(?P<rest>(?:/[\w-]+)+)/$",
+]
+
+
+@pytest.mark.usefixtures("rest")
+@pytest.mark.parametrize("route", CATCHING)
 @pytest.mark.parametrize("status", [200, 404])
 @pytest.mark.parametrize("early", [True, False])
 def test_a_route_that_takes_any_path_does_not_store_a_token(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, route: URLPattern, status: int, early: bool
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, route: str, status: int, early: bool
 ) -> None:
     catching = ModuleType("catching_urls")
-    catching.urlpatterns = [route]  # type: ignore[attr-defined]
+    made: URLPattern = (re_path if route.startswith("^") else path)(route, views.article)
+    catching.urlpatterns = [made]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, catching.__name__, catching)
     settings.ROOT_URLCONF = catching.__name__
     request = request_for(f"/app/confirm/{TOKEN}/")
@@ -174,6 +206,21 @@ def test_a_route_that_takes_any_path_does_not_store_a_token(
     assert "/app/confirm/<token>/" in str(found)
     if status == 200:
         assert counter("path", "/blog/2026/a-day-in-march/") in counts(request_for("/blog/2026/a-day-in-march/"))
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "goods/<str:id>/",
+        "goods/<slug:id>/<uuid:part>/",
+        r"^goods/(?P<id>[^/]+)/$",
+        r"^goods/(?P<id>[-\w]+)\.html$",
+        r"^goods/(?P<id>[^/.]{3,40})/(?:page/(?P<page>[0-9]+)/)?$",
+        r"^v1\.*/(?P<id>\w+)/$",
+    ],
+)
+def test_a_route_that_takes_one_part_of_a_path_keeps_what_looks_like_a_token(route: str) -> None:
+    assert not takes_anything(route)
 
 
 def test_no_route_is_looked_for_a_path_that_is_stored_as_long() -> None:
