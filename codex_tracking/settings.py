@@ -92,7 +92,8 @@ class TrackingSettings:
     """Cluster of that ClickHouse, over which its tables are spread and replicated; when empty, it is one server."""
     # Links to reset a password have ``uidb64`` and ``token`` in Django's own URLs.
     sensitive_kwargs: tuple[str, ...] = ("token", "uidb64", "key", "code", "secret", "password")
-    """URL arguments whose values are stored as ``<name>``."""
+    """URL arguments whose values are stored as ``<name>``, also those with a purpose in front such as
+    ``activation_key`` and ``reset_token``."""
     bot_allow: tuple[str, ...] = ()
     """Parts of user agents that are never bots."""
     bot_deny: tuple[str, ...] = ()
@@ -156,8 +157,18 @@ class TrackingSettings:
 
     @cached_property
     def secret_names(self) -> frozenset[str]:
-        """The names in ``sensitive_kwargs``, as a set for the hot path."""
-        return frozenset(self.sensitive_kwargs)
+        """The names in ``sensitive_kwargs``, also behind a purpose, as a set for the hot path."""
+        return frozenset(
+            (*self.sensitive_kwargs, *(f"{purpose}_{name}" for purpose in PURPOSES for name in self.sensitive_kwargs))
+        )
+
+
+PURPOSES = (
+    *("access", "activation", "api", "auth", "confirm", "confirmation", "email", "invitation", "invite", "login"),
+    *("magic", "password", "password_reset", "recovery", "refresh", "registration", "reset", "secret", "unsubscribe"),
+    *("validation", "verification", "verify"),
+)
+"""Words in front of a secret's name. Not any word: countries and products have codes and keys too."""
 
 
 def _meta_key(header: str) -> str:

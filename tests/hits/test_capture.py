@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
-from django.urls import resolve
+from django.urls import ResolverMatch, resolve
 from pytest_django import Settings
 
 from codex_tracking.counters.batch import NO_VISITS, Batch
@@ -193,6 +193,22 @@ def test_values_of_secret_url_arguments_are_replaced_by_their_names() -> None:
     batch = counted()
     assert batch.counts[counter("path", "/reset/<uidb64>/<token>/")] == 1
     assert "c2ytxy" not in f"{batch.counts} {batch.visits}"
+
+
+@pytest.mark.parametrize("name", ["activation_key", "reset_token", "invite_code", "password_reset_token", "api_secret"])
+def test_url_arguments_that_name_the_purpose_of_a_secret_are_secret(name: str) -> None:
+    request = request_for("/reset/c2ytxy8d1b5/")
+    request.resolver_match = ResolverMatch(page, (), {name: "c2ytxy8d1b5"}, route=f"reset/<{name}>/")
+    record_response(request, page())
+    assert counted().counts[counter("path", f"/reset/<{name}>/")] == 1
+
+
+@pytest.mark.parametrize("name", ["country_code", "product_key", "keyword", "code_name"])
+def test_other_url_arguments_with_such_a_word_are_no_secrets(name: str) -> None:
+    request = request_for("/in/de/")
+    request.resolver_match = ResolverMatch(page, (), {name: "de"}, route=f"in/<{name}>/")
+    record_response(request, page())
+    assert counted().counts[counter("path", "/in/de/")] == 1
 
 
 def test_which_url_arguments_are_secret_is_a_setting(tracking_settings: Callable[..., None]) -> None:
