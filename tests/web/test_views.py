@@ -18,6 +18,7 @@ from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_script_prefix
 from django.utils import timezone
 from django.utils.formats import time_format
+from django.utils.functional import SimpleLazyObject
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from codex_tracking.counters.days import site_now, site_today
@@ -108,6 +109,35 @@ async def test_only_active_staff_and_superusers_see_it(
     await async_client.aforce_login(await User.objects.acreate(username="someone", **fields))
     answer = await async_client.get(URL)
     assert answer.status_code == status
+
+
+def users_of_a_proxy(get_response: Any) -> Any:
+    """Log in, without a session, whom a proxy names: a middleware of a project."""
+
+    def answer(request: HttpRequest) -> Any:
+        name = request.headers.get("X-User", "")
+        request.user = SimpleLazyObject(lambda: User.objects.filter(username=name).first() or AnonymousUser())  # type: ignore[assignment]
+        return get_response(request)
+
+    return answer
+
+
+@pytest.mark.parametrize("last", ["django.contrib.auth.middleware.AuthenticationMiddleware", ""])
+async def test_users_whom_a_middleware_of_the_project_logs_in_see_it(
+    async_client: AsyncClient, settings: Settings, last: str
+) -> None:
+    own = f"{__name__}.users_of_a_proxy"
+    settings.MIDDLEWARE = [
+        *(name for name in settings.MIDDLEWARE if "auth.middleware" not in name),
+        *[last][: bool(last)],
+        own,
+    ]
+    await User.objects.acreate(username="boss", is_staff=True)
+    await User.objects.acreate(username="guest")
+    for path in ("", "api/summary/"):
+        assert (await async_client.get(URL + path, headers={"x-user": "boss"})).status_code == 200
+        assert (await async_client.get(URL + path, headers={"x-user": "guest"})).status_code == 403
+    assert (await async_client.get(URL)).status_code == 302
 
 
 async def test_it_can_only_be_read(async_client: AsyncClient) -> None:

@@ -137,7 +137,7 @@ class Viewer:
 async def viewer_of(request: HttpRequest) -> Viewer | None:
     """Return the request's viewer, or None without access.
 
-    A bearer token is read before the session, the session before a share link. Sets ``request.user``.
+    A bearer token is read before the user, the user before a share link. Loads ``request.user``.
     """
     token = bearer(request)
     # A wrong token is an error, and not a reason to try the cookie: scripts would go on as somebody else.
@@ -151,12 +151,16 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
 
 
 async def user_of(request: HttpRequest) -> User | None:
-    """Return the request's user, and set ``request.user``; None without an authentication middleware."""
-    load = getattr(request, "auser", None)
-    if load is None:
+    """Return the request's user, loaded; None without an authentication middleware."""
+    if not hasattr(request, "user"):
         return None
-    # Templates and context processors of the project read `user`, and would load it a second time.
-    request.user = await load()
+    # Not request.auser(): middleware of a project that logs users in without a session knows request.user alone.
+    return await sync_to_async(_loaded)(request)
+
+
+def _loaded(request: HttpRequest) -> User:
+    # Templates and context processors of the project read the user too, and may not load it in an event loop.
+    _ = request.user.is_authenticated
     return request.user
 
 
