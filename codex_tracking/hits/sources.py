@@ -250,10 +250,11 @@ def _page(referrer: str, own_host: str, own_hosts: Sequence[str]) -> str:
 
 def _site(page: str, own_sites: OwnSites) -> tuple[str, str]:
     """Return name and channel of a referring page."""
-    app = page.partition("://")[2]
-    if app:
+    host, _, rest = page.partition("/")
+    # The scheme of an app; another colon may be that of an address within the path.
+    if host.endswith(":"):
+        app = rest[1:]
         return own_site(own_sites, app) or app_site(app) or (app, "referral")
-    host = page.partition("/")[0]
     return own_site(own_sites, host) or known_site(host) or (_desktop(host), "referral")
 
 

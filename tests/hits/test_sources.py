@@ -341,6 +341,18 @@ def test_telephone_directory_is_no_ad_since_its_entries_are_not_paid_by_the_clic
     assert source_of("https://www.whitepages.com.au/", "", HOST).channel == "referral"
 
 
+@pytest.mark.parametrize(
+    ("referrer", "source", "channel"),
+    [
+        ("https://web.archive.org/web/2026/https://www.example.com/a", "Internet Archive", "referral"),
+        ("https://via.hypothes.is/http://www.example.com/", "via.hypothes.is", "referral"),
+        ("https://www.google.com/amp/s/https://www.example.com/", "Google", "search"),
+    ],
+)
+def test_an_address_within_the_path_of_a_referrer_is_no_source(referrer: str, source: str, channel: str) -> None:
+    assert source_of(referrer, "", HOST)[:2] == (source, channel)
+
+
 def test_spam_is_known_with_its_subdomains() -> None:
     assert is_spam("semalt.com")
     assert is_spam("59.SEMALT.com")
