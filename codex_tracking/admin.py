@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date as Date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -140,15 +141,18 @@ class SavedAdmin(ReadOnly, SavedModelAdmin):
             saved.delete(queryset.model, primary_key)
 
 
-def _list_dashboard() -> None:
-    """Add a link to the dashboard to the admin's index, for users with access."""
+def list_dashboard(site: Any) -> None:
+    """Add a link to the dashboard to the index of an admin site, for users with access."""
     # An entry of the index needs a model; a model for a link would need a migration and permissions of its own.
-    site: Any = admin.site
-    listed = site.get_app_list
+    made = getattr(site, "_wrapped", site)
+    replaced = vars(made).get("get_app_list")
 
-    def get_app_list(request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = listed(request, app_label)
-        ours = next((app for app in found if app["app_label"] == "codex_tracking"), None)
+    # Arguments as Django gives them: the methods of projects may take fewer than its own.
+    def get_app_list(request: HttpRequest, *arguments: Any, **named: Any) -> list[dict[str, Any]]:
+        # The class's method of this moment, which a project may have replaced since.
+        listed = replaced or partial(type(made).get_app_list, made)
+        found: list[dict[str, Any]] = listed(request, *arguments, **named)
+        ours = next((app for app in found if app.get("app_label") == "codex_tracking"), None)
         if ours is not None and may_see(request.user):
             ours["models"].insert(0, _entry())
         return found
@@ -158,6 +162,8 @@ def _list_dashboard() -> None:
 
 def _entry() -> dict[str, Any]:
     return {
+        # As all entries have one, projects and themes ask for it.
+        "model": PageView,
         "name": _("Analytics"),
         "object_name": "Analytics",
         "admin_url": analytics_url(),
@@ -167,4 +173,4 @@ def _entry() -> dict[str, Any]:
     }
 
 
-_list_dashboard()
+list_dashboard(admin.site)

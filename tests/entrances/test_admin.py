@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from codex_tracking.admin import PageViewAdmin
+from codex_tracking.admin import PageViewAdmin, list_dashboard
 from codex_tracking.models import Breakdown, DayTotals, PageView
 
 MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
@@ -94,3 +96,27 @@ def test_the_index_of_a_user_without_access_has_no_link(client: Client, rf: Requ
     request = rf.get("/admin/")
     request.user = User.objects.create(username="someone")
     assert "/cabinet/tracking/" not in str(admin.site.get_app_list(request))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_list_of_apps_that_the_project_makes_stays_the_projects(
+    client: Client, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    usual = admin.AdminSite.get_app_list
+
+    # As before Django 4.1, which added an argument; projects replace the method of the class, or derive from it.
+    def get_app_list(self: admin.AdminSite, request: HttpRequest) -> list[dict[str, Any]]:
+        return [*reversed(usual(self, request)), {"name": "Elsewhere", "app_url": "/elsewhere/", "models": []}]
+
+    site: Any = type("Site", (admin.AdminSite,), {"get_app_list": get_app_list} if before else {})()
+    site._registry = admin.site._registry
+    list_dashboard(site)
+    if not before:
+        monkeypatch.setattr(admin.AdminSite, "get_app_list", get_app_list)
+    request = RequestFactory().get("/admin/")
+    request.user = User.objects.create_superuser("boss")
+    names = [app["name"] for app in site.each_context(request)["available_apps"]]
+    assert names == [*sorted(names[:-1], reverse=True), "Elsewhere"]
+    ours = next(app["models"] for app in site.get_app_list(request) if app["name"] == "Page views")
+    assert ours[0]["admin_url"] == "/cabinet/tracking/"
+    assert ours[0].keys() == ours[1].keys()
