@@ -165,7 +165,11 @@ def hit_of(
         (match.route or FRONT_PAGE) if match is not None else "",
         match.view_name if match is not None else "",
         get("QUERY_STRING", "")[:LONGEST_REFERRER],
-        get("HTTP_REFERER", "")[:LONGEST_REFERRER],
+        # A proxy may have changed the host by which the site's own links are known; errors show these too. A service
+        # worker that fetches a page is of the site as well, wherever the visitor comes from: its destination is empty.
+        ""
+        if get("HTTP_SEC_FETCH_SITE") == "same-origin" and get("HTTP_SEC_FETCH_DEST") == "document" and kind != "error"
+        else get("HTTP_REFERER", "")[:LONGEST_REFERRER],
         client,
         None
         if match is not None and not session and (is_staff is not None or not user)

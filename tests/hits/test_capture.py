@@ -18,7 +18,7 @@ from codex_tracking.counters.fields import counter, values_of
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.hits.capture import hit_of
 from codex_tracking.hits.hit import Hit
-from codex_tracking.hits.rules import peek_user
+from codex_tracking.hits.rules import NAVIGATION, peek_user
 from codex_tracking.middleware import record
 from codex_tracking.recorder import TrackingRecorder
 from codex_tracking.settings import get_tracking_settings
@@ -217,6 +217,37 @@ def test_which_url_arguments_are_secret_is_a_setting(tracking_settings: Callable
     request.resolver_match = resolve("/articles/private/")
     record_response(request, page())
     assert counted().counts[counter("path", "/articles/<slug>/")] == 1
+
+
+@pytest.mark.parametrize(
+    ("site", "destination", "source"),
+    [
+        ("same-origin", "document", set()),
+        ("same-site", "document", {"example.com"}),
+        ("cross-site", "document", {"example.com"}),
+        # A service worker, whose page may come from anywhere.
+        ("same-origin", "empty", {"example.com"}),
+    ],
+)
+def test_a_link_of_the_own_site_is_no_source_whatever_a_proxy_makes_of_the_host(
+    site: str, destination: str, source: set[str]
+) -> None:
+    fetch = {"sec-fetch-site": site, "sec-fetch-dest": destination, "accept": NAVIGATION}
+    record_response(request_for("/a/", host="app:8000", referer="https://www.example.com/b/", **fetch), page())
+    counts = counted().counts
+    assert counts[counter("path", "/a/")] == 1
+    assert set(values_of("source", counts)) == source
+
+
+def test_a_link_of_the_own_site_to_an_error_is_still_shown_with_it() -> None:
+    headers = {
+        "host": "app:8000",
+        "referer": "https://www.example.com/b/",
+        "sec-fetch-site": "same-origin",
+        "sec-fetch-dest": "document",
+    }
+    record_response(request_for("/gone/", **headers), page(404))
+    assert counted().counts[counter("error_referrer", "404 /gone/\texample.com/b")] == 1
 
 
 def test_the_query_string_is_no_part_of_the_path() -> None:

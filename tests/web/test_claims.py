@@ -466,6 +466,20 @@ async def test_pages_without_an_id_count_where_the_setting_says_so(
     assert await noted() == {"confirmed": 2, "cached": 2}
 
 
+@pytest.mark.parametrize("referrer", ["https://www.example.com/b/", "https://www.example.com"])
+async def test_a_link_of_the_own_site_is_no_source_of_a_claim_whatever_a_proxy_makes_of_the_host(
+    async_client: AsyncClient, here: Process, referrer: str
+) -> None:
+    page = await open_page(async_client)
+    headers = SAME_SITE | {"origin": "https://www.example.com"}
+    for _ in range(2):
+        await claim(async_client, page, r=referrer, headers=headers)
+    await claim(async_client, page, r="https://www.example.com.evil.example/", headers=headers)
+    await written(here)
+    assert await rows() == {"/": 3}
+    assert set(await breakdown("source")) == {"example.com.evil.example"}
+
+
 async def test_staff_who_are_not_counted_claim_nothing(
     async_client: AsyncClient, here: Process, admin_client: Client
 ) -> None:

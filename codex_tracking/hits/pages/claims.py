@@ -160,6 +160,7 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
     hit = Hit.of(hit_of(request, who, settings, "claim", claim.kind))
     # The script sends no measures of who opted out; others might.
     measures = Measures() if hit.client.anonymous else claim.measures
+    origin = request.META.get("HTTP_ORIGIN", "")
     return hit._replace(
         value=f"{claim.event}\t{claim.value}" if claim.kind == "event" else measures.text(),
         path=claim.path,
@@ -167,7 +168,8 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
         route="",
         view="",
         query=claim.query,
-        referrer=claim.referrer,
+        # The page is of the origin that sends the claim, whatever a proxy has made of the host.
+        referrer="" if origin and f"{claim.referrer}/".startswith(f"{origin}/") else claim.referrer,
         later=Later(
             below_script_name(claim.path),
             # A page's claim comes to the page's host, which may have addresses of its own.
