@@ -11,11 +11,12 @@ is empty on the first page that needs it. For lists of objects ``TrackingSelecto
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 from django import template
 from django.http import HttpRequest
-from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 
 from codex_tracking.hits.capture import secrets_of
@@ -23,7 +24,9 @@ from codex_tracking.hits.text import normalise
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.cache import Question, get_figures
 from codex_tracking.stats.pages import stored_path
-from codex_tracking.web.script import SCRIPT, TIMINGS, claim_address
+from codex_tracking.web.script import SCRIPT, TIMINGS, claim_address, file_address
+
+logger = logging.getLogger(__name__)
 
 register = template.Library()
 
@@ -61,13 +64,18 @@ def popular_pages(limit: int = 5, days: int = 30, under: str = "/") -> list[dict
 
 @register.simple_tag(takes_context=True)
 def tracking_beacon(context: template.Context) -> str:
-    """Return the element of the browser script; empty with ``page_ids`` off, or without an address for its claims.
+    """Return the element of the browser script; empty with ``page_ids`` off, or without its file or claims' address.
 
     It has the nonce of Django 6's content security policy, or of django-csp, when the page has one.
     """
     settings = get_tracking_settings()
     address = claim_address() if settings.page_ids and settings.enabled else ""
     if not address:
+        return ""
+    script = file_address(SCRIPT)
+    if not script:
+        # A visitor's page must not fail for it.
+        _say_missing()
         return ""
     heeded = [name for name in ("gpc", "dnt") if getattr(settings, f"respect_{name}")]
     attributes = {"data-to": address, "data-heed": " ".join(heeded)}
@@ -78,13 +86,19 @@ def tracking_beacon(context: template.Context) -> str:
     # Django's is false until it is read as text, and without it the policy refuses the script.
     if nonce := str(nonce):
         attributes["nonce"] = nonce
-    if settings.web_vitals:
-        # Named here, since a manifest gives each file's name a hash of its own.
-        attributes["data-more"] = static(TIMINGS)
+    # Named here, since a manifest gives each file's name a hash of its own.
+    if settings.web_vitals and (timings := file_address(TIMINGS)):
+        attributes["data-more"] = timings
     if settings.pages_without_id:
         attributes["data-all"] = ""
     written = format_html_join("", ' {}="{}"', attributes.items())
-    return format_html('<script src="{}"{} defer></script>', static(SCRIPT), written)
+    return format_html('<script src="{}"{} defer></script>', script, written)
+
+
+@cache
+def _say_missing() -> None:
+    # Once in a process, which reads a manifest once.
+    logger.error("%s is not among the collected static files: run collectstatic, and restart the server", SCRIPT)
 
 
 def _path(target: Any) -> str:

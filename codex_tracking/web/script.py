@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 
 SCRIPT = "codex_pages/page.js"
@@ -16,4 +17,12 @@ def claim_address() -> str:
         return reverse("codex_pages:claim")
     except NoReverseMatch:
         # A system check says so; a page must not fail for it.
+        return ""
+
+
+def file_address(name: str) -> str:
+    """Return the address of one of the files; empty where a storage with a manifest does not know it yet."""
+    try:
+        return static(name)
+    except ValueError:
         return ""

@@ -18,7 +18,7 @@ from django.urls import resolve
 from pytest_django import Settings
 
 import codex_tracking
-from codex_tracking.checks.pages import BLOCKED_WORDS
+from codex_tracking.checks.pages import BLOCKED_WORDS, check_page_addresses
 from codex_tracking.stats import cache as figures_module
 from codex_tracking.stats.cache import FRESH_SECONDS, MOST_QUESTIONS, Figures, Question, get_figures, reset_figures
 from codex_tracking.web.script import SCRIPT, TIMINGS
@@ -245,6 +245,20 @@ def test_the_script_is_left_out_where_no_address_takes_its_reports(
     tracking_settings(page_ids=True)
     settings.ROOT_URLCONF = "tests.site.bare"
     assert beacon() == ""
+
+
+def test_a_page_does_not_fail_before_the_scripts_files_are_collected(
+    tracking_settings: Callable[..., None], settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking_settings(page_ids=True)
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
+    }
+
+    assert beacon() == beacon() == ""
+    assert caplog.text.count("collectstatic") == 1
+    assert check_page_addresses(None) == []
 
 
 def test_the_script_is_small_and_no_block_list_refuses_it() -> None:
