@@ -205,7 +205,8 @@ def check_apps(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         found.append(
             Caution(
                 "The dashboard may have no styles and scripts: INSTALLED_APPS has no django.contrib.staticfiles.",
-                hint="Add it, or serve the package's folder static/codex_tracking below STATIC_URL.",
+                hint="Add it, or serve the package's folders static/codex_dashboard and static/codex_pages below "
+                "STATIC_URL.",
                 id="codex_tracking.W021",
             )
         )

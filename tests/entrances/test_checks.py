@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.management import call_command
@@ -17,7 +20,8 @@ from django.core.management.base import SystemCheckError
 from django.middleware.cache import UpdateCacheMiddleware
 from pytest_django import Settings
 
-from codex_tracking.checks.deployment import MIDDLEWARE, has_dashboard
+import codex_tracking
+from codex_tracking.checks.deployment import MIDDLEWARE, check_apps, has_dashboard
 from codex_tracking.checks.pages import check_page_addresses, check_templates
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.selector import TrackingSelector
@@ -472,3 +476,11 @@ def test_the_scripts_reports_need_an_address_that_no_block_list_refuses(
     assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W051"]
     settings.ROOT_URLCONF = "tests.site.anything"
     assert [message.id for message in check_page_addresses(None)] == ["codex_tracking.W050"]
+
+
+def test_the_folders_of_static_files_that_a_check_names_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "django.contrib.staticfiles")
+    (message,) = check_apps(None)
+    named = re.findall(r"static/\w+", message.hint or "")
+    assert named
+    assert all((Path(codex_tracking.__file__).parent / folder).is_dir() for folder in named)
