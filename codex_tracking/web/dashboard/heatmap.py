@@ -47,30 +47,32 @@ def heatmap_of(counts: Sequence[Sequence[int]]) -> Heatmap:
     largest = max((count for day in counts for count in day), default=0)
     # Django counts from Sunday, Python from Monday.
     begin = (int(get_format("FIRST_DAY_OF_WEEK")) - 1) % 7
-    days = [(begin + offset) % 7 for offset in range(7)]
+    names = {day: str(WEEKDAYS[day]) for day in ((begin + offset) % 7 for offset in range(7))}
+    # Once each: 168 cells would look their translations up a thousand times.
+    hours = tuple(hour_name(hour) for hour in range(24))
     busiest = ""
     if largest:
         # Of equal hours the first one that the reader sees.
-        day, hour = next((day, hour) for day in days for hour in range(24) if counts[day][hour] == largest)
+        day, hour = next((day, hour) for day in names for hour in range(24) if counts[day][hour] == largest)
         busiest = _("Most views: %(day)s, %(hour)s (%(count)s)") % {
-            "day": WEEKDAYS[day],
-            "hour": hour_name(hour),
+            "day": names[day],
+            "hour": hours[hour],
             "count": numbers.whole(largest),
         }
     return Heatmap(
-        hours=tuple(hour_name(hour) for hour in range(24)),
-        rows=tuple((str(WEEKDAYS[day]), _heat_cells(day, counts[day], largest)) for day in days),
+        hours=hours,
+        rows=tuple((name, _heat_cells(name, hours, counts[day], largest)) for day, name in names.items()),
         busiest=busiest,
     )
 
 
-def _heat_cells(day: int, counts: Sequence[int], largest: int) -> tuple[HeatCell, ...]:
+def _heat_cells(day: str, hours: Sequence[str], counts: Sequence[int], largest: int) -> tuple[HeatCell, ...]:
     return tuple(
         HeatCell(
-            count=numbers.whole(count),
+            count=text,
             # The square root keeps small counts apart where one hour has most of the views.
             level=math.ceil(math.sqrt(count / (largest or 1)) * HEAT_LEVELS),
-            name=f"{WEEKDAYS[day]}, {hour_name(hour)}: {numbers.whole(count)}",
+            name=f"{day}, {hour}: {text}",
         )
-        for hour, count in enumerate(counts)
+        for hour, count, text in zip(hours, counts, map(numbers.whole, counts), strict=True)
     )
