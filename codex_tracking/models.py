@@ -28,9 +28,7 @@ class PageView(models.Model):
     class Meta:
         verbose_name = _("Page view")
         verbose_name_plural = _("Page views")
-        constraints = [
-            models.UniqueConstraint(fields=["path", "date"], name="codex_tracking_pageview_path_date_uniq"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["path", "date"], name="codex_tracking_pageview_path_date_uniq")]
         ordering = ["-date", "-views", "path"]
 
     def __str__(self) -> str:
@@ -109,6 +107,8 @@ class DayTotals(models.Model):
     flushed_at = models.DateTimeField(_("flushed at"), null=True, default=None, editable=False)
     listed = models.BooleanField(default=False, editable=False)
     """Whether the day's most viewed pages in ``Breakdown`` are up to date; see ``tables.toplists``."""
+    top: models.JSONField[Any, Any] = models.JSONField(null=True, default=None, editable=False)
+    """The most viewed pages of a day that is not listed yet, as of a number of ``locks``; see ``tables.toplists``."""
 
     objects: ClassVar[DayTotalsManager] = DayTotalsManager()
 

@@ -115,7 +115,7 @@ def _candidates(wanted: Matching, most: int, order: Order) -> tuple[list[Figure]
         figures without deltas, and one behind which all other stored ones are; None when there are no others.
     """
     stored = wanted.stored
-    if wanted.dimension == "path" and wanted.period.length > 1 and stored.values is None:
+    if wanted.dimension == "path" and stored.values is None and wanted.cover.knows_lists:
         found = first_by_name(wanted, most) if order == "value" else best_pages(wanted, most, order)
         if found is not None:
             return found

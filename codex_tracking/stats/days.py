@@ -6,18 +6,21 @@ from datetime import date as Date
 from heapq import nsmallest
 from typing import Any
 
-from django.db.models import CharField, F, Min, Sum, Value
+from django.db.models import CharField, F, Sum, Value
 
 from codex_tracking.counters.days import parse_day
 from codex_tracking.counters.fields import Counts
 from codex_tracking.models import DayTotals, PageView, database
+from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override, path_deltas
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.reading import in_database, live_uniques, read, whole_number
 from codex_tracking.stats.values.ranking import SPARE, Figure, rising
+from codex_tracking.stats.values.statements import Query, fetched, union
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
+from codex_tracking.tables.toplists import PAGES_PER_DAY, tops_of
 from codex_tracking.widgets import TOP_PAGES, TrackingAnalyticsContext, analytics_context
 
 
@@ -152,18 +155,30 @@ def counts_of(day: str, delta: Counts) -> dict[str, int]:
 def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
     changed = {path: (views, 0) for path, views in path_deltas(delta).items()}
-    rows = rows_on(day).order_by("-views", "path").values_list("path", "views", "own")
-    best = list(rows.filter(views__gt=0)[: limit + SPARE])
+    best = _first_rows(day, limit + SPARE)
     counts = {path: override(views, own, changed.pop(path, (0, 0))[0]) for path, views, own in best}
     known = [Figure(path, views, 0) for path, views in counts.items()]
     last = Figure(best[-1][0], best[-1][1], 0) if len(best) == limit + SPARE else None
     risen = rising(changed, known, last, limit, "views")
     counts |= {path: changed[path][0] for path in risen}
     for names in slices(risen if last else [], 500):
-        for path, views, own in rows.filter(path__in=names):
+        for path, views, own in rows_on(day).filter(path__in=names).values_list("path", "views", "own"):
             counts[path] = override(views, own, changed[path][0])
     # Sorting all paths of a busy site would hold the GIL for too long.
     return dict(nsmallest(limit, counts.items(), key=_rank))
+
+
+def _first_rows(day: str, count: int) -> list[tuple[str, int, int | None]]:
+    """Return a day's first rows by views, then by path: path, views, ``own``."""
+    rows = rows_on(day).filter(views__gt=0).order_by("-views", "path").values_list("path", "views", "own")
+    for top in tops_of([Date.fromisoformat(day)]).values():
+        skipped = get_tracking_settings().skip_prefixes
+        listed = [(path, views, 1) for path, views, _ in top if not path.startswith(skipped)]
+        best = nsmallest(count, [*listed, *rows.filter(own__isnull=True)[:count]], key=lambda row: (-row[1], row[0]))
+        # A page that is not listed may have as many views as the last one that is.
+        if len(top) < PAGES_PER_DAY or (len(best) == count and best[-1][1] > top[-1][1]):
+            return best
+    return list(rows[:count])
 
 
 def pages_of(day: str, delta: Counts) -> int:
@@ -216,19 +231,17 @@ def has_hand_made(day: Date) -> bool:
 
 def first_day() -> Date | None:
     """Return the first day of which there are figures; blocking."""
-    alias = database()
     # Both, because rows made by hand have no day in DayTotals; each is one look at an index.
-    days = [
-        PageView.objects.using(alias).aggregate(first=Min("date"))["first"],
-        DayTotals.objects.using(alias).aggregate(first=Min("date"))["first"],
-    ]
-    return min((day for day in days if day), default=None)
+    tables = (PageView._meta.db_table, DayTotals._meta.db_table)
+    found = fetched(union(Query(f"SELECT MIN(date) FROM {table}") for table in tables))
+    # SQLite has dates as text.
+    return min((Date.fromisoformat(str(day)) for (day,) in found if day), default=None)
 
 
 def visitors_of(day: str, uniques: Uniques) -> int:
     """Return one day's visitors."""
-    totals = DayTotals.objects.using(database()).filter(date=day).first() or DayTotals()
-    return visitors_with(day, totals.visitors, totals.sketch, uniques)
+    stored = DayTotals.objects.using(database()).filter(date=day).values_list("visitors", "sketch").first()
+    return visitors_with(day, *(stored or (0, None)), uniques)
 
 
 def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, uniques: Uniques) -> int:

@@ -25,6 +25,7 @@ from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
 from codex_tracking.tables import upsert
+from codex_tracking.tables.toplists import TopOfDay
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class DayRows:
         """Path of a row that no flush wrote -> its views."""
         self._overridden: dict[str, int] = {}
         """Path of a row that was hand-made -> number of its views that the counters have not reached yet."""
+        self._top = TopOfDay(totals)
         self.paths = 0
         """Path counters added so far."""
         self.views = 0
@@ -102,7 +104,7 @@ class DayRows:
         if self._hand_made or self._overridden:
             rows = [self._override_hand_made(row) for row in rows]
         self.totals.views += sum(row.views for row in rows)
-        upsert.add_page_views(self.connection, self.day, rows)
+        self._top.add(upsert.add_page_views(self.connection, self.day, rows, self._top.least))
 
     def _override_hand_made(self, row: upsert.Increment) -> upsert.Increment:
         """Return an increment that makes the row of a hand-made path the larger of its views and the counted ones.
@@ -163,6 +165,7 @@ class DayRows:
     def save(self) -> None:
         """Write the day's totals."""
         self.totals.flushed_at = timezone.now()
-        # Its list of pages is made anew once the day is over; until then it would change with each flush.
+        # The rows of its list are made once the day is over; until then they would change with each flush.
         self.totals.listed = False
+        self.totals.top = self._top.stored(self.alias)
         self.totals.save(using=self.alias, force_update=True)

@@ -115,8 +115,8 @@ def _prune_part(day: Date, alias: str, pages: QuerySet[PageView], values: QueryS
         [totals] = DayTotals.objects.lock([day], alias)
         _roll_up(totals, alias, _oldest(pages))
         _oldest(values).delete()
-        totals.sketch, totals.listed = None, False
-        totals.save(using=alias, update_fields=["views", "sketch", "listed"])
+        totals.sketch, totals.top, totals.listed = None, None, False
+        totals.save(using=alias, update_fields=["views", "sketch", "top", "listed"])
 
 
 def _roll_up(totals: DayTotals, alias: str, pages: QuerySet[PageView]) -> None:

@@ -1,14 +1,21 @@
-"""The most viewed pages of each finished day, which make a year's list without a sum over every path."""
+"""The most viewed pages of each day, which make a list without a look at every path.
+
+Those of finished days are rows of ``Breakdown``. Those of a day that still changes are in ``DayTotals.top``, which each
+flush brings up to date by the pages that it has changed.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import date as Date
+from heapq import nsmallest
 from itertools import groupby
+from typing import Any
 
 from django.db import connections, transaction
 
-from codex_tracking.models import Breakdown, DayTotals, database
+from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.tables.conflicts import repeated
 from codex_tracking.tables.rollups import DAYS, SECONDS, lock_rollups, span_of
 
@@ -16,6 +23,71 @@ TOP_PAGES = "top_page"
 """Their dimension in ``Breakdown``."""
 PAGES_PER_DAY = 500
 """Many more than a list shows, so that the first pages of a year are almost always among them."""
+Rows = list[tuple[str, int, int]]
+"""Paths with views and visitors, the most viewed first."""
+
+
+# --- days that still change ---
+
+
+def tops_of(days: Iterable[Date]) -> dict[Date, Rows]:
+    """Return the most viewed pages of days whose last change was a flush, without rows made by hand; blocking."""
+    rows = DayTotals.objects.using(database()).filter(date__in=list(days)).values_list("date", "locks", "top")
+    return {date: top for date, locks, stored in rows if (top := _current(stored, locks)) is not None}
+
+
+class TopOfDay:
+    """The most viewed pages of a day, inside a transaction that has locked the day and adds to its pages.
+
+    Counters only grow. So a page that is neither listed nor among the grown ones has no more views than the last one.
+
+    Args:
+        totals: the day's locked row, with the list from before.
+    """
+
+    def __init__(self, totals: DayTotals) -> None:
+        self._totals = totals
+        known = _current(totals.top, totals.locks - 1)
+        self._pages = None if known is None else {page[0]: page for page in known}
+        self.least: int | None = None
+        """Views from which on a page that has grown may be among them; None when the list is made anew."""
+        if known is not None:
+            self._cut(known)
+
+    def add(self, grown: Iterable[tuple[str, int, int]]) -> None:
+        """Add pages that have grown: all those with ``least`` views."""
+        if self._pages is not None:
+            self._pages |= {page[0]: page for page in grown}
+            # A large flush brings more than there is room for.
+            if len(self._pages) > 2 * PAGES_PER_DAY:
+                self._cut(self._first(self._pages.values()))
+
+    def stored(self, alias: str) -> dict[str, Any]:
+        """Return ``DayTotals.top`` for the end of the transaction; blocking."""
+        if self._pages is not None:
+            first = self._first(self._pages.values())
+        else:
+            pages = PageView.objects.using(alias).filter(date=self._totals.date, own__isnull=False, views__gt=0)
+            first = list(pages.order_by("-views", "path").values_list("path", "views", "visitors")[:PAGES_PER_DAY])
+        return {"locks": self._totals.locks, "pages": first}
+
+    def _first(self, pages: Iterable[tuple[str, int, int]]) -> Rows:
+        return nsmallest(PAGES_PER_DAY, pages, key=lambda page: (-page[1], page[0]))
+
+    def _cut(self, pages: Rows) -> None:
+        self._pages = {page[0]: page for page in pages}
+        self.least = pages[-1][1] if len(pages) >= PAGES_PER_DAY else 1
+
+
+def _current(top: dict[str, Any] | None, locks: int) -> Rows | None:
+    """Return the pages of ``DayTotals.top``; None unless they are as of this number of locks."""
+    # Whoever changes a day's rows locks the day, so nobody has to say that the list is out of date.
+    if top is None or top["locks"] != locks:
+        return None
+    return [(path, views, visitors) for path, views, visitors in top["pages"]]
+
+
+# --- finished days ---
 
 
 def list_finished_days(today: str, seconds: float = SECONDS) -> bool:
@@ -50,7 +122,7 @@ def _list_days(days: list[Date], alias: str) -> None:
             for day in days:
                 cursor.execute(TOP, [TOP_PAGES, day, PAGES_PER_DAY])
             cursor.execute(NEW_PATHS, [min(days), max(days)])
-        DayTotals.objects.using(alias).filter(date__in=days).update(listed=True)
+        DayTotals.objects.using(alias).filter(date__in=days).update(listed=True, top=None)
 
 
 # Hand-made rows are read as they are, because no flush tells that they have changed.

@@ -44,9 +44,18 @@ PAGE_VIEWS = Target("codex_tracking_pageview", "path", "visitors", True)
 BREAKDOWNS = Target("codex_tracking_breakdown", "value", "visits", False)
 
 
-def add_page_views(connection: BaseDatabaseWrapper, day: date, rows: Sequence[Increment]) -> None:
-    """Add views and visitors to the day's paths."""
-    _add(connection, PAGE_VIEWS, {"date": _adapted(connection, day), "own": 1}, rows)
+def add_page_views(
+    connection: BaseDatabaseWrapper, day: date, rows: Sequence[Increment], least: int | None = None
+) -> list[tuple[str, int, int]]:
+    """Add views and visitors to the day's paths, and return path, views and visitors of those that then have enough.
+
+    Args:
+        connection: to the database.
+        day: of the rows.
+        rows: what to add.
+        least: enough views; none are returned when it is omitted.
+    """
+    return _add(connection, PAGE_VIEWS, {"date": _adapted(connection, day), "own": 1}, rows, least)
 
 
 def add_breakdowns(connection: BaseDatabaseWrapper, day: date, dimension: Dimension, rows: Sequence[Increment]) -> None:
@@ -59,16 +68,46 @@ def _adapted(connection: BaseDatabaseWrapper, day: date) -> Any:
     return connection.ops.adapt_datefield_value(day)
 
 
-def _add(connection: BaseDatabaseWrapper, target: Target, fixed: dict[str, Any], rows: Sequence[Increment]) -> None:
+def _add(
+    connection: BaseDatabaseWrapper,
+    target: Target,
+    fixed: dict[str, Any],
+    rows: Sequence[Increment],
+    least: int | None = None,
+) -> list[tuple[str, int, int]]:
     if connection.vendor not in STATEMENTS:
         raise NotImplementedError(
             f"codex_tracking can add to rows on {', '.join(sorted(STATEMENTS))}, not on {connection.vendor}"
         )
     # Sorted, so that no two transactions lock rows in opposite order.
-    waiting = iter(sorted(rows))
+    waiting, found = iter(sorted(rows)), list[tuple[str, int, int]]()
     with connection.cursor() as cursor:
         while part := list(islice(waiting, _rows_per_statement(connection, len(fixed) + 3))):
-            cursor.execute(*STATEMENTS[connection.vendor](target, fixed, part))
+            statement = STATEMENTS[connection.vendor](target, fixed, part)
+            if least is None:
+                cursor.execute(*statement)
+                continue
+            for each in _returning(connection, *statement, part, least):
+                cursor.execute(*each)
+            found += (row for row in cursor.fetchall() if row[1] >= least)
+    return found
+
+
+def _returning(
+    connection: BaseDatabaseWrapper, sql: str, params: list[Any], rows: Sequence[Increment], least: int
+) -> list[tuple[str, list[Any]]]:
+    """Return the statements that execute one about pages, the last of which returns those with ``least`` views."""
+    columns = "path, views, visitors"
+    if connection.vendor == "postgresql":
+        # Left out there already, because most rows of a large flush have fewer.
+        grown = f"WITH grown AS ({sql} RETURNING {columns}) SELECT {columns} FROM grown WHERE views >= %s"
+        return [(grown, [*params, least])]
+    if connection.features.can_return_rows_from_bulk_insert:
+        return [(f"{sql} RETURNING {columns}", params)]
+    # MySQL, and SQLite before 3.35.
+    where = f"date = %s AND path IN ({placeholders(rows)}) AND views >= %s"
+    looked_up = f"SELECT {columns} FROM {PAGE_VIEWS.table} WHERE {where}"
+    return [(sql, params), (looked_up, [params[0], *(row.value for row in rows), least])]
 
 
 def _rows_per_statement(connection: BaseDatabaseWrapper, columns: int) -> int:

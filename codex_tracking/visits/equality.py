@@ -94,7 +94,8 @@ def _marks(today: Date) -> Marks:
     days = [day for day in days_of([day for day in wanted if begin is not None and day > begin]) if not day.fresh]
     dates = [day.date for day in days]
     # Each flush keeps these views equal to the sum of the day's rows of PageView.
-    totals = {row.date: row for row in DayTotals.objects.using(alias).filter(date__in=dates).defer("sketch", "rows")}
+    rows = DayTotals.objects.using(alias).filter(date__in=dates).defer("sketch", "rows", "top")
+    totals = {row.date: row for row in rows}
     notes: dict[Date, dict[str, int]] = {}
     ledger = Breakdown.objects.using(alias).filter(date__in=dates, dimension="ledger", views__gt=0).order_by()
     for date, value, number in ledger.values_list("date", "value", "views"):

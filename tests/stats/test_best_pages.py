@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from django.test import AsyncClient
 
 from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS, counter
-from codex_tracking.models import PageView
+from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import breakdown, cards, days, deltas
 from codex_tracking.stats.reading import in_database
@@ -38,7 +41,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at few rows, so that few pages are as many as a busy site's."""
     for module in (best_pages, breakdown, cards, days):
         monkeypatch.setattr(module, "SPARE", 1)
-    for module in (best_pages, toplists):
+    for module in (best_pages, days, toplists):
         monkeypatch.setattr(module, "PAGES_PER_DAY", 4)
 
 
@@ -177,26 +180,128 @@ async def test_only_the_cards_that_are_asked_for_are_read() -> None:
         await TrackingSelector.overview(dimensions=["money"])
 
 
-async def test_the_first_page_takes_sixteen_queries(database: str, process: Process, async_client: AsyncClient) -> None:
-    await fill(process, "both")
-    await traffic(process, {f"/page/{number}/": 1 for number in range(150)}, 1)
-    await flushed(process)
-    await process.push(view("/page/7/", at=moment(0)))
-    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+@asynccontextmanager
+async def statements() -> AsyncIterator[list[str]]:
+    """Yield the statements that are executed meanwhile, in the thread that all queries of a test run in."""
     seen: list[str] = []
 
     def note(execute: Any, sql: str, *arguments: Any) -> Any:
         seen.append(sql)
         return execute(sql, *arguments)
 
-    # In the thread that all queries of this test run in.
-    for connection in await sync_to_async(connections.all)():
+    every = await sync_to_async(connections.all)()
+    for connection in every:
         await sync_to_async(connection.execute_wrappers.append)(note)
-    answer = await async_client.get("/cabinet/tracking/")
-    for connection in await sync_to_async(connections.all)():
+    yield seen
+    for connection in every:
         await sync_to_async(connection.execute_wrappers.remove)(note)
+
+
+async def test_the_first_page_takes_sixteen_queries(database: str, process: Process, async_client: AsyncClient) -> None:
+    await fill(process, "both")
+    await traffic(process, {f"/page/{number}/": 1 for number in range(150)}, 1)
+    await flushed(process)
+    await process.push(view("/page/7/", at=moment(0)))
+    await async_client.aforce_login(await User.objects.acreate(username="staff", is_staff=True))
+    async with statements() as seen:
+        answer = await async_client.get("/cabinet/tracking/")
     assert answer.status_code == 200
     assert 8 < len(seen) <= 16, seen
+
+
+# --- today's list ---
+
+PAGES = {"/a/": 9, "/b/": 8, "/c/": 4, "/d/": 3, "/e/": 2}
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("returned", [True, False])
+async def test_flushes_keep_the_most_viewed_pages_of_today(
+    database: str, process: Process, returned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not returned:
+        # As on MySQL.
+        monkeypatch.setattr(type(connections[database].features), "can_return_rows_from_bulk_insert", False)
+    rising = Random(database)
+    await sync_to_async(hand_made)(database, 0, {"/page/3/": 1, "/none/": 40})
+    for _ in range(8):
+        await traffic(process, {f"/page/{rising.randrange(12)}/": rising.randrange(1, 9) for _ in range(4)})
+        await process.flusher.flush_pending()
+        stored = PageView.objects.using(database).filter(date=site_today(), own=1).order_by("-views", "path")
+        best = [row async for row in stored.values_list("path", "views", "visitors")[:4]]
+        assert await in_database(toplists.tops_of, [site_today()]) == {site_today(): best}
+
+
+@pytest.mark.usefixtures("_short")
+async def test_no_card_of_today_sorts_all_pages_of_the_day(database: str, process: Process) -> None:
+    for back in (0, 1):
+        await traffic(process, PAGES, back)
+    await flushed(process)
+    await traffic(process, {"/e/": 30})
+    async with statements() as seen:
+        assert await TrackingSelector.top_pages(limit=1) == [{"path": "/e/", "views": 32}]
+        for start, most in ((0, 32), (1, 34)):
+            card = (await TrackingSelector.overview(day(start), day(0), limit=1, dimensions=["path"])).cards["path"]
+            assert [(row.value, row.views) for row in card.rows] == [("/e/", most)]
+    assert seen
+    assert not [sql for sql in seen if re.search("pageview(?!.*IS NULL).*ORDER BY.*LIMIT", sql)]
+
+
+@pytest.mark.usefixtures("_short")
+async def test_a_list_from_before_a_change_by_hand_is_not_read(database: str, process: Process) -> None:
+    await traffic(process, PAGES)
+    await flushed(process)
+    await PageView.objects.using(database).filter(path="/e/").aupdate(views=50)
+    await sync_to_async(DayTotals.objects.recount)({site_today()})
+    assert await in_database(toplists.tops_of, [site_today()]) == {}
+    for _ in range(2):
+        card = (await TrackingSelector.overview(limit=1, dimensions=["path"])).cards["path"]
+        assert [(row.value, row.views) for row in card.rows] == [("/e/", 50)]
+        await traffic(process, {"/a/": 1})
+        await flushed(process)
+    assert (await in_database(toplists.tops_of, [site_today()]))[site_today()][0][:2] == ("/e/", 50)
+
+
+@pytest.mark.usefixtures("_short")
+async def test_a_row_of_today_made_by_hand_stands_beside_the_list(database: str, process: Process) -> None:
+    await traffic(process, PAGES)
+    await flushed(process)
+    await sync_to_async(hand_made)(database, 0, {"/x/": 20, "/y/": 7})
+    for most in (20, 25, 25):
+        top = await TrackingSelector.top_pages(limit=3)
+        assert top == [{"path": path, "views": n} for path, n in (("/x/", most), ("/a/", 9), ("/b/", 8))]
+        card = (await TrackingSelector.overview(limit=2, dimensions=["path"])).cards["path"]
+        assert [(row.value, row.views) for row in card.rows] == [("/x/", most), ("/a/", 9)]
+        if most == 20:
+            await traffic(process, {"/x/": 25})
+        else:
+            await flushed(process)
+
+
+@pytest.mark.usefixtures("_short")
+async def test_pages_that_are_skipped_now_leave_room_for_others(
+    database: str, process: Process, tracking_settings: Callable[..., None], redis_server: RedisServer
+) -> None:
+    await traffic(process, {f"/old/{number}/": 20 for number in range(4)} | PAGES)
+    await flushed(process)
+    tracking_settings(redis_url=redis_server.url, skip_prefixes=("/old/",), flush_interval=3600.0)
+    card = (await TrackingSelector.overview(limit=2, dimensions=["path"])).cards["path"]
+    assert [(row.value, row.views) for row in card.rows] == [("/a/", 9), ("/b/", 8)]
+    assert card.more
+    assert [row["path"] for row in await TrackingSelector.top_pages(limit=2)] == ["/a/", "/b/"]
+
+
+@pytest.mark.usefixtures("_short")
+async def test_of_equal_pages_the_first_by_name_is_the_first(database: str, process: Process) -> None:
+    await traffic(process, {f"/{name}/": 2 for name in "bcdef"})
+    await flushed(process)
+    await traffic(process, {"/a/": 2})
+    await flushed(process)
+    for limit in (1, 2, 3, 5):
+        expected = [f"/{name}/" for name in "abcdef"[:limit]]
+        assert [row["path"] for row in await TrackingSelector.top_pages(limit=limit)] == expected
+        card = (await TrackingSelector.overview(limit=limit, dimensions=["path"])).cards["path"]
+        assert [row.value for row in card.rows] == expected
 
 
 # --- rows made by hand ---

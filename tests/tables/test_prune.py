@@ -84,9 +84,11 @@ def test_old_pages_become_one_row_and_sums_stay(database: str) -> None:
     assert DayTotals.objects.get(date=day(29)).sketch is not None
 
 
-def test_recounting_a_pruned_day_by_hand_changes_nothing(database: str) -> None:
+def test_a_pruned_day_has_no_list_and_a_recount_changes_nothing(database: str) -> None:
     fill(database, 40)
+    assert DayTotals.objects.get(date=day(40)).top["pages"]
     run(days=30, no_input=True)
+    assert DayTotals.objects.get(date=day(40)).top is None
     DayTotals.objects.recount({day(40)})
     assert DayTotals.objects.get(date=day(40)).views == 78
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date as Date
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from codex_tracking.stats.values.matching import UNLISTED, Matching
 from codex_tracking.stats.values.ranking import ORDERS, SPARE, Figure, Order, most_changed
 from codex_tracking.stats.values.statements import Query, fetched, query_of, union
 from codex_tracking.stats.values.stored import entries_of
-from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES
+from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES, Rows, tops_of
 
 DEPTH = 2
 """Length of a rollup's list, as a multiple of the number of pages that are wanted; twice as long at a second look."""
@@ -25,8 +26,6 @@ MOST_HAND_MADE = 20_000
 """Rows made by hand beyond which the pages are not ranked here."""
 MOST_LOOKED_UP = 5_000
 """Pages beyond which all are added up: each has an entry in an index for each day that is in no rollup."""
-
-Rows = list[tuple[str, int, int]]
 
 
 class Lists(NamedTuple):
@@ -119,9 +118,12 @@ def _lists(wanted: Matching, changed: list[str], depth: int, every_day: bool) ->
         depth: length of the lists of rollups.
         every_day: make lists of this length for all single days too, where those that they have are too short.
     """
-    cover = wanted.cover
+    cover, tops = wanted.cover, dict[Date, Rows]()
     if every_day:
         cover = replace(cover, listed=(), unlisted=(*cover.listed, *cover.unlisted))
+    elif cover.unlisted:
+        tops = tops_of(cover.unlisted)
+        cover = replace(cover, unlisted=tuple(day for day in cover.unlisted if day not in tops))
     if len(cover.unlisted) > UNLISTED:
         return None
     length = depth if every_day else PAGES_PER_DAY
@@ -133,7 +135,7 @@ def _lists(wanted: Matching, changed: list[str], depth: int, every_day: bool) ->
     if not numbers <= names.keys():
         # Pruning has deleted some meanwhile.
         return None
-    rows: dict[Hashable, Rows] = {}
+    rows: dict[Hashable, Rows] = dict(tops.items())
     for rollup, number, date, value, *figure in found:
         rows.setdefault(rollup or date, []).append((value if number is None else names[number], *figure))
     bounds = {name: _last(each, depth if name in cover.rollups else length) for name, each in rows.items()}

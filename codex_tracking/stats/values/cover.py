@@ -33,6 +33,11 @@ class Cover:
     hand_made: bool = True
     """Whether rows that no flush wrote may be among the days; they are in no rollup and no list."""
 
+    @property
+    def knows_lists(self) -> bool:
+        """Whether it says which of its days have a list."""
+        return bool(self.rollups or self.listed or self.unlisted)
+
     def is_loose(self) -> Q:
         """Return the condition of rows of loose days."""
         either = Q()
@@ -54,7 +59,8 @@ def cover_of(period: Period, days: Days | None = None, hand_made: bool | None = 
         days: their states, which are read when they are omitted.
         hand_made: ``Cover.hand_made``, which is asked when it is omitted.
     """
-    if period.length == 1:
+    if period.length == 1 and days is None:
+        # Not worth two queries.
         return whole(period)
     alias = database()
     # The states before the rollups: a rollup that is made in between counts as out of date.

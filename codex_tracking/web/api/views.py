@@ -70,7 +70,7 @@ async def _call_of(endpoint: Endpoint, request: HttpRequest, viewer: Viewer, in_
     if values.get("period", "custom") != "custom" and ("start" in values or "end" in values):
         raise QueryError("period", "custom when start or end is given", values["period"])
     now = site_now()
-    # Two queries that no other period needs.
+    # A query that no other period needs.
     first = await in_database(first_day) if values.get("period") == "all" else None
     names = ("period", "start", "end", "compare", "step")
     # The steps of a funnel are several, and not of a graph.

@@ -51,7 +51,7 @@ async def query_of(params: Mapping[str, str], viewer: Viewer, filters: Sequence[
     Raises:
         QueryError: a parameter is wrong, or names a table that the viewer may not see.
     """
-    # Two queries that no other period needs.
+    # A query that no other period needs.
     first = await in_database(first_day) if params.get("period") == "all" else None
     start, end = params.get("start"), params.get("end")
     if start and end and DATE.fullmatch(start) and DATE.fullmatch(end):

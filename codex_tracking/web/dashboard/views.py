@@ -59,7 +59,7 @@ async def tracking_analytics_view(request: HttpRequest, viewer: Viewer) -> HttpR
         "site_url": request.build_absolute_uri(get_script_prefix()),
         # In minutes since the epoch, as the live figures name theirs.
         "day_ends": int(_midnight_after(site_now()).timestamp()) // 60,
-        # Asked for an empty board alone, because it takes two more queries.
+        # Asked for an empty board alone, because it takes one more query.
         "first_visit": board.empty and await in_database(first_day) is None,
     }
     return await respond(request, viewer, "codex_tracking/analytics.html", context)
