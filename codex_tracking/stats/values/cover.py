@@ -29,7 +29,7 @@ class Cover:
     listed: tuple[Date, ...] = ()
     """Loose days with a current list of their most viewed pages."""
     unlisted: tuple[Date, ...] = ()
-    """Loose days without: today, and days that have changed since."""
+    """Loose days without: today, whose list ``toplists.tops_of`` has, and days that have changed since."""
     hand_made: bool = True
     """Whether rows that no flush wrote may be among the days; they are in no rollup and no list."""
 
