@@ -12,6 +12,7 @@ from codex_tracking.counters.fields import Dimension
 from codex_tracking.stats.deltas import Deltas
 from codex_tracking.stats.periods import Period, last_period
 from codex_tracking.stats.reading import one_text, read, whole_number
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.stats.values.best_pages import best_pages
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.matching import Matching
@@ -101,7 +102,7 @@ def breakdown_of(
     rows, last = _candidates(wanted, most, order)
     # In order of the database alone, which the deltas may change.
     found = {row.value: wanted.figure(row) for row in rows}
-    others = {value: pair for value, pair in wanted.changed.items() if value not in found}
+    others = {value: pair for value, pair in in_turns(wanted.changed.items()) if value not in found}
     risen = rising(others, list(found.values()), last, most, order)
     # When no rows are left, the other changed values are in the deltas alone.
     found |= {value: Figure(value, *others[value]) for value in risen} if last is None else wanted.merged(risen)

@@ -60,15 +60,15 @@ def cards_of(
 
     A third looks up values whose deltas may bring them among the largest. ``summary`` is the period's.
     """
-    changed = all_changes(period.days, deltas)
     names = {*dimensions, *(SHARES_OF[name] for name in dimensions if name in SHARES_OF)} - {"path"}
+    changed = all_changes(period.days, deltas, names)
     # Cards of a month are quicker from its days, of which each has few values.
     parts = cover if period.length >= DAYS_OF_ROLLUPS else whole(period)
     stored, totals = _largest(parts, limit + SPARE, sorted(names))
     figures: dict[Dimension, dict[str, Figure]] = {}
     unread: dict[Dimension, list[str]] = {}
     for name in names:
-        rows, new = stored.get(name, []), changed.get(name, {})
+        rows, new = stored.get(name, []), changed[name]
         figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
         new = {value: pair for value, pair in new.items() if value not in figures[name]}
         last = rows[-1] if len(rows) == limit + SPARE else None
@@ -79,7 +79,7 @@ def cards_of(
     for name, row in _stored_sums(parts, unread):
         figures[name][row.value] = _plus(row, changed[name][row.value])
     for name, (views, visits) in totals.items():
-        more = changed.get(name, {}).values()
+        more = changed[name].values()
         totals[name] = (views + sum(pair[0] for pair in more), visits + sum(pair[1] for pair in more))
     cards: dict[AnyDimension, Card] = {
         name: _card(name, figures[name], totals, limit) for name in dimensions if name != "path"

@@ -16,6 +16,7 @@ from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override,
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.reading import in_database, live_uniques, read, whole_number
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.stats.values.ranking import SPARE, Figure, rising
 from codex_tracking.stats.values.statements import Query, fetched, union
 from codex_tracking.store.answers import Uniques
@@ -154,7 +155,7 @@ def counts_of(day: str, delta: Counts) -> dict[str, int]:
 
 def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
-    changed = {path: (views, 0) for path, views in path_deltas(delta).items()}
+    changed = {path: (views, 0) for path, views in in_turns(path_deltas(delta).items())}
     best = _first_rows(day, limit + SPARE)
     counts = {path: override(views, own, changed.pop(path, (0, 0))[0]) for path, views, own in best}
     known = [Figure(path, views, 0) for path, views in counts.items()]
@@ -219,7 +220,7 @@ def daily_views(days: list[str], deltas: Deltas, stored: dict[str, int]) -> dict
             hand_made.setdefault(day, {})[row["name"]] = views
     for day in days:
         changed, rows = path_deltas(deltas.get(day, {})), hand_made.get(day, {})
-        totals[day] += sum(views for path, views in changed.items() if path not in rows)
+        totals[day] += sum(views for path, views in in_turns(changed.items()) if path not in rows)
         totals[day] += sum(max(views, changed.get(path, 0)) for path, views in rows.items())
     return totals
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from time import sleep
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 
 from codex_tracking.counters.fields import Counter, Counts, Dimension, counter, first, split
 from codex_tracking.settings import get_tracking_settings
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.store.answers import Uniques
 
 NO_VISITORS = Uniques(0, None)
@@ -15,26 +15,12 @@ Deltas = dict[str, Counts]
 """ISO date -> counters that no flush has written yet."""
 Visitors = dict[str, Uniques]
 """ISO date -> the day's visitors as Redis knows them."""
-
-
-COUNTERS_PER_TURN = 500
-"""Counters after which other threads get their turn; well below a millisecond."""
-
-
-def in_turns(counts: Counts) -> Iterator[tuple[Counter, int]]:
-    """Yield counters, and let other threads run now and then.
-
-    Reads look at them in a thread of their own, where a busy site has 50,000. Python would leave that thread alone for
-    5 ms at a time, in which the event loop stands still.
-    """
-    items = iter(counts.items())
-    while part := list(islice(items, COUNTERS_PER_TURN)):
-        yield from part
-        sleep(0)
+Changes = dict[str, tuple[int, int]]
+"""Value -> deltas of its views and of its visits (of a page: visitors)."""
 
 
 def _counters(days: Iterable[str], deltas: Deltas) -> Iterator[tuple[Counter, int]]:
-    return chain.from_iterable(in_turns(deltas[day]) for day in days if day in deltas)
+    return in_turns(chain.from_iterable(deltas[day].items() for day in days if day in deltas))
 
 
 def path_deltas(delta: Counts) -> dict[str, int]:
@@ -43,9 +29,15 @@ def path_deltas(delta: Counts) -> dict[str, int]:
     # Views from before a change of the setting may still wait in Redis.
     return {
         path: n
-        for field, n in in_turns(delta)
+        for field, n in in_turns(delta.items())
         if field.startswith(start) and not (path := field.removeprefix(start)).startswith(skipped)
     }
+
+
+def views_among(days: Iterable[str], deltas: Deltas) -> int:
+    """Return the page views of these days that no flush has written yet."""
+    start = counter("path", "")
+    return sum(n for field, n in _counters(days, deltas) if field.startswith(start))
 
 
 def override(views: int, own: int | None, delta: int) -> int:
@@ -54,30 +46,40 @@ def override(views: int, own: int | None, delta: int) -> int:
     return max(views, delta) if own is None else views + delta
 
 
-def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) -> dict[str, list[int]]:
-    """Return the deltas of one dimension: value -> views and visits (of a page: visitors)."""
+# Pairs are tuples: Python's garbage collector stops everything for as long as it takes to visit all lists, and leaves
+# tuples of numbers out.
+
+
+def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) -> Changes:
+    """Return the deltas of one dimension."""
     views = counter(dimension, "")
     secondary = first(views)
-    changed: dict[str, list[int]] = {}
+    changed: Changes = {}
     for field, n in _counters(days, deltas):
         if field.startswith(views):
-            changed.setdefault(field.removeprefix(views), [0, 0])[0] += n
+            _add(changed, field.removeprefix(views), n, 0)
         elif field.startswith(secondary):
-            changed.setdefault(field.removeprefix(secondary), [0, 0])[1] += n
+            _add(changed, field.removeprefix(secondary), 0, n)
     return _net(changed) if dimension == "excluded" else changed
 
 
-def all_changes(days: Iterable[str], deltas: Deltas) -> dict[str, dict[str, list[int]]]:
-    """Return ``changed_values`` of every dimension."""
-    changed: dict[str, dict[str, list[int]]] = {}
+def all_changes(days: Iterable[str], deltas: Deltas, dimensions: Collection[Dimension]) -> dict[str, Changes]:
+    """Return ``changed_values`` of some dimensions."""
+    changed: dict[str, Changes] = {name: {} for name in dimensions}
     for field, n in _counters(days, deltas):
         dimension, is_first, value = split(field)
-        changed.setdefault(dimension, {}).setdefault(value, [0, 0])[is_first] += n
+        if dimension in changed:
+            _add(changed[dimension], value, *((0, n) if is_first else (n, 0)))
     if "excluded" in changed:
         changed["excluded"] = _net(changed["excluded"])
     return changed
 
 
-def _net(excluded: dict[str, list[int]]) -> dict[str, list[int]]:
+def _add(changed: Changes, value: str, views: int, secondary: int) -> None:
+    known = changed.get(value, (0, 0))
+    changed[value] = known[0] + views, known[1] + secondary
+
+
+def _net(excluded: Changes) -> Changes:
     """Return exclusions less those that became views; see ``tables.exclusions``."""
-    return {value: [requests - opened, 0] for value, (requests, opened) in excluded.items()}
+    return {value: (requests - opened, 0) for value, (requests, opened) in excluded.items()}

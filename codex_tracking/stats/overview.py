@@ -14,11 +14,11 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from codex_tracking.counters.days import site_now
-from codex_tracking.counters.fields import DIMENSIONS, views_of
+from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import Breakdown, database
 from codex_tracking.stats import minutes
 from codex_tracking.stats.cards import CARDS, Card, cards_of
-from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.deltas import Deltas, Visitors, views_among
 from codex_tracking.stats.derived import derived_cards, known_dimension
 from codex_tracking.stats.engagement import Engagement, engagement_of
 from codex_tracking.stats.hours import Hours, heat_of, hourly_series, with_deltas
@@ -204,7 +204,7 @@ def overview_of(shape: Shape, deltas: Deltas, uniques: Visitors) -> Overview:
         cards=cards | derived_cards(derived, period, deltas, shape.limit, cover, measured),
         heat=heat_of(period, hours, deltas),
         flushed_at=days.flushed_at,
-        unflushed=sum(views_of(deltas[day]) for day in period.days),
+        unflushed=views_among(period.days, deltas),
         minutes=minutes.minute_views(shape.minutes, newest, all_deltas),
         today=days.figures[shape.now.date().isoformat()] if period.contains(shape.now.date()) else None,
         first=first,

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
 from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import accepted_days, site_now, site_today
-from codex_tracking.counters.fields import Counter, Counts, add_to
+from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.models import Generation, database
 from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
 from codex_tracking.store.loops import get_store
@@ -210,6 +212,6 @@ def delta_of(held: Held, day: str, known: dict[tuple[str, str], Mark]) -> Counts
         # Nothing to add up, and 50,000 counters take some milliseconds.
         return parts[0]
     sums: Counts = {}
-    for counts in parts:
-        add_to(sums, counts)
+    for field, n in in_turns(chain.from_iterable(counts.items() for counts in parts)):
+        sums[field] = sums.get(field, 0) + n
     return sums

@@ -13,7 +13,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import counter, first, total
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.stats.days import totals_of, visitors_of
-from codex_tracking.stats.deltas import Deltas, Visitors, override
+from codex_tracking.stats.deltas import Deltas, Visitors, changed_values, override
 from codex_tracking.stats.periods import Period, Step, hours_of, period_between
 from codex_tracking.stats.reading import T, read
 from codex_tracking.stats.summary import Count
@@ -147,13 +147,10 @@ def _by_hour(metric: Count, period: Period, deltas: Deltas) -> dict[str, int]:
         bucket = f"{date.isoformat()}T{hour}"
         # Days counted under another TIME_ZONE may have hours that this one's clock skips.
         series[bucket] = series.get(bucket, 0) + {"views": views, "visits": visits}.get(metric, 0)
-    hours = counter("hour", "")
-    name = {"views": hours, "visits": first(hours)}.get(metric)
     for day in period.days:
-        for field, n in deltas.get(day, {}).items():
-            bucket = f"{day}T{field.rpartition(':')[2]}"
-            if name is not None and field.startswith(name) and bucket in series:
-                series[bucket] += n
+        for hour, (views, visits) in changed_values("hour", [day], deltas).items():
+            if (bucket := f"{day}T{hour}") in series:
+                series[bucket] += {"views": views, "visits": visits}.get(metric, 0)
     return series
 
 

@@ -19,7 +19,7 @@ from codex_tracking.counters.days import site_now, site_today
 from codex_tracking.counters.fields import DIMENSIONS, counter
 from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.stats import breakdown, cards, days, deltas
+from codex_tracking.stats import breakdown, cards, days, deltas, turns
 from codex_tracking.stats.reading import in_database
 from codex_tracking.stats.values import best_pages, matching
 from codex_tracking.stats.values.ranking import Figure, rising
@@ -70,20 +70,30 @@ def test_only_changes_that_may_rise_are_looked_up() -> None:
     assert rising({"/aa/": (1, 1), "/x/": (9, 9)}, known, Figure("/c/", 30, 3), 2, "value") == ["/aa/"]
 
 
-def test_all_changes_count_where_the_database_has_nothing_else() -> None:
-    assert rising({"/d/": (1, 0)}, [Figure("/a/", 90, 9)], None, 1, "views") == ["/d/"]
-    assert rising({"/d/": (1, 0)}, [], Figure("/a/", 90, 9), 1, "views") == ["/d/"]
+def test_the_best_changes_count_where_the_database_has_nothing_else() -> None:
+    changed = {"/d/": (1, 0), "/e/": (2, 1), "/f/": (1, 2)}
+    assert rising(changed, [Figure("/a/", 90, 9)], None, 2, "views") == ["/e/", "/f/"]
+    assert rising(changed, [Figure("/a/", 90, 9)], None, 1, "visitors") == ["/f/"]
+    assert rising(changed, [], Figure("/a/", 90, 9), 1, "views") == list(changed)
 
 
 def test_other_threads_get_their_turn_while_counters_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[float] = []
-    monkeypatch.setattr("codex_tracking.stats.deltas.sleep", turns.append)
-    counts = {counter("path", f"/{number}/"): 1 for number in range(2 * deltas.COUNTERS_PER_TURN)}
-    assert len(deltas.path_deltas(counts)) == len(turns) * deltas.COUNTERS_PER_TURN == len(counts)
-    for look in (deltas.all_changes, lambda *where: deltas.changed_values("path", *where)):
-        turns.clear()
-        look(["day"], {"day": counts})
-        assert turns == [0, 0]
+    pauses: list[float] = []
+    monkeypatch.setattr(turns, "sleep", pauses.append)
+    counts = {counter("path", f"/{number}/"): 1 for number in range(2 * turns.ITEMS_PER_TURN + 1)}
+    changed = deltas.changed_values("path", ["day"], {"day": counts})
+    for look in (
+        lambda: deltas.path_deltas(counts),
+        lambda: deltas.changed_values("path", ["day"], {"day": counts}),
+        lambda: deltas.all_changes(["day"], {"day": counts}, {"path"}),
+        lambda: deltas.views_among(["day"], {"day": counts}),
+        lambda: rising(changed, [], None, 10, "views"),
+    ):
+        pauses.clear()
+        look()
+        assert len(pauses) == 2
+        # With less, Python gives this thread the GIL again.
+        assert min(pauses) > 0
 
 
 @pytest.mark.usefixtures("_short")

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from codex_tracking.counters.fields import Dimension, counter
 from codex_tracking.models import PageView, database
-from codex_tracking.stats.deltas import Deltas, changed_values
+from codex_tracking.stats.deltas import Changes, Deltas, changed_values
 from codex_tracking.stats.periods import Period
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.stats.values.stored import Stored, matcher
@@ -41,12 +42,12 @@ class Matching:
         return self.known_cover or cover_of(self.period)
 
     @cached_property
-    def changed(self) -> dict[str, list[int]]:
+    def changed(self) -> Changes:
         """The matching values of ``changed_values``."""
         matches = self.matches
         return {
             value: pair
-            for value, pair in changed_values(self.dimension, self.period.days, self.deltas).items()
+            for value, pair in in_turns(changed_values(self.dimension, self.period.days, self.deltas).items())
             if matches(value)
         }
 
@@ -104,5 +105,5 @@ class Matching:
 
     def merged(self, values: Collection[str]) -> dict[str, Figure]:
         """Return figures of these values: those stored, with the deltas; a value that has neither is left out."""
-        found = {value: Figure(value, *self.changed[value]) for value in values if value in self.changed}
+        found = {value: Figure(value, *self.changed[value]) for value in in_turns(values) if value in self.changed}
         return found | {figure.value: self.figure(figure) for figure in self.stored.of(values)}

@@ -11,6 +11,7 @@ from django.db import connections
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.models import database
+from codex_tracking.stats.turns import in_turns
 from codex_tracking.visits.filters import FILTER_DIMENSIONS
 
 LogDimension = Literal["exit", "host", "region", "city"]
@@ -187,16 +188,20 @@ def rising(
         most: how many are wanted.
         order: in which; none that is backward.
     """
-    if last is None or len(known) < most or not most:
+    if last is None:
+        # Their deltas are all that they have.
+        figures = (Figure(value, *pair) for value, pair in in_turns(changed.items()))
+        return [figure.value for figure in nsmallest(most, figures, key=ORDERS[order].key)]
+    if len(known) < most or not most:
         return list(changed)
     lowest = nsmallest(most, known, key=ORDERS[order].key)[-1]
     if order == "value":
-        return [value for value in changed if value <= lowest.value]
+        return [value for value in in_turns(changed) if value <= lowest.value]
     by_views = order == "views"
     gap = lowest.views - last.views if by_views else lowest.secondary - last.secondary
-    return [value for value, pair in changed.items() if pair[not by_views] >= gap]
+    return [value for value, pair in in_turns(changed.items()) if pair[not by_views] >= gap]
 
 
 def most_changed(changed: Mapping[str, Sequence[int]], order: Order) -> list[str]:
     """Return the values that have changed most."""
-    return nlargest(CHANGED, changed, key=lambda value: changed[value][ORDERS[order] is BY_SECONDARY])
+    return nlargest(CHANGED, in_turns(changed), key=lambda value: changed[value][ORDERS[order] is BY_SECONDARY])
