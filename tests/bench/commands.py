@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -51,20 +51,35 @@ def measure(bench: Bench) -> list[Figure]:
 
 
 def _longest_stop(bench: Bench) -> Figure:
-    """Return how long Redis stands still for one of our scripts, as its own log of slow commands has it."""
-    stops: list[float] = []
+    """Return how long Redis stands still for one of our scripts, as its own log of slow commands has it.
+
+    Every run makes the same calls. Of each the shortest time counts: the log's clock goes on while another process has
+    the CPU of Redis, which on two cores happens to some call of every run.
+    """
+    runs: list[dict[bytes, list[int]]] = []
     for _ in range(bench.size(9, 1)):
         bench.empty_redis()
         env = bench.environment(bench.database("sqlite"))
+        calls: dict[bytes, list[int]] = defaultdict(list)
         with bench.redis.client() as client:
             client.config_set("slowlog-max-len", 100_000)
             client.config_set("slowlog-log-slower-than", 0)
             client.slowlog_reset()
             bench.run("lag", "life", WAITING, env=env)
             client.config_set("slowlog-log-slower-than", -1)
-            scripts = [entry for entry in client.slowlog_get(100_000) if entry["command"].startswith(b"EVAL")]
-        stops.append(max(entry["duration"] for entry in scripts) / 1000)
-    return Figure(f"longest stop of Redis by a script, {WAITING:,} waiting counters", stops, "ms", most=MOST_STOP_MS)
+            # The newest first, so that a first call which sends the text of its script shifts no others.
+            for entry in client.slowlog_get(100_000):
+                command, script, *_ = entry["command"].split(b" ", 2)
+                if command == b"EVALSHA":
+                    calls[script].append(entry["duration"])
+        runs.append(calls)
+    stops = [min(times) / 1000 for script in runs[0] for times in zip(*(run[script] for run in runs), strict=False)]
+    notes: dict[str, float | int | str] = {
+        "calls": len(stops),
+        "longest with waits for a CPU": max(max(times) for run in runs for times in run.values()) / 1000,
+    }
+    name = f"longest stop of Redis by a script, {WAITING:,} waiting counters"
+    return Figure(name, [max(stops)], "ms", most=MOST_STOP_MS, notes=notes)
 
 
 class Monitor:
