@@ -16,7 +16,7 @@ from codex_tracking.stats.deltas import NO_VISITORS, Deltas, Visitors, override,
 from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.reading import in_database, live_uniques, read, whole_number
-from codex_tracking.stats.turns import in_turns
+from codex_tracking.stats.turns import in_turns, sorted_in_turns
 from codex_tracking.stats.values.ranking import SPARE, Figure, rising
 from codex_tracking.stats.values.statements import Query, fetched, union
 from codex_tracking.store.answers import Uniques
@@ -42,8 +42,8 @@ async def daily_counts(date_str: str | None = None) -> dict[str, int]:
     are left out.
     """
     day = parse_day(date_str)
-    reading = await read([day], lambda deltas, _: counts_of(day, deltas[day]))
-    return dict(sorted(reading.value.items(), key=_rank))
+    reading = await read([day], lambda deltas, _: sorted_in_turns(counts_of(day, deltas[day]).items(), _rank))
+    return dict(reading.value)
 
 
 async def top_pages(date_str: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
@@ -148,9 +148,9 @@ async def get_analytics_context(days: int | None = None) -> TrackingAnalyticsCon
 def counts_of(day: str, delta: Counts) -> dict[str, int]:
     """Return one day's views per path."""
     counts = path_deltas(delta)
-    for path, views, own in rows_on(day).values_list("path", "views", "own"):
+    for path, views, own in in_turns(rows_on(day).values_list("path", "views", "own")):
         counts[path] = override(views, own, counts.get(path, 0))
-    return {path: views for path, views in counts.items() if views > 0}
+    return {path: views for path, views in in_turns(counts.items()) if views > 0}
 
 
 def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from django.db import connections
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.hits.pages.measures import Metric
 from codex_tracking.models import database
-from codex_tracking.stats.turns import in_turns
+from codex_tracking.stats.turns import in_turns, sorted_in_turns
 from codex_tracking.visits.filters import FILTER_DIMENSIONS
 
 LogDimension = Literal["exit", "host", "region", "city"]
@@ -107,7 +107,7 @@ class Ordering(NamedTuple):
 
     def arranged(self, figures: Iterable[Figure]) -> list[Figure]:
         """Return figures in this order."""
-        return sorted(figures, key=self.key, reverse=self.backward)
+        return sorted_in_turns(figures, self.key, self.backward)
 
 
 # Python compares code points, and so do our columns in MariaDB and SQLite. PostgreSQL sorts by the database's locale,
