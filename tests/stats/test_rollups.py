@@ -396,6 +396,17 @@ def test_pages_of_rollups_of_single_days_and_of_today_are_counted_once(
     assert Matching("path", period, {}, search).count() == 4
 
 
+@pytest.mark.parametrize(("search", "order"), [("", "value"), ("/", "views")])
+def test_a_page_made_by_hand_on_many_days_hides_no_other(
+    summed_up: str, search: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "FEW_NAMES", 3)
+    for path in ("/a/", "/b/"):
+        PageView.objects.bulk_create(PageView(path=path, date=day(back), views=1) for back in range(1, 6))
+    found = breakdown_of("path", Period(day(LAST), day(0)), {}, 3, search=search, order=order)
+    assert {figure.value: figure.views for figure in found} == {"/": 2 * LAST, "/a/": 5, "/b/": 5}
+
+
 def test_days_of_one_span_are_listed_together(database: str) -> None:
     flush(database, range(1, LAST + 1), "/", 2)
     with CaptureQueriesContext(connections[database]) as asked:

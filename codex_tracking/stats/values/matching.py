@@ -74,7 +74,7 @@ class Matching:
         stored = Stored(self.dimension, self.cover, self.search, self.within)
         # The dictionary of paths has a hundredth of a year's rows, and what it finds is looked up in an index.
         if self.dimension == "path" and self.search and self.period.length > 1 and self.days_are_few:
-            names = stored.names(FEW_NAMES + 1)
+            names = stored.names(FEW_NAMES + 1, ordered=False)
             if len(names) <= FEW_NAMES:
                 return replace(stored, values=tuple(names))
         return stored
@@ -87,8 +87,7 @@ class Matching:
     def count(self) -> int:
         """Return the number of matching values, stored and changed."""
         # Counted by the database: a table may have a million values.
-        known = {figure.value for figure in self.stored.of(self.changed)}
-        return self.stored.count() + len(self.changed.keys() - known)
+        return self.stored.count() + len(self.changed) - self.stored.number_of(self.changed)
 
     def figure(self, stored: Figure) -> Figure:
         """Return a stored figure with its deltas.

@@ -18,7 +18,7 @@ from codex_tracking.rollups import RollupValue
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing, pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
-from codex_tracking.stats.values.cover import Cover
+from codex_tracking.stats.values.cover import Cover, whole
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
 from codex_tracking.stats.values.statements import NOTHING, Query, fetched, query_of, union
 from codex_tracking.tables.exclusions import LEFT_OUT, LEFT_OUT_SQL
@@ -85,13 +85,21 @@ class Stored:
             values: which.
             ids: see ``Stored.ids``.
         """
+        return [figure for part in self._among(values, ids) for figure in _figures(part.sums())]
+
+    def number_of(self, values: Iterable[str]) -> int:
+        """Return the number of those of some values that are stored and match."""
+        # Of pages, in the index that has the days of each path.
+        wanted = replace(self, cover=whole(self.cover.period)) if self.dimension == "path" else self
+        return sum(part.count() for part in wanted._among(values))
+
+    def _among(self, values: Iterable[str], ids: Mapping[str, int] | None = None) -> Iterator[Stored]:
         # Asked here, because a database would ask each row.
         names = list(filter(matcher(self.dimension, self.search, self.within), dict.fromkeys(values)))
         if self.values is not None:
             names = sorted(set(names).intersection(self.values))
-        parts = slices(names, _most_values())
-        wanted = (replace(self, values=tuple(part), ids=ids or {}) for part in parts)
-        return [figure for part in wanted for figure in _figures(part.sums())]
+        for part in slices(names, _most_values()):
+            yield replace(self, values=tuple(part), ids=ids or {})
 
     def each(self, ordering: Ordering, most: int | None = None) -> Iterator[Figure]:
         """Yield all figures, or the first ``most``, in an order; the database hands them over in chunks."""
@@ -121,18 +129,13 @@ class Stored:
         """
         cover, alias = self.cover, database()
         named = query_of(self._narrow(RollupValue.objects.using(alias).filter(dimension="path")).values("id", "value"))
-        in_rollups = f"rollup_id IN ({placeholders(cover.rollups)}) AND dimension = 'path'"
+        # No join: just after an import PostgreSQL takes the tables for small, and would compare all rows with all.
         yield Query(
-            f"SELECT COUNT(*) FROM ({named.sql}) AS named INNER JOIN "
-            f"(SELECT DISTINCT value_id FROM codex_tracking_rolluprow WHERE {in_rollups}) AS summed "
-            "ON summed.value_id = named.id",
-            (*named.params, *cover.rollups),
-        )
-        yield Query(
-            f"SELECT COUNT(*) FROM ({named.sql}) AS named WHERE NOT EXISTS ("
-            f"SELECT 1 FROM codex_tracking_rolluprow WHERE value_id = named.id AND {in_rollups}) AND EXISTS ("
-            "SELECT 1 FROM codex_tracking_pageview WHERE path = named.value AND date BETWEEN %s AND %s)",
-            (*named.params, *cover.rollups, cover.period.start, cover.period.end),
+            "SELECT COUNT(COALESCE((SELECT 1 FROM codex_tracking_rolluprow "
+            f"WHERE value_id = named.id AND rollup_id IN ({placeholders(cover.rollups)}) LIMIT 1), "
+            "(SELECT 1 FROM codex_tracking_pageview WHERE path = named.value AND date BETWEEN %s AND %s LIMIT 1))) "
+            f"FROM ({named.sql}) AS named",
+            (*cover.rollups, cover.period.start, cover.period.end, *named.params),
         )
         pages = PageView.objects.using(alias).order_by()
         others = [self._pages(pages.filter(date=day)) for day in cover.unlisted]
@@ -160,23 +163,28 @@ class Stored:
             return Query(f"SELECT value, n, m FROM ({parts.sql}) AS parts", parts.params)
         return Query(f"SELECT value, SUM(n) AS n, SUM(m) AS m FROM ({parts.sql}) AS parts GROUP BY value", parts.params)
 
-    def names(self, count: int) -> list[str]:
-        """Return the first matching paths by name, among them all that are stored in the period; some may not be.
+    def names(self, count: int, ordered: bool = True) -> list[str]:
+        """Return matching paths, among them all that are stored in the period; some may not be.
 
         Args:
             count: how many at most.
+            ordered: the first by name; otherwise any, after which a database stops looking.
         """
         cover = self.cover
         parts = [self._narrow(RollupValue.objects.using(database()).filter(dimension=self.dimension)).values("value")]
         pages = PageView.objects.using(database()).order_by()
-        if cover.unlisted:
-            parts.append(self._pages(pages.filter(date__in=cover.unlisted, own__isnull=False)).values("value"))
+        # Day by day, so that no part has a name twice.
+        parts += [self._pages(pages.filter(date=day, own__isnull=False)).values("value") for day in cover.unlisted]
         if cover.hand_made:
-            parts.append(self._pages(pages.filter(_in(cover), own__isnull=True)).values("value"))
-        every = union(map(query_of, parts))
-        found = f"SELECT value FROM (SELECT DISTINCT value FROM ({every.sql}) AS parts) AS every"
-        rows = fetched(Query(f"{found} ORDER BY value{collation()} LIMIT {count:d}", every.params))
-        return [value for (value,) in rows]
+            parts.append(self._pages(pages.filter(_in(cover), own__isnull=True)).values("value").distinct())
+        order = f" ORDER BY value{collation()}" if ordered else ""
+        # The first ones of each part: of all together, a database would sort every name.
+        first = (
+            Query(f"SELECT value FROM ({part.sql}) AS part{order} LIMIT {count:d}", part.params)
+            for part in map(query_of, parts)
+        )
+        found = union(Query(f"SELECT value FROM ({part.sql}) AS first_", part.params) for part in first)
+        return sorted({value for (value,) in fetched(found)})[:count]
 
     def _union(self) -> Query:
         if self.values == ():
