@@ -28,7 +28,7 @@ from codex_tracking.store.reads import Question, embedded_sketch, read_days, ski
 from codex_tracking.store.sketch import add
 
 MOST_BATCHES = 2_000
-"""Batches of a day that wait for a database that is away before they are added up; about 10 MB of Redis."""
+"""Batches of a day that wait for a database that is away before they are added up; 30 MB of Redis at most."""
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and
 counted as such."""
