@@ -175,7 +175,7 @@ def _first_rows(day: str, count: int) -> list[tuple[str, int, int | None]]:
     for top in tops_of([Date.fromisoformat(day)]).values():
         skipped = get_tracking_settings().skip_prefixes
         listed = [(path, views, 1) for path, views, _ in top if not path.startswith(skipped)]
-        best = nsmallest(count, [*listed, *rows.filter(own__isnull=True)[:count]], key=lambda row: (-row[1], row[0]))
+        best = nsmallest(count, [*listed, *rows.filter(own__isnull=True)[:count]], key=_rank)
         # A page that is not listed may have as many views as the last one that is.
         if len(top) < PAGES_PER_DAY or (len(best) == count and best[-1][1] > top[-1][1]):
             return best
@@ -251,8 +251,8 @@ def visitors_with(day: str, visitors: int, stored: bytes | memoryview | None, un
     return max(visitors, count_with(stored, uniques.sketch, uniques.estimate, day)[1])
 
 
-def _rank(count: tuple[str, int]) -> tuple[int, str]:
-    return -count[1], count[0]
+def _rank(row: tuple[str, int] | tuple[str, int, int | None]) -> tuple[int, str]:
+    return -row[1], row[0]
 
 
 def rows_of(counts: dict[str, int]) -> list[dict[str, Any]]:

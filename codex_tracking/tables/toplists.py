@@ -48,7 +48,7 @@ class TopOfDay:
     def __init__(self, totals: DayTotals) -> None:
         self._totals = totals
         known = _current(totals.top, totals.locks - 1)
-        self._pages = None if known is None else {page[0]: page for page in known}
+        self._pages: dict[str, tuple[str, int, int]] | None = None
         self.least: int | None = None
         """Views from which on a page that has grown may be among them; None when the list is made anew."""
         if known is not None:

@@ -18,6 +18,7 @@ from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views, flush_pending
+from codex_tracking.hits.hit import Hit
 from codex_tracking.models import Breakdown, PageView
 from codex_tracking.pipeline import flusher, partitions
 from codex_tracking.selector import TrackingSelector
@@ -302,12 +303,17 @@ async def test_the_cap_holds_over_flushes_and_known_paths_go_on(database: str, c
     assert await rows() == {"/a/": 4, "/b/": 3, "/c/": 1, "(other)": 1}
 
 
+def five_routes(first: int) -> list[Hit]:
+    """Return a view of each of five routes."""
+    return [view(route=f"{n}/") for n in range(first, first + 5)]
+
+
 async def test_values_of_other_dimensions_are_capped_too(
     database: str, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(day_rows, "VALUES_PER_DIMENSION", 3)
-    for start in (0, 5):
-        await process.push(*(view(route=f"{n}/") for n in range(start, start + 5)))
+    for first in (0, 5):
+        await process.push(*five_routes(first))
         await flush_page_views()
     found = await breakdown("route")
     assert len(found) == 4
@@ -319,8 +325,8 @@ async def test_a_flush_adds_up_no_more_values_than_a_day_may_have(
 ) -> None:
     # Sorting a million of them would hold the event loop up.
     monkeypatch.setattr(batches, "VALUES_PER_DIMENSION", 3)
-    for start in (0, 5):
-        await process.push(*(view(route=f"{n}/") for n in range(start, start + 5)))
+    for first in (0, 5):
+        await process.push(*five_routes(first))
     await flush_page_views()
     found = await breakdown("route")
     assert len(found) == 4
