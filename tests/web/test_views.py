@@ -13,7 +13,8 @@ from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import OperationalError
 from django.http import HttpRequest
-from django.template import engines
+from django.template import Engine, engines
+from django.template.loader import render_to_string
 from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_script_prefix
 from django.utils import timezone
@@ -408,6 +409,41 @@ async def test_every_page_says_that_redis_is_away_and_what_24_hours_cover(
         text = (await async_client.get(URL + address)).content.decode()
         assert "Redis is not available." in text, address
         assert ("they are not kept by the hour" in text) == bool(address), address
+
+
+@pytest.mark.usefixtures("visit_log")
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("", 200),
+        ("?period=next", 400),
+        *((f"fragment/{part}/", 200) for part in ("kpis", "chart", "heat", "health", *sorted({*TABS} - {*SCRIPTED}))),
+        ("details/path/", 200),
+        ("page/?path=/", 200),
+        ("funnels/", 200),
+        ("journeys/", 200),
+        ("segments/", 200),
+        ("health/", 200),
+        ("share/", 200),
+        ("nothing/", 404),
+    ],
+)
+async def test_pages_print_nothing_for_variables_that_are_missing(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, address: str, status: int
+) -> None:
+    # With it, templates whose variables are missing look broken, and filters such as |default do nothing.
+    monkeypatch.setattr(Engine.get_default(), "string_if_invalid", "INVALID %s")
+    await staff(async_client, is_superuser=True)
+    await seen()
+    answer = await async_client.get(URL + address)
+    assert answer.status_code == status
+    assert "INVALID" not in answer.content.decode()
+
+
+def test_a_table_without_a_title_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine.get_default(), "string_if_invalid", "INVALID %s")
+    data = {"rows": [{"a": 1}], "columns": [{"key": "a", "label": "A"}]}
+    assert 'aria-label="Table"' in render_to_string("codex_tracking/widgets/table.html", {"data": data})
 
 
 async def test_times_are_the_sites_whatever_zone_is_activated(async_client: AsyncClient, settings: Settings) -> None:
