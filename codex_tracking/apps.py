@@ -17,7 +17,7 @@ class TrackingConfig(AppConfig):
     def ready(self) -> None:
         """Import the modules that register checks, declarations and providers; register the metrics."""
         from codex_tracking import cabinet, providers  # noqa: F401
-        from codex_tracking.checks import deployment, engine, pages, redis, traffic  # noqa: F401
+        from codex_tracking.checks import database, deployment, engine, pages, redis, traffic  # noqa: F401
         from codex_tracking.isolation import remember_databases
         from codex_tracking.settings import get_tracking_settings
 

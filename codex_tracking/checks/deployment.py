@@ -14,14 +14,12 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
-from django.db import connections
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from codex_tracking.hits.countries import can_open
 from codex_tracking.hits.freshness import STALE_AFTER, lists_date
-from codex_tracking.models import database
 from codex_tracking.setting_rules import Rule
 from codex_tracking.settings import FIELDS, broken_rule, get_tracking_settings, project_url, raw_settings
 
@@ -261,29 +259,6 @@ def check_geoip(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         message = f"CODEX_TRACKING['geoip_path'] must be a database in MaxMind's format, not {path!r}."
         return [Error(message, hint="Unpack what was downloaded; the file ends with .mmdb.", id="codex_tracking.E005")]
     return []
-
-
-@register(Tags.compatibility)
-def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Check SQLite's options, without which a flush makes concurrent writers fail."""
-    alias = database(write=True)
-    # A router may name any alias, and Django reports one that is missing.
-    entry = connections.databases.get(alias, {})
-    options = entry.get("OPTIONS", {})
-    if not entry.get("ENGINE", "").endswith("sqlite3"):
-        return []
-    # A transaction that reads before it writes cannot wait for another writer: 109 of 169 failed during a flush.
-    immediate = str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE")
-    if immediate and "wal" in str(options.get("init_command", "")).lower():
-        return []
-    return [
-        Caution(
-            f"The SQLite database {alias!r} is not set up for concurrent writers: requests that write during a flush "
-            "may fail with 'database is locked'.",
-            hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
-            id="codex_tracking.W006",
-        )
-    ]
 
 
 @register(Tags.compatibility)

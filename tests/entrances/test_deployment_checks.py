@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient
 from django.utils import timezone
@@ -271,3 +272,20 @@ def test_two_sites_with_one_prefix_are_warned_of(
     assert "codex_tracking.W030" in ids(include_deployment_checks=True)
     tracking_settings(key_prefix="another")
     assert "codex_tracking.W030" not in ids(include_deployment_checks=True)
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize(("letters", "reported"), [("utf8mb4", False), ("utf8mb3", True), ("latin1", True)])
+def test_a_connection_without_emoji_is_an_error(database: str, letters: str, reported: bool) -> None:
+    def errors(databases: list[str]) -> list[str]:
+        return [str(message) for message in run_checks(databases=databases) if message.id == "codex_tracking.E021"]
+
+    with connections[database].cursor() as cursor:
+        cursor.execute(f"SET NAMES {letters}")
+    try:
+        assert errors([]) == []
+        found = errors([database])
+    finally:
+        connections[database].close()
+    assert len(found) == reported
+    assert not found or letters in found[0]

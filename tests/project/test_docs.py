@@ -22,7 +22,7 @@ from django.test import AsyncClient, AsyncRequestFactory
 from pytest_django import Settings
 
 import codex_tracking
-from codex_tracking.checks import deployment, engine, pages, redis, traffic
+from codex_tracking.checks import database, deployment, engine, pages, redis, traffic
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.metrics import COUNTERS, GAUGES, PREFIX
 from codex_tracking.web.api.endpoints import ENDPOINTS
@@ -190,7 +190,7 @@ async def test_the_image_of_the_public_counter_is_served(async_client: AsyncClie
 
 def test_each_check_is_listed_once() -> None:
     listed = re.findall(r"^\| `(codex_tracking\.[EW]\d+)`", (DOCS / "operations.md").read_text(), re.MULTILINE)
-    texts = (inspect.getsource(module) for module in (deployment, engine, pages, redis, traffic))
+    texts = (inspect.getsource(module) for module in (database, deployment, engine, pages, redis, traffic))
     assert listed == sorted({name for text in texts for name in re.findall(r'"(codex_tracking\.[EW]\d+)"', text)})
 
 

@@ -14,10 +14,13 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 from django.db.models import Q
 
-from codex_tracking.models import Breakdown, DayTotals, Generation, PageView
+from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, Segment
 from codex_tracking.stats.filters import begins
 from codex_tracking.store.loops import blocking
 from codex_tracking.sync import TrackingSelector, flush_page_views
+from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.steps import parse_step
+from codex_tracking.web.access import links, saved
 from tests.kit.pipeline import Process, today, views
 
 TABLE = "codex_tracking_pageview"
@@ -212,3 +215,19 @@ def test_the_ancestors_index_comes_back(ancestor: str) -> None:
     assert len(path_indexes(ancestor)) == (ancestor == "postgres")
     migrate(ancestor, "0001_initial")
     assert len(path_indexes(ancestor)) == 1 + (ancestor == "postgres")
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_names_take_emoji_whatever_the_databases_character_set(database: str) -> None:
+    migrate(database, "0012_top_of_today")
+    with connections[database].cursor() as cursor:
+        for table in ("segment", "funnel", "sharelink"):
+            cursor.execute(f"ALTER TABLE codex_tracking_{table} CONVERT TO CHARACTER SET utf8mb3")
+    migrate(database)
+    segment = saved.save_segment("Partners 🤝", [Filter("country", "is", ("DE",))], "𠮷田")
+    saved.save_funnel("Sign-up 🎉", [parse_step("page:/"), parse_step("page:/b/")])
+    links.create("Für 😀", created_by="𠮷田", segment=segment)
+    assert [link.name for link in links.links()] == ["Für 😀"]
+    # Names are compared as on other databases.
+    saved.save_segment("partners 🤝", [Filter("country", "is", ("FR",))])
+    assert len(saved.saved(Segment)) == 2
