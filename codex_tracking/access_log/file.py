@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from errno import EBADF
 from io import BufferedReader
 from itertools import accumulate
 from pathlib import Path
@@ -154,6 +155,9 @@ def _opened(name: str) -> BufferedReader:
         return Path(name).open("rb")
     with TemporaryFile() as spool:
         if name == "-":
+            # None where the shell, or a supervisor, has closed it.
+            if sys.stdin is None:
+                raise OSError(EBADF, "standard input is closed")
             shutil.copyfileobj(sys.stdin.buffer, spool, BLOCK_BYTES)
         else:
             with Path(name).open("rb") as pipe:

@@ -79,7 +79,9 @@ def is_forwarded(address: str, forwarded: str) -> bool:
     return bool(client) and client in map(_tidy, forwarded[-FORWARDED_LIMIT:].rsplit(",", MAX_HOPS))
 
 
-def _tidy(text: str) -> str:
+def _tidy(said: object) -> str:
+    # A middleware of the project may have made REMOTE_ADDR an object of the module ipaddress.
+    text = str(said)
     octets = text.split(".", 4)
     if len(octets) == 4 and OCTETS.issuperset(octets):
         return text

@@ -395,6 +395,13 @@ def test_missing_log_says_so(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+def test_a_closed_standard_input_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Python has none where the shell has closed it: import_access_log - <&-
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(CommandError, match="-: standard input is closed"):
+        run(Path("-"))
+
+
 def test_hostile_lines_are_stored_as_live_requests_are(tmp_path: Path) -> None:
     paths = [
         "/%00",

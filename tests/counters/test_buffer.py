@@ -189,7 +189,7 @@ def test_a_child_forked_while_another_thread_counts_can_count() -> None:
 
 def test_a_hit_that_cannot_be_counted_is_noted_and_costs_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
     buffer = Buffer(Aggregator(get_tracking_settings()))
-    for hit in (view("/a/"), view("/b/", address=None), view("/c/")):
+    for hit in (view("/a/"), view("/b/", agent=None), view("/c/")):
         buffer.put(hit)
     assert {name: n for name, n in buffer.counts().items() if name[:2] == "p:"} == {"p:/a/": 1, "p:/c/": 1}
     assert ledger.snapshot() == {"view": 2, "record_failures": 1}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,14 @@ def test_what_passes_for_an_address_without_a_closer_look_is_one(text: str) -> N
 
 def test_a_unix_socket_has_no_address() -> None:
     assert client_address("", "", 0) == client_address("unix:", "", 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [(ip_address("192.0.2.1"), "192.0.2.1"), (ip_address("2001:db8::1"), "2001:db8::"), (b"192.0.2.1", ""), (5, "")],
+)
+def test_a_remote_address_that_is_no_text_is_read_or_none(address: Any, expected: str) -> None:
+    assert client_address(address, "", 0) == expected
 
 
 @given(st.text(st.characters(), max_size=80), st.text(st.characters(), max_size=700), st.integers(-1, 20))
