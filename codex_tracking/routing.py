@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import path
 
 from codex_tracking.settings import get_tracking_settings
@@ -20,5 +21,11 @@ from codex_tracking.web.api.socket import LiveConsumer
 
 # Empty switches the websocket off; an empty pattern would match the site's root.
 PATH = get_tracking_settings().live_path.lstrip("/")
+# Proxies hand on the site's prefix or remove it. Channels removes one that the server names, and knows no setting.
+PREFIX = f"{settings.FORCE_SCRIPT_NAME or ''}/".lstrip("/")
 
-websocket_urlpatterns: list[Any] = [path(PATH, LiveConsumer.as_asgi(), name="codex_tracking_live")] if PATH else []
+websocket_urlpatterns: list[Any] = [
+    path(prefix + PATH, LiveConsumer.as_asgi(), name="codex_tracking_live")
+    for prefix in dict.fromkeys(("", PREFIX))
+    if PATH
+]

@@ -109,7 +109,7 @@ class TrackingSettings:
     share_links: bool = True
     """Allow share links, which show the dashboard read only; False disables all of them."""
     live_path: str = "/ws/figures/"
-    """Path of the websocket of ``codex_tracking.routing``; when empty, pages poll the JSON API instead."""
+    """Path, below the site's prefix, of the websocket of ``codex_tracking.routing``; when empty, pages poll the API."""
     public_counter: bool = False
     """Publish each page's views without login: ``counter.svg?path=/`` and ``counter.json?path=/``."""
     public_counter_prefixes: tuple[str, ...] = ("/",)

@@ -18,6 +18,7 @@ from django.db import connections
 
 from codex_tracking.counters.days import site_now
 from codex_tracking.counters.fields import ALL_PATHS, total
+from codex_tracking.hits.routes import script_name
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats import minutes
 from codex_tracking.stats.days import has_hand_made
@@ -174,6 +175,11 @@ def get_live() -> Live:
 
 
 def socket_path() -> str:
-    """Return the path of the live websocket; empty without Channels, so that pages poll the JSON API."""
+    """Return the path of the live websocket as browsers ask for it; empty without Channels: pages poll the JSON API."""
+    path = get_tracking_settings().live_path
     # Looked for and not imported: only the project's ASGI application needs it.
-    return get_tracking_settings().live_path if find_spec("channels") is not None else ""
+    if not path or find_spec("channels") is None:
+        return ""
+    prefix = script_name()
+    # A project may have written the prefix into the setting.
+    return path if path.startswith(f"{prefix}/") else prefix + path

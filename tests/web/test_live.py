@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
 from django.db import OperationalError
 from django.test import AsyncClient
+from django.test.utils import override_script_prefix
 from pytest_django import Settings as DjangoSettings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -54,13 +56,15 @@ def cookies(site: Site, **users: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def watching(site: Site, cookie: str = "", origin: str | None = "here") -> AsyncIterator[ClientConnection]:
+async def watching(
+    site: Site, cookie: str = "", origin: str | None = "here", path: str = PATH
+) -> AsyncIterator[ClientConnection]:
     """Open a websocket to a running site as a browser does."""
     headers = {"Cookie": cookie} if cookie else {}
     page = site.url if origin == "here" else origin
     if page is not None:
         headers["Origin"] = page
-    async with connect(site.url.replace("http", "ws") + PATH, additional_headers=headers) as socket:
+    async with connect(site.url.replace("http", "ws") + path, additional_headers=headers) as socket:
         yield socket
 
 
@@ -119,6 +123,35 @@ async def test_a_visit_shows_within_two_seconds(app_server: Sites, redis_server:
         assert time.monotonic() - begin < 2
         # The minute may be over since.
         assert sum(found["minutes"]) == sum(found["minutes"][-2:]) == 1
+
+
+async def test_a_site_below_a_prefix_has_its_socket_there(app_server: Sites, redis_server: RedisServer) -> None:
+    site = app_server(redis=redis_server, settings={"FORCE_SCRIPT_NAME": "/app"})
+    [cookie] = cookies(site, staff=True)
+    page = await asyncio.to_thread(site.get, "/app/cabinet/tracking/", cookie=cookie)
+    assert re.findall('data-socket="(.*?)"', page.body) == [f"/app{PATH}"]
+    # Proxies hand on the prefix, or remove it.
+    for path in (f"/app{PATH}", PATH):
+        async with watching(site, cookie, path=path) as socket:
+            await until(socket, views=0)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "live_path", "expected"),
+    [
+        ("/", PATH, PATH),
+        ("/app/", PATH, f"/app{PATH}"),
+        ("/app/", "/app/live/", "/app/live/"),
+        ("/app/", "/apple/", "/app/apple/"),
+        ("/app/", "", ""),
+    ],
+)
+def test_the_sockets_path_begins_with_the_sites_prefix(
+    prefix: str, live_path: str, expected: str, tracking_settings: Callable[..., None]
+) -> None:
+    tracking_settings(live_path=live_path)
+    with override_script_prefix(prefix):
+        assert live.socket_path() == expected
 
 
 @pytest.mark.slow
