@@ -1,9 +1,11 @@
-"""Errors of the database in the words of a command: tables that are missing, or a server that does not answer."""
+"""Failures of commands: those of the database in words, and text that the output cannot have."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
+from io import TextIOWrapper
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -36,3 +38,20 @@ def explaining(handle: Handle) -> Handle:
             raise CommandError(explained(error)) from error
 
     return explain
+
+
+def escaping(handle: Handle) -> Handle:
+    """Let a command write escapes for characters that the output's encoding lacks, instead of a traceback.
+
+    Files on Windows, and terminals of some locales, have the characters of a few languages alone; names, paths and
+    lines of logs may have any.
+    """
+
+    @wraps(handle)
+    def escape(*args: Any, **options: Any) -> None:
+        # Python's standard error does so already.
+        if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")
+        handle(*args, **options)
+
+    return escape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from pytest_django import Settings
 
 from codex_tracking.models import PageView
 from codex_tracking.store.loops import blocking
+from codex_tracking.web.access import links
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, today, view, views
 from tests.servers import PostgresServer, RedisServer
@@ -56,6 +58,28 @@ def run_status(*arguments: str) -> tuple[str, int]:
 
 
 # --- any command ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tracking_share"], "Für 😀"),
+        (["tracking_explain", "/ü/😀/"], "/ü/😀/"),
+        (["import_access_log", "{log}", "--dry-run"], "access 😀"),
+    ],
+)
+def test_what_the_outputs_encoding_lacks_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    links.create("Für 😀")
+    log = tmp_path / "access 😀.log"
+    log.touch()
+    # As a file on Windows.
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    call_command(*(argument.format(log=log) for argument in arguments), no_color=True)
+    out.flush()
+    assert said.encode("cp1252", "backslashreplace") in out.buffer.getvalue()
 
 
 UNMIGRATED = """

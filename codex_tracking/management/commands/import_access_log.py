@@ -25,7 +25,7 @@ from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.counters.days import site_today
-from codex_tracking.management.failures import explained, explaining
+from codex_tracking.management.failures import escaping, explained, explaining
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import forget_salts
 from codex_tracking.tables.rollups import build_rollups
@@ -98,6 +98,7 @@ class Command(BaseCommand):
             help="Add to days that the site counted itself, today included; views that it counted count twice.",
         )
 
+    @escaping
     @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         self._shown = options["verbosity"] > 0

@@ -22,6 +22,7 @@ from codex_tracking.hits.routes import below_script_name, route_of
 from codex_tracking.hits.rules import opted_out
 from codex_tracking.hits.text import normalise
 from codex_tracking.hits.visitors import client_address
+from codex_tracking.management.failures import escaping
 from codex_tracking.settings import TrackingSettings, get_tracking_settings
 
 BROWSER_HEADERS = {
@@ -80,6 +81,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--user", choices=("anonymous", "member", "staff"), default="anonymous")
 
+    @escaping
     def handle(self, *args: Any, **options: Any) -> None:
         settings = get_tracking_settings()
         request = request_of(options)

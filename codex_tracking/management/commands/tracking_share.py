@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from codex_tracking.management.failures import explaining
+from codex_tracking.management.failures import escaping, explaining
 from codex_tracking.models import Segment
 from codex_tracking.web.access import links, saved
 
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--segment", default="", metavar="NAME", help="Show the visits of this segment alone.")
         parser.add_argument("--revoke", type=int, metavar="NUMBER", help="Revoke the link with this number.")
 
+    @escaping
     @explaining
     def handle(self, *args: Any, **options: Any) -> None:
         if options["revoke"] is not None:
