@@ -38,21 +38,10 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_letters(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check that MySQL's connection takes all characters: with the first one that it refuses, no flush succeeds."""
-    alias = database(write=True)
-    # A plain ``check``, which runs before every command, must not query the database.
-    if alias not in (databases or ()) or connections[alias].vendor != "mysql":
-        return []
-    try:
-        with connections[alias].cursor() as cursor:
-            # Asked, because options, files of options and commands at the start of a connection may set it.
-            cursor.execute("SELECT @@character_set_client")
-            (letters,) = cursor.fetchone()
-    except DatabaseError:
-        # Django reports it itself.
-        return []
-    if letters == "utf8mb4":
-        return []
+    """Check that MySQL's connections take all characters: with the first one that they refuse, no flush succeeds."""
+    # A plain ``check``, which runs before every command, must not query the database. Reads may have another one.
+    aliases = sorted({database(), database(write=True)}.intersection(databases or ()))
+    wrong = {alias: letters for alias in aliases if (letters := _letters(alias)) not in ("", "utf8mb4")}
     return [
         Error(
             f"The connection to the database {alias!r} has the character set {letters}, not utf8mb4: the first emoji "
@@ -60,4 +49,19 @@ def check_letters(app_configs: Configs, databases: Sequence[str] | None = None, 
             hint='Set "charset": "utf8mb4" in its OPTIONS; the tables have this character set already.',
             id="codex_tracking.E021",
         )
+        for alias, letters in wrong.items()
     ]
+
+
+def _letters(alias: str) -> str:
+    """Return the character set of a connection to MySQL; empty for other databases, and without an answer."""
+    if connections[alias].vendor != "mysql":
+        return ""
+    try:
+        with connections[alias].cursor() as cursor:
+            # Asked, because options, files of options and commands at the start of a connection may set it.
+            cursor.execute("SELECT @@character_set_client")
+            return str(cursor.fetchone()[0])
+    except DatabaseError:
+        # Django reports it itself.
+        return ""

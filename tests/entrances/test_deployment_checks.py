@@ -19,6 +19,7 @@ from pytest_django import Settings
 from codex_tracking.models import Breakdown, DayTotals
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.store.protocol import Store
+from tests.kit.routers import PinnedRouter
 from tests.servers import RedisServer
 
 BROWSER = {
@@ -276,10 +277,16 @@ def test_two_sites_with_one_prefix_are_warned_of(
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize(("letters", "reported"), [("utf8mb4", False), ("utf8mb3", True), ("latin1", True)])
-def test_a_connection_without_emoji_is_an_error(database: str, letters: str, reported: bool) -> None:
+@pytest.mark.parametrize("replica", [False, True])
+def test_a_connection_without_emoji_is_an_error(
+    database: str, letters: str, reported: bool, replica: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def errors(databases: list[str]) -> list[str]:
         return [str(message) for message in run_checks(databases=databases) if message.id == "codex_tracking.E021"]
 
+    if replica:
+        monkeypatch.setattr(PinnedRouter, "alias", "default")
+        monkeypatch.setattr(PinnedRouter, "replica", database)
     with connections[database].cursor() as cursor:
         cursor.execute(f"SET NAMES {letters}")
     try:
