@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -387,6 +388,18 @@ async def test_order_and_search_of_a_table_survive_another_period(async_client: 
     assert len(links) > 10
     assert [url for url in links if not all(part in url for part in ("order=value", "search=a", "devices=os"))] == []
     assert {("order", "value"), ("search", "a")} <= set(re.findall(r'name="(\w+)" value="(\w+)"', menu))
+
+
+@pytest.mark.parametrize("search", ["\u200edocs\u200f", "\u2068docs\u2069 ", "docs\x00\n"])
+async def test_a_search_is_that_of_the_text_that_can_be_seen(async_client: AsyncClient, search: str) -> None:
+    await staff(async_client)
+    await seen("/docs/")
+    text = (await async_client.get(f"{URL}details/path/", {"search": search})).content.decode()
+    assert "<bdi>/docs/</bdi>" in text
+    (download,) = re.findall(r'href="([^"]*path\.json[^"]*)"', text)
+    answer: Any = await async_client.get(html.unescape(download))
+    assert answer.status_code == 200
+    assert [row["path"] for row in json.loads(b"".join([piece async for piece in answer]))] == ["/docs/"]
 
 
 async def test_the_metric_survives_a_look_at_one_page(async_client: AsyncClient) -> None:

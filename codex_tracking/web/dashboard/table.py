@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext_noop
 
+from codex_tracking.hits.text import UNFIT
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing
 from codex_tracking.stats.cards import order_of, whole_of
@@ -170,9 +171,9 @@ def _asked(dimension: AnyDimension, params: Mapping[str, str], filtered: bool) -
     known = orders_of(dimension, filtered)
     if order not in known:
         raise QueryError("order", ONE_OF, order, choices=", ".join(known))
-    search = params.get("search", "").strip()
-    # PostgreSQL takes no NUL in a text.
-    if len(search) > LONGEST_SEARCH or "\0" in search:
+    # Copied text may bring marks of direction, which are not seen; no stored value has one, nor a control.
+    search = UNFIT.sub("", params.get("search", "")).strip()
+    if len(search) > LONGEST_SEARCH:
         raise QueryError("search", gettext_noop("at most %(count)s characters"), search, count=LONGEST_SEARCH)
     return order, search, _number(params.get("page") or "1")
 
