@@ -167,6 +167,7 @@ async def read(repeat: int) -> None:
     from django.core.management import call_command
 
     from codex_tracking.counters.days import site_today
+    from codex_tracking.flush import flush_page_views
     from codex_tracking.selector import TrackingSelector
     from codex_tracking.stats.reading import in_database
     from codex_tracking.tables.rollups import build_rollups
@@ -179,7 +180,10 @@ async def read(repeat: int) -> None:
     await in_database(list_finished_days, today.isoformat(), math.inf)
     await in_database(build_rollups, today.isoformat(), math.inf)
     ready = time.perf_counter() - begin
-    await arrive(today.isoformat())
+    # A day's last writer is a flush or an import, both of which keep the list of its most viewed pages.
+    await arrive(today.isoformat(), "flushed")
+    await flush_page_views(today.isoformat())
+    await arrive(today.isoformat(), "waiting")
     client = Client()
     await client.log_in()
     report(
@@ -213,8 +217,13 @@ async def _asked(client: Client, address: str, repeat: int) -> dict[str, Any]:
     }
 
 
-async def arrive(day: str) -> None:
-    """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension."""
+async def arrive(day: str, stream: str) -> None:
+    """Bring views to Redis: some pages that many see and many that few see, with something new in every dimension.
+
+    Args:
+        day: ISO date.
+        stream: of the batches; one that has brought views already brings none.
+    """
     from codex_tracking.counters.batch import Batch
     from codex_tracking.counters.fields import Counts, Dimension, counter, first
     from codex_tracking.store.loops import close_store, get_store
@@ -230,7 +239,7 @@ async def arrive(day: str) -> None:
     store = get_store()
     generation, counters = await store.join(day), list(counts.items())
     for seq, start in enumerate(range(0, len(counters), 500), 1):
-        batch = Batch(day, "bench", seq, int(time.time()), dict(counters[start : start + 500]))
+        batch = Batch(day, stream, seq, int(time.time()), dict(counters[start : start + 500]))
         answer = await store.apply(batch, generation)
         assert answer.status == "OK"
     await close_store()
