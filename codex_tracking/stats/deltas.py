@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
-from codex_tracking.counters.fields import Counter, Counts, Dimension, counter, first, split
+from codex_tracking.counters.fields import ALL_PATHS, Counter, Counts, Dimension, counter, first
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.turns import in_turns
 from codex_tracking.store.answers import Uniques
@@ -19,25 +19,35 @@ Changes = dict[str, tuple[int, int]]
 """Value -> deltas of its views and of its visits (of a page: visitors)."""
 
 
-def _counters(days: Iterable[str], deltas: Deltas) -> Iterator[tuple[Counter, int]]:
-    return in_turns(chain.from_iterable(deltas[day].items() for day in days if day in deltas))
+class Delta(Counts):
+    """The counters of one day, in a mapping that is looked through once for all figures of a read."""
+
+    @cached_property
+    def parts(self) -> dict[str, dict[str, int]]:
+        """Name in front of a counter's value, such as ``p`` or ``p+`` -> value -> number."""
+        found: dict[str, dict[str, int]] = {}
+        for field, n in in_turns(self.items()):
+            name, _, value = field.partition(":")
+            found.setdefault(name, {})[value] = n
+        return found
+
+
+def _part(counts: Counts, begin: Counter) -> Iterator[tuple[str, int]]:
+    """Return the values and numbers of the counters that begin with the counter of an empty value."""
+    delta = counts if isinstance(counts, Delta) else Delta(counts)
+    return in_turns(delta.parts.get(begin.removesuffix(":"), {}).items())
 
 
 def path_deltas(delta: Counts) -> dict[str, int]:
     """Return the views per path that no flush has written yet, without skipped paths."""
-    skipped, start = get_tracking_settings().skip_prefixes, counter("path", "")
+    skipped = get_tracking_settings().skip_prefixes
     # Views from before a change of the setting may still wait in Redis.
-    return {
-        path: n
-        for field, n in in_turns(delta.items())
-        if field.startswith(start) and not (path := field.removeprefix(start)).startswith(skipped)
-    }
+    return {path: n for path, n in _part(delta, ALL_PATHS) if not path.startswith(skipped)}
 
 
 def views_among(days: Iterable[str], deltas: Deltas) -> int:
     """Return the page views of these days that no flush has written yet."""
-    start = counter("path", "")
-    return sum(n for field, n in _counters(days, deltas) if field.startswith(start))
+    return sum(n for day in days if day in deltas for _, n in _part(deltas[day], ALL_PATHS))
 
 
 def override(views: int, own: int | None, delta: int) -> int:
@@ -55,24 +65,18 @@ def changed_values(dimension: Dimension, days: Iterable[str], deltas: Deltas) ->
     views = counter(dimension, "")
     secondary = first(views)
     changed: Changes = {}
-    for field, n in _counters(days, deltas):
-        if field.startswith(views):
-            _add(changed, field.removeprefix(views), n, 0)
-        elif field.startswith(secondary):
-            _add(changed, field.removeprefix(secondary), 0, n)
+    for delta in (deltas[day] for day in days if deltas.get(day)):
+        for value, n in _part(delta, views):
+            _add(changed, value, n, 0)
+        for value, n in _part(delta, secondary):
+            _add(changed, value, 0, n)
     return _net(changed) if dimension == "excluded" else changed
 
 
-def all_changes(days: Iterable[str], deltas: Deltas, dimensions: Collection[Dimension]) -> dict[str, Changes]:
+def all_changes(days: Iterable[str], deltas: Deltas, dimensions: Iterable[Dimension]) -> dict[str, Changes]:
     """Return ``changed_values`` of some dimensions."""
-    changed: dict[str, Changes] = {name: {} for name in dimensions}
-    for field, n in _counters(days, deltas):
-        dimension, is_first, value = split(field)
-        if dimension in changed:
-            _add(changed[dimension], value, *((0, n) if is_first else (n, 0)))
-    if "excluded" in changed:
-        changed["excluded"] = _net(changed["excluded"])
-    return changed
+    changed = [day for day in days if deltas.get(day)]
+    return {name: changed_values(name, changed, deltas) for name in dimensions}
 
 
 def _add(changed: Changes, value: str, views: int, secondary: int) -> None:

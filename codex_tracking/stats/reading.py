@@ -15,7 +15,7 @@ from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import accepted_days, site_now, site_today
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.models import Generation, database
-from codex_tracking.stats.deltas import Deltas, Visitors
+from codex_tracking.stats.deltas import Delta, Deltas, Visitors
 from codex_tracking.stats.turns import in_turns
 from codex_tracking.store.answers import Held, Uniques
 from codex_tracking.store.client import STORE_ERRORS
@@ -165,7 +165,7 @@ def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[D
     """
     tokens = {part.generation for day in held.values() for part in day.parts if part.generation}
     before = marks(tokens)
-    deltas = {day: delta_of(held[day], day, before) if day in held else {} for day in days}
+    deltas: Deltas = {day: Delta(delta_of(held[day], day, before)) if day in held else {} for day in days}
     uniques = {day: each.uniques for day, each in held.items() if each.uniques is not None}
     # Between two looks at the marks, since not every project's transactions see one moment.
     found = look(deltas, uniques)

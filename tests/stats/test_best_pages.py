@@ -20,9 +20,10 @@ from codex_tracking.counters.fields import DIMENSIONS, counter
 from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import breakdown, cards, days, deltas, turns
-from codex_tracking.stats.reading import in_database
+from codex_tracking.stats.reading import in_database, look_between_marks
 from codex_tracking.stats.values import best_pages, matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, rising
+from codex_tracking.store.answers import Held, Part
 from codex_tracking.tables import toplists
 from tests.kit.pipeline import Process, view, views
 from tests.servers import RedisServer
@@ -95,6 +96,23 @@ def test_other_threads_get_their_turn_while_counters_are_looked_at(monkeypatch: 
         assert len(pauses) >= 2
         # With less, Python gives this thread the GIL again.
         assert min(pauses) > 0
+
+
+async def test_counters_are_looked_through_once_for_all_figures_of_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(turns, "sleep", pauses.append)
+    counts = {counter("path", f"/{number}/"): 1 for number in range(2 * turns.ITEMS_PER_TURN)}
+    held = Held(Part("generation", "", "", counts), Part("", "", "", {}), None)
+    looks: list[int] = []
+
+    def look(found: deltas.Deltas, _: deltas.Visitors) -> None:
+        for _again in range(2):
+            pauses.clear()
+            assert deltas.changed_values("hour", ["2026-01-31"], found) == {}
+            looks.append(len(pauses))
+
+    await in_database(look_between_marks, ["2026-01-31"], {"2026-01-31": held}, look)
+    assert looks == [2, 0]
 
 
 @pytest.mark.parametrize("order", ["views", "value_descending", "visits_ascending"])
