@@ -124,18 +124,21 @@ class Stored:
     def _numbers_of_pages(self) -> Iterator[Query]:
         """Yield statements of numbers whose sum is the number of pages.
 
-        The dictionary has all pages of rollups and listed days. Most are in a rollup, so that few are looked up in the
-        rows of single days.
+        The dictionary has all pages of rollups and listed days. Most of a period's are in any one of its rollups, so
+        that few are looked up in the rows of its days.
         """
         cover, alias = self.cover, database()
         named = query_of(self._narrow(RollupValue.objects.using(alias).filter(dimension="path")).values("id", "value"))
-        # No join: just after an import PostgreSQL takes the tables for small, and would compare all rows with all.
+        # No join: just after an import PostgreSQL takes the tables for small, and would compare all rows with all. Nor
+        # is each page looked up among rollups, which reads its entries in those of all years.
         yield Query(
-            "SELECT COUNT(COALESCE((SELECT 1 FROM codex_tracking_rolluprow "
-            f"WHERE value_id = named.id AND rollup_id IN ({placeholders(cover.rollups)}) LIMIT 1), "
-            "(SELECT 1 FROM codex_tracking_pageview WHERE path = named.value AND date BETWEEN %s AND %s LIMIT 1))) "
-            f"FROM ({named.sql}) AS named",
-            (*cover.rollups, cover.period.start, cover.period.end, *named.params),
+            "SELECT COUNT(CASE WHEN rolled_up = 1 THEN 1 ELSE "
+            "(SELECT 1 FROM codex_tracking_pageview WHERE path = each_.value AND date BETWEEN %s AND %s LIMIT 1) END) "
+            "FROM (SELECT id, MAX(value) AS value, MAX(rolled_up) AS rolled_up FROM ("
+            f"SELECT id, value, 0 AS rolled_up FROM ({named.sql}) AS named UNION ALL "
+            "SELECT value_id, NULL, 1 FROM codex_tracking_rolluprow WHERE rollup_id = %s AND dimension = 'path'"
+            ") AS parts GROUP BY id HAVING COUNT(value) = 1) AS each_",
+            (cover.period.start, cover.period.end, *named.params, cover.rollups[0]),
         )
         pages = PageView.objects.using(alias).order_by()
         others = [self._pages(pages.filter(date=day)) for day in cover.unlisted]
