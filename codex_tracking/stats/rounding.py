@@ -9,7 +9,7 @@ def rounded(value: float | Decimal, decimals: int = 0) -> Decimal:
     """Return a number rounded half up, as it is written in decimals."""
     # Of a float the shortest notation counts: 0.285 is a little less in binary, and would lose its last point.
     # Further digits than 12 are errors of float arithmetic.
-    exact = value if isinstance(value, Decimal) else Decimal(format(value, ".12g"))
+    exact = Decimal(value) if isinstance(value, int | Decimal) else Decimal(format(value, ".12g"))
     return exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 

@@ -291,6 +291,8 @@ def test_values_have_names_in_the_readers_language(language: str, dimension: str
         (lambda: numbers.ratio(1.005), "1.01"),
         (lambda: numbers.ratio(2.999), "3.00"),
         (lambda: numbers.whole(2.5), "3"),
+        (lambda: numbers.whole(1_234_567_890_123), "1,234,567,890,123"),
+        (lambda: numbers.duration(3_600_000_000_001 * 60), "60000000000h 1m"),
         (lambda: numbers.compact(12_960), "13k"),
         (lambda: numbers.compact(1_250_000), "1.3M"),
         (lambda: numbers.duration(2.5), "3s"),

@@ -14,8 +14,11 @@ from codex_tracking.stats.rounding import rounded
 
 def whole(value: float | Decimal | None) -> str:
     """Return a whole number with thousands separators; a dash for None."""
+    if value is None:
+        return "–"
+    number = value if isinstance(value, int) else rounded(value)
     # Forced, because USE_THOUSAND_SEPARATOR is off by default.
-    return "–" if value is None else number_format(rounded(value), use_l10n=True, force_grouping=True)
+    return number_format(number, use_l10n=True, force_grouping=True)
 
 
 def compact(value: float) -> str:
