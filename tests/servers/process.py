@@ -28,20 +28,26 @@ PR_SET_PDEATHSIG = 1
 SHORT = "/tmp" if Path("/tmp").is_dir() else None
 """Where the folders are, whatever TMPDIR says: socket paths are short and other accounts may enter."""
 
+OUTGOING = 32_768
+"""The first port that Linux gives to outgoing connections."""
+
 _given: set[int] = set()
 
 
-def free_port() -> int:
+def free_port(end: int = OUTGOING) -> int:
     """Return a loopback port that nothing uses and this function never returned before.
 
-    Below 32768, so that no outgoing connection takes it between this call and the server's bind. Each
+    Below ``OUTGOING``, so that no outgoing connection takes it between this call and the server's bind. Each
     worker of pytest-xdist has ports of its own, because some servers bind long after this call.
+
+    Args:
+        end: the port after the highest one that may be returned.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         # At random, because several test runs may look at the same time.
-        port = random.randrange(20_000 + worker, 32_768, workers)
+        port = random.randrange(20_000 + worker, end, workers)
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import RedisError
 
 from tests.servers.binaries import binary
-from tests.servers.process import ServerProcess, wait_until
+from tests.servers.process import OUTGOING, ServerProcess, free_port, wait_until
 
 
 class RedisServer(ServerProcess):
@@ -187,10 +187,12 @@ class _Sentinel(RedisServer):
 
 
 def _node() -> RedisServer:
-    # The bus listens on port + 10000, which free_port() keeps below 65536.
-    return RedisServer(
+    node = RedisServer(
         "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"
     )
+    # The bus listens on port + 10000, which an outgoing connection may have too.
+    node.port = free_port(OUTGOING - 10_000)
+    return node
 
 
 def _join(clients: list[Any], ports: list[int]) -> None:
