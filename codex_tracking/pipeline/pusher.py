@@ -173,7 +173,7 @@ class Pusher:
             if batch is None:
                 return
             stream.inflight.append(batch)
-            # Requests get a turn between two batches, each of which takes about a millisecond.
+            # Requests get a turn between two batches, each of which takes a millisecond or two.
             await asyncio.sleep(0)
 
     async def _join(self, stream: DayStream, store: Store) -> None:

@@ -19,7 +19,7 @@ from codex_tracking.counters.visits import grown_by, packed, unpacked
 
 ENTRIES = 4
 """Entries of the list for each batch; see ``lua/apply.lua``."""
-BATCHES_PER_STEP = 8
+BATCHES_PER_STEP = 2
 """Batches that are added up before the event loop gets its turn; about 1 ms."""
 FIELDS_PER_STEP = 1_000
 """Counters that are taken before the event loop gets its turn; about 1 ms."""

@@ -10,8 +10,8 @@ from codex_tracking.store.batches import ENTRIES, Sums
 from codex_tracking.store.client import Client
 from codex_tracking.store.keys import DayKeys
 
-BATCHES_PER_READ = 64
-"""Batches that one look asks for; 1 MB at most, usually a third of it."""
+BATCHES_PER_READ = 16
+"""Batches that one look asks for; usually a third of a megabyte."""
 VIEWS, SHOWN = b"#v", b"#x"
 """Header fields: the sum of views, and the ``skipped_mark`` of all batches that they came with."""
 MARK = (b"#g", b"#n", b"#r")

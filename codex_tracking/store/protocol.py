@@ -27,7 +27,7 @@ from codex_tracking.store.parts import parts_of
 from codex_tracking.store.reads import Question, embedded_sketch, read_days, skipped_mark
 from codex_tracking.store.sketch import add
 
-MOST_BATCHES = 2_000
+MOST_BATCHES = 1_000
 """Batches of a day that wait for a database that is away before they are added up; 30 MB of Redis at most."""
 MOST_LOG_BYTES = 64_000_000
 """Bytes of the visit log that Redis keeps between two flushes; some four million hits. Beyond it they are dropped, and

@@ -11,8 +11,8 @@ from codex_tracking.store.batches import ENTRIES
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.protocol import Store
 
-BATCHES_PER_PIECE = 64
-"""1 MB at most, usually a third of it."""
+BATCHES_PER_PIECE = 16
+"""Usually a third of a megabyte."""
 BLOBS_PER_PIECE = 16
 """Of the visit log; 1 MB at most, a third of a millisecond of Redis."""
 

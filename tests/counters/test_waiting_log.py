@@ -14,6 +14,7 @@ import pytest
 from codex_tracking.counters import waiting_log
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.batch import Batch
+from codex_tracking.counters.day_counts import BATCH_FIELDS, BATCH_VISITORS
 from codex_tracking.counters.fields import counter, values_of, views_of
 from codex_tracking.counters.hit_log import EVENT, VIEW
 from codex_tracking.hits.hit import Client, Hit
@@ -154,23 +155,25 @@ def test_a_batch_tells_the_views_that_it_counts(url: str) -> None:
 
 
 def test_the_sources_of_pages_need_no_batches_of_their_own() -> None:
-    found = batches(logging([at(n, f"/{n}/", referrer="https://other.example/", user=str(n)) for n in range(600)]))
+    views = [at(n, f"/{n}/", referrer="https://other.example/", user=str(n)) for n in range(10 * BATCH_VISITORS)]
+    found = batches(logging(views))
     assert len(found) == 11
-    assert all(len(values_of("page_source", batch.counts)) == 60 for batch in found[:10])
+    assert all(len(values_of("page_source", batch.counts)) == BATCH_VISITORS for batch in found[:10])
 
 
 def test_views_counted_as_other_are_told_with_these(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_tracking.counters.tally.MOST_FIELDS", 20)
-    found = batches(logging([at(n, f"/{n}/") for n in range(600)]))
+    found = batches(logging([at(n, f"/{n}/") for n in range(5 * BATCH_FIELDS)]))
     sizes = [len(hits_of(batch)) for batch in found]
     assert [views_of(batch.counts) for batch in found] == sizes
-    assert (sum(sizes), len(sizes)) == (600, 5)
+    # What only names `(other)` fills no batch by itself, so few batches tell all.
+    assert (sum(sizes), len(sizes)) == (5 * BATCH_FIELDS, 6)
 
 
 def test_events_that_wait_alone_are_taken() -> None:
     """All of their counters fit into the first batch."""
-    found = batches(logging([event("e", n, address="") for n in range(500)]))
-    assert [len(hits_of(batch)) for batch in found] == [120, 120, 120, 120, 20]
+    found = batches(logging([event("e", n, address="") for n in range(4 * BATCH_FIELDS + 20)]))
+    assert [len(hits_of(batch)) for batch in found] == [*[BATCH_FIELDS] * 4, 20]
 
 
 @pytest.mark.parametrize("letter", ["a", "\N{GRINNING FACE}"])
