@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from codex_tracking.counters.fields import Counts
@@ -77,3 +78,14 @@ MOST_DIGITS = 12
 def number(value: bytes | None) -> int:
     """Return a header field as a number; 0 when it is missing or damaged."""
     return int(value) if value and value.isdigit() and len(value) <= MOST_DIGITS else 0
+
+
+def seen_since(second: int, counted: Mapping[bytes, bytes] | None, stateless: int | None) -> int:
+    """Return how many visitors were seen at a second or later, five minutes back at most.
+
+    Args:
+        second: since the epoch.
+        counted: second -> visitors whose last view was in it; None when nobody knows.
+        stateless: those whom these lack, as they have no state; None when nobody knows.
+    """
+    return (stateless or 0) + sum(number(n) for at, n in (counted or {}).items() if number(at) >= second)

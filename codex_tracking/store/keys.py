@@ -17,7 +17,9 @@ class DayKeys(NamedTuple):
     visits: str
     """Hash: visitor -> the state of the visit."""
     now: str
-    """Sorted set: visitor -> the second of the last view, five minutes back."""
+    """Sorted set: visitor without a state -> the second of the last view, five minutes back."""
+    present: str
+    """Hash: second -> visitors with a state whose last view was in it; some minutes back."""
     salt: str
     """String: the salt of the day's visitor hashes."""
     batches: str
@@ -36,7 +38,7 @@ def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
-    names = ("live", "sealed", "u", "v", "now", "salt", "batches", "sbatches", "log", "slog", "claims")
+    names = ("live", "sealed", "u", "v", "now", "present", "salt", "batches", "sbatches", "log", "slog", "claims")
     return DayKeys(*(f"{tag}:{name}" for name in names))
 
 

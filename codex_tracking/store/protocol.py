@@ -18,7 +18,7 @@ from codex_tracking.counters.visits import packed
 from codex_tracking.setting_rules import CLUSTER
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store import reads
-from codex_tracking.store.answers import Answer, Held, Seal, Uniques, Waiting, number
+from codex_tracking.store.answers import Answer, Held, Seal, Uniques, Waiting, number, seen_since
 from codex_tracking.store.batches import ENTRIES, entries_of
 from codex_tracking.store.bounds import NAMES_PER_VISITOR, VISITORS_WITH_STATE
 from codex_tracking.store.client import Client, embedded_visitors, forget_embedded_visitors
@@ -116,7 +116,7 @@ class Store:
             # The script finds the others among the visits.
             *(batch.ids if batch.visits == NO_VISITS else batch.others),
         ]
-        used = [keys.live, keys.uniques, keys.visits, keys.now, keys.batches]
+        used = [keys.live, keys.uniques, keys.visits, keys.now, keys.present, keys.batches]
         for blob in batch.log:
             used.append(keys.log)
             args[LOG_AT:LOG_AT] = [blob, hits_in(blob), MOST_LOG_BYTES]
@@ -193,7 +193,7 @@ class Store:
     async def retire(self, day: str) -> bool:
         """Forget the day if it holds nothing unflushed; say whether any key was deleted."""
         keys = day_keys(self.settings.key_prefix, day)
-        names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now]
+        names = [keys.live, keys.sealed, keys.uniques, keys.visits, keys.now, keys.present]
         names += [keys.batches, keys.sealed_batches, keys.log, keys.sealed_log]
         gone = bool(await self.run("retire", names, []))
         if gone and self.settings.embedded:
@@ -243,7 +243,8 @@ class Store:
 
     async def visitors_since(self, day: str, second: int) -> int:
         """Return the number of visitors seen on ``day`` at ``second`` or later, five minutes back at most."""
-        return int(await self.client.zcount(day_keys(self.settings.key_prefix, day).now, second, "+inf"))
+        keys, pipe = day_keys(self.settings.key_prefix, day), self.client.pipeline(transaction=False)
+        return seen_since(second, *await pipe.hgetall(keys.present).zcount(keys.now, second, "+inf").execute())
 
     async def lease(self, holder: str, seconds: float) -> bool:
         """Say whether ``holder`` may flush now; others wait up to ``seconds``. It only saves duplicate work."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from codex_tracking.counters.fields import ALL_PATHS, Counter, counter
 from codex_tracking.counters.visits import compact
 from codex_tracking.settings import TrackingSettings
-from codex_tracking.store.answers import Held, Part, Uniques, number
+from codex_tracking.store.answers import Held, Part, Uniques, number, seen_since
 from codex_tracking.store.client import Client, embedded_visitors
 from codex_tracking.store.keys import DayKeys, day_keys, watch_key
 from codex_tracking.store.parts import ANSWERS, SHOWN, VIEWS, Header, Parts, Place, ask
@@ -67,11 +67,12 @@ async def read_days(client: Client, settings: TrackingSettings, question: Questi
     for (day, keys), answer in zip(wanted.items(), answers, strict=True):
         found = await parts.read(client, day, places[day], answer)
         sealed, live = (_some_of(part, header, question.only, settings) for header, part in found)
-        sketch, count, online = (None if isinstance(part, Exception) else part for part in answer[2 * ANSWERS :])
+        rest = (None if isinstance(part, Exception) else part for part in answer[2 * ANSWERS :])
+        sketch, count, counted, stateless = rest
         if settings.embedded:
             sketch = embedded_sketch(keys.uniques, int(count or 0))
         uniques = Uniques(int(count or 0), sketch) if day in question.uniques_of else None
-        held[day] = Held(live, sealed, uniques, int(online or 0))
+        held[day] = Held(live, sealed, uniques, seen_since(question.online_since or 0, counted, stateless))
     return held
 
 
@@ -97,12 +98,14 @@ async def _ask(
         # A cluster's client refuses the method of this name in a pipeline, for the sake of several keys.
         pipe.get(sketch).execute_command("PFCOUNT", sketch)
         online = uniques and question.online_since is not None
+        # In this order: who gets a state in between is in neither, and in the other one would be in both.
+        pipe.hgetall(keys.present if online else nothing)
         pipe.zcount(keys.now if online else nothing, question.online_since or 0, "+inf")
     if mark:
         pipe.set(mark, 1, ex=WATCH_SECONDS)
     # A key of another type fails alone; the next push deletes it. So does a mark, where Redis takes no writes.
     answers = await pipe.execute(raise_on_error=False)
-    each = 2 * ANSWERS + 3
+    each = 2 * ANSWERS + 4
     return [answers[each * at : each * (at + 1)] for at in range(len(wanted))]
 
 

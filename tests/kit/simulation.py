@@ -388,7 +388,7 @@ class World:
         """Keep a copy of a batch on its way to Redis."""
         self.letters.append((keys, args))
         day = keys[0].rpartition("}")[0].rpartition(":")[2]
-        log = [args[protocol.LOG_AT]] if len(keys) > 5 else []
+        log = [args[protocol.LOG_AT]] if len(keys) > 6 else []
         self.keep(owner, day, args[0], args[1], unpacked(args[13], args[14]), log)
 
     def keep(

@@ -88,7 +88,7 @@ async def test_without_a_log_nothing_is_sent_and_nothing_written(redis_server: R
         worker.hit("/a")
         await worker.push()
         [(keys, args)] = world.letters
-        assert (len(keys), len(args)) == (5, protocol.LOG_AT)
+        assert (len(keys), len(args)) == (6, protocol.LOG_AT)
         assert not [key for key in world.raw.keys() if key.endswith(b"log")]  # noqa: SIM118
         assert not [name for name in world.raw.hkeys(world.keys().live) if name in (b"#b", b"#bytes")]
         await world.flush()

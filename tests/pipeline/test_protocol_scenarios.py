@@ -92,9 +92,9 @@ visitors before and after a loss are one crowd:
     hit /a, hit /a visitor=bob, rest, wipe, hit /a visitor=bob, hit /a visitor=cy, rest, visitors 3 => closed 1
 a corrupt sketch in Redis ([garbage|dense|sparse]) is left out and stops nothing:
     hit /a, push, corrupt [garbage|dense|sparse], hit /0 visitor=bob, rest, visitors 1, hit /1 visitor=cy => visitors 2
-any key may be evicted ([live|sealed|uniques|visits|live and sealed|batches|sealed batches]):
+any key may be evicted ([live|sealed|uniques|visits|present|live and sealed|batches|sealed batches]):
     hit /a, push, flush until=get, crash, hit /b, push,
-    evict [live|sealed|uniques|visits|live sealed|batches|sealed_batches], hit /c => closed [1|1|0|0|1|1|1]
+    evict [live|sealed|uniques|visits|present|live sealed|batches|sealed_batches], hit /c => closed [1|1|0|0|0|1|1|1]
 batches that are damaged as a whole are sent again ([batches|sealed_batches]):
     hit /a, push, flush until=get, crash, hit /b, push, damage [batches|sealed_batches], hit /c => closed 1
 batches that are evicted are noticed by the next one:

@@ -152,7 +152,7 @@ async def test_no_seal_takes_a_damaged_number_of_a_stream(raw: redis.Redis, proc
     assert await rows() == {"/a/": 1, "/b/": 1}
 
 
-@pytest.mark.parametrize("kind", ["live", "sealed", "uniques", "visits", "now", "salt", "batches"])
+@pytest.mark.parametrize("kind", ["live", "sealed", "uniques", "visits", "now", "present", "salt", "batches"])
 async def test_a_key_of_another_type(raw: redis.Redis, process: Process, kind: str) -> None:
     await process.push(view("/a/"))
     key = getattr(keys(), kind)

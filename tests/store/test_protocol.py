@@ -169,7 +169,7 @@ async def test_what_is_no_counter_has_a_lifetime(live_store: Store) -> None:
     await live_store.apply(touch, await live_store.join(DAY))
     assert 0 < await live_store.client.ttl(KEYS.salt) <= 172_800
     assert 0 < await live_store.client.ttl(KEYS.visits) <= 172_800
-    assert 0 < await live_store.client.ttl(KEYS.now) <= 172_800
+    assert 0 < await live_store.client.ttl(KEYS.present) <= 172_800
 
 
 # --- visits ---

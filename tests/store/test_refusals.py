@@ -179,12 +179,15 @@ async def test_visitors_of_the_last_minutes_are_trimmed_in_steps_and_capped(
     raw: redis.Redis, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = f"{{tracking:{today()}}}:now"
+    monkeypatch.setattr("codex_tracking.store.protocol.VISITORS_WITH_STATE", 10)
+    await process.push(*(view("/", address=f"203.0.113.{n}") for n in range(10)))
     raw.zadd(key, {f"old{n}": 1 for n in range(5_000)})
+    # Of a visitor for whom there is no room among the states.
     await process.push(view("/a/"))
     assert raw.zcard(key) == 4_501
     for n in range(40):
         await process.push(view(f"/{n}/"))
     assert raw.zcard(key) == 1
-    monkeypatch.setattr("codex_tracking.store.protocol.VISITORS_WITH_STATE", 10)
     await process.push(*(view("/b/", address=f"198.51.100.{n}") for n in range(40)))
     assert raw.zcard(key) == 10
+    assert 0 < raw.ttl(key) <= 600

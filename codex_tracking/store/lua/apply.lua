@@ -1,5 +1,5 @@
 -- Adds one batch to a day, once. The second part of one script, after visits.lua.
--- KEYS live uniques visits now batches [log]
+-- KEYS live uniques visits now present batches [log]
 -- ARGV 1 stream, 2 seq, 3 generation, 4 proposed generation, 5 oldest, 6 visit cap, 7 ttl, 8 dense, 9 visit gap,
 --      10 now seconds, 11 names per visitor, 12 skipped prefixes that no path begins with, 13 views among the counters,
 --      14 and 15 names and numbers of counters, 16 names of visits, 17 rows of visits, 18 visitors, 19 digests of pages,
@@ -9,7 +9,7 @@
 -- back) or GEN (another generation). After OK, grown tells what the visits made grow: visits, engaged visits and
 -- seconds, and a byte for each set, entry page, page and event: how often it is added; empty without visits.
 -- Nobody adds counters up here, where all processes wait: the batches wait in a list for flushes and readers to do so.
-local L, U, B, LOG = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
+local L, U, B, LOG = KEYS[1], KEYS[2], KEYS[6], KEYS[7]
 -- Entries of the list for each batch: names and numbers of counters, names of visits, and what these made grow.
 local ENTRIES = 4
 -- Batches of a stream between two that tidy up.
@@ -83,7 +83,7 @@ if logged then
   if not log_bytes then c('UNLINK', LOG) end
   c('RPUSH', LOG, ARGV[22])
 end
-if states_at > 0 then write_visits(seq % TIDY == 1) end
+if states_at + present_at > 0 then write_visits(seq % TIDY == 1) end
 
 local function add_visitors(list, from)
   for at = from, #list, FIELDS do

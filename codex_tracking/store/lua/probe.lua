@@ -7,10 +7,11 @@ local failure
 local commands = {
   {'SET', S, '1', 'NX', 'EX', '10'}, {'GET', S},
   {'HSET', H, '#g', 'probe', '#o', '1'}, {'HMGET', H, '#g', '#o'},
-  {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HGETALL', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
+  {'HEXISTS', H, '#g'}, {'HLEN', H}, {'HGETALL', H}, {'HKEYS', H}, {'HDEL', H, '#o'}, {'RENAME', H, R},
   {'EXISTS', R}, {'HSCAN', R, '0', 'COUNT', '10'},
   {'PFADD', U, 'a'}, {'PFCOUNT', U}, {'EXPIRE', U, '10'},
-  {'ZADD', Z, '1', 'a'}, {'ZCARD', Z}, {'ZCOUNT', Z, '-inf', '+inf'}, {'ZREMRANGEBYRANK', Z, '0', '0'},
+  {'ZADD', Z, 'GT', '1', 'a'}, {'ZCARD', Z}, {'ZCOUNT', Z, '-inf', '+inf'}, {'ZREMRANGEBYRANK', Z, '0', '0'},
+  {'ZREM', Z, 'a'},
   {'RPUSH', B, 'a'}, {'LPUSH', B, 'a'}, {'LLEN', B}, {'LRANGE', B, '0', '0'}, {'LTRIM', B, '1', '-1'},
   {'UNLINK', H, R, U, Z, S, B},
 }

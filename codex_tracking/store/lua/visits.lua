@@ -3,10 +3,14 @@
 -- pages of the day, the events of the visit.
 local byte, c, char, find, format, match = string.byte, redis.call, string.char, string.find, string.format, string.match
 local min, sub = math.min, string.sub
-local V, NOW = KEYS[3], KEYS[4]
+local V, NOW, PRESENT = KEYS[3], KEYS[4], KEYS[5]
 local MOST_STATES, STATE_SECONDS = tonumber(ARGV[6]), ARGV[7]
 local VISIT_GAP, NOW_SECONDS = tonumber(ARGV[9]), tonumber(ARGV[10])
+-- Twice as long as anybody asks for, since clocks of processes differ.
+local KEPT_SECONDS = 2 * NOW_SECONDS
 local NOW_STEP = 500
+-- Seconds that are counted, between two times that old ones are forgotten; as many again take Redis 0.1 ms.
+local MOST_SECONDS = 1000
 -- No state differs by more from a view of the same day, the longest of which has 25 hours.
 local DAY = 90000
 -- A space and eight hexadecimal digits for each name.
@@ -75,8 +79,9 @@ local function parts_of(state)
   return number(second), number(views) or 0, looked, did
 end
 
--- Ids and states, seconds and ids, as HSET and ZADD take them; the last second; whether all visitors were unknown.
-local states, states_at, present, present_at, newest, all_new = {}, 0, {}, 0, 0, true
+-- Ids and states, and seconds and ids of visitors without state, as HSET and ZADD take them; second -> how many more
+-- visitors have their last view in it; the last second; whether all visitors were unknown.
+local states, states_at, present, present_at, moved, newest, all_new = {}, 0, {}, 0, {}, 0, true
 
 -- `stateless`: visitors without room for their state, whose next view is counted as a new visit.
 local free, taken, cursor, stateless = nil, nil, nil, 0
@@ -133,7 +138,7 @@ local function work_out()
   local visited, engaged, seconds = 0, 0, 0
   -- All at once: no batch has more visitors than one of its commands has fields.
   local known = visitors > 0 and read(V, 'HMGET', unpack(ids)) or {}
-  local ids, rows, states, present, at, to, here = ids, rows, states, present, 1, 0, 0
+  local ids, rows, states, moved, at, to, here = ids, rows, states, moved, 1, 0, 0
   for i = 1, visitors do
     local id = ids[i]
     local a, b, d, e, f, g, h, l, views, looks, acts, s, t, u, v, w, x, y, z = byte(rows, at, at + ROW + 1)
@@ -148,6 +153,7 @@ local function work_out()
       if before and (before > latest + DAY or before < latest - DAY) then before = nil end
     end
     if not before then n, looked, did = 0, '', '' end
+    local counted = before
     if (not before or first > before + VISIT_GAP) and views > 0 then
       before, n, did = first, 0, ''
       visited = visited + 1
@@ -163,8 +169,6 @@ local function work_out()
       if n > 9 then n = 9 end
       if latest > before then seconds = seconds + latest - before else latest = before end
       local text = TEXTS[latest] or text_of(latest)
-      present[here + 1], present[here + 2] = text, id
-      here = here + 2
       if latest > newest then newest = latest end
       for k = 0, looks + acts - 1 do
         if k > 0 then y, z = byte(rows, at + ROW + 2 * k, at + ROW + 2 * k + 1) end
@@ -178,6 +182,15 @@ local function work_out()
       if state or has_room(latest) then
         states[to + 1], states[to + 2] = id, text .. ' ' .. TEXTS[n] .. '|' .. looked .. '|' .. did
         to = to + 2
+        moved[text] = (moved[text] or 0) + 1
+        if counted and counted > latest - KEPT_SECONDS then
+          -- As the state has it, which takes less than to write it again.
+          local second = sub(state, 1, find(state, ' ', 1, true) - 1)
+          moved[second] = (moved[second] or 0) - 1
+        end
+      else
+        present[here + 1], present[here + 2] = text, id
+        here = here + 2
       end
     end
     at = at + ROW + 2 * (looks + acts)
@@ -192,18 +205,67 @@ local function write(key, flat, size)
   for first = 1, size, 2 * FIELDS do c('HSET', key, unpack(flat, first, min(first + 2 * FIELDS - 1, size))) end
 end
 
--- `tidy`: prolong the keys' time, and forget who is away. Not with each batch: it takes as long as ten visits.
-local function write_visits(tidy)
-  write(V, states, states_at)
-  for first = 1, present_at, 2 * FIELDS do
-    read(NOW, 'ZADD', unpack(present, first, min(first + 2 * FIELDS - 1, present_at)))
+-- Counts visitors with a state in the seconds of their last views.
+local function write_present()
+  -- Of states that are evicted or over nobody knows in which second each visitor is counted.
+  if all_new and c('EXISTS', V) == 0 then
+    c('UNLINK', PRESENT)
+    -- With a value of more than 64 bytes Redis finds fields by their hash, instead of searching some hundreds.
+    c('HSET', PRESENT, '#', string.rep('#', 65))
   end
-  -- With an unknown visitor alone the keys may be new, and without a time of their own.
-  if not (tidy or all_new) then return end
-  c('EXPIRE', V, STATE_SECONDS)
-  c('EXPIRE', NOW, 2 * NOW_SECONDS)
+  local fields, more, flat, n = {}, {}, {}, 0
+  for second, change in pairs(moved) do
+    if change ~= 0 then
+      n = n + 1
+      fields[n], more[n] = second, change
+    end
+  end
+  if n == 0 then return end
+  local held = read(PRESENT, 'HMGET', unpack(fields))
+  for i = 1, n do
+    local visitors = (NUMBERS[held[i]] or number(held[i]) or 0) + more[i]
+    -- Less than none are of seconds that Redis has lost.
+    if visitors < 0 then visitors = 0 end
+    flat[2 * i - 1], flat[2 * i] = fields[i], TEXTS[visitors] or text_of(visitors)
+  end
+  write(PRESENT, flat, 2 * n)
+end
+
+local function forget_seconds()
+  if read(PRESENT, 'HLEN') <= MOST_SECONDS then return end
+  local old = {}
+  for _, second in ipairs(c('HKEYS', PRESENT)) do
+    if (number(second) or 0) <= newest - KEPT_SECONDS then old[#old + 1] = second end
+  end
+  for first = 1, #old, FIELDS do c('HDEL', PRESENT, unpack(old, first, min(first + FIELDS - 1, #old))) end
+end
+
+-- Visitors without a state stand in a sorted set, until they have one.
+local function write_stateless()
+  for first = 1, present_at, 2 * FIELDS do
+    read(NOW, 'ZADD', 'GT', unpack(present, first, min(first + 2 * FIELDS - 1, present_at)))
+  end
+  if c('EXISTS', NOW) == 0 then return end
+  local known = {}
+  for i = 1, states_at, 2 do known[#known + 1] = states[i] end
+  for first = 1, #known, FIELDS do read(NOW, 'ZREM', unpack(known, first, min(first + FIELDS - 1, #known))) end
+  if present_at == 0 then return end
+  c('EXPIRE', NOW, KEPT_SECONDS)
   -- In steps, more than batches add meanwhile: a million at once would take Redis most of a second.
-  local old = c('ZCOUNT', NOW, '-inf', newest - NOW_SECONDS)
+  local old = c('ZCOUNT', NOW, '-inf', newest - KEPT_SECONDS)
   old = min(math.max(old, c('ZCARD', NOW) - MOST_STATES), math.max(NOW_STEP, present_at))
   if old > 0 then c('ZREMRANGEBYRANK', NOW, 0, old - 1) end
+end
+
+-- `tidy`: prolong the keys' time, and forget old seconds. Not with each batch: it takes as long as ten visits.
+local function write_visits(tidy)
+  write_present()
+  write(V, states, states_at)
+  write_stateless()
+  -- With an unknown visitor alone the keys may be new, and without a time of their own.
+  if not (tidy or all_new) then return end
+  -- The same for both, as each is of use with the other alone.
+  c('EXPIRE', V, STATE_SECONDS)
+  c('EXPIRE', PRESENT, STATE_SECONDS)
+  forget_seconds()
 end
