@@ -19,13 +19,16 @@ from tests.bench.traffic import hits
 
 TOGETHER = 16
 FLEETS = {(1, 1_000): 5.0, (256, 20): 12.0}
-"""Simulated processes and the views per second of each -> most seconds of Redis's CPU per million views."""
+"""Simulated processes and the views per second of each -> most seconds of Redis's CPU per million views, above what
+Redis takes while nothing happens: it wakes ten times a second, which is shared by as many views as there are."""
 PATHS = 20_000
 VIEWS_PER_VISIT = 3
 PUSH_SECONDS, FLUSH_SECONDS = 4.5, 5.0
 """The first as `pipeline.pace` draws it on average while nobody looks at figures."""
 START_SECONDS = 8.0
 """Until all processes are up."""
+IDLE_SECONDS = 10
+"""In which an empty Redis without clients shows what it takes by itself."""
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -39,6 +42,7 @@ def measure(bench: Bench) -> list[Figure]:
 
 def _fleet(bench: Bench, workers: int, rate: int, seconds: int, most: float) -> list[Figure]:
     bench.empty_redis()
+    idle = _share(bench, bench.size(IDLE_SECONDS, 1))
     env = bench.environment(bench.database("postgres"))
     begin = time.time() + START_SECONDS + workers / TOGETHER
     visitors = workers * rate * seconds // VIEWS_PER_VISIT
@@ -48,28 +52,36 @@ def _fleet(bench: Bench, workers: int, rate: int, seconds: int, most: float) -> 
         for number in range(workers // together)
     ]
     time.sleep(max(0.0, begin - time.time()))
-    cpu = cpu_seconds(bench.redis.pid)
-    time.sleep(seconds)
-    cpu = cpu_seconds(bench.redis.pid) - cpu
+    share = _share(bench, seconds)
     found = [bench.reported(process) for process in running]
     views = sum(each["views"] for each in found)
     pushes = [ms for each in found for ms in each["pushes"]]
     flushes = found[0]["flushes"]
     name = f"{workers} processes, {rate:,} views/s each"
+    cpu, per_million = f"{name}: Redis CPU per million views", seconds / views * 1e6
     notes: dict[str, float | int | str] = {
         "views": views,
         "views in the database": found[0]["written"],
         "batches per second": round(len(pushes) / seconds),
-        "share of one core": round(cpu / seconds, 3),
+        "share of one core": round(share, 4),
+        "share of one core while idle": round(idle, 4),
         "longest pause between flushes": round(found[0]["pause"], 2),
     }
     return [
-        Figure(f"{name}: Redis CPU per million views", [cpu / views * 1e6], "s", most=most, notes=notes),
+        Figure(f"{cpu}, above idle", [(share - idle) * per_million], "s", most=most, notes=notes),
+        Figure(f"{cpu}, idle included", [share * per_million], "s"),
         Figure(f"{name}: push, median", [quantile(pushes, 0.5)], "ms"),
         Figure(f"{name}: push, p99", [quantile(pushes, 0.99)], "ms"),
         Figure(f"{name}: flush", flushes, "s"),
         Figure(f"{name}: views missing in the end", [views - found[0]["written"]], "", most=0),
     ]
+
+
+def _share(bench: Bench, seconds: int) -> float:
+    """Return the share of one core that Redis takes during the next seconds."""
+    cpu = cpu_seconds(bench.redis.pid)
+    time.sleep(seconds)
+    return (cpu_seconds(bench.redis.pid) - cpu) / seconds
 
 
 # --- in a process of its own ---
