@@ -27,7 +27,7 @@ class Client(NamedTuple):
     host: str = ""
 
 
-@lru_cache(maxsize=32_768)
+@lru_cache(maxsize=8_192)
 def client_of(words: str) -> Client:
     """Return the client from all that a line has before its time: ``[prefix] [host[:port]] client ident user``,
     or ``client host user``.

@@ -102,27 +102,36 @@ def plain_line(text: str, parts: list[str]) -> Line | None:
         or answer[-1] != " "
         or not is_size(answer[5:-1])
         or time[-11:-8] not in SECONDS
-        or (forwarded and is_referrer(agent))
     ):
         return None
     try:
         method, target = request_of(request)
-        address, host = client_of(words.rstrip())
+        client = plain_client(words, agent, *forwarded[1:])
         minute = minute_of(time[:-11], time[-8:])
     except ValueError:
         # The client may come after other brackets; if not, the pattern's way says what is wrong.
         return None
-    return Line(
-        minute + SECONDS[time[-11:-8]],
-        address,
-        method,
-        target,
-        STATUSES[answer[:5]],
-        "" if referrer == "-" else referrer,
-        "" if agent == "-" else agent,
-        host,
-        forwarded="" if forwarded[1:] in ([], ["-"]) else forwarded_of(forwarded[1], address),
-    )
+    at, referrer = minute + SECONDS[time[-11:-8]], "" if referrer == "-" else referrer
+    return client._replace(at=at, method=method, target=target, status=STATUSES[answer[:5]], referrer=referrer)
+
+
+def plain_client(words: str, agent: str, forwarded: str | None = None) -> Line:
+    """Return a plain line of which the client alone is known.
+
+    Args:
+        words: the text before the time.
+        agent: its text between quotes.
+        forwarded: the same of ``X-Forwarded-For``; None if the line has none.
+
+    Raises:
+        ValueError: the pattern has to decide.
+    """
+    # Apache's "%{Host}i" before referrer and agent puts the referrer in the agent's place.
+    if "\\" in agent or (forwarded is not None and is_referrer(agent)):
+        raise ValueError("no plain user agent")
+    address, host = client_of(words.rstrip())
+    hops = "" if forwarded in (None, "-") else forwarded_of(forwarded, address)
+    return Line(0.0, address, "GET", "/", 200, "", "" if agent == "-" else agent, host, "", hops)
 
 
 def is_referrer(text: str) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from codex_tracking.access_log.facts import keep
 from codex_tracking.access_log.order import Entry
-from codex_tracking.access_log.requests import LineRequest, keep
+from codex_tracking.access_log.requests import LineRequest
 from codex_tracking.access_log.visits import DayVisits, Page, Visitor
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.day_counts import DayCounts
-from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begins
+from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begins, place
 from codex_tracking.counters.fields import Counter, Counts
 from codex_tracking.counters.hit_log import MEMBER, VIEW
 from codex_tracking.hits.capture import LONGEST_REFERRER
@@ -37,10 +38,10 @@ class LineAggregator(Aggregator):
         """Count lines of one day; those that have a reason not to be views are counted by the caller."""
         day, sums, counts = self._day(date), defaultdict[tuple[Counter, ...], int](int), Counts()
         for entry in entries:
-            page = entry[2].page
-            if page is not None:
-                self._count_line(day, entry, page, visits, sums, counts)
-            elif entry[2].verdict is not None:
+            asked = entry[2]
+            if asked.page is not None:
+                self._count_line(day, entry, asked.page, visits, sums, counts)
+            elif asked.verdict is not None:
                 self.add(self._request.hit(entry, self._visitor(entry).client))
         # Counters that grow together are added up together, and taken apart once a batch instead of once a line.
         for field, n in counts.items():
@@ -83,24 +84,25 @@ class LineAggregator(Aggregator):
             # A bot has no visit, and its pages are nobody's views.
             sums[visitor.bot] += 1
             return
-        profile, hour = visitor.profile, entry[1][1]
-        origin = self._origin_of(entry[6], entry[5], visitor)
-        sums[page.viewed_from(origin[0][1])] += 1
-        sums[page.place(hour)] += 1
-        sums[profile[1].counters] += 1
-        sums[origin[1]] += 1
-        if profile[3]:
-            sums[profile[3]] += 1
+        at, (_, hour), _, _, _, query, referrer, _ = entry
+        technology = visitor.technology
+        facts, of_origin, begins, logged = self._origin_of(referrer, query, visitor)
+        sums[page.viewed_from.get(facts[1]) or page.from_another(facts[1])] += 1
+        sums[place(page.route, page.view, hour, None)] += 1
+        sums[technology[0]] += 1
+        sums[of_origin] += 1
+        if visitor.notes:
+            sums[visitor.notes] += 1
         if self._profiles.addresses.single:
             sums[SINGLE] += 1
-        second = int(entry[0])
+        second = int(at)
         if visitor.identity and visits.add(visitor, second, page, counts):
             counts[page.entry] = counts.get(page.entry, 0) + 1
-            for begins in (hour_begins(hour), origin[2], profile[1].begins):
-                sums[begins] += 1
-        if profile.logged is not None:
+            for together in (hour_begins(hour), begins, technology[1]):
+                sums[together] += 1
+        if visitor.logged is not None:
             kind = MEMBER if visitor.client.user else VIEW
-            self._log(day, None, visitor.client, (second, kind, profile.logged, origin[3], page.act, ()))
+            self._log(day, None, visitor.client, (second, kind, visitor.logged, logged, page.act, ()))
 
     def _visitor(self, entry: Entry) -> Visitor:
         asked, asker = entry[2], entry[3]
@@ -114,7 +116,7 @@ class LineAggregator(Aggregator):
 
     def _origin_of(self, referrer: str, query: str, visitor: Visitor) -> Origin:
         # Links within the site are half of all, and their paths tell nothing.
-        if referrer.startswith(visitor.own):
+        if referrer and referrer.startswith(visitor.own):
             referrer = visitor.own[0]
         host = visitor.client[0]
         key = (referrer, query, host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as project
@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
 from django.urls import ResolverMatch
 
-from codex_tracking.access_log.known import client_key, request_key
+from codex_tracking.access_log.combined import plain_client
+from codex_tracking.access_log.facts import Asked, Asker, keep
+from codex_tracking.access_log.known import request_key
 from codex_tracking.access_log.line import Line, is_page
-from codex_tracking.access_log.visits import Page, Visitor
 from codex_tracking.hits.capture import LONGEST_REFERRER, answered, excluded, hit_of
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.hits.late import completed
@@ -30,72 +31,10 @@ OPEN_ADMIN = ("login", "logout", "jsi18n")
 """Pages of Django's admin that it shows to everybody; all others answer 200 to staff alone."""
 STAFF_VIEWS = ("django-admindocs-",)
 NO_USER = ("", None)
-MOST_KEPT, LONGEST_KEPT, LONGEST_CLIENT = 16_384, 250, 1_000
-"""Paths, clients and origins that are remembered, and characters of such a path and client."""
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-class Asked:
-    """The facts that all lines share which ask for one path, whatever its query string, and get the same answer.
-
-    Args:
-        line: one of them.
-        path: its target without query string.
-    """
-
-    __slots__ = ("host", "is_kept", "key", "number", "other_host", "page", "path", "problem", "reason", "verdict")
-
-    def __init__(self, line: Line, path: str) -> None:
-        self.key = request_key(line.method, path, line.status)
-        """Of lines without query string."""
-        self.host = ""
-        """Of a target that names it."""
-        if not path.startswith("/"):
-            self.host, path = _target(path)
-        self.path = path
-        self.other_host = ""
-        """The same, when it is another site's."""
-        self.verdict: RawHit | None = None
-        """A hit of such a line; None when nothing is counted at all."""
-        self.reason = ""
-        """Why such a line is no view and has nothing else to count; else empty."""
-        self.page: Page | None = None
-        """When the verdict is a view."""
-        self.problem = ""
-        """Why the line cannot be classified, and its number in the log."""
-        self.number = 0
-        self.is_kept = False
-        """Whether it stands for other lines, too."""
-
-    def judged(self, hit: RawHit | None) -> None:
-        """Note the hit of such a line."""
-        self.verdict = hit
-        if hit is not None and hit[1] == "excluded":
-            self.reason = hit[2]
-        elif hit is not None and hit[1] == "view" and not hit[2]:
-            self.page = Page(hit)
-
-
-class Asker:
-    """The facts that all lines of one client share.
-
-    Args:
-        line: one of them.
-    """
-
-    __slots__ = ("host", "key", "line", "other_host", "visitors")
-
-    def __init__(self, line: Line) -> None:
-        self.key = client_key(line)
-        self.line = line._replace(target="/", referrer="")
-        """Its client's fields; a path may have secrets."""
-        self.host = line.host
-        self.other_host = ""
-        """The host, when it is another site's."""
-        self.visitors: dict[str, Visitor] = {}
-        """Host that was asked -> visitor."""
+LONGEST_KEPT = 250
+"""Characters of a path that is remembered."""
+MOST_CLIENTS, LONGEST_CLIENT = 32_768, 500
+"""Clients that are remembered, and characters of one; some 2 kB each."""
 
 
 class LineRequest:
@@ -128,8 +67,10 @@ class LineRequest:
         """By address, agent, ``X-Forwarded-For``, language, host and further headers."""
         self.plain_asked: dict[str, Asked] = {}
         """The same for text that a plain line has, see ``combined``: by status and request, in one text."""
-        self.plain_askers: dict[tuple[str, str, str], Asker] = {}
+        self.plain_askers: dict[tuple[str, str, str | None], Asker] = {}
         """By the text before the time, agent and ``X-Forwarded-For``."""
+        self._clients: dict[tuple[Any, ...], Client] = {}
+        """By host, agent, ``X-Forwarded-For``, language and further headers: a client that differs in its address."""
         self._is_own = lru_cache(maxsize=4096)(self._validate)
         self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
 
@@ -156,18 +97,28 @@ class LineRequest:
         key = (line.address, line.agent, line.forwarded, line.language, line.host, *line.headers.items())
         found = self._askers.get(key)
         if found is None:
-            found = Asker(line)
+            has_secrets = line.target != "/" or line.referrer
+            found = Asker(line._replace(target="/", referrer="") if has_secrets else line)
             found.other_host = self._other_host(line.host)
-            keep(self._askers, key, found)
+            if sum(len(text or "") for text in key[:5]) <= LONGEST_CLIENT:
+                keep(self._askers, key, found, MOST_CLIENTS)
         return found
 
-    def remember(self, asked: Asked, asker: Asker, request: str, status: str, client: tuple[str, str, str]) -> None:
+    def remember(self, asked: Asked, request: str, status: str) -> None:
         """Note that the text of a plain line has these facts; see ``combined.plain_line``."""
         if asked.is_kept and request.count(" ") == 2:
             path, mark, rest = request.partition("?")
             keep(self.plain_asked, status + (f"{path} {rest.rpartition(' ')[2]}" if mark else request), asked)
-        if sum(map(len, client)) <= LONGEST_CLIENT:
-            keep(self.plain_askers, client, asker)
+
+    def plain_asker(self, words: str, agent: str, forwarded: str | None) -> Asker | None:
+        """Return the facts of a plain line's client; None when they cannot be told; see ``combined.plain_client``."""
+        try:
+            found = self.asker(plain_client(words, agent, forwarded))
+        except ValueError:
+            return None
+        if len(words) + len(agent) + len(forwarded or "") <= LONGEST_CLIENT:
+            keep(self.plain_askers, (words, agent, forwarded), found, MOST_CLIENTS)
+        return found
 
     def plain_with_query(self, request: str, status: str) -> tuple[Asked | None, str, int]:
         """Return the facts of a plain line's request that has a query string, this, and its part of the key."""
@@ -190,9 +141,15 @@ class LineRequest:
 
     def client(self, asker: Asker, host: str) -> Client:
         """Return the client that asked a host."""
-        # By the code of live requests, so that a client is cut and named alike.
-        self._fill(asker.line, "/", False, host, "")
-        return Client._make(hit_of(self._request, NO_USER, self.settings)[10])
+        line = asker.line
+        key = (host, line.agent, line.forwarded, line.language, *line.headers.items())
+        like = self._clients.get(key)
+        if like is None:
+            # By the code of live requests, so that a client is cut and named alike.
+            self._fill(line, "/", False, host, "")
+            like = Client._make(hit_of(self._request, NO_USER, self.settings)[10])
+            keep(self._clients, key, like)
+        return Client(*like[:5], line.address, *like[6:])
 
     def _other_host(self, host: str) -> str:
         """Return a host that is another site's; empty when it is this site's, or nobody can tell."""
@@ -268,25 +225,8 @@ class LineRequest:
         return host if host and validate_host(host, self.hosts) else ""
 
 
-def keep(known: dict[Key, Value], key: Key, value: Value) -> None:
-    """Remember one more of the facts that lines share."""
-    if len(known) >= MOST_KEPT:
-        known.clear()
-    known[key] = value
-
-
 def is_for_staff(match: ResolverMatch) -> bool:
     """Return whether only staff get a page at this route: all of Django's admin but its login."""
     if "admin" in match.app_names:
         return match.url_name not in OPEN_ADMIN
     return match.view_name.startswith(STAFF_VIEWS)
-
-
-@lru_cache(maxsize=4096)
-def _target(target: str) -> tuple[str, str]:
-    """Return host and path of a request's target that does not begin with a slash."""
-    try:
-        found = urlsplit(target)
-    except ValueError:
-        return "", "/"
-    return found.netloc.rpartition("@")[2], found.path or "/"

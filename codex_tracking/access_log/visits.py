@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
 from codex_tracking.counters.batch import VISIT_GAP
-from codex_tracking.counters.dimensions import Profile, page, place
+from codex_tracking.counters.dimensions import Profile, counters_of_page, page
 from codex_tracking.counters.fields import Counter, Counts, counter, first, total
 from codex_tracking.hits.hit import Client, RawHit
 from codex_tracking.hits.text import clean
@@ -27,36 +28,26 @@ class Page:
         hit: one of the views.
     """
 
-    __slots__ = ("_hit", "_hour", "_pages", "_place", "act", "digest", "entry", "newcomer")
+    __slots__ = ("_path", "act", "digest", "entry", "newcomer", "route", "view", "viewed_from")
 
     def __init__(self, hit: RawHit) -> None:
-        self._hit = hit
-        self._pages: dict[str, tuple[Counter, ...]] = {}
-        self._hour = ""
-        self._place: tuple[Counter, ...] = ()
-        path, _, self.act = page(*hit[4:7], "")
-        """As the visit log has a view of it."""
-        self.digest = crc32(path.encode()).to_bytes(DIGEST_BYTES, "little")
+        self.route, self.view = hit[6:8]
+        self._path, _, self.act = page(*hit[4:7], "")
+        """As it is stored, and as the visit log has a view of it."""
+        self.digest = crc32(self._path.encode()).to_bytes(DIGEST_BYTES, "little")
         """By which a visitor's state remembers it."""
-        self.entry = first(counter("entry", path))
-        self.newcomer = first(counter("path", path))
+        self.entry = first(counter("entry", self._path))
+        self.newcomer = first(counter("path", self._path))
+        self.viewed_from: dict[str, tuple[Counter, ...]] = {}
+        """Source -> counters of a view that came from it, as far as ``from_another`` was asked for them."""
 
-    def viewed_from(self, source: str) -> tuple[Counter, ...]:
-        """Return the counters of a view that came from a source; see ``dimensions.page``."""
-        found = self._pages.get(source)
-        if found is None:
-            # A page may have as many sources as strangers like to name.
-            if len(self._pages) >= SOURCES_OF_A_PAGE:
-                self._pages.clear()
-            found = self._pages[source] = page(*self._hit[4:7], source).counters
+    def from_another(self, source: str) -> tuple[Counter, ...]:
+        """Return the counters of a view from a source that is not in ``viewed_from``."""
+        # A page may have as many sources as strangers like to name.
+        if len(self.viewed_from) >= SOURCES_OF_A_PAGE:
+            self.viewed_from.clear()
+        found = self.viewed_from[source] = counters_of_page(self._path, source)
         return found
-
-    def place(self, hour: str) -> tuple[Counter, ...]:
-        """Return the counters of route, view and hour; see ``dimensions.place``."""
-        # Lines are in the order of time, so the last hour is the one that is asked for next.
-        if hour != self._hour:
-            self._hour, self._place = hour, place(*self._hit[6:8], hour, None)
-        return self._place
 
 
 class Visit:
@@ -73,6 +64,16 @@ class Visit:
         """Digests of the day's pages."""
 
 
+NO_VISIT = Visit()
+"""Stands for a visit that nobody has looked for."""
+
+
+@lru_cache(maxsize=256)
+def own_links(host: str) -> tuple[str, str]:
+    """Return the beginnings of links within a site."""
+    return f"https://{host}/", f"http://{host}/"
+
+
 class Visitor:
     """A client that asked for one host, and its visit.
 
@@ -82,19 +83,18 @@ class Visitor:
         identity: see ``visitors.identity``.
     """
 
-    __slots__ = ("bot", "client", "identity", "own", "profile", "states", "visit")
+    __slots__ = ("bot", "client", "identity", "logged", "notes", "own", "states", "technology", "visit")
 
     def __init__(self, client: Client, profile: Profile, identity: str) -> None:
         self.client = client
-        self.profile = profile
         self.identity = identity
-        self.own = (f"https://{client.host}/", f"http://{client.host}/")
-        """Beginnings of links within the site."""
+        self.technology, self.notes, self.logged = profile.technology, profile.notes, profile.logged
+        self.own = own_links(client.host)
         self.bot = () if profile.bot is None else (EXCLUDED_BOT, counter("bot", clean(profile.bot, 80)))
         """Counters of a request of a bot; none for a person."""
         self.states: object = None
         """The states that ``visit`` is one of."""
-        self.visit = Visit()
+        self.visit = NO_VISIT
 
 
 class DayVisits:

@@ -163,9 +163,18 @@ def _known_page(path: str, route: str, source: str) -> PageFacts:
 
 
 def _facts_of_page(stored: str, route: str, source: str) -> PageFacts:
+    return PageFacts(stored, counters_of_page(stored, source), told_view(stored, logged_route(route)))
+
+
+def counters_of_page(stored: str, source: str) -> tuple[Counter, ...]:
+    """Return the counter fields of a view of a page, that of the page first.
+
+    Args:
+        stored: its path as it is stored.
+        source: that the view came from; may be empty.
+    """
     view = counter("path", stored)
-    counters = (view, pair("page_source", stored, source)) if source else (view,)
-    return PageFacts(stored, counters, told_view(stored, logged_route(route)))
+    return (view, pair("page_source", stored, source)) if source else (view,)
 
 
 def fields_of_error(hit: Hit, own_hosts: tuple[str, ...]) -> Iterator[Counter]:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tracking.access_log.formats import parser_of
 from codex_tracking.access_log.line import Line
+from codex_tracking.access_log.reader import Reader
 from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.counters.days import Clock
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT
@@ -72,6 +78,67 @@ def test_headers_of_one_line_decide_about_that_line_alone() -> None:
     assert [hit and hit[1:3] for hit in hits] == [("excluded", "prefetch"), ("view", "")] * 2
 
 
+PLAIN = f'192.0.2.1 - - [01/Oct/2026:12:00:00 +0000] "GET /a/?b=1 HTTP/1.1" 200 5 "https://b.example/" "{FIREFOX}"'
+SIGNS = ('"', "\\", "-", "7", " ", "?", "\u0664", ":", "site.example", "https://", ' "192.0.2.7"', "\xe4", "\r", "")
+
+
+def read(reader: Reader, text: str) -> list[object]:
+    """Return all that a reader tells of one line."""
+    part: Any = None
+    found: list[object] = [reader.problems, reader.days, reader.without_agent]
+    for at, window, asked, asker, *rest in reader.read([text.encode()], [1], part):
+        verdict = asked.verdict and asked.verdict[1:8]
+        found += [at, window, asked.path, asked.reason, asked.other_host, verdict, asker.line[5:], asker.host, *rest]
+    return found
+
+
+@given(st.data())
+def test_line_is_read_like_the_first_one_after_any_others(data: st.DataObject) -> None:
+    settings = get_tracking_settings()
+    parse = parser_of("")
+    remembers, clock = LineRequest(settings, ["site.example"]), Clock()
+    reader = Reader(parse, remembers, clock.read)
+    forms = [PLAIN, f'{PLAIN} "203.0.113.7"', f'{PLAIN} "-"', PLAIN.replace("https://b.example/", "-")]
+    for _ in range(8):
+        line = data.draw(st.sampled_from(forms))
+        at, cut = data.draw(st.integers(0, len(line))), data.draw(st.integers(0, 3))
+        line = line[:at] + data.draw(st.sampled_from(SIGNS)) + line[at + cut :]
+        forms.append(line)
+        read(reader, line)
+    for line in forms:
+        alone = Reader(parse, LineRequest(settings, ["site.example"]), clock.read)
+        assert read(reader, line)[3:] == read(alone, line)[3:]
+        assert reader.problems == alone.problems
+
+
+def test_escaped_query_is_undone_after_any_others() -> None:
+    reader = Reader(parser_of(""), LineRequest(get_tracking_settings()), Clock().read)
+    escaped = PLAIN.replace("b=1", "b=\\x22")
+    first = read(reader, escaped)
+    read(reader, PLAIN)
+    assert 'b="' in first
+    assert read(reader, escaped)[3:] == first[3:]
+
+
+def test_absent_header_is_no_empty_one() -> None:
+    reader = Reader(parser_of(""), LineRequest(get_tracking_settings()), Clock().read)
+    at = '192.0.2.1 - - [01/Oct/2026:12:00:00 +0000] "GET /a/ HTTP/1.1" 200 5'
+    for _ in range(2):
+        read(reader, f'{at} "-" "https://b.example/"')
+        # Apache's "%{Host}i" before referrer and agent.
+        _, _, _, *facts, referrer, _ = read(reader, f'{at} "site.example" "https://b.example/" "-"')
+        assert referrer == "https://b.example/"
+        assert "site.example" in facts
+
+
+def test_long_client_is_not_remembered() -> None:
+    request = LineRequest(get_tracking_settings())
+    line = Line(1_777_000_000.0, "192.0.2.1", "GET", "/", 200, "", FIREFOX)
+    request.asker(line)
+    request.asker(line._replace(agent="x" * 30_000))
+    assert [asker.line.agent for asker in request._askers.values()] == [FIREFOX]
+
+
 def test_path_with_a_secret_is_not_remembered() -> None:
     request = LineRequest(get_tracking_settings())
     found = []
@@ -80,8 +147,8 @@ def test_path_with_a_secret_is_not_remembered() -> None:
         hit = hit_of_line(request, line)
         assert hit is not None
         found.append(hit[4])
-        facts = request.asked(line), request.asker(line)
-        request.remember(*facts, f"GET {line.target} HTTP/1.1", " 200 ", ("192.0.2.1 - - ", FIREFOX, "-"))
+        request.asker(line)
+        request.remember(request.asked(line), f"GET {line.target} HTTP/1.1", " 200 ")
     assert found == ["/reset/MQ/s3cret-a/", "/reset/MQ/s3cret-b/"]
     assert "s3cret" not in str((request._asked, request.plain_asked))
     assert not any("s3cret" in asker.line.target for asker in request._askers.values())
