@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, get_args
+from operator import itemgetter
+from typing import Any, Literal, get_args
 
 from django.db import connections
 from django.db.models import F
@@ -44,6 +45,21 @@ def fits(dimension: str, value: str) -> bool:
     return len(dimension) <= LONGEST_DIMENSION and len(value) <= LONGEST_VALUE and size <= PAIR_BYTES
 
 
+def by_dimension(counts: Counts) -> dict[Dimension | Literal["total"], tuple[dict[str, int], dict[str, int]]]:
+    """Return the values of each dimension with their counters, and with their ``first`` counters."""
+    found: dict[Dimension | Literal["total"], tuple[dict[str, int], dict[str, int]]] = {}
+    names: dict[str, dict[str, int]] = {}
+    for field, n in counts.items():
+        name, _, value = field.partition(":")
+        values = names.get(name)
+        if values is None:
+            # A counter's name is taken apart once for all of its values.
+            dimension, is_first, _ = split(field)
+            values = names[name] = found.setdefault(dimension, ({}, {}))[is_first]
+        values[value] = values.get(value, 0) + n
+    return found
+
+
 class DayRows:
     """The rows of one day, inside a transaction that has locked the day.
 
@@ -80,23 +96,26 @@ class DayRows:
 
     def add(self, counts: Counts) -> None:
         """Add counters to the day's rows, above a dimension's cap to its ``(other)`` row."""
-        dimensions: dict[Dimension, dict[str, list[int]]] = {}
-        for field, n in counts.items():
-            dimension, is_first, value = split(field)
-            if not fits(dimension, value):
-                # One damaged field would make the database refuse the whole flush.
-                ledger.dropped("damaged", n)
-                logger.warning("a damaged counter of %s is left out: %s characters", self.day, len(field))
-            elif dimension != "total":
-                dimensions.setdefault(dimension, {}).setdefault(value, [0, 0])[is_first] += n
-            elif value in TOTALS:
-                setattr(self.totals, value, getattr(self.totals, value) + n)
-        for dimension, values in dimensions.items():
-            rows = [upsert.Increment(value, *pair) for value, pair in self._fit(dimension, values).items()]
+        for dimension, (views, firsts) in by_dimension(counts).items():
+            for values in (views, firsts):
+                self._leave_out_damaged(dimension, values)
+            if dimension == "total":
+                for total in TOTALS:
+                    setattr(self.totals, total, getattr(self.totals, total) + views.get(total, 0))
+                continue
+            rows = [upsert.Increment(value, n, firsts.pop(value, 0)) for value, n in views.items()]
+            rows += [upsert.Increment(value, 0, n) for value, n in firsts.items()]
+            rows = self._fit(dimension, rows)
             if dimension == "path":
                 self._add_paths(rows)
             else:
                 upsert.add_breakdowns(self.connection, self.day, dimension, rows)
+
+    def _leave_out_damaged(self, dimension: str, values: dict[str, int]) -> None:
+        for value in [value for value in values if not fits(dimension, value)]:
+            # One damaged field would make the database refuse the whole flush.
+            ledger.dropped("damaged", values.pop(value))
+            logger.warning("a damaged counter of %s is left out: %s characters", self.day, len(value))
 
     def _add_paths(self, rows: list[upsert.Increment]) -> None:
         self.views += sum(row.views for row in rows)
@@ -120,33 +139,40 @@ class DayRows:
             self._overridden[row.value] = max(0, missing - row.views)
         return row._replace(views=max(0, row.views - missing))
 
-    def _fit(self, dimension: Dimension, values: dict[str, list[int]]) -> dict[str, list[int]]:
+    def _fit(self, dimension: Dimension, rows: list[upsert.Increment]) -> list[upsert.Increment]:
         """Fold the values above the dimension's cap into ``(other)``, those with the fewest views first."""
         cap = self.settings.max_paths_per_day if dimension == "path" else VALUES_PER_DIMENSION
         name = PATH if dimension == "path" else dimension
-        bound = self.totals.rows.get(name, 0) + len(values)
+        bound = self.totals.rows.get(name, 0) + len(rows)
         if bound <= cap:
             self.totals.rows[name] = bound
-            return values
+            return rows
         # The bound counts known values as new ones; which are new is only worth a query when it reaches the cap.
         held = self._values(dimension)
+        count = held.count()
+        known = self._known(held, count, rows) | {OTHER}
+        fresh = sorted((row for row in rows if row.value not in known), key=itemgetter(0))
+        fresh.sort(key=itemgetter(1), reverse=True)
+        room = max(0, cap - count)
+        self.totals.rows[name] = count + min(room, len(fresh))
+        left = {row.value for row in fresh[room:]}
+        if not left:
+            return rows
+        left.add(OTHER)
+        folded = [row for row in rows if row.value in left]
+        other = upsert.Increment(OTHER, sum(row.views for row in folded), sum(row.secondary for row in folded))
+        return [*(row for row in rows if row.value not in left), other]
+
+    def _known(self, held: Any, count: int, rows: list[upsert.Increment]) -> set[str]:
+        """Return the values of these rows that the database holds, perhaps with others."""
+        if count <= len(rows):
+            return set(held.values_list("value", flat=True))
         known = set()
-        names = sorted(values)
+        names = sorted(row.value for row in rows)
         # SQLite before 3.32 takes 999 parameters.
         for start in range(0, len(names), 500):
             known.update(held.filter(value__in=names[start : start + 500]).values_list("value", flat=True))
-        fresh = sorted(values.keys() - known - {OTHER}, key=lambda value: (-values[value][0], value))
-        count = held.count()
-        room = max(0, cap - count)
-        self.totals.rows[name] = count + min(room, len(fresh))
-        if len(fresh) <= room:
-            return values
-        other = values.setdefault(OTHER, [0, 0])
-        for value in fresh[room:]:
-            views, secondary = values.pop(value)
-            other[0] += views
-            other[1] += secondary
-        return values
+        return known
 
     def _values(self, dimension: Dimension) -> Any:
         if dimension == "path":
