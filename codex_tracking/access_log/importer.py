@@ -155,6 +155,8 @@ class Importer:
         self._write(sources, finished=True)
         for source in sources:
             source.report.problem, source.report.unfinished = source.log.problem, source.log.unfinished
+            # Each part knows its source: without this, all memory of the import would wait for the garbage collector.
+            source.parts.clear()
 
     def _number_pieces(self, sources: list[Source]) -> None:
         """Let lines count once that two logs of a server have, and twice when two servers have them."""
@@ -211,7 +213,7 @@ class Importer:
         # Half of all lines are no views; they have nothing but a reason, and no visitor.
         for reason, n in Counter([line[2].reason for line in lines]).items():
             if reason:
-                chunk.excluded[day, reason] += n
+                chunk.aggregator.exclude(day, reason, n)
         counted = [line for line in lines if not line[2].reason]
         if counted:
             # Lines with a reason alone need no visits, so that a day of nothing else asks for no salt.

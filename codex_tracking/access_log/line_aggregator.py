@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 from codex_tracking.access_log.facts import keep
 from codex_tracking.access_log.order import Entry
@@ -13,7 +14,7 @@ from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.day_counts import DayCounts
 from codex_tracking.counters.dimensions import CACHED_LENGTH, Origin, hour_begins, place
-from codex_tracking.counters.fields import Counter, Counts
+from codex_tracking.counters.fields import Counter, Counts, counter
 from codex_tracking.counters.hit_log import MEMBER, VIEW
 from codex_tracking.hits.capture import LONGEST_REFERRER
 
@@ -44,15 +45,17 @@ class LineAggregator(Aggregator):
             elif asked.verdict is not None:
                 self.add(self._request.hit(entry, self._visitor(entry).client))
         # Counters that grow together are added up together, and taken apart once a batch instead of once a line.
-        for field, n in counts.items():
-            sums[field,] += n
+        apart = ((field, n) for together, n in sums.items() for field in together)
         known = day.counts
-        for together, n in sums.items():
-            for field in together:
-                if field in known:
-                    known[field] += n
-                else:
-                    self._begin(day, field, n)
+        for field, n in chain(counts.items(), apart):
+            if field in known:
+                known[field] += n
+            else:
+                self._begin(day, field, n)
+
+    def exclude(self, date: str, reason: str, n: int) -> None:
+        """Count lines of one day that have a reason not to be views."""
+        self._add(self._day(date), counter("excluded", reason), n)
 
     def replay(self, entries: Iterable[Entry], visits: DayVisits) -> None:
         """Tell visits of lines counted already, which only continue them."""

@@ -15,7 +15,7 @@ from codex_tracking.access_log.known import KnownLines, OverlapError
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.progress import LogProgress, same_log
 from codex_tracking.access_log.visits import DayVisits
-from codex_tracking.counters.fields import Counts, add_to, counter, split
+from codex_tracking.counters.fields import Counts, counter, split
 from codex_tracking.models import Breakdown, DayTotals, ImportedLog, ImportSalt, database
 from codex_tracking.settings import TrackingSettings
 from codex_tracking.store.answers import Uniques
@@ -46,15 +46,11 @@ class Chunk:
     size: int = 0
     days: Counter[str] = field(default_factory=Counter)
     """ISO date -> lines."""
-    excluded: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """ISO date and reason -> lines that are no page views."""
 
     def counts_of(self, day: str) -> Counts:
         """Return a day's counters."""
         found = self.aggregator.days.get(day)
-        counts: Counts = {**found.counts} if found else {}
-        reasons = {counter("excluded", reason): n for (date, reason), n in self.excluded.items() if date == day}
-        return add_to(counts, reasons)
+        return found.counts if found else {}
 
     def blobs_of(self, day: str, salt: bytes) -> Iterator[bytes]:
         """Yield the blobs of a day's hits for the visit log, if one is kept, and forget these hits."""
@@ -125,7 +121,8 @@ def write(
             raise BusyError from None
         for totals in locked:
             day, rows = totals.date.isoformat(), DayRows(totals, alias, settings)
-            rows.add({IMPORTED: days[day], **chunk.counts_of(day)})
+            rows.add({IMPORTED: days[day]})
+            rows.add(chunk.counts_of(day))
             if day in visits:
                 rows.add_visitors(Uniques(0, sketch_of(visits[day].registers)))
                 # Its name only has to be new: whether these lines were written before, the logs' records say.

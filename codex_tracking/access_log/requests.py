@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Collection, Iterable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -71,8 +71,9 @@ class LineRequest:
         """By the text before the time, agent and ``X-Forwarded-For``."""
         self._clients: dict[tuple[Any, ...], Client] = {}
         """By host, agent, ``X-Forwarded-For``, language and further headers: a client that differs in its address."""
-        self._is_own = lru_cache(maxsize=4096)(self._validate)
-        self._own_referrer = lru_cache(maxsize=4096)(self._host_of_referrer)
+        # Not of methods, which would keep all of this in memory until Python looks for garbage.
+        self._is_own = lru_cache(maxsize=4096)(partial(is_own, self.hosts))
+        self._own_referrer = lru_cache(maxsize=4096)(partial(host_of_referrer, self.hosts))
 
     def asked(self, line: Line) -> Asked:
         """Return the facts of a line's request and answer."""
@@ -158,10 +159,6 @@ class LineRequest:
         self.knows_others = True
         return host
 
-    def _validate(self, host: str) -> bool:
-        # An unnamed server is "_" in nginx, and "-" is no value.
-        return not self.hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], self.hosts)
-
     def _judged(self, line: Line, path: str) -> Asked:
         asked = Asked(line, path)
         # A probe for an open proxy asks for a whole address, ``GET http://other.example/``, which then has the host.
@@ -216,13 +213,20 @@ class LineRequest:
         }
         return match
 
-    def _host_of_referrer(self, referrer: str) -> str:
-        """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""
-        try:
-            host = urlsplit(referrer).hostname or ""
-        except ValueError:
-            return ""
-        return host if host and validate_host(host, self.hosts) else ""
+
+def is_own(hosts: Collection[str], host: str) -> bool:
+    """Return whether a host is one of the site's, or may be."""
+    # An unnamed server is "_" in nginx, and "-" is no value.
+    return not hosts or host in ("_", "-") or validate_host(split_domain_port(host)[0], hosts)
+
+
+def host_of_referrer(hosts: Collection[str], referrer: str) -> str:
+    """Return the host of a referrer that is the site itself: combined logs do not tell which host was asked."""
+    try:
+        host = urlsplit(referrer).hostname or ""
+    except ValueError:
+        return ""
+    return host if host and validate_host(host, hosts) else ""
 
 
 def is_for_staff(match: ResolverMatch) -> bool:

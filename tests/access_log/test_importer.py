@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import itertools
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -386,6 +388,19 @@ def test_log_of_nothing_that_can_be_read_leaves_no_trace(tmp_path: Path) -> None
         run(save(tmp_path / "access.log", ["# a heading\n"] * 50))
     run(save(tmp_path / "empty.log", []))
     assert not ImportedLog.objects.exists()
+
+
+def test_memory_of_an_import_is_free_without_the_garbage_collector(tmp_path: Path) -> None:
+    gc.disable()
+    try:
+        with LogFile(str(save(tmp_path / "access.log", [line(), line(agent=GOOGLEBOT)]))) as log:
+            importer = Importer(get_tracking_settings())
+            importer.run([log])
+        kept = weakref.ref(importer), weakref.ref(importer.request), weakref.ref(importer.chunk)
+        del importer
+        assert [one() for one in kept] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_missing_log_says_so(tmp_path: Path) -> None:
