@@ -72,9 +72,10 @@ class Asker:
         self.key = client_key(line)
         self.line = line
         """Its client's fields; a path may have secrets."""
-        self.host = line.host
+        self.host = ""
+        """That all of its lines ask which name no other; empty when their referrers have to tell."""
         self.other_host = ""
-        """The host, when it is another site's."""
+        """The host that the lines name, when it is another site's."""
         self.visitors: dict[str, Visitor] = {}
         """Host that was asked -> visitor."""
 

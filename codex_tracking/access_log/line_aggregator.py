@@ -39,11 +39,18 @@ class LineAggregator(Aggregator):
         """Count lines of one day; those that have a reason not to be views are counted by the caller."""
         day, sums, counts = self._day(date), defaultdict[tuple[Counter, ...], int](int), Counts()
         for entry in entries:
-            asked = entry[2]
-            if asked.page is not None:
-                self._count_line(day, entry, asked.page, visits, sums, counts)
-            elif asked.verdict is not None:
-                self.add(self._request.hit(entry, self._visitor(entry).client))
+            asked, asker = entry[2], entry[3]
+            # Without a call for most lines: those of a client that named the host, or of a site that has no other.
+            host = asked.host or asker.host
+            visitor = (asker.visitors.get(host) if host else None) or self._visitor(entry)
+            if asked.page is None:
+                if asked.verdict is not None:
+                    self.add(self._request.hit(entry, visitor.client))
+            elif visitor.bot:
+                # A bot has no visit, and its pages are nobody's views.
+                sums[visitor.bot] += 1
+            else:
+                self._count_person(day, entry, asked.page, visitor, visits, sums, counts)
         # Counters that grow together are added up together, and taken apart once a batch instead of once a line.
         apart = ((field, n) for together, n in sums.items() for field in together)
         known = day.counts
@@ -72,21 +79,17 @@ class LineAggregator(Aggregator):
         self.days.clear()
         self.fields = self.visitors = self.weight = 0
 
-    def _count_line(
+    def _count_person(
         self,
         day: DayCounts,
         entry: Entry,
         page: Page,
+        visitor: Visitor,
         visits: DayVisits,
         sums: dict[tuple[Counter, ...], int],
         counts: Counts,
     ) -> None:
-        """Count one view of a page as ``add`` does."""
-        visitor = self._visitor(entry)
-        if visitor.bot:
-            # A bot has no visit, and its pages are nobody's views.
-            sums[visitor.bot] += 1
-            return
+        """Count one view of a page by a person, as ``add`` does."""
         at, (_, hour), _, _, _, query, referrer, _ = entry
         technology = visitor.technology
         facts, of_origin, begins, logged = self._origin_of(referrer, query, visitor)

@@ -100,6 +100,7 @@ class LineRequest:
         if found is None:
             has_secrets = line.target != "/" or line.referrer
             found = Asker(line._replace(target="/", referrer="") if has_secrets else line)
+            found.host = line.host or self.only
             found.other_host = self._other_host(line.host)
             if sum(len(text or "") for text in key[:5]) <= LONGEST_CLIENT:
                 keep(self._askers, key, found, MOST_CLIENTS)
@@ -138,7 +139,7 @@ class LineRequest:
 
     def host(self, asked: Asked, asker: Asker, referrer: str) -> str:
         """Return the host that a line's client asked."""
-        return asked.host or asker.host or self.only or self._own_referrer(referrer) or self._host
+        return asked.host or asker.host or self._own_referrer(referrer) or self._host
 
     def client(self, asker: Asker, host: str) -> Client:
         """Return the client that asked a host."""
