@@ -17,11 +17,10 @@ from codex_tracking.access_log.known import Evidence, KnownLines, News, ReadLine
 from codex_tracking.access_log.line_aggregator import LineAggregator
 from codex_tracking.access_log.order import Entries, Entry, end_of_second, is_ordered, merged, time_of_first
 from codex_tracking.access_log.progress import Beginnings, LogProgress, new_record, prints_of, same_log
-from codex_tracking.access_log.reader import Reader
 from codex_tracking.access_log.records import Chunk
 from codex_tracking.access_log.report import Report, Totals
 from codex_tracking.access_log.requests import LineRequest
-from codex_tracking.access_log.source import LeftOut, Source
+from codex_tracking.access_log.source import LeftOut, Reader, Source
 from codex_tracking.access_log.visits import DayVisits
 from codex_tracking.counters.days import Clock, site_today
 from codex_tracking.models import database

@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
 
-from codex_tracking.access_log.facts import keep
 from codex_tracking.access_log.order import Entry
 from codex_tracking.access_log.requests import LineRequest
-from codex_tracking.access_log.visits import DayVisits, Page, Visitor
+from codex_tracking.access_log.visits import DayVisits, Page, Visitor, keep
 from codex_tracking.counters.addresses import ONE_ADDRESS
 from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.day_counts import DayCounts

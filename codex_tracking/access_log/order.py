@@ -11,10 +11,10 @@ from operator import itemgetter
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from codex_tracking.access_log.facts import Asked, Asker
 from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import Parse
 from codex_tracking.access_log.line import Line
+from codex_tracking.access_log.visits import Asked, Asker
 
 if TYPE_CHECKING:
     from codex_tracking.access_log.source import Source

@@ -13,9 +13,9 @@ from django.http.request import split_domain_port, validate_host
 from django.urls import ResolverMatch
 
 from codex_tracking.access_log.combined import plain_client
-from codex_tracking.access_log.facts import Asked, Asker, keep
 from codex_tracking.access_log.known import request_key
 from codex_tracking.access_log.line import Line, is_page
+from codex_tracking.access_log.visits import Asked, Asker, keep
 from codex_tracking.hits.capture import LONGEST_REFERRER, answered, excluded, hit_of
 from codex_tracking.hits.hit import Client, Hit, RawHit
 from codex_tracking.hits.late import completed

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from codex_tracking.access_log.formats import parser_of
 from codex_tracking.access_log.line import Line
-from codex_tracking.access_log.reader import Reader
 from codex_tracking.access_log.requests import LineRequest
+from codex_tracking.access_log.source import Reader
 from codex_tracking.counters.days import Clock
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.settings import get_tracking_settings
