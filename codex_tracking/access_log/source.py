@@ -29,12 +29,12 @@ from codex_tracking.access_log.progress import LogProgress
 from codex_tracking.access_log.report import Report
 from codex_tracking.access_log.requests import LineRequest
 
-LeftOut = Literal["", "outside", "counted_by_site", "other_host"]
-"""Why a line is left out: by ``--since`` and ``--until``, as the site counted its day, or as another site's."""
-
 AHEAD_SECONDS = 86_400
 """Seconds by which a server's clock may be ahead."""
 DAY_SECONDS = 86_400
+
+LeftOut = Literal["", "outside", "counted_by_site", "other_host"]
+"""Why a line is left out: by ``--since`` and ``--until``, as the site counted its day, or as another site's."""
 
 SPAN = 600
 """Seconds of which plain lines share the text of their time but for the last four characters."""
