@@ -95,14 +95,15 @@ class LineRequest:
 
     def asker(self, line: Line) -> Asker:
         """Return the facts of a line's client."""
-        key = (line.address, line.agent, line.forwarded, line.language, line.host, *line.headers.items())
+        texts = (line.address, line.agent, line.forwarded, line.language, line.host)
+        key = (*texts, *line.headers.items())
         found = self._askers.get(key)
         if found is None:
             has_secrets = line.target != "/" or line.referrer
             found = Asker(line._replace(target="/", referrer="") if has_secrets else line)
             found.host = line.host or self.only
             found.other_host = self._other_host(line.host)
-            if sum(len(text or "") for text in key[:5]) <= LONGEST_CLIENT:
+            if is_short(*texts):
                 keep(self._askers, key, found, MOST_CLIENTS)
         return found
 
@@ -118,7 +119,7 @@ class LineRequest:
             found = self.asker(plain_client(words, agent, forwarded))
         except ValueError:
             return None
-        if len(words) + len(agent) + len(forwarded or "") <= LONGEST_CLIENT:
+        if is_short(words, agent, forwarded):
             keep(self.plain_askers, (words, agent, forwarded), found, MOST_CLIENTS)
         return found
 
@@ -144,13 +145,15 @@ class LineRequest:
     def client(self, asker: Asker, host: str) -> Client:
         """Return the client that asked a host."""
         line = asker.line
-        key = (host, line.agent, line.forwarded, line.language, *line.headers.items())
+        texts = (host, line.agent, line.forwarded, line.language)
+        key = (*texts, *line.headers.items())
         like = self._clients.get(key)
         if like is None:
             # By the code of live requests, so that a client is cut and named alike.
             self._fill(line, "/", False, host, "")
             like = Client._make(hit_of(self._request, NO_USER, self.settings)[10])
-            keep(self._clients, key, like)
+            if is_short(*texts):
+                keep(self._clients, key, like)
         return Client(*like[:5], line.address, *like[6:])
 
     def _other_host(self, host: str) -> str:
@@ -213,6 +216,11 @@ class LineRequest:
             **line.headers,
         }
         return match
+
+
+def is_short(*texts: str | None) -> bool:
+    """Return whether a client with these texts is remembered."""
+    return sum(len(text or "") for text in texts) <= LONGEST_CLIENT
 
 
 def is_own(hosts: Collection[str], host: str) -> bool:
