@@ -129,6 +129,18 @@ def split(field: str) -> tuple[Dimension | Literal["total"], bool, str]:
 LONG_NAMES = {PATH: "path", TOTAL: "total"}
 
 
+def by_name(counters: Iterable[tuple[Counter, int]]) -> dict[str, dict[str, int]]:
+    """Return the name in front of the counters' values, such as ``p`` or ``p+`` -> value -> number."""
+    found: dict[str, dict[str, int]] = {}
+    for field, n in counters:
+        name, _, value = field.partition(":")
+        values = found.get(name)
+        if values is None:
+            values = found[name] = {}
+        values[value] = values.get(value, 0) + n
+    return found
+
+
 def other(field: Counter) -> Counter:
     """Return the ``(other)`` counter of the same dimension, which takes the excess over a cap."""
     return Counter(f"{field.partition(':')[0]}:{OTHER}")

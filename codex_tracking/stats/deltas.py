@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from codex_tracking.counters.fields import ALL_PATHS, Counter, Counts, Dimension, counter, first
+from codex_tracking.counters.fields import ALL_PATHS, Counter, Counts, Dimension, by_name, counter, first
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.stats.turns import in_turns
 from codex_tracking.store.answers import Uniques
@@ -24,12 +24,8 @@ class Delta(Counts):
 
     @cached_property
     def parts(self) -> dict[str, dict[str, int]]:
-        """Name in front of a counter's value, such as ``p`` or ``p+`` -> value -> number."""
-        found: dict[str, dict[str, int]] = {}
-        for field, n in in_turns(self.items()):
-            name, _, value = field.partition(":")
-            found.setdefault(name, {})[value] = n
-        return found
+        """The counters by name; see ``by_name``."""
+        return by_name(in_turns(self.items()))
 
 
 def _part(counts: Counts, begin: Counter) -> Iterator[tuple[str, int]]:

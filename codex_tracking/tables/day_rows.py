@@ -18,6 +18,7 @@ from codex_tracking.counters.fields import (
     Counts,
     Dimension,
     Total,
+    by_name,
     split,
 )
 from codex_tracking.counters.ledger import ledger
@@ -48,15 +49,12 @@ def fits(dimension: str, value: str) -> bool:
 def by_dimension(counts: Counts) -> dict[Dimension | Literal["total"], tuple[dict[str, int], dict[str, int]]]:
     """Return the values of each dimension with their counters, and with their ``first`` counters."""
     found: dict[Dimension | Literal["total"], tuple[dict[str, int], dict[str, int]]] = {}
-    names: dict[str, dict[str, int]] = {}
-    for field, n in counts.items():
-        name, _, value = field.partition(":")
-        values = names.get(name)
-        if values is None:
-            # A counter's name is taken apart once for all of its values.
-            dimension, is_first, _ = split(field)
-            values = names[name] = found.setdefault(dimension, ({}, {}))[is_first]
-        values[value] = values.get(value, 0) + n
+    for name, values in by_name(counts.items()).items():
+        dimension, is_first, _ = split(name)
+        sums = found.setdefault(dimension, ({}, {}))[is_first]
+        for value, n in values.items():
+            # Damaged counters may have the long name of a short one.
+            sums[value] = sums.get(value, 0) + n
     return found
 
 
