@@ -1,4 +1,4 @@
-"""What the project can do to itself: ``python3 noxfile.py`` runs lint, types and tests; ``-s demo`` shows the demo.
+"""The project's sessions: ``python3 noxfile.py`` runs lint, types and tests; ``-s demo`` shows the demo.
 
 Needs Python 3.11 or newer and nothing else: without nox it makes a small environment of its own in ``.nox-bootstrap``,
 installs nox there and starts again. As root on Debian the tests also install the servers that they want.
@@ -81,7 +81,7 @@ OLDEST_REDIS = "redis==5.2.*"
 """The oldest client that ``pyproject.toml`` allows."""
 
 REDIS_TESTS = ("tests/pipeline/test_pusher.py", "tests/store/test_cluster_sentinel.py", "tests/store/test_protocol.py")
-"""What runs a second time with it; by files, since collecting all tests for a mark takes longer than most of these."""
+"""Run a second time with it; by files, since collecting all tests for a mark takes longer than most of these."""
 
 CORES = os.cpu_count() or 1
 
@@ -89,8 +89,8 @@ PYTEST = ("python", "-m", "pytest", "--dist", "worksteal", "--numprocesses")
 """Followed by the number of workers, of which each makes databases and starts a Redis."""
 
 ON_NEWEST = "every_python or (not browser and not fault and not slow and not one_python and not database_server)"
-"""What may depend on the version of Python or Django: all of it on SQLite, and on the other databases what each must
-do."""
+"""Tests that may depend on the version of Python or Django: all of them on SQLite, and on the other databases those of
+each database's own work."""
 
 UNIT = "not browser and not fault and not slow and not integration and not transactional"
 """The tests that need no more than a Redis, start no process and commit no rows."""

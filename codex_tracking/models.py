@@ -145,7 +145,7 @@ class LogPart(models.Model):
 
     date = models.DateField(db_index=True)
     seal = models.CharField(max_length=64)
-    """What it was written for, so that none is written twice: a seal, or a stream and its last batch."""
+    """Names the seal, or the stream and its last batch, that it was written for, so that none is written twice."""
     data = models.BinaryField()
     """Blobs of ``counters.hit_log``, one after the other; at most some megabytes."""
 
@@ -284,7 +284,7 @@ class ShareLink(models.Model):
     segment = models.ForeignKey(
         Segment, on_delete=revoke_links, null=True, default=None, editable=False, verbose_name=_("segment")
     )
-    """What it is restricted to; None for all visits."""
+    """The segment that it is restricted to; None for all visits."""
 
     class Meta:
         verbose_name = _("Share link")

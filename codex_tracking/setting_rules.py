@@ -32,7 +32,7 @@ class Rule:
     """Completes "must be ...", such as ``seconds above 0``."""
     accepts: Callable[[Any], bool]
     remedy: str = ""
-    """Where the default is no remedy."""
+    """The remedy if the default is none."""
 
 
 # ``True`` is an int in Python.

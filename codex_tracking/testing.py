@@ -22,10 +22,10 @@ BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "accept": "text/html",
 }
-"""What a person's browser sends: ``client.get("/", headers=BROWSER)``. Django's test client alone counts as a bot."""
+"""Headers of a person's browser: ``client.get("/", headers=BROWSER)``. Django's test client alone counts as a bot."""
 
 REASONS = tuple(reason for reason in get_args(Reason) if reason != "disabled")
-"""What ``assert_excluded`` knows; nothing at all is noted while counting is switched off."""
+"""Reasons that ``assert_excluded`` knows; nothing at all is noted while counting is switched off."""
 
 
 @contextmanager

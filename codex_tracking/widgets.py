@@ -26,7 +26,7 @@ class MetricWidgetData:
     trend_value: str | None = None
     """The change, such as ``+12%``."""
     trend_label: str | None = None
-    """What the change is against, or a remark on the number."""
+    """Name of what the change compares with, or a remark on the number."""
     trend_direction: Direction = "neutral"
     icon: str | None = None
     """Name of a Bootstrap icon, such as ``bi-eye``."""

@@ -19,7 +19,7 @@ VISITS_A_DAY = 330
 QUIET_DAYS = (5, 6)
 """Saturday and Sunday, on which the planner's readers are in the garden."""
 GROWTH = 0.4
-"""How many more visits the last day has than the first."""
+"""Growth of visits from the first day to the last."""
 STATUS = {"error": 404, "status": 404}
 
 Moment = tuple[float, Ask]

@@ -1,4 +1,4 @@
-"""What was sent, so that it can be compared with what was counted."""
+"""A tally of what was sent, to be compared with what was counted."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from visits import SITE, Ask, Seen, Visit
 VISITORS = 12
 """Visits under way at the same time."""
 SPEED = 300
-"""How much shorter the pauses are than those of people."""
+"""Factor by which the pauses are shorter than those of people."""
 CLAIMS = "/seen/"
-"""Where the browser script's reports go; see ``larkspur/urls.py``."""
+"""Address of the browser script's reports; see ``larkspur/urls.py``."""
 PAGE_ID = re.compile(r'v;desc="(c\.[^"]+)"')
 STATUS = {"error": 404, "status": 404}
 """The answer that each fate needs, where it is not 200, or 302 to a form."""

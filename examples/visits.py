@@ -1,4 +1,4 @@
-"""Who comes to Larkspur, from where and on what: visits as the requests that browsers would send. All made up."""
+"""Made-up visits to Larkspur, with sources and devices, as the requests that browsers would send."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from larkspur.content import ARTICLES, DOCS, SECTIONS
 
 SITE = "https://larkspur.example"
-"""What referrers of the site's own pages begin with; over HTTP it becomes the address that really serves."""
+"""Beginning of the referrers of the site's own pages; over HTTP it becomes the address that really serves."""
 
 
 class Seen(NamedTuple):
-    """What the browser script reports of one page."""
+    """The browser script's report of one page."""
 
     seconds: int
     """Of reading."""
@@ -42,7 +42,7 @@ class Ask(NamedTuple):
     """Seconds after the visit's request before."""
     method: str = "GET"
     form: dict[str, str] | None = None
-    """What a POST sends."""
+    """The body of a POST."""
     seen: Seen | None = None
     """Reports of the browser script; None without it."""
 
@@ -52,7 +52,7 @@ Visit = list[Ask]
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """What one kind of browser sends with every navigation."""
+    """Headers that one kind of browser sends with every navigation."""
 
     weight: int
     agent: str

@@ -19,7 +19,7 @@ Meaning = Literal[
     "forwarded",
     "language",
 ]
-"""What a field of a line tells."""
+"""Meanings of a line's fields."""
 MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 
 NAMES: dict[Meaning, str] = {

@@ -34,7 +34,7 @@ AHEAD_SECONDS = 86_400
 DAY_SECONDS = 86_400
 
 LeftOut = Literal["", "outside", "counted_by_site", "other_host"]
-"""Why a line is left out: by ``--since`` and ``--until``, as the site counted its day, or as another site's."""
+"""Reasons for leaving a line out: ``--since`` and ``--until``, a day that the site counted, or another site."""
 
 SPAN = 600
 """Seconds of which plain lines share the text of their time but for the last four characters."""

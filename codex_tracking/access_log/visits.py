@@ -193,11 +193,11 @@ class Asked:
         self.verdict: RawHit | None = None
         """A hit of such a line; None when nothing is counted at all."""
         self.reason = ""
-        """Why such a line is no view and has nothing else to count; else empty."""
+        """Reason for which such a line is no view and has nothing else to count; else empty."""
         self.page: Page | None = None
-        """When the verdict is a view."""
+        """The page of such a line if it is a view."""
         self.problem = ""
-        """Why the line cannot be classified, and its number in the log."""
+        """The error of a line that cannot be classified, and below its number in the log."""
         self.number = 0
         self.is_kept = False
         """Whether it stands for other lines, too."""

@@ -19,7 +19,7 @@ BLOCKED_WORDS = ("tracking", "analytics", "pageview", "beacon", "collect")
 PATTERN_SIGNS = re.compile(r"[*^$\\?]+")
 """Other settings take patterns, as a reader may expect here; few paths have such a sign in their beginning."""
 EVERY_BROWSER = "mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/ safari/537.36"
-"""What a desktop browser sends, as the lists of bots are compared with it."""
+"""The agent of a desktop browser, spelled as the lists of bots are compared with it."""
 
 
 @register(Tags.compatibility)

@@ -88,7 +88,7 @@ class Batch:
     grown: bytes = b""
     """The script's answer about the visits; empty until it is heard."""
     span: int = 1
-    """How many batches of the stream it stands for, the last of them being ``seq``."""
+    """Number of batches of the stream that it stands for, the last of them being ``seq``."""
     log: Sequence[bytes] = ()
     """Blobs of ``hit_log``: one of a batch, several of joined ones; none where no visit log is kept."""
     unlogged: int = 0

@@ -15,7 +15,7 @@ LedgerName = Literal[
 ]
 """Counters beside those of each kind of hit and ``dropped_<loss>``."""
 Loss = Literal["damaged", "day", "joined", "log", "page", "shutdown", "sketch", "visitor"]
-"""What a bound or a fault took: damaged counters, views too far from today, retained batches, pages of visits, views at
+"""Losses by a bound or a fault: damaged counters, views too far from today, retained batches, pages of visits, views at
 a stop, visitor sketches, visitors."""
 DayNote = Literal[
     "cached",
@@ -46,10 +46,10 @@ class Ledger:
 
     counts: Counter[str] = field(default_factory=Counter)
     pushed_at: float = 0.0
-    """When Redis last took a batch, seconds since the epoch."""
+    """Time at which Redis last took a batch, seconds since the epoch."""
     flushed_at: float = 0.0
     failing_since: float = 0.0
-    """When Redis stopped answering; 0 while it answers."""
+    """Time at which Redis stopped answering; 0 while it answers."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: LedgerName | Kind, n: int = 1) -> None:

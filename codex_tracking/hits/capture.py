@@ -34,7 +34,7 @@ OURS = "codex_tracking"
 """The ``app_name`` of our own URLs."""
 HTML = "text/html"
 FRONT_PAGE = "/"
-"""What stands for the empty route of ``path("", ...)``."""
+"""Stands for the empty route of ``path("", ...)``."""
 NO_HINTS = ("", "", "")
 NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
 

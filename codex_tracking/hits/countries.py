@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 NAME_LIMIT = 80
 """Characters of the name of a region or city."""
 NOWHERE = frozenset({"XX", "T1", "ZZ", "A1", "A2", "AP", "EU", "O1"})
-"""What CDNs and databases send for unknown, Tor, proxies, satellites and whole continents."""
+"""Codes of CDNs and databases for unknown, Tor, proxies, satellites and whole continents."""
 
 
 def country_of(header_value: str, address: str, geoip_path: str) -> str:

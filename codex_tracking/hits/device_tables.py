@@ -13,7 +13,7 @@ class Sign(NamedTuple):
     texts: tuple[str, ...]
     """At least one of them is in the agent. Plain text is found ten times faster than a pattern finds it."""
     pattern: re.Pattern[str] | None
-    """What has to match as well, where the text alone does not tell; None where it does."""
+    """A pattern that has to match as well; None if the text alone tells."""
 
 
 def _sign(name: str, texts: str, pattern: str = "") -> Sign:

@@ -16,7 +16,7 @@ Reason = Literal[
     "anonymous",
     "disabled",
 ]
-"""Why a request was not counted as a page view."""
+"""Reasons for which a request was not counted as a page view."""
 Kind = Literal["view", "error", "excluded", "event", "claim"]
 Secrets = tuple[tuple[str, str], ...]
 """Names and values of the URL arguments whose values must not be stored."""
@@ -33,7 +33,7 @@ class Client(NamedTuple):
     language: str
     """``Accept-Language``."""
     country: str
-    """What the header named by ``country_header`` said."""
+    """Value of the header named by ``country_header``."""
     address: str
     forwarded: str
     """``X-Forwarded-For``, or the header that ``client_ip_header`` names; believed as far as the settings say."""
@@ -81,7 +81,7 @@ class Hit(NamedTuple):
     """
 
     at: float
-    """When the response was ready, seconds since the epoch."""
+    """Time at which the response was ready, seconds since the epoch."""
     kind: Kind
     name: str
     """The status of an error, the reason of an exclusion, the name of an event; of a claim its kind, and once that is

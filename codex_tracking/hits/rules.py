@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HTML = ("text/html", "application/xhtml+xml")
 EARLY = ("prefetch", "prerender", "preview")
-"""How a browser says that nobody has asked for the page yet; Safari's top hits say ``preview``."""
+"""Beginnings of the values that mark a page nobody has asked for yet; ``preview`` is of Safari's top hits."""
 
 TURBO_DRIVE = "text/html, application/xhtml+xml"
 """``Accept`` of a Turbo Drive visit, which is a navigation made with ``fetch`` and has no header of its own."""

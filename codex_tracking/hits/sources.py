@@ -109,7 +109,7 @@ NOTHING = re.compile(
     r"|(?:(?:\$?[\[{<%]++[^\]}>%]*+[\]}>%]++|__[A-Z0-9_]+?__|\$\w++)[-_|.,:+ ]*+)+",
     re.IGNORECASE,
 )
-"""What scripts write when there is no value, and placeholders that nothing was put into: ``{{placement}}``,
+"""Values that scripts write when there is none, and placeholders that nothing was put into: ``{{placement}}``,
 ``{campaignid}_{adgroupid}``, TikTok's ``__CAMPAIGN_NAME__``, ``${source}``."""
 
 PLACES = frozenset({
@@ -120,7 +120,7 @@ PLACES = frozenset({
     "web", "desktop", "mobile", "app", "pwa", "twa", "homescreen", "launcher", "shortcut", "standalone", "manifest",
     "hero", "popup", "modal", "toolbar", "tab", "back", "login", "signup", "checkout", "cart",
 })  # fmt: skip
-"""What ``?ref=`` and ``?source=`` say of a place on the same site rather than of another."""
+"""Values of ``?ref=`` and ``?source=`` that name a place on the same site rather than another site."""
 
 LINK = re.compile(
     r"(https?|android-app|ios-app)://(?:[^/?#@]*@)?([^/?#:@\[\]]{1,253})(?::\d{0,5})?([^?#]*)",

@@ -16,7 +16,7 @@ PLATFORMS = (
     (re.compile(r"\bWindows NT\b"), "windows"),
     (re.compile(r"\bMacintosh\b"), "mac"),
 )
-"""What the agent says of the system, and the beginning of what ``Sec-CH-UA-Platform`` says of it."""
+"""Pattern of the system in the agent, and the beginning of that in ``Sec-CH-UA-Platform``."""
 
 
 def is_suspect(agent: str, hints: tuple[str, str, str], unhinted: bool) -> bool:

@@ -23,10 +23,10 @@ ALWAYS_SECRET = 6
 """Characters from which a secret value is replaced inside longer words too, wherever it stands."""
 
 TOKEN = "<token>"
-"""What is stored in place of a part that looks like a token."""
+"""Stored in place of a part that looks like a token."""
 SEGMENT = re.compile(r"[^/]{8,}")
 WORD = re.compile(r"[a-z0-9]{20,}", re.IGNORECASE)
-"""Where a reset token may be; Django's has 32 characters after its time stamp. Wikis join words by underscores."""
+"""A possible reset token; Django's has 32 characters after its time stamp. Wikis join words by underscores."""
 NAMED = re.compile(
     r"(?<![a-z])(?:(?:api|access|auth|csrf|refresh)?(?:token|key)|code|secret|passw(?:or)?d|pwd|sig(?:nature)?|auth|sid"
     r"|(?:j|php|asp)?sess(?:ion)?(?:[-_]?id)?|otp|jwt)[=:].",

@@ -121,7 +121,7 @@ def register_opentelemetry() -> None:
 REGISTER = {"prometheus": register_prometheus, "opentelemetry": register_opentelemetry}
 """The values of the setting ``metrics``."""
 PACKAGES = {"prometheus": "'codex-tracking[metrics]'", "opentelemetry": "opentelemetry-api"}
-"""What ``pip install`` takes for them."""
+"""Arguments of ``pip install`` for them."""
 
 
 def register(names: Iterable[str]) -> None:

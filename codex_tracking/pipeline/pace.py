@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from codex_tracking.store.protocol import Store
 
 COUNT_SECONDS = 0.5
-"""How long hits wait uncounted, and counters while somebody looks at figures."""
+"""Seconds that hits wait uncounted, and counters while somebody looks at figures."""
 MUCH = 5_000
 """Counters, visitors and hits of the visit log, together, that do not wait any longer. Fuller batches do not get any
 cheaper by then, and a push of so many takes the process some 50 milliseconds, with a pause after each batch."""
@@ -41,7 +41,7 @@ class Pace:
         self._watched = False
         # What comes after a quiet time is sent at once: only batches that follow each other are worth filling.
         self._sent = begin
-        """When something was sent, by ``monotonic``."""
+        """Time of the last push, by ``monotonic``."""
 
     async def ask(self, store: Store) -> None:
         """Ask Redis whether somebody looks at figures, for all answers until the next question."""

@@ -34,7 +34,7 @@ class Partitions:
 
     @property
     def batches(self) -> int:
-        """How many came, damaged ones included."""
+        """Number of batches that came, damaged ones included."""
         return self._sums.batches
 
     async def add(self, entries: Sequence[bytes]) -> None:

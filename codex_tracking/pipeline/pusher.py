@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.002
-"""How long hits are counted before the event loop gets its turn."""
+"""Seconds for which hits are counted before the event loop gets its turn."""
 MOST_TOGETHER = 8
 """Batches that are sent at once: each way to Redis and back costs the process as much as encoding a batch."""
 

@@ -65,7 +65,7 @@ class Status:
     lists_date: str
     """ISO date of the built-in lists of bots, sites and spam."""
     visit_log: tuple[LogFault, ...] = ()
-    """Where the visit log of the last finished days differs from the counters, without a loss that the ledger has."""
+    """Differences between visit log and counters on the last finished days, without losses that the ledger has."""
     visit_engine: EngineStatus | None = None
     """The state of the server of ``visit_engine``; None without one, and while the database is away."""
 

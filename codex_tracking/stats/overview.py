@@ -135,7 +135,7 @@ class Overview:
     heat: list[list[int]]
     """Views: seven weekdays from Monday, 24 hours each."""
     flushed_at: datetime | None
-    """When the newest of these days was last flushed."""
+    """Time of the last flush of the newest of these days."""
     unflushed: int
     """Views among these that no flush has written yet."""
     live: bool = True

@@ -148,7 +148,7 @@ class Page:
     series: dict[str, int]
     """ISO date -> views."""
     sources: list[Figure]
-    """Where the page's visitors came from."""
+    """Sources of the page's visitors."""
     arrivals: int = 0
     """Views with a known source: those of all ``sources``."""
     engagement: Engagement | None = None

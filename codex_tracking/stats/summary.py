@@ -288,4 +288,4 @@ Count = Literal["views", "visitors", "visits"]
 """Metrics that are counted, and not worked out from others."""
 METRICS: tuple[Metric, ...] = get_args(Metric)
 BY_HOUR: tuple[Count, ...] = ("visits", "views")
-"""What is kept by the hour."""
+"""Counts that are kept by the hour."""

@@ -73,7 +73,7 @@ class Sums:
     def __init__(self, most_paths: int) -> None:
         self.counts: Counts = {}
         self.batches = 0
-        """How many are added up."""
+        """Number of batches that are added up."""
         self._most_paths = most_paths
         self._distinct: dict[str, int] = {}
 

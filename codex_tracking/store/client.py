@@ -77,7 +77,7 @@ REFUSALS = (ResponseError,)
 """Those of them that mean that it answers, and refuses."""
 
 READ_ONLY = "READONLY"
-"""What a replica says to a write; Redis before version 7 says it amid the error of a script."""
+"""The answer of a replica to a write; in Redis before version 7 it stands within a script's error."""
 
 Client = Any
 """``redis.asyncio.Redis`` or ``RedisCluster``, whose common base is not typed."""

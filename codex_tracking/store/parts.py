@@ -21,13 +21,13 @@ ANSWERS = 3
 """Of one look."""
 NOTHING = Part("", "", "", {})
 GONE = "gone"
-"""What precedes a part that went away while it was read: no seal, so that the reader looks again."""
+"""Precedes a part that went away while it was read: no seal, so that the reader looks again."""
 
 Mark = tuple[bytes | None, ...]
 
 
 class Place(NamedTuple):
-    """Where a part is, and the first batch that a look asks for."""
+    """The place of a part, and the first batch that a look asks for."""
 
     header: str
     batches: str
@@ -41,7 +41,7 @@ class Header(NamedTuple):
 
     @property
     def mark(self) -> Mark:
-        """What tells the part from all others, as long as it lives; a seal has that of its live part."""
+        """Fields that tell the part from all others, as long as it lives; a seal has those of its live part."""
         return tuple(self.fields.get(name) for name in MARK)
 
     def text(self, name: bytes) -> str:
@@ -50,7 +50,7 @@ class Header(NamedTuple):
 
 
 class Parts:
-    """What a process knows of the parts, so that each look asks for new batches alone.
+    """A process's knowledge of the parts, so that each look asks for new batches alone.
 
     Args:
         most_paths: distinct paths that are kept apart.

@@ -8,7 +8,7 @@ from codex_tracking.store.keys import day_keys, site_key
 from codex_tracking.store.protocol import Store
 
 SITE_SECONDS = 7 * 86_400
-"""How long a site is remembered as the prefix's, so that one that moved away is forgotten."""
+"""Seconds for which a site is remembered as the prefix's, so that one that moved away is forgotten."""
 
 
 async def probe(store: Store) -> None:

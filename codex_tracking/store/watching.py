@@ -12,7 +12,7 @@ from codex_tracking.store.client import Client
 from codex_tracking.store.keys import watch_key
 
 WATCH_SECONDS = 60
-"""How long one look counts: people leave a page open, and read it."""
+"""Seconds for which one look counts: people leave a page open, and read it."""
 NOTE_SECONDS = 20.0
 """Seconds between two marks of one process, so that reads cost Redis no writes; one that lost its mark gets it back."""
 

@@ -31,11 +31,11 @@ Attribute = Literal[
     "entry",
     "exit",
 ]
-"""What a visit has one value of; ``member`` is ``yes`` or ``no``."""
+"""Attributes, of which a visit has one value each; ``member`` is ``yes`` or ``no``."""
 ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 Happening = Literal["page", "route", "event"]
-"""What a visit has any number of; an event's value is its name, or ``name=value``."""
+"""Kinds of which a visit has any number; an event's value is its name, or ``name=value``."""
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
 
 FilterDimension = Attribute | Happening

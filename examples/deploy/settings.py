@@ -1,4 +1,4 @@
-"""What the compose file and the unit beside this expect of a project's settings; it belongs at their end."""
+"""Settings that the compose file and the unit beside this expect; they belong at the end of a project's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Larkspur has to say; a real site would keep it in tables."""
+"""Larkspur's content; a real site would keep it in tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 
 class Named(Protocol):
-    """What has an address of its own."""
+    """A page with an address of its own."""
 
     @property
     def slug(self) -> str: ...

@@ -1,4 +1,4 @@
-"""What tracking costs, measured on this machine: ``nox -s bench``, or ``python -m tests.bench --help``.
+"""The cost of tracking, measured on this machine: ``nox -s bench``, or ``python -m tests.bench --help``.
 
 Each part is a module: what is measured runs in a process of its own (``python -m tests.bench.<part>``), so that its
 memory and CPU time are its alone, and ``measure`` compares processes by turns, so that the noise of a shared machine

@@ -1,4 +1,4 @@
-"""What all parts share: the servers, and the processes in which something is measured."""
+"""The servers, and the processes in which something is measured: shared by all parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measured process knows of itself and of others; loads nothing that could be in the way."""
+"""Measures that a process takes of itself and of others; loads nothing that could be in the way."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The answer."""
 
     status: int
     ms: float

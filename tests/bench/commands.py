@@ -1,4 +1,4 @@
-"""What Redis has to do: commands that arrive, commands within scripts, connections, CPU time, the longest script."""
+"""Redis's work: commands that arrive, commands within scripts, connections, CPU time, the longest script."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ class Monitor:
 
     def __init__(self, server: RedisServer) -> None:
         self.sent: Counter[str] = Counter()
-        """What clients sent."""
+        """Commands that clients sent."""
         self.within: Counter[str] = Counter()
-        """What scripts called."""
+        """Commands that scripts called."""
         self._server = server
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="monitor")

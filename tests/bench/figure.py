@@ -14,11 +14,11 @@ class Figure:
     samples: list[float]
     unit: str
     most: float | None = None
-    """What the median should not exceed."""
+    """Bound that the median should not exceed."""
     least: float | None = None
-    """What the median should reach."""
+    """Bound that the median should reach."""
     notes: dict[str, float | int | str] = field(default_factory=dict)
-    """What else was seen, such as the absolute figures behind a ratio; for the JSON."""
+    """Further measurements, such as the absolute figures behind a ratio; for the JSON."""
 
     @property
     def value(self) -> float:

@@ -1,4 +1,4 @@
-"""How fast a day's counters get into the database: against the fastest that the database itself can do.
+"""The rate of flushes of a day's counters: against the fastest that the database itself can do.
 
 The limit is fed from Redis by the same scans: on PostgreSQL ``COPY`` into a temporary table and one ``INSERT ... ON
 CONFLICT``, on SQLite one multi-row upsert after the other through the bare driver.

@@ -1,4 +1,4 @@
-"""How long ``codex_tracking.middleware`` takes to import in a Django process, and what it brings along."""
+"""The import of ``codex_tracking.middleware`` in a Django process: its time, and the modules it brings along."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the event loop waits for us: the worst of what a task sees that wants to run every millisecond."""
+"""The event loop's lag: the longest wait of a task that wants to run every millisecond."""
 
 from __future__ import annotations
 

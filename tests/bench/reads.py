@@ -1,4 +1,4 @@
-"""How long reads take: the public figures of a busy day, and the dashboard's pages over many days.
+"""Time of reads: the public figures of a busy day, and the dashboard's pages over many days.
 
 All of it on PostgreSQL, with a thousand paths of today in Redis that no flush has written yet. Pages are asked for
 through the whole site, from session to rendered template, in a new thread with a new connection each.

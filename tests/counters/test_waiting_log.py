@@ -1,4 +1,4 @@
-"""What a hit tells the visit log, which batch takes it, and how much may wait."""
+"""The visit log's share of a hit, the batch that takes it, and the bound on what waits."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SHORTHAND = {
     "~G": "(KHTML, like Gecko)", "~i": "iPhone", "~I": "Macintosh", "~a": "AppleWebKit/", "~L": "Linux",
     "~m": "Mobile/", "~M": "Mobile", "~s": "Safari/", "~v": "Version/", "~W": "Windows", "~Z ": "Mozilla/5.0 ",
 }  # fmt: skip
-"""What the lists of arp242/isbot write for words that come often (its ``isbot_test.go``)."""
+"""Short forms of frequent words in the lists of arp242/isbot (its ``isbot_test.go``)."""
 
 BROWSERS = ("Mozilla/", "Opera/")
 """Beginnings of browsers' agents; isbot and arp242/isbot call apps no bots either, in which nobody reads a page."""
@@ -23,7 +23,7 @@ PROGRAMS = re.compile(
     r"|gtmetrix|\bylt\b|slurp|amzn-user|googleweblight|user-agent|^mozilla/[\d.]+ *$",
     re.IGNORECASE,
 )
-"""What those two call no bots, and this library does."""
+"""Agents that those two call no bots, and this library does."""
 
 
 def bots() -> dict[str, list[str]]:

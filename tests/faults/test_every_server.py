@@ -40,7 +40,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What the servers page calls it."""
+        """Its name on the servers page."""
         worker = " UvicornWorker" if self.uvicorn_worker else ""
         return f"{self.server}{worker} x{self.workers}"
 

@@ -52,7 +52,7 @@ PERSONAL = (
     str(USER_ID),
     "jane.private",
 )
-"""What the traffic below carries, in each spelling that might be stored."""
+"""Secrets of the traffic below, in each spelling that might be stored."""
 
 LOGIN = f"""
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY

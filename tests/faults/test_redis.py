@@ -28,7 +28,7 @@ pytestmark = pytest.mark.fault
 
 AWAY_SECONDS = {"stopped": 8.0, "down": 4.0}
 RECOVERED_SECONDS = 10.0
-"""How soon after an outage everything is in Redis."""
+"""Seconds after an outage until everything is in Redis."""
 
 
 def test_two_workers_under_load_count_every_answer_once(app_server: Sites, redis_server: RedisServer) -> None:

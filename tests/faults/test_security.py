@@ -28,7 +28,7 @@ ROOT = "/cabinet/tracking/"
 TOKEN = "a-token-of-the-settings-0123456789"
 SCRIPT = "<script>alert(1)</script>"
 PUBLIC = ("counter.svg", "counter.json")
-"""What everybody may read where ``public_counter`` is on."""
+"""Addresses that everybody may read if ``public_counter`` is on."""
 
 Change = Callable[..., None]
 

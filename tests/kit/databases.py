@@ -19,7 +19,7 @@ ALIASES = ("default", "postgres", "mariadb")
 """All the databases that the library supports."""
 
 FOLDER = Path(tempfile.gettempdir()) / f"codex-tracking-sqlite-{os.getpid()}"
-"""Where the SQLite file is; ``prepare`` makes it, since mypy reads the settings too and runs no test."""
+"""The folder of the SQLite file; ``prepare`` makes it, since mypy reads the settings too and runs no test."""
 
 KINDS: dict[str, type[DatabaseServer]] = {"postgres": PostgresServer, "mariadb": MariaDBServer}
 SERVERS: dict[str, DatabaseServer] = {alias: kind() for alias, kind in KINDS.items() if available(alias)}

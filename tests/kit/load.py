@@ -18,13 +18,13 @@ AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605 (KHTML, like Gecko) Version/18 Safari/604",
 )
-"""What people's browsers say; an agent without a browser's name would be counted as a bot."""
+"""User agents of people's browsers; one without a browser's name would be counted as a bot."""
 
 NAVIGATION = (
     "Host: www.example.com\r\nAccept: text/html\r\nAccept-Language: de,en;q=0.5\r\n"
     "Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n"
 )
-"""What browsers send when a person follows a link."""
+"""Headers of browsers when a person follows a link."""
 
 CONNECTIONS = 8
 ANSWER_SECONDS = 20.0
@@ -41,7 +41,7 @@ class Outcome:
     refused: Counter[int] = field(default_factory=Counter)
     """Status -> answers of any other status."""
     timings: list[tuple[float, float]] = field(default_factory=list)
-    """When each answer came (``time.monotonic()``), and after how many seconds."""
+    """The time of each answer (``time.monotonic()``), and the seconds it took."""
 
     @property
     def total(self) -> int:

@@ -20,7 +20,7 @@ class Mutant(NamedTuple):
     """A change of the library that some test must notice."""
 
     reason: str
-    """What the changed line guards against."""
+    """The fault that the changed line guards against."""
     file: str
     changes: dict[str, str]
     """Old text, which must occur exactly once -> new text."""

@@ -12,7 +12,7 @@ class PinnedRouter:
 
     alias: ClassVar[str] = "default"
     replica: ClassVar[str] = ""
-    """Where they are read instead, when it is set."""
+    """The alias that reads use instead, when it is set."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
         """Return the replica for our models, or the pinned alias without one."""

@@ -43,7 +43,7 @@ from codex_tracking.store.protocol import Store
 from tests.kit.hit_log import decode_part
 
 NOON = datetime(2026, 3, 10, 11, tzinfo=UTC)
-"""When every test begins: midday in the test site's zone."""
+"""The time at which every test begins: midday in the test site's zone."""
 TODAY = "2026-03-10"
 
 SCRIPTS = ("apply", "done", "drop", "retire", "salt", "seal", "sum")
@@ -53,7 +53,7 @@ OTHER_FIGURES = ("ledger", "top_page", "minute")
 """Dimensions that are no sums of batches, or not for good."""
 
 Fault = Literal["", "lost", "unheard", "cut"]
-"""What happens to an operation: nothing; it never arrives; it is done but its answer is lost; the same, and the task
+"""Fates of an operation: nothing happens; it never arrives; it is done but its answer is lost; the same, and the task
 that waits for the answer is cancelled."""
 
 Counts = Counter[tuple[str, str, str]]
@@ -274,7 +274,7 @@ class World:
         """Whether Redis is away."""
         self.truth: Counts = Counter()
         self.batches: dict[tuple[str, str, int], Counts] = {}
-        """What each batch ever cut counts, by day, stream and number."""
+        """The counts of each batch ever cut, by day, stream and number."""
         self.logs: dict[tuple[str, str, int], Counts] = {}
         """The views that each batch ever cut tells the visit log."""
         self.owners: dict[str, Worker | None] = {}
@@ -284,7 +284,7 @@ class World:
         self.visits: set[tuple[str, str]] = set()
         """Day and visitor of every view."""
         self.meanwhile: dict[str, Callable[[], Awaitable[Any]]] = {}
-        """What happens once between an operation and its answer."""
+        """Called once between an operation and its answer."""
         self.letters: list[tuple[list[str], list[Any]]] = []
         """Every batch as it went over the wire, oldest first."""
         self.seen: Counts = Counter()

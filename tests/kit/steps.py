@@ -39,7 +39,7 @@ BOUNDS = {
     "values": [(batches, "VALUES_PER_DIMENSION"), (day_rows, "VALUES_PER_DIMENSION")],
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
-"""What faults raise; anything else is an error of ours."""
+"""Errors that faults raise; anything else is an error of ours."""
 CORRUPT = {"garbage": b"garbage", "dense": b"HYLL\0" + bytes(100), "sparse": b"HYLL\1" + bytes(100)}
 
 

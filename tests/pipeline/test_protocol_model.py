@@ -36,13 +36,13 @@ USUAL_RUNS = 100
 STEPS = 40
 MOST_WORKERS, MOST_FLUSHES = 3, 3
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
-"""What faults raise; anything else is an error of ours."""
+"""Errors that faults raise; anything else is an error of ours."""
 DATABASE_OPERATIONS = ("write_seal", "last_seal", "settle", "forget_generations", "list_finished_days", "build_rollups")
 
 numbers = st.integers(0, 5)
 operations = st.integers(0, 8)
 ends = st.sampled_from(["finish", "finish", "finish", "park", "park", "lost", "unheard", "cut", "kill"])
-"""How an activity goes on after some operations: to its end, not now, with a fault at the next one, or it is killed."""
+"""Courses of an activity after some operations: to its end, not now, with a fault at the next one, or killed."""
 days_back = st.sampled_from([0, 0, 0, 1])
 visits = (numbers, st.sampled_from("abc"), st.sampled_from(["ann", "bob", ""]), st.integers(1, 3), days_back)
 """Worker, path, visitor, how often and on which day."""
@@ -68,7 +68,7 @@ DETAILS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
     "come_back": (),
     "kill": (numbers,),
 }
-"""What may happen, and what each of it depends on."""
+"""Possible steps, and the condition of each."""
 USUAL = ["hit_and_push", "flush"] * 9 + ["resume"] * 8 + ["hit", "check", "remember", "come_back", "read"] * 3
 EVENTS = st.sampled_from(["come_back", *DETAILS, "stop", "stop", "roll_back", *USUAL]).flatmap(
     lambda name: st.tuples(st.just(name), *DETAILS[name])
@@ -94,7 +94,7 @@ class Model(RuleBasedStateMachine):
     loop: ClassVar[asyncio.AbstractEventLoop]
     world: ClassVar[World]
     done: ClassVar[Counter[str]]
-    """How often what happened, over all runs."""
+    """Number of times that each step happened, over all runs."""
 
     @initialize(tenth=st.integers(0, 9))
     def begin(self, tenth: int) -> None:

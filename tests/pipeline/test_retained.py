@@ -1,4 +1,4 @@
-"""What is retained until the database has it is bounded by bytes, and sums stay exact."""
+"""Batches retained until the database has them: bounded by bytes, with exact sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sent a hit is found out in the background, whatever the view looked at, and without a query in the request."""
+"""The users of sessions: found in the background, whatever the view looked at, and without a query in the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel holds all that runs, and importing it costs little."""
+"""The wheel: it holds all that runs, and importing it costs little."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.servers.process import Child, ServerProcess
 
 @dataclass(frozen=True)
 class Response:
-    """What one request got."""
+    """The answer to one request."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Where the server programs are, and how to get those that are missing."""
+"""The server programs: found on the machine, or fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin")
-"""Where Debian puts servers that are not on everybody's PATH."""
+"""Debian's folders of servers that are not on everybody's PATH."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Program:
     wheel: str = ""
     wheel_folder: str = ""
     together: tuple[str, ...] = ()
-    """What must be in the same folder; Debian links some programs of PostgreSQL to PATH and not all."""
+    """Programs that must be in the same folder; Debian links some programs of PostgreSQL to PATH and not all."""
     beside: tuple[str, ...] = ()
     """Packages that its tests want too."""
 

@@ -26,7 +26,7 @@ class DatabaseServer(ServerProcess):
 
     @property
     def data(self) -> Path:
-        """Where its files are."""
+        """The folder of its files."""
         return self.folder / "data"
 
     def create_database(self, name: str) -> dict[str, Any]:

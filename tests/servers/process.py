@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 """prctl(2): the signal a child gets when the thread that started it ends."""
 
 SHORT = "/tmp" if Path("/tmp").is_dir() else None
-"""Where the folders are, whatever TMPDIR says: socket paths are short and other accounts may enter."""
+"""The parent of the folders, whatever TMPDIR says: socket paths are short and other accounts may enter."""
 
 OUTGOING = 32_768
 """The first port that Linux gives to outgoing connections."""
@@ -81,7 +81,7 @@ def run_as(user: str) -> str | None:
 
 
 class Child(Protocol):
-    """What is used here of ``subprocess.Popen``."""
+    """The part of ``subprocess.Popen`` that is used here."""
 
     @property
     def pid(self) -> int: ...
@@ -101,9 +101,9 @@ class ServerProcess:
 
     name = "server"
     farewell = signal.SIGTERM
-    """What ``stop`` sends first."""
+    """The signal that ``stop`` sends first."""
     orphaned = signal.SIGKILL
-    """What the kernel sends when the test process is gone."""
+    """The signal that the kernel sends when the test process is gone."""
     user: str | None = None
     start_seconds = 30.0
 

@@ -1,4 +1,4 @@
-"""What a Redis may refuse: memory, commands, keys; and URLs whose options would change its answers."""
+"""Refusals of a Redis: memory, commands, keys; and URLs whose options would change its answers."""
 
 from __future__ import annotations
 

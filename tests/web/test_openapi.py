@@ -26,7 +26,7 @@ ASKED = {
     "/series/": "?compare=year&metric=bounce_rate&period=28d",
     "/values/{dimension}/": "?f=source:is:Google&f=page:is:/",
 }
-"""What an address needs, or what makes its answer complete."""
+"""Parameters that an address needs, or that make its answer complete."""
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("visit_log")]
 

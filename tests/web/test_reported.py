@@ -1,4 +1,4 @@
-"""What browsers report, wherever it is shown: cards, tables, exports, API and selectors have one figure each."""
+"""Browsers' reports in cards, tables, exports, API and selectors: one figure each, everywhere the same."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ Refusal = Literal[
     "claim_repeated",
     "claim_unrouted",
 ]
-"""Why a claim was not counted; each is a counter of the ledger."""
+"""Reasons for which a claim was not counted; each is a counter of the ledger."""
 
 KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 MOST_BYTES = 2_000

@@ -49,7 +49,7 @@ POOL_SECONDS = 10
 QUARTER_HOUR = 900
 """Days begin at one in every time zone, and an id that was made before midnight is one of the day before."""
 AHEAD_SECONDS = 60
-"""How far the clock of another server may be ahead."""
+"""Seconds that the clock of another server may be ahead."""
 NAME = "Server-Timing"
 UNCOUNTED = 'v;desc="x"'
 OURS = re.compile(r'(?:^|,)\s*v;desc="[cpx][^"]*"')

@@ -85,7 +85,7 @@ class Chips:
     clear: str
     """Address of the page without filters."""
     remarks: tuple[str, ...]
-    """What the visit log lacks, in words."""
+    """Sentences on what the visit log lacks."""
     left: int
     """Days that there was no time for, which the page asks for again."""
     dimensions: tuple[tuple[str, str], ...]

@@ -32,7 +32,7 @@ from codex_tracking.web.query import Query
 
 By = Literal["page", "route"]
 BY: dict[By, Promise] = {"page": gettext_lazy("Pages"), "route": gettext_lazy("Routes")}
-"""What steps are -> its name."""
+"""Kind of a step -> its name."""
 DIRECTIONS: dict[str, Promise] = {"false": gettext_lazy("From a start"), "true": gettext_lazy("Towards an end")}
 """Value of the parameter ``towards`` -> its name."""
 ROWS = 10

@@ -31,7 +31,7 @@ EMPTY: dict[type[Saved], Promise] = {
     Segment: gettext_lazy("A segment needs one filter at least."),
     Funnel: gettext_lazy("A funnel needs two steps at least."),
 }
-"""What is saved -> what it must have."""
+"""Kind of what is saved -> its condition."""
 
 
 async def visits_query(request: HttpRequest, viewer: Viewer) -> Query:
