@@ -55,8 +55,8 @@ def _refusing(refusal: str) -> list[CheckMessage]:
     return [
         Error(
             f"Redis refuses what a push sends ({refusal}): nothing can be counted.",
-            hint=f"Its user needs the keys ~{{{prefix}* and the commands @read, @write and @scripting; "
-            "a full Redis needs memory; a replica takes no writes.",
+            hint=f"Its user needs the keys ~{{{prefix}* and the commands @read, @write and @scripting, and select for "
+            "another database than 0; a full Redis needs memory; a replica takes no writes.",
             id="codex_tracking.E020",
         )
     ]

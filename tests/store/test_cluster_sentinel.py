@@ -10,7 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.core.checks import run_checks
 
+from codex_tracking.pipeline.status import tracking_status
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import close_store, get_store
@@ -20,6 +23,8 @@ from tests.kit.load import Load, pages
 from tests.kit.pipeline import Process, rows, today, view, views
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, available, free_port, missing, require, wait_until
 from tests.servers.tls import TLS, certificate, installed
+
+DEPLOYMENT = Path(__file__).parents[2] / "examples" / "docs" / "deployment.md"
 
 pytestmark = pytest.mark.fault
 
@@ -203,3 +208,43 @@ async def test_reads_wait_no_two_seconds_for_what_is_not_there(
     begin = time.monotonic()
     assert await TrackingSelector.total_views() == 0
     assert time.monotonic() - begin < 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("ending", "more"),
+    [("/0", ""), ("/1", "+select"), ("/0?client_name=site", "+client|setname"), ("", "+cluster|slots +command")],
+)
+async def test_the_commands_that_the_docs_name_for_an_acl_are_enough(
+    redis_server: RedisServer,
+    request: pytest.FixtureRequest,
+    tracking_settings: Callable[..., None],
+    ending: str,
+    more: str,
+) -> None:
+    servers = [redis_server] if ending else request.getfixturevalue("cluster").nodes
+    page = " ".join(DEPLOYMENT.read_text().split())
+    rules = "+@read +@write +@scripting +ping +info"
+    assert f"`{rules}`" in page
+    assert f"`{more}`" in page or not more
+    url = "redis://site:secret@127.0.0.1:" if ending else "redis+cluster://site:secret@127.0.0.1:"
+    clients = [server.client() for server in servers]
+    for client in clients:
+        words = ["reset", "on", ">secret", "~{tracking*", *rules.split(), *more.split()]
+        client.execute_command("ACL", "SETUSER", "site", *words)
+    try:
+        tracking_settings(redis_url=f"{url}{servers[0].port}{ending}")
+        process = Process()
+        await process.push(*views("/a/", 3))
+        assert await TrackingSelector.daily_counts() == {"/a/": 3}
+        assert await process.flusher.flush_pending() == 1
+        assert (await tracking_status()).healthy
+        assert "codex_tracking.E020" not in await sync_to_async(_findings)()
+    finally:
+        for client in clients:
+            client.acl_deluser("site")
+            client.close()
+
+
+def _findings() -> list[str | None]:
+    return [message.id for message in run_checks(databases=["default"], include_deployment_checks=True)]
