@@ -140,6 +140,12 @@ def test_flushing_again_writes_nothing() -> None:
     assert run("flush_page_views") == "[codex-tracking] flushed 0 paths\n"
 
 
+def test_a_quiet_flush_says_nothing() -> None:
+    push([view("/a/")])
+    assert run("flush_page_views", "--verbosity", "0") == ""
+    assert dict(PageView.objects.values_list("path", "views")) == {"/a/": 1}
+
+
 @pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "31.01.2026"])
 def test_a_bad_date_is_a_command_error_that_shows_a_good_one(day: str) -> None:
     with pytest.raises(CommandError, match=rf"--date: .*2026-01-31.*{re.escape(day)}"):

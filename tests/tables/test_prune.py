@@ -166,6 +166,24 @@ def test_only_yes_deletes(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert PageView.objects.count() == 1
 
 
+@pytest.mark.parametrize("standard_input", [StringIO(""), None], ids=["empty", "closed"])
+def test_without_anybody_to_confirm_nothing_is_deleted(
+    standard_input: StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill("default", 40)
+    monkeypatch.setattr("sys.stdin", standard_input)
+    with pytest.raises(CommandError, match="--no-input"):
+        run(days=30)
+    assert PageView.objects.count() == 12
+
+
+def test_a_quiet_pruning_says_nothing() -> None:
+    fill("default", 40)
+    assert run(days=30, no_input=True, verbosity=0) == ""
+    assert PageView.objects.count() == 1
+    assert run(days=30, no_input=True, verbosity=0) == ""
+
+
 def test_without_days_the_setting_decides(tracking_settings: Callable[..., None]) -> None:
     fill("default", 40, 50)
     with pytest.raises(CommandError, match="retention_days"):

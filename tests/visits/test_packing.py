@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,11 @@ def test_days_are_exported_as_files_that_duckdb_reads(db: None, tmp_path: Path) 
     add_part(DAY, hits)
     add_part(DAY - timedelta(days=1), hits_of(DAY, 20), "packed")
     pack_all(DAY)
-    call_command("tracking_export_visits", str(tmp_path), "--to", DAY.isoformat())
+    said = StringIO()
+    call_command("tracking_export_visits", str(tmp_path), "--to", DAY.isoformat(), stdout=said)
+    assert said.getvalue() == f"[codex-tracking] wrote 2 files to {tmp_path}\n"
+    call_command("tracking_export_visits", str(tmp_path), "--verbosity", "0", stdout=said)
+    assert said.getvalue().count("\n") == 1
     names = [path.name for path in sorted(tmp_path.glob("visits-*"))]
     assert names == ["visits-2026-03-29.parquet", "visits-2026-03-30.parquet"]
     with duckdb.connect() as connection:

@@ -35,4 +35,5 @@ class Command(BaseCommand):
             # The embedded store of this process is empty; the views are in the server's.
             keeper = "Nothing was lost." if get_tracking_settings().embedded else "Redis keeps the views."
             raise CommandError(f"{explained(error)} {keeper}") from error
-        self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))
+        if options["verbosity"]:
+            self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))

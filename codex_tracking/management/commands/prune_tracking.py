@@ -54,17 +54,17 @@ class Command(BaseCommand):
             return
         if not any(old) and not logged:
             self._prune_engine()
-            self.stdout.write(f"[codex-tracking] nothing to delete before {before}")
+            if options["verbosity"]:
+                self.stdout.write(f"[codex-tracking] nothing to delete before {before}")
             return
         if not options["no_input"]:
             self.stdout.write(f"This deletes {rows}. Totals stay.")
-            # A whole word, as for Django's flush: what is deleted cannot be brought back.
-            if input("Type 'yes' to continue: ").strip().lower() != "yes":
-                raise CommandError("Nothing was deleted.")
+            _confirm()
         prune(before)
         prune_log(first_logged())
         self._prune_engine()
-        self.stdout.write(self.style.SUCCESS(f"[codex-tracking] deleted {rows}"))
+        if options["verbosity"]:
+            self.stdout.write(self.style.SUCCESS(f"[codex-tracking] deleted {rows}"))
 
     def _prune_engine(self) -> None:
         # The flusher does it as well, but not while the log is off.
@@ -75,3 +75,14 @@ class Command(BaseCommand):
                 f"The server of CODEX_TRACKING['visit_engine'] may still have deleted days of the visit log: {error}. "
                 "All else is deleted. Run the command again when the server answers."
             ) from error
+
+
+def _confirm() -> None:
+    try:
+        answer = input("Type 'yes' to continue: ")
+    # Cron has nobody to ask. A RuntimeError says that standard input is closed.
+    except (EOFError, RuntimeError) as error:
+        raise CommandError("Nothing was deleted: there is nobody to confirm it. Use --no-input.") from error
+    # A whole word, as for Django's flush: what is deleted cannot be brought back.
+    if answer.strip().lower() != "yes":
+        raise CommandError("Nothing was deleted.")

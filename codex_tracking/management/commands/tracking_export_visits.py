@@ -56,7 +56,8 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no visit log: {error}") from error
             except OSError as error:
                 raise CommandError(f"{folder} cannot be written to: {error}") from error
-        self.stdout.write(f"[codex-tracking] wrote {written} files to {folder}")
+        if options["verbosity"]:
+            self.stdout.write(f"[codex-tracking] wrote {written} files to {folder}")
         # At the end, so that a script gets all other days and an exit code that tells.
         if missing:
             raise CommandError(f"The files of these days are missing or damaged: {', '.join(missing)}.")
