@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,7 +103,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "redis_url": (
         TEXT,
         Rule(f"a URL that starts with {', '.join(SCHEMES)}", lambda value: value.startswith(SCHEMES)),
-        Rule("a URL whose port is a number", _has_numeric_port),
+        Rule("a URL whose port is a number", _has_numeric_port, "Write / ? # in a password as %2F %3F %23."),
     ),
     "key_prefix": (
         TEXT,
@@ -158,6 +159,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "trusted_proxies": _counts(0, 10),
     "client_ip_header": HEADER,
     "country_header": HEADER,
+    # Paths in settings are often made from BASE_DIR.
+    "geoip_path": (Rule("a path", lambda value: isinstance(value, str | Path)),),
     # Dates begin with the year 1.
     "analytics_days": _counts(1, 36_500),
     "retention_days": _counts(0, 36_500),

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -226,6 +227,8 @@ def project_url() -> str:
 def _tidy(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((host, *site) for host, site in value.items())
+    if isinstance(value, Path):
+        return str(value)
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 

@@ -123,6 +123,7 @@ def test_a_misspelt_key_of_the_ancestors_dictionary_is_an_error(settings: Settin
         ("sensitive_kwargs", [1], "a list or tuple of non-empty strings"),
         ("key_prefix", "a b", "without braces or white space"),
         ("country_header", 7, "a string"),
+        ("geoip_path", 7, "a path"),
         ("country_header", "HTTP_CF_IPCOUNTRY", "the name of a header"),
     ],
 )
@@ -141,6 +142,13 @@ def test_a_wrong_redis_url_is_shown_without_its_password(settings: Settings, url
     settings.CODEX_TRACKING = {"redis_url": url}
     message = one("E003")
     assert "redis://" in message.msg
+    assert "hunter2" not in message.msg + str(message.hint)
+
+
+def test_a_password_that_ends_the_host_is_an_error_that_says_how_to_write_it(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"redis_url": "redis://:hunter2#7@cache:6379/0"}
+    message = one("E003")
+    assert "%23" in str(message.hint)
     assert "hunter2" not in message.msg + str(message.hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,6 +193,11 @@ def test_unknown_keys_do_not_hinder_the_known_ones(settings: Settings) -> None:
 def test_collections_of_any_kind_become_tuples(settings: Settings, kind: type) -> None:
     settings.CODEX_TRACKING = {"skip_prefixes": kind(["/x/"])}
     assert get_tracking_settings().skip_prefixes == ("/x/",)
+
+
+def test_a_path_may_be_made_from_base_dir(settings: Settings) -> None:
+    settings.CODEX_TRACKING = {"geoip_path": Path("/site") / "countries.mmdb"}
+    assert get_tracking_settings().geoip_path == str(Path("/site/countries.mmdb"))
 
 
 def test_a_redis_url_of_the_project_that_we_do_not_understand_means_embedded(settings: Settings) -> None:
