@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.migrations.loader import MigrationLoader
 
 from codex_tracking.checks.deployment import Configs
 from codex_tracking.models import database
@@ -39,9 +40,7 @@ def check_database(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_letters(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Check that MySQL's connections take all characters: with the first one that they refuse, no flush succeeds."""
-    # A plain ``check``, which runs before every command, must not query the database. Reads may have another one.
-    aliases = sorted({database(), database(write=True)}.intersection(databases or ()))
-    wrong = {alias: letters for alias in aliases if (letters := _letters(alias)) not in ("", "utf8mb4")}
+    wrong = {alias: letters for alias in _ours(databases) if (letters := _letters(alias)) not in ("", "utf8mb4")}
     return [
         Error(
             f"The connection to the database {alias!r} has the character set {letters}, not utf8mb4: the first emoji "
@@ -51,6 +50,42 @@ def check_letters(app_configs: Configs, databases: Sequence[str] | None = None, 
         )
         for alias, letters in wrong.items()
     ]
+
+
+# With --deploy alone, since ``migrate`` itself runs the other checks before it begins.
+@register(Tags.database, deploy=True)
+def check_migrations(app_configs: Configs, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Check that all migrations have run: after an update without them no flush succeeds."""
+    return [
+        Error(
+            f"The database {alias!r} lacks migrations of codex_tracking: views wait, and no figures are read.",
+            hint=f"Run manage.py migrate{option(alias)}.",
+            id="codex_tracking.E022",
+        )
+        for alias in _ours(databases)
+        if lacks_migrations(alias)
+    ]
+
+
+def lacks_migrations(alias: str) -> bool:
+    """Return whether migrations of this app have not run on a database; False if nothing tells."""
+    try:
+        loader = MigrationLoader(connections[alias])
+    except Exception:  # a database that is away, or another app's migrations; Django reports both itself
+        return False
+    applied = loader.applied_migrations or {}
+    return any(leaf not in applied for leaf in loader.graph.leaf_nodes("codex_tracking"))
+
+
+def option(alias: str) -> str:
+    """Return the option of ``migrate`` that names a database; empty for the default one."""
+    return "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
+
+
+def _ours(databases: Sequence[str] | None) -> list[str]:
+    """Return the databases of our tables that checks may query; reads may have another one than writes."""
+    # A plain ``check``, which runs before every command, must not query any.
+    return sorted({database(), database(write=True)}.intersection(databases or ()))
 
 
 def _letters(alias: str) -> str:

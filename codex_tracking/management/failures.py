@@ -9,21 +9,19 @@ from io import TextIOWrapper
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import Error, connections
+from django.db import Error
 
-from codex_tracking.models import PageView, database
+from codex_tracking.checks.database import lacks_migrations, option
+from codex_tracking.models import database
 
 Handle = Callable[..., None]
 
 
 def explained(error: Error) -> str:
     """Return what is wrong with the database, and the remedy; without a driver's words, which name host and user."""
-    try:
-        missing = PageView._meta.db_table not in connections[database()].introspection.table_names()
-    except Error:
-        missing = False
-    if missing:
-        return "The database has no tables of codex_tracking: run manage.py migrate."
+    alias = database(write=True)
+    if lacks_migrations(alias):
+        return f"The database lacks migrations of codex_tracking: run manage.py migrate{option(alias)}."
     return f"The database is not available, or refused a statement ({type(error).__name__})."
 
 

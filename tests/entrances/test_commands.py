@@ -85,9 +85,35 @@ def test_what_the_outputs_encoding_lacks_is_escaped(
 UNMIGRATED = """
 from tests.site.settings import *
 
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "HERE/empty.sqlite3"}}
+
+class Router:
+    def db_for_read(self, model, **hints):
+        return "stats" if model._meta.app_label == "codex_tracking" else None
+
+    db_for_write = db_for_read
+
+
+DATABASES = {
+    name: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"HERE/{name}.sqlite3"} for name in ("default", "stats")
+}
 CODEX_TRACKING = {"redis_url": "memory://", "visit_log_days": 30, "retention_days": 30}
 """
+
+
+def manage(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of a project whose database is new."""
+    (folder / "unmigrated.py").write_text(UNMIGRATED.replace("HERE", str(folder)))
+    (folder / "routed.py").write_text('from unmigrated import *\n\nDATABASE_ROUTERS = ["unmigrated.Router"]\n')
+    (folder / "site.log").write_text("x")
+    path = f"{Path(__file__).parents[2]}{os.pathsep}{folder}"
+    return subprocess.run(
+        [sys.executable, "-m", "django", *arguments],
+        cwd=folder,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "unmigrated", "PYTHONPATH": path} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.one_python
@@ -103,20 +129,24 @@ CODEX_TRACKING = {"redis_url": "memory://", "visit_log_days": 30, "retention_day
     ids=lambda arguments: arguments[0],
 )
 def test_a_database_without_tables_is_named_in_one_line(tmp_path: Path, arguments: list[str]) -> None:
-    (tmp_path / "unmigrated.py").write_text(UNMIGRATED.replace("HERE", str(tmp_path)))
-    (tmp_path / "site.log").write_text("x")
-    found = subprocess.run(
-        [sys.executable, "-m", "django", *arguments],
-        cwd=tmp_path,
-        env=os.environ
-        | {"DJANGO_SETTINGS_MODULE": "unmigrated", "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{tmp_path}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    found = manage(tmp_path, *arguments)
     assert found.returncode == 1
-    assert "CommandError: The database has no tables of codex_tracking: run manage.py migrate." in found.stderr
+    assert "CommandError: The database lacks migrations of codex_tracking: run manage.py migrate." in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.one_python
+def test_migrations_that_an_update_brought_are_asked_for(tmp_path: Path) -> None:
+    routed = {"DJANGO_SETTINGS_MODULE": "routed"}
+    assert manage(tmp_path, "migrate", "codex_tracking", "0011", "--database=stats", **routed).stderr.count("E022") == 0
+    status = manage(tmp_path, "tracking_status", **routed)
+    assert (status.returncode, "codex_tracking.E022" in status.stdout) == (1, True)
+    check = manage(tmp_path, "check", "--deploy", "--database=stats", **routed)
+    assert "HINT: Run manage.py migrate --database stats." in check.stderr
+    assert "E022" not in manage(tmp_path, "check", "--deploy", **routed).stderr
+    manage(tmp_path, "migrate", "--database=stats", **routed)
+    status = manage(tmp_path, "tracking_status", **routed)
+    assert (status.returncode, "codex_tracking.E022" in status.stdout) == (0, False)
 
 
 # --- flush_page_views ---
