@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, RequestFactory
 from pytest_django import Settings
 
 from codex_tracking import middleware
@@ -22,6 +22,7 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.runner import get_runner
+from codex_tracking.recorder import TrackingRecorder
 from codex_tracking.store.loops import get_store
 from codex_tracking.sync import TrackingSelector
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT, request_for, rows, today, until
@@ -350,6 +351,34 @@ def test_many_requests_start_one_thread(client: Client) -> None:
 async def test_many_requests_start_one_task(async_client: AsyncClient) -> None:
     await asyncio.gather(*(async_client.get("/", headers=BROWSER) for _ in range(5)))
     assert sum(task.get_name() == "codex_tracking" for task in asyncio.all_tasks()) == 1
+
+
+def count_data(request: HttpRequest) -> HttpResponse:
+    """Count what is no page, as the application of a single page asks for."""
+    TrackingRecorder.record(request)
+    return JsonResponse({})
+
+
+def test_views_that_the_recorder_alone_counts_start_one_thread(client: Client, slow_push: None) -> None:
+    before = set(threading.enumerate())
+    site = PageTrackingMiddleware(count_data)
+    for _ in range(40):
+        site(RequestFactory(headers=BROWSER).get("/data/"))
+    assert sum(thread.name == "codex_tracking" for thread in {*threading.enumerate()} - before) == 1
+
+
+def test_the_recorder_counts_nothing_when_disabled(tracking_settings: Callable[..., None]) -> None:
+    tracking_settings(enabled=False)
+    TrackingRecorder.record(RequestFactory(headers=BROWSER).get("/data/"))
+    assert get_buffer().empty
+
+
+def test_a_view_is_answered_when_the_recorder_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("codex_tracking.recorder.hit_of", broken)
+    assert count_data(RequestFactory(headers=BROWSER).get("/data/")).status_code == 200
+    assert "a view was not counted" in caplog.text
 
 
 def test_no_task_and_no_thread_per_request(client: Client, tracking_settings: Callable[..., None]) -> None:
