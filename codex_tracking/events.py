@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from codex_tracking.counters.buffer import get_buffer
@@ -38,7 +39,7 @@ async def atrack(name: str, request: HttpRequest | None = None, *, value: object
 
     Source: shows as dimensions ``event`` and ``event_value``; ``visits`` of an event are the visits it happened in.
     """
-    _count(name, request, value, get_runner().start)
+    _count(name, request, value, partial(get_runner().start_beside, request))
 
 
 def track(name: str, request: HttpRequest | None = None, *, value: object = "") -> None:

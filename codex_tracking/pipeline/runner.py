@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
@@ -18,6 +19,9 @@ from codex_tracking.pipeline.pusher import Pusher
 from codex_tracking.pipeline.tasks import TaskRun
 from codex_tracking.pipeline.threads import DatabaseThread, OwnLoop, threads_are_greenlets
 from codex_tracking.settings import get_tracking_settings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +76,17 @@ class Runner:
             threading.Thread(target=_serve, args=(loop,), name="codex_tracking", daemon=True).start()
             # After the thread has started: at the interpreter's end none can.
             self._run = run
+
+    def start_beside(self, request: HttpRequest | None) -> None:
+        """Start the tasks from a coroutine: in its event loop if a server's, else in a thread of their own.
+
+        Args:
+            request: under WSGI the loop of an async view ends with it; None when nothing tells whose loop it is.
+        """
+        if hasattr(request, "scope"):
+            self.start()
+        else:
+            self.start_thread()
 
     def _new_run(self, loop: asyncio.AbstractEventLoop) -> TaskRun:
         call_at_exit(self._at_exit)

@@ -35,9 +35,7 @@ async def claim_view(request: HttpRequest) -> HttpResponse:
             if refusal is not None:
                 get_buffer().put(bare_hit("claim", refusal))
             if not get_runner().running:
-                # Under WSGI this view's event loop ends with it.
-                start = get_runner().start if hasattr(request, "scope") else get_runner().start_thread
-                start()
+                get_runner().start_beside(request)
         # A visitor's browser must not see an error, whatever was sent.
         except Exception:
             ledger.add("record_failures")

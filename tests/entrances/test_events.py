@@ -11,14 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db.models import Sum
 from django.dispatch import Signal
+from django.http import HttpRequest
+from django.test import AsyncRequestFactory, RequestFactory
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.fields import VALUES_PER_DIMENSION
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.events import atrack, track
 from codex_tracking.models import Breakdown
+from codex_tracking.pipeline.runner import get_runner
 from tests.conftest import Sites
 from tests.kit.pipeline import Process, breakdown, request_for, totals, view
 from tests.servers import RedisServer, Site
@@ -53,6 +57,21 @@ async def test_event_counts_from_a_plain_thread_without_an_event_loop() -> None:
     thread.start()
     thread.join()
     assert waiting() == {"event:download": 1, "event_value:download\t3": 1}
+
+
+@TASKS
+@pytest.mark.parametrize("request_of_it", [None, RequestFactory().get("/join/")], ids=["no request", "WSGI"])
+def test_an_event_of_an_async_view_under_wsgi_starts_tasks_that_outlive_its_loop(
+    request_of_it: HttpRequest | None,
+) -> None:
+    async_to_sync(atrack)("signup", request_of_it)
+    assert get_runner().running
+
+
+@TASKS
+async def test_an_event_under_asgi_starts_the_tasks_in_its_loop() -> None:
+    await atrack("signup", AsyncRequestFactory().get("/join/"))
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "codex_tracking"]
 
 
 @TASKS
