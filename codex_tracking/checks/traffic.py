@@ -116,7 +116,8 @@ def _lifespan(ledger: dict[str, int]) -> list[CheckMessage]:
         Caution(
             "The server sent no lifespan messages: the first request starts the tasks, and a stopping server may "
             "skip the last push.",
-            hint="Wrap the application in asgi.py: TrackingLifespan(get_asgi_application()). Daphne sends none.",
+            hint="Wrap the application that the server runs: TrackingLifespan(get_asgi_application()), or the one that "
+            "mounts Django's. Daphne sends none.",
             id="codex_tracking.W008",
         )
     ]
