@@ -17,6 +17,8 @@ from types import ModuleType
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
+from pytest_django import Settings
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.fields import counter
@@ -24,7 +26,7 @@ from codex_tracking.counters.ledger import ledger
 from codex_tracking.models import PageView
 from codex_tracking.pipeline import tasks
 from codex_tracking.pipeline.runner import Runner, get_runner
-from codex_tracking.pipeline.threads import fresh_connections
+from codex_tracking.pipeline.threads import DatabaseThread, fresh_connections
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.store.loops import close_store, get_store
 from codex_tracking.testing import reset_tracking
@@ -352,6 +354,13 @@ async def test_an_outage_of_the_database_is_said_once_and_redis_keeps_everything
         postgres.start()
     await sync_to_async(fresh_connections)(lambda: None)
     await in_rows(3)
+
+
+async def test_the_tasks_keep_no_statements_while_debug_is_on(settings: Settings) -> None:
+    settings.DEBUG = True
+    thread = DatabaseThread()
+    assert await thread.run(PageView.objects.exists) is False
+    assert await thread.run(lambda: len(connection.queries_log)) == 0
 
 
 async def test_a_store_that_cannot_be_used_is_said_once_and_not_at_every_request(
