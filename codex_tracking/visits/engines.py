@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -15,6 +16,9 @@ from codex_tracking.visits.clickhouse import asking as clickhouse_asking
 from codex_tracking.visits.clickhouse import following
 from codex_tracking.visits.clickhouse.following import EngineStatus
 from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.stores import texts_of
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,12 +49,50 @@ class Engine(Protocol):
         """Return the state of the engine's server; None when it has none."""
 
 
+_failing = False
+
+
+def _note(error: Exception | None) -> None:
+    """Log when the cache begins to refuse files, and when it takes them again."""
+    global _failing
+    if error is not None and not _failing:
+        # The type alone: a message of DuckDB may quote values.
+        logger.error(
+            "questions about the visit log are not answered: the folder for temporary files is full, missing or read "
+            "only (%s). The variable TMPDIR names another one",
+            type(error).__name__,
+        )
+    elif error is None and _failing:
+        logger.warning("questions about the visit log are answered again")
+    _failing = error is not None
+
+
+def _nothing(question: Question[T]) -> T:
+    """Return the value of no visits, without any file."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        question.prepare(connection)
+        connection.execute(f"CREATE TEMP VIEW texts AS {texts_of(())}")
+        return question.value(connection, ())
+
+
 class DuckDB:
     """Reads the log's files themselves, so that it has nothing to take."""
 
     def ask(self, days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
-        """Return the answer to a question."""
-        return asking.ask(days, filters, question, seconds)
+        """Return the answer to a question; while its cache cannot be written, all days have no room."""
+        asking.require_log()
+        import duckdb
+
+        try:
+            answer = asking.ask(days, filters, question, seconds)
+        except (OSError, duckdb.IOException) as error:
+            _note(error)
+            unlogged, logged = map(asking.iso_dates, asking.by_log(days))
+            return Answer(_nothing(question), unlogged=unlogged, no_room=logged)
+        _note(None)
+        return answer
 
     def follow_due(self) -> int:
         """Do nothing."""

@@ -142,6 +142,37 @@ def test_a_question_about_more_than_the_cache_holds_makes_no_store_again(
     assert questions.board([third, last]).days == (last, third)
 
 
+@pytest.mark.parametrize("question", [lambda days: questions.board(days), lambda days: questions.table(days, "source")])
+def test_a_folder_for_temporary_files_that_refuses_files_is_no_room(
+    db: None, visit_log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, question: Any
+) -> None:
+    add_part(DAY, hits_of(DAY, 50))
+    pack_all(DAY + timedelta(days=1))
+    (visit_log / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(visit_log / "file"))
+    for _ in range(2):
+        answer = question(["2026-01-01", DAY.isoformat()])
+        assert (answer.days, answer.unlogged, answer.no_room) == ((), ("2026-01-01",), (DAY.isoformat(),))
+    monkeypatch.setattr("tempfile.tempdir", str(visit_log))
+    assert question([DAY.isoformat()]).days == (DAY.isoformat(),)
+    refused, again = (record.getMessage() for record in caplog.records)
+    assert "TMPDIR" in refused
+    assert "again" in again
+
+
+def test_a_full_disk_is_no_room(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    def full(*_: Any) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    add_part(DAY, hits_of(DAY, 50))
+    pack_all(DAY + timedelta(days=1))
+    monkeypatch.setattr(sources, "make_store", full)
+    answer = questions.board([DAY.isoformat()])
+    assert (answer.days, answer.damaged, answer.no_room) == ((), (), (DAY.isoformat(),))
+
+
 def test_the_cache_grows_with_the_room_on_its_disk(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = files.cache_folder()
     free = 90_000_000_000
