@@ -30,7 +30,7 @@ class TrackingSettings:
     """
 
     enabled: bool = True
-    """Count page views."""
+    """Count page views. False starts no background tasks either; ``flush_page_views`` does what they would."""
     redis_enabled: bool = True
     """Use ``redis_url``; False keeps the live counters in this process, in the embedded store."""
     redis_url: str = EMBEDDED

@@ -44,13 +44,13 @@ class Runner:
 
     def _must_start(self) -> bool:
         # The one gate of every start; without a start nothing is left to do at exit.
-        return not self.running and not isolated()
+        return get_tracking_settings().enabled and not self.running and not isolated()
 
     def start(self) -> bool:
         """Start the tasks in the running event loop; they send the batches that an ended loop left.
 
         Returns:
-            False if they run already, or if a project's tests run and have not asked for them.
+            False if they run already, while counting is off, or if a project's tests run and have not asked for them.
         """
         with self._lock:
             if not self._must_start():

@@ -18,7 +18,7 @@ from tests.conftest import Sites
 from tests.kit.faults import OFTEN, PUSH_ONLY, difference
 from tests.kit.load import Load, pages
 from tests.kit.pipeline import rows, view
-from tests.servers import RedisServer, wait_until
+from tests.servers import RedisServer, free_port, wait_until
 
 
 class Server:
@@ -95,6 +95,19 @@ async def test_startup_begins_and_shutdown_drains(
     assert await server.tell("shutdown") == "lifespan.shutdown.complete"
     assert not get_runner().running
     assert await rows() == {"/a/": 1}
+    await server.task
+
+
+async def test_nothing_starts_while_counting_is_off(
+    tracking_settings: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    # As on a developer's machine, which has no Redis.
+    tracking_settings(enabled=False, redis_url=f"redis://127.0.0.1:{free_port()}")
+    server = Server(TrackingLifespan(get_asgi_application()))
+    assert await server.tell("startup") == "lifespan.startup.complete"
+    assert not get_runner().running
+    assert await server.tell("shutdown") == "lifespan.shutdown.complete"
+    assert not caplog.records
     await server.task
 
 
