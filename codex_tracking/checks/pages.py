@@ -63,11 +63,11 @@ def check_bot_words(app_configs: Configs, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.templates)
 def check_templates(app_configs: Configs, **_: Any) -> list[CheckMessage]:
-    """Check that the dashboard's templates are found, if the project includes its URLs."""
+    """Check that the dashboard's templates are found and escape, if the project includes its URLs."""
     if not has_dashboard():
         return []
     try:
-        get_template("codex_tracking/base.html")
+        found: Any = get_template("codex_tracking/base.html")
     except TemplateDoesNotExist:
         return [
             Caution(
@@ -79,7 +79,17 @@ def check_templates(app_configs: Configs, **_: Any) -> list[CheckMessage]:
         ]
     except Exception:  # an engine that cannot be made, which Django reports itself
         return []
-    return []
+    # An engine of another kind has no such attribute.
+    if getattr(getattr(found.backend, "engine", None), "autoescape", True):
+        return []
+    return [
+        Caution(
+            "TEMPLATES has 'autoescape': False for the dashboard's templates: paths and referrers, which anybody can "
+            "choose, become HTML there.",
+            hint="Leave it out, and add another engine with a NAME for templates that are no HTML.",
+            id="codex_tracking.W024",
+        )
+    ]
 
 
 @register(Tags.urls)

@@ -279,6 +279,16 @@ def test_templates_that_no_engine_finds_are_warned_of(settings: Settings, engine
     assert not check_templates(None)
 
 
+def test_templates_that_do_not_escape_are_warned_of(settings: Settings) -> None:
+    engine = {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}
+    settings.TEMPLATES = [engine | {"OPTIONS": {"autoescape": False}}]
+    [message] = check_templates(None)
+    assert message.id == "codex_tracking.W024"
+    # Another engine may be for plain text.
+    settings.TEMPLATES = [engine, engine | {"NAME": "text", "OPTIONS": {"autoescape": False}}]
+    assert not check_templates(None)
+
+
 def test_without_the_dashboard_its_templates_are_not_needed(settings: Settings) -> None:
     settings.TEMPLATES = []
     settings.ROOT_URLCONF = "tests.site.anything"
