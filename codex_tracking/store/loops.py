@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +20,8 @@ from codex_tracking.store.protocol import Store
 
 # The connections of a client belong to its loop; on a second one commands fail with "Event loop is closed".
 _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
+# Both keep their loop alive, so they are removed when it ends.
+_closers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
 
 def get_store() -> Store:
@@ -37,7 +40,21 @@ def get_store() -> Store:
         if store is not None:
             loop.create_task(_close(store))
         store = _stores[loop] = Store(connect(settings.redis_url), settings)
+        if loop not in _closers:
+            _closers[loop] = loop.create_task(_close_at_end(), context=contextvars.Context())
     return store
+
+
+async def _close_at_end() -> None:
+    """Close the loop's client when the loop ends: under WSGI each async view has a loop of its own."""
+    loop = asyncio.get_running_loop()
+    try:
+        # Whoever ends a loop cancels its tasks first, and waits for them.
+        await loop.create_future()
+    finally:
+        # Else somebody else has closed the client, and the loop may have a new one.
+        if _closers.get(loop) is asyncio.current_task():
+            await close_store()
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +69,10 @@ def has_store() -> bool:
 
 async def close_store() -> None:
     """Close the running event loop's client, if it has one."""
-    store = _stores.pop(asyncio.get_running_loop(), None)
+    loop = asyncio.get_running_loop()
+    store, closer = _stores.pop(loop, None), _closers.pop(loop, None)
+    if closer is not None and closer is not asyncio.current_task():
+        closer.cancel()
     if store is not None:
         await _close(store)
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import redis
+from asgiref.sync import async_to_sync
 from redis.asyncio.connection import SSLConnection
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.pipeline.status import tracking_status
+from codex_tracking.selector import TrackingSelector
 from codex_tracking.store import client as client_module
 from codex_tracking.store.client import StoreBusyError, connect
 from codex_tracking.store.loops import close_store, get_store
@@ -191,3 +193,12 @@ async def test_visitors_of_the_last_minutes_are_trimmed_in_steps_and_capped(
     await process.push(*(view("/b/", address=f"198.51.100.{n}") for n in range(40)))
     assert raw.zcard(key) == 10
     assert 0 < raw.ttl(key) <= 600
+
+
+def test_loops_that_end_leave_no_connection(raw: redis.Redis) -> None:
+    # As async views under WSGI, and the dashboard's own.
+    before = len(raw.client_list())
+    for _ in range(5):
+        async_to_sync(TrackingSelector.total_views)()
+        asyncio.run(TrackingSelector.total_views())
+    assert len(raw.client_list()) == before
