@@ -40,7 +40,7 @@ BOUNDS = {
 }
 EXPECTED = (RedisConnectionError, OperationalError, asyncio.CancelledError)
 """Errors that faults raise; anything else is an error of ours."""
-CORRUPT = {"garbage": b"garbage", "dense": b"HYLL\0" + bytes(100), "sparse": b"HYLL\1" + bytes(100)}
+CORRUPT = {"garbage": b"garbage", "dense": b"HYLL\0" + bytes(100), "sparse": b"HYLL\1" + bytes(11)}
 
 
 class Steps:
