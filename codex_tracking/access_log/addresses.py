@@ -133,7 +133,11 @@ def forwarded_of(field: str, address: str) -> str:
     Servers also write their upstream (``10.0.0.7:8000``), a duration or a host there.
     """
     hops = [hop.strip() for hop in field.split(",")]
-    if not all(hop == "unknown" or (address_of(hop) and not WITH_PORT.fullmatch(hop)) for hop in hops):
+    if not all(hop == "unknown" or address_of(hop) for hop in hops):
         return ""
+    inside = all(PRIVATE.match(address_of(hop) or hop) for hop in hops)
+    if PRIVATE.match(address):
+        # An upstream has a port; so has the client of Azure's gateways, but it comes from outside.
+        return "" if inside and any(map(WITH_PORT.fullmatch, hops)) else field
     # The client of a proxy with a public address has one, too; this is the server's own or its upstream's.
-    return "" if all(map(PRIVATE.match, hops)) and not PRIVATE.match(address) else field
+    return "" if inside or any(map(WITH_PORT.fullmatch, hops)) else field

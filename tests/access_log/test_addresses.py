@@ -68,3 +68,18 @@ def test_two_addresses_are_refused() -> None:
 )
 def test_forwarded_addresses_are_told_from_other_fields(field: str, forwarded: bool) -> None:
     assert forwarded_of(field, "198.51.100.1") == (field if forwarded else "")
+
+
+@pytest.mark.parametrize(
+    ("field", "forwarded"),
+    [
+        ("192.0.2.9:4711", True),
+        ("192.0.2.9:4711, 10.0.0.1:80", True),
+        ("[2001:db8::9]:4711", True),
+        ("10.0.0.7:8000", False),
+        ("[fd00::7]:8000", False),
+        ("10.0.0.7", True),
+    ],
+)
+def test_a_proxy_of_ones_own_network_may_write_ports_of_clients(field: str, forwarded: bool) -> None:
+    assert forwarded_of(field, "10.0.0.4") == (field if forwarded else "")
