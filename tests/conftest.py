@@ -113,9 +113,10 @@ def _fresh_tracking() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _repeatable_salts() -> Iterator[None]:
+def _repeatable_salts(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hash visitors alike in each run: with random salts, two of three share a register of a sketch once in 5,000."""
-    numbers = random.Random(0)
+    # Another test, and a rerun, get other tokens, by which what is cached of one is told from what the next one has.
+    numbers = random.Random(f"{request.node.nodeid} {getattr(request.node, 'execution_count', 1)}")
 
     def token_bytes(size: int | None = None) -> bytes:
         return numbers.randbytes(32 if size is None else size)
