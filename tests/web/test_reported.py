@@ -124,6 +124,22 @@ async def test_confirmed_views_are_the_same_everywhere(
     assert "Suspected robots: 4" in await text_of(staff, "fragment/kpis/?period=today")
 
 
+async def test_robots_are_not_told_of_days_before_the_script(
+    async_client: AsyncClient, here: Process, staff: AsyncClient
+) -> None:
+    await some_views(async_client, 1)
+    await written(here)
+    yesterday = site_today() - timedelta(days=1)
+    await PageView.objects.acreate(path="/", date=yesterday, views=9, own=1)
+    await DayTotals.objects.acreate(date=yesterday, views=9, visits=9)
+    assert "Views 9" in (kpis := await text_of(staff, "fragment/kpis/?period=yesterday"))
+    assert "Suspected robots" not in kpis
+    shown = await text_of(staff, "fragment/trust/?period=yesterday")
+    assert "Confirmed 0" not in shown
+    assert "Suspected robots 0" not in shown
+    assert "Browsers confirm views since" in shown
+
+
 @pytest.mark.parametrize(
     ("order", "first"),
     [("views", "direct"), ("confirmed", "direct"), ("confirmed_ascending", "Google"), ("value_descending", "direct")],
@@ -263,6 +279,12 @@ async def test_filters_leave_out_what_is_not_kept_by_visit_and_say_so(
     for card in ("trust", "vitals"):
         assert "not kept by visit" in await text_of(staff, f"fragment/{card}/?{filtered}")
     assert "b.example/out 2 67%" in await text_of(staff, f"fragment/clicks/?{filtered}")
+    # A card of which filters select other tabs stays, and these tabs with it.
+    for address in ("?", "fragment/devices/?"):
+        page = (await staff.get(f"{URL}{address}{filtered}&devices=screen")).content.decode()
+        assert 'data-ct-key="devices-browser"' in page
+        assert "These figures are not kept by visit" in page
+    assert "ct-part-errors" not in (await staff.get(f"{URL}?{filtered}")).content.decode()
     left_out = "Reading time and scroll depth are not kept by visit, so filters leave them out."
     for address in ("fragment/pages/", "details/path/", "page/"):
         shown = await text_of(

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from codex_tracking.stats.overview import Overview
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.reading import Coverage
-from codex_tracking.stats.values.ranking import AnyDimension
+from codex_tracking.stats.values.ranking import SELECTED, AnyDimension
 from codex_tracking.web.dashboard.addresses import Link
 from codex_tracking.web.dashboard.cards import CardView, card_view, sources_of_page
 from codex_tracking.web.dashboard.chart import chart_of, steps_of
@@ -69,7 +69,7 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         cards=tuple(
             card_view(name, figures.cards.get(query.tab(name)), query, root, dimensions, reported)
             for name in TABS
-            if query.tab(name) in dimensions and (query.tab(name) in figures.cards or name in SCRIPTED)
+            if query.tab(name) in dimensions and (query.tab(name) in figures.cards or _has_other_tabs(name))
             if figures.scripted or name not in SCRIPTED
         ),
         heat=heatmap_of(figures.heat),
@@ -80,6 +80,12 @@ def board_of(query: Query, figures: Overview, root: str, now: datetime, dimensio
         strip=None if query.filters else strip_of(figures.minutes),
         chips=chips_of(query, figures.coverage),
     )
+
+
+def _has_other_tabs(name: str) -> bool:
+    """Return whether a card stays while filters cannot select the figures of its tab, and says so."""
+    # Without it the tab that was chosen could not be left.
+    return name in SCRIPTED or any(tab in SELECTED for tab in TABS[name])
 
 
 def _remark(query: Query) -> str:

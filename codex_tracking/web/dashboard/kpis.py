@@ -65,7 +65,7 @@ def kpis_of(
     """
     kpis = (_kpi(metric, query, summary, previous, root, today) for metric in METRICS)
     # By the day alone, so that the last 24 hours have none.
-    note = _("Suspected robots: %(count)s") % {"count": numbers.whole(trust.suspected)} if trust else ""
+    note = _("Suspected robots: %(count)s") % {"count": numbers.whole(trust.suspected)} if trust and trust.views else ""
     return tuple(replace(kpi, note=note) if kpi.metric == "views" and not query.rolling else kpi for kpi in kpis)
 
 

@@ -73,9 +73,12 @@ def reading_remark(query: Query) -> str:
 
 def trust_facts(trust: Trust) -> tuple[Fact, ...]:
     """Return confirmed views, and views that the server did not see by itself."""
-    share = numbers.share_text(trust.confirmed, trust.views)
-    facts = [Fact(_("Confirmed"), numbers.whole(trust.confirmed) + (f" ({share})" if share else ""))]
-    facts.append(Fact(_("Suspected robots"), numbers.whole(trust.suspected)))
+    facts: list[Fact] = []
+    # Of days before the script, or from access logs, nobody knows whether there were robots.
+    if trust.views:
+        share = numbers.share_text(trust.confirmed, trust.views)
+        facts.append(Fact(_("Confirmed"), numbers.whole(trust.confirmed) + (f" ({share})" if share else "")))
+        facts.append(Fact(_("Suspected robots"), numbers.whole(trust.suspected)))
     extra = ((name, getattr(trust, name)) for name in ("cached", "opened", "moved"))
     return (*facts, *(Fact(str(LEDGER[name]), numbers.whole(n)) for name, n in extra if n))
 
