@@ -95,6 +95,8 @@ def test_what_is_not_kept_by_the_hour_cannot_be_graphed_by_it() -> None:
         (10.0, 0.0, ("", "same")),
         (10.0, None, ("", "same")),
         (None, 10.0, ("", "same")),
+        # A row of the admin may have been mistyped.
+        (2.0**63, 1.0, ("+922337203685000000000%", "up")),
     ],
 )
 def test_a_change_is_against_something(value: float | None, before: float | None, expected: tuple[str, str]) -> None:
