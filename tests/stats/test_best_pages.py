@@ -285,6 +285,18 @@ async def test_no_card_of_today_sorts_all_pages_of_the_day(database: str, proces
 
 
 @pytest.mark.usefixtures("_short")
+async def test_pages_that_all_lists_have_are_not_looked_up(database: str, process: Process) -> None:
+    for back in (0, 1):
+        await traffic(process, PAGES, back)
+    await flushed(process)
+    async with statements() as seen:
+        best = await TrackingSelector.breakdown("path", day(1), day(0), limit=2)
+    assert [(figure.value, figure.views) for figure in best] == [("/a/", 18), ("/b/", 16)]
+    assert seen
+    assert not [sql for sql in seen if re.search(r"path\W+IN\b", sql)]
+
+
+@pytest.mark.usefixtures("_short")
 async def test_a_list_from_before_a_change_by_hand_is_not_read(database: str, process: Process) -> None:
     await traffic(process, PAGES)
     await flushed(process)

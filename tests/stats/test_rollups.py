@@ -253,6 +253,7 @@ def test_every_question_has_the_answer_that_the_rows_give(
     for module in (matching, best_pages):
         monkeypatch.setattr(module, "UNLISTED", unlisted)
     monkeypatch.setattr(best_pages, "DEPTH", chance.choice([1, 4]))
+    monkeypatch.setattr(best_pages, "SHORT", chance.choice([1, 3, 9]))
     history = History(database, chance)
     steps, weights = zip(*CHANGES, strict=True)
     history.flush(days=40)
