@@ -15,6 +15,8 @@ from codex_tracking.stats.values.ranking import Figure
 
 Hours = dict[str, list[Figure]]
 """ISO date -> views and visits of each of its hours."""
+NOTHING = tuple(Figure(f"{hour:02}", 0, 0) for hour in range(24))
+"""The hours of a day without views."""
 
 
 def with_deltas(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
@@ -24,9 +26,7 @@ def with_deltas(found: dict[str, dict[str, Figure]], deltas: Deltas) -> Hours:
         for hour, (views, visits) in changed_values("hour", [day], deltas).items():
             known = hours.get(hour, Figure(hour, 0, 0))
             hours[hour] = Figure(hour, known.views + views, known.secondary + visits)
-    return {
-        day: [hours.get(f"{hour:02}", Figure(f"{hour:02}", 0, 0)) for hour in range(24)] for day, hours in found.items()
-    }
+    return {day: [hours.get(nothing.value, nothing) for nothing in NOTHING] for day, hours in found.items()}
 
 
 def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
@@ -34,8 +34,9 @@ def heat_of(period: Period, hours: Hours, deltas: Deltas) -> list[list[int]]:
     heat = [[0] * 24 for _ in range(7)]
     if period.length <= DAYS_BY_DAY:
         for day in period.days:
-            for figure in hours.get(day, ()):
-                heat[Date.fromisoformat(day).weekday()][int(figure.value)] += figure.views
+            row = heat[Date.fromisoformat(day).weekday()]
+            for hour, figure in enumerate(hours.get(day, ())):
+                row[hour] += figure.views
         return heat
     rows = Breakdown.objects.using(database()).filter(
         date__range=(period.start, period.end), dimension="hour", value__in=[f"{hour:02}" for hour in range(24)]
