@@ -126,7 +126,8 @@ def _candidates(wanted: Matching, most: int, order: Order) -> tuple[list[Figure]
 
 def first_by_name(wanted: Matching, most: int) -> tuple[list[Figure], Figure | None] | None:
     """Return ``_candidates`` by name from the dictionary of paths; None when too few of these are in the period."""
-    if not wanted.days_are_few:
+    # A day's rows are sorted as quickly as names are looked up.
+    if not wanted.days_are_few or wanted.period.length == 1:
         return None
     names = wanted.stored.names(most + SPARE)
     figures = sorted(wanted.stored.of(names), key=ORDERS["value"].key)

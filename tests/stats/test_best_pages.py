@@ -20,6 +20,8 @@ from codex_tracking.counters.fields import DIMENSIONS, counter
 from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.stats import breakdown, cards, days, deltas, turns
+from codex_tracking.stats.derived import number_of_values
+from codex_tracking.stats.periods import period_between
 from codex_tracking.stats.reading import in_database, look_between_marks
 from codex_tracking.stats.values import best_pages, matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, rising
@@ -270,7 +272,7 @@ async def test_flushes_keep_the_most_viewed_pages_of_today(
 
 
 @pytest.mark.usefixtures("_short")
-async def test_no_card_of_today_sorts_all_pages_of_the_day(database: str, process: Process) -> None:
+async def test_no_card_and_no_table_sorts_all_pages_of_a_day(database: str, process: Process) -> None:
     for back in (0, 1):
         await traffic(process, PAGES, back)
     await flushed(process)
@@ -280,6 +282,9 @@ async def test_no_card_of_today_sorts_all_pages_of_the_day(database: str, proces
         for start, most in ((0, 32), (1, 34)):
             card = (await TrackingSelector.overview(day(start), day(0), limit=1, dimensions=["path"])).cards["path"]
             assert [(row.value, row.views) for row in card.rows] == [("/e/", most)]
+        for back, first in ((0, "/e/"), (1, "/a/")):
+            table = await TrackingSelector.breakdown("path", day(back), day(back), limit=1)
+            assert [row.value for row in table] == [first]
     assert seen
     assert not [sql for sql in seen if re.search("pageview(?!.*IS NULL).*ORDER BY.*LIMIT", sql)]
 
@@ -294,6 +299,18 @@ async def test_pages_that_all_lists_have_are_not_looked_up(database: str, proces
     assert [(figure.value, figure.views) for figure in best] == [("/a/", 18), ("/b/", 16)]
     assert seen
     assert not [sql for sql in seen if re.search(r"path\W+IN\b", sql)]
+
+
+async def test_the_pages_of_one_day_are_counted_as_they_are(database: str, process: Process) -> None:
+    for back in (0, 1):
+        await traffic(process, PAGES, back)
+    await flushed(process)
+    async with statements() as seen:
+        for begin, grouped in ((0, False), (1, True)):
+            seen.clear()
+            period = period_between(day(begin), day(0), site_today())
+            assert await in_database(number_of_values, "path", period, {}) == 5
+            assert any("DISTINCT" in sql for sql in seen) == grouped
 
 
 @pytest.mark.usefixtures("_short")

@@ -57,7 +57,8 @@ def best_pages(wanted: Matching, most: int, order: Order) -> tuple[list[Figure],
     """
     changed = most_changed(wanted.changed, order)
     tops = tops_of(wanted.cover.unlisted) if wanted.cover.unlisted else {}
-    depth = max(SHORT, DEPTH * most)
+    # By views, the bounds of visitors are loose.
+    depth = max(SHORT if order == "views" else PAGES_PER_DAY, DEPTH * most)
     for length, every_day in (
         (depth, False),
         (PAGES_PER_DAY, False) if depth < PAGES_PER_DAY else (2 * depth, True),

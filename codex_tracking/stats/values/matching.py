@@ -14,6 +14,7 @@ from codex_tracking.stats.turns import in_turns
 from codex_tracking.stats.values.cover import Cover, cover_of
 from codex_tracking.stats.values.ranking import Figure
 from codex_tracking.stats.values.stored import Stored, matcher
+from codex_tracking.tables.rollups import days_between
 
 FEW_NAMES = 500
 """Paths that a search may find to be looked up one by one; more of them are added up like all."""
@@ -39,7 +40,11 @@ class Matching:
     @cached_property
     def cover(self) -> Cover:
         """The parts that the period is read from."""
-        return self.known_cover or cover_of(self.period)
+        if self.known_cover:
+            return self.known_cover
+        # Of a single day the states are read for the list of its pages alone.
+        span = (self.period.start, self.period.end)
+        return cover_of(self.period, days_between(*span, database()) if self.dimension == "path" else None)
 
     @cached_property
     def changed(self) -> Changes:

@@ -18,7 +18,7 @@ from codex_tracking.rollups import RollupValue
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing, pattern_of
 from codex_tracking.stats.filters import begins, skipped_paths, slices
-from codex_tracking.stats.values.cover import Cover, whole
+from codex_tracking.stats.values.cover import Cover, in_span, whole
 from codex_tracking.stats.values.ranking import Figure, Ordering, collation
 from codex_tracking.stats.values.statements import NOTHING, Query, fetched, query_of, union
 from codex_tracking.tables.exclusions import LEFT_OUT, LEFT_OUT_SQL
@@ -118,7 +118,9 @@ class Stored:
         if self.dimension == "path" and self.values is None and self.cover.rollups:
             parts = self._numbers_of_pages()
             return sum(int(count) for (count,) in fetched(union(parts)))
-        ((count,),) = fetched(_number_of_values(self._union()))
+        # Of a single day each row is a value.
+        distinct = "" if self.cover.period.length == 1 else "DISTINCT "
+        ((count,),) = fetched(_number_of_values(self._union(), distinct))
         return int(count)
 
     def _numbers_of_pages(self) -> Iterator[Query]:
@@ -201,7 +203,7 @@ class Stored:
             return union(parts)
         pages = PageView.objects.using(database()).order_by()
         # One part for each span: PostgreSQL takes a choice of spans for scattered rows, and compiles the plan.
-        parts += [query_of(self._pages(pages.filter(date__range=span))) for span in cover.loose]
+        parts += [query_of(self._pages(pages.filter(in_span(span)))) for span in cover.loose]
         if cover.rollups and cover.hand_made:
             parts.append(query_of(self._pages(pages.filter(_in(cover), ~cover.is_loose(), own__isnull=True))))
         return union(parts)
@@ -275,9 +277,9 @@ def _in(cover: Cover) -> Q:
     return Q(date__range=(cover.period.start, cover.period.end))
 
 
-def _number_of_values(rows: Query) -> Query:
+def _number_of_values(rows: Query, distinct: str = "DISTINCT ") -> Query:
     # Not COUNT(DISTINCT value), for which PostgreSQL sorts all rows.
-    return Query(f"SELECT COUNT(*) FROM (SELECT DISTINCT value FROM ({rows.sql}) AS parts) AS each_", rows.params)
+    return Query(f"SELECT COUNT(*) FROM (SELECT {distinct}value FROM ({rows.sql}) AS parts) AS each_", rows.params)
 
 
 def ordered_by(ordering: Ordering) -> str:
