@@ -77,8 +77,9 @@ class Flusher:
             raise failure
         if daily.due(today):
             await self.run(daily.run, today, self.store.settings)
-        await self.run(list_finished_days, today)
+        # First, because a current rollup saves the list a look at all rows of its days.
         await self.run(build_rollups, today)
+        await self.run(list_finished_days, today)
         if self.store.settings.visit_log_days:
             await self.run(pack_due)
             await self.run(engine().follow_due)

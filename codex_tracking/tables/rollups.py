@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from django.db import connections, transaction
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, QuerySet, Sum
 
 from codex_tracking.counters.fields import DIMENSIONS
 from codex_tracking.models import DayTotals, database
@@ -117,8 +117,7 @@ def build_rollups(today: str, seconds: float = SECONDS) -> bool:
 def _state(alias: str, today: Date) -> tuple[object, ...]:
     """Return sums that change whenever a rollup may be due: each change of a day locks it; two queries of one row."""
     days = DayTotals.objects.using(alias).filter(date__lt=today)
-    listed = Count("date", filter=Q(listed=True))
-    locks = days.aggregate(Count("date"), Min("date"), Max("date"), Sum("locks"), listed=listed)
+    locks = days.aggregate(Count("date"), Min("date"), Max("date"), Sum("locks"))
     versions = _rollups(alias).aggregate(Count("pk"), Sum("version"))
     return connections[alias].settings_dict["NAME"], today, *locks.values(), *versions.values()
 
@@ -132,9 +131,8 @@ def _due(length: int, today: Date, days: dict[Date, Day], known: Mapping[Span, i
         days: states of all finished days, oldest first.
         known: rollup -> version.
     """
-    for span, within in groupby(reversed(days), lambda day: span_of(day, length)):
-        # A day that was not listed yet is about to be locked once more.
-        if span.end < today and all(days[day].listed for day in within) and known.get(span) != version_of(span, days):
+    for span, _ in groupby(reversed(days), lambda day: span_of(day, length)):
+        if span.end < today and known.get(span) != version_of(span, days):
             yield span
 
 
@@ -149,18 +147,31 @@ def _build(span: Span, alias: str) -> None:
         lock_rollups(alias)
         # Read before the rows: a change in between makes the rollup out of date, not wrong.
         days = days_between(span.start, span.end, alias)
-        rollup, _ = Rollup.objects.using(alias).get_or_create(start=span.start, end=span.end)
-        version = version_of(span, days)
-        # Another process was faster, or a day has changed: its new paths may not be in the dictionary yet.
-        if rollup.version == version or not all(day.listed for day in days.values()):
+        small = (span.end - span.start).days + 1 == DAYS
+        parts = [] if small else _current_parts(days, alias)
+        # Another process was faster, or a part has changed.
+        if parts is None or _is_current(span, days, alias):
             return
+        version = {"version": version_of(span, days)}
+        rollup, _ = _rollups(alias).update_or_create(start=span.start, end=span.end, defaults=version)
         RollupRow.objects.using(alias).filter(rollup_id=rollup.pk).delete()
-        if (span.end - span.start).days + 1 == DAYS:
+        if small:
             _add_up_days(rollup, alias)
-        elif not _add_up_rollups(rollup, days, alias):
-            return
-        rollup.version = version
-        rollup.save(using=alias, update_fields=["version"])
+        else:
+            _add_up_rollups(rollup, parts, alias)
+
+
+def _is_current(span: Span, days: Days, alias: str) -> bool:
+    return _rollups(alias).filter(start=span.start, end=span.end, version=version_of(span, days)).exists()
+
+
+def add_new_paths(first: Date, last: Date, alias: str) -> None:
+    """Add the paths of days of one small span to the dictionary; within the transaction that has locked the days."""
+    span = span_of(first, DAYS)
+    # A current rollup has brought them.
+    if not _is_current(span, days_between(*span, alias), alias):
+        with connections[alias].cursor() as cursor:
+            cursor.execute(NEW_VALUES.format(**PATHS), [first, last])
 
 
 @repeated
@@ -184,41 +195,60 @@ UNUSED = """
         WHERE codex_tracking_rollupvalue.dimension = 'path' AND path = codex_tracking_rollupvalue.value
     )
 """
-PATHS = """
-    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
-    SELECT %s, 'path', ROW_NUMBER() OVER (ORDER BY sums.n DESC, named.id), named.id, sums.n, sums.m
-    FROM (
-        SELECT path, SUM(views) AS n, SUM(visitors) AS m FROM codex_tracking_pageview
+PATHS = {
+    "dimension": "'path'",
+    # Hand-made rows are read as they are, since nobody tells that they have changed.
+    "sums": """
+        SELECT path AS value, SUM(views) AS n, SUM(visitors) AS m FROM codex_tracking_pageview
         WHERE date BETWEEN %s AND %s AND own IS NOT NULL GROUP BY path
-    ) AS sums
-    INNER JOIN codex_tracking_rollupvalue AS named ON named.dimension = 'path' AND named.value = sums.path
-"""
-"""Hand-made rows are read as they are, since nobody tells that they have changed."""
-VALUES = """
-    INSERT INTO codex_tracking_rollupvalue (dimension, value)
-    SELECT found.dimension, found.value
-    FROM (
-        SELECT DISTINCT dimension, value FROM codex_tracking_breakdown
-        WHERE date BETWEEN %s AND %s AND dimension IN ({marks})
-    ) AS found
-    WHERE NOT EXISTS (
-        SELECT 1 FROM codex_tracking_rollupvalue AS named
-        WHERE named.dimension = found.dimension AND named.value = found.value
-    )
-"""
-BREAKDOWNS = f"""
-    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
-    SELECT %s, sums.dimension, ROW_NUMBER() OVER (PARTITION BY sums.dimension ORDER BY sums.n DESC, named.id),
-        named.id, sums.n, sums.m
-    FROM (
+    """,
+}
+BREAKDOWNS = {
+    "dimension": "sums.dimension",
+    "sums": f"""
         SELECT dimension, value,
             SUM(CASE WHEN dimension = 'excluded' THEN {LEFT_OUT_SQL} ELSE views END) AS n,
             SUM(CASE WHEN dimension = 'excluded' THEN 0 ELSE visits END) AS m
         FROM codex_tracking_breakdown
-        WHERE date BETWEEN %s AND %s AND dimension IN ({{marks}}) GROUP BY dimension, value
-    ) AS sums
-    INNER JOIN codex_tracking_rollupvalue AS named
-        ON named.dimension = sums.dimension AND named.value = sums.value
+        WHERE date BETWEEN %s AND %s AND dimension IN ({placeholders(ROLLED_UP)}) GROUP BY dimension, value
+    """,
+}
+NEW_VALUES = """
+    INSERT INTO codex_tracking_rollupvalue (dimension, value)
+    SELECT {dimension}, sums.value FROM ({sums}) AS sums
+    WHERE NOT EXISTS (
+        SELECT 1 FROM codex_tracking_rollupvalue AS named
+        WHERE named.dimension = {dimension} AND named.value = sums.value
+    )
+"""
+"""Adds the values that the dictionary lacks; a search looks there for the paths of all listed days."""
+ROWS = """
+    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
+    SELECT %s, {dimension}, ROW_NUMBER() OVER (PARTITION BY {dimension} ORDER BY sums.n DESC, named.id),
+        named.id, sums.n, sums.m
+    FROM ({sums}) AS sums
+    INNER JOIN codex_tracking_rollupvalue AS named ON named.dimension = {dimension} AND named.value = sums.value
+"""
+AT_ONCE = """
+    WITH found AS (
+        SELECT named.id, {dimension} AS dimension, CASE WHEN named.id IS NULL THEN sums.value END AS value,
+            sums.n::bigint AS n, sums.m::bigint AS m
+        FROM ({sums}) AS sums
+        LEFT JOIN codex_tracking_rollupvalue AS named ON named.dimension = {dimension} AND named.value = sums.value
+    ),
+    added AS (
+        INSERT INTO codex_tracking_rollupvalue (dimension, value)
+        SELECT {dimension}, sums.value FROM found AS sums WHERE sums.id IS NULL RETURNING id, dimension, value
+    )
+    INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
+    SELECT %s, {dimension},
+        ROW_NUMBER() OVER (PARTITION BY {dimension} ORDER BY sums.n DESC, COALESCE(sums.id, added.id)),
+        COALESCE(sums.id, added.id), sums.n, sums.m
+    FROM found AS sums LEFT JOIN added ON added.dimension = {dimension} AND added.value = sums.value
+"""
+"""``NEW_VALUES`` and ``ROWS`` in one statement, which adds the days' rows up once; PostgreSQL alone has such.
+
+What it keeps in between has only the values that are new, and no decimals, so that it stays small.
 """
 TOGETHER = """
     INSERT INTO codex_tracking_rolluprow (rollup_id, dimension, place, value_id, views, secondary)
@@ -232,22 +262,24 @@ TOGETHER = """
 
 
 def _add_up_days(rollup: Rollup, alias: str) -> None:
-    marks = placeholders(ROLLED_UP)
-    span = (rollup.start, rollup.end)
+    span = [rollup.start, rollup.end]
     with connections[alias].cursor() as cursor:
-        # Of paths, the dictionary has all that listed days have.
-        cursor.execute(PATHS, [rollup.pk, *span])
-        cursor.execute(VALUES.format(marks=marks), [*span, *ROLLED_UP])
-        cursor.execute(BREAKDOWNS.format(marks=marks), [rollup.pk, *span, *ROLLED_UP])
+        for kind, params in ((PATHS, span), (BREAKDOWNS, [*span, *ROLLED_UP])):
+            if connections[alias].vendor == "postgresql":
+                cursor.execute(AT_ONCE.format(**kind), [*params, rollup.pk])
+            else:
+                cursor.execute(NEW_VALUES.format(**kind), params)
+                cursor.execute(ROWS.format(**kind), [rollup.pk, *params])
 
 
-def _add_up_rollups(rollup: Rollup, days: Days, alias: str) -> bool:
-    """Add up the small rollups of a span; return False when one is missing or out of date."""
+def _current_parts(days: Days, alias: str) -> list[int] | None:
+    """Return the primary keys of the small rollups of days; None when one is missing or out of date."""
     needed = {span_of(day, DAYS) for day in days}
     spans = ((Span(each.start, each.end), each) for each in _rollups(alias).filter(start__in=[s.start for s in needed]))
     current = [each.pk for span, each in spans if span in needed and each.version == version_of(span, days)]
-    if len(current) < len(needed):
-        return False
+    return current if len(current) == len(needed) else None
+
+
+def _add_up_rollups(rollup: Rollup, parts: list[int], alias: str) -> None:
     with connections[alias].cursor() as cursor:
-        cursor.execute(TOGETHER.format(marks=placeholders(current)), [rollup.pk, *current])
-    return True
+        cursor.execute(TOGETHER.format(marks=placeholders(parts)), [rollup.pk, *parts])

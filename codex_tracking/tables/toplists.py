@@ -17,7 +17,7 @@ from django.db import connections, transaction
 
 from codex_tracking.models import Breakdown, DayTotals, PageView, database
 from codex_tracking.tables.conflicts import repeated
-from codex_tracking.tables.rollups import DAYS, SECONDS, lock_rollups, span_of
+from codex_tracking.tables.rollups import DAYS, SECONDS, add_new_paths, lock_rollups, span_of
 
 TOP_PAGES = "top_page"
 """Their dimension in ``Breakdown``."""
@@ -113,7 +113,10 @@ def _list_days(days: list[Date], alias: str) -> None:
     with transaction.atomic(using=alias, durable=True):
         # First, because others wait for it while they hold no day.
         lock_rollups(alias)
-        DayTotals.objects.lock(days, alias)
+        totals = DayTotals.objects.using(alias)
+        for day in sorted(days):
+            # Locks the day like a flush, but does not say that its rows have changed: its rollups stay current.
+            totals.filter(date=day).update(listed=True, top=None)
         # Late batches and imports change finished days, so a list is always made anew.
         listed = Breakdown.objects.using(alias).filter(dimension=TOP_PAGES, date__range=(min(days), max(days)))
         # A range of the index too: for the days alone, PostgreSQL reads the lists of all days after an import.
@@ -121,8 +124,7 @@ def _list_days(days: list[Date], alias: str) -> None:
         with connections[alias].cursor() as cursor:
             for day in days:
                 cursor.execute(TOP, [TOP_PAGES, day, PAGES_PER_DAY])
-            cursor.execute(NEW_PATHS, [min(days), max(days)])
-        DayTotals.objects.using(alias).filter(date__in=days).update(listed=True, top=None)
+        add_new_paths(min(days), max(days), alias)
 
 
 # Hand-made rows are read as they are, because no flush tells that they have changed.
@@ -131,11 +133,3 @@ TOP = """
     SELECT date, %s, path, views, visitors FROM codex_tracking_pageview
     WHERE date = %s AND views > 0 AND own IS NOT NULL ORDER BY views DESC, path LIMIT %s
 """
-NEW_PATHS = """
-    INSERT INTO codex_tracking_rollupvalue (dimension, value)
-    SELECT DISTINCT 'path', path FROM codex_tracking_pageview
-    WHERE date BETWEEN %s AND %s AND own IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM codex_tracking_rollupvalue AS named WHERE named.dimension = 'path' AND named.value = path
-    )
-"""
-"""Adds the paths that the dictionary lacks; a search looks there for the paths of all listed days."""

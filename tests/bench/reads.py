@@ -177,8 +177,8 @@ async def read(repeat: int) -> None:
     await sync_to_async(call_command)("migrate", verbosity=0)
     today = site_today()
     begin = time.perf_counter()
-    await in_database(list_finished_days, today.isoformat(), math.inf)
     await in_database(build_rollups, today.isoformat(), math.inf)
+    await in_database(list_finished_days, today.isoformat(), math.inf)
     ready = time.perf_counter() - begin
     # A day's last writer is a flush or an import, both of which keep the list of its most viewed pages.
     await arrive(today.isoformat(), "flushed")

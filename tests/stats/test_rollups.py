@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.fields import Counts, Dimension, counter, first
 from codex_tracking.models import Breakdown, DayTotals, PageView
+from codex_tracking.rollups import Rollup
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.spellings import containing
 from codex_tracking.stats import breakdown, cards, pages
@@ -31,7 +32,7 @@ from codex_tracking.stats.values.matching import Matching
 from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, orders_of
 from codex_tracking.tables import retention, rollups, toplists
 from codex_tracking.tables.day_rows import DayRows
-from codex_tracking.tables.rollups import DAYS, build_rollups
+from codex_tracking.tables.rollups import build_rollups
 from codex_tracking.tables.toplists import list_finished_days
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,7 +51,7 @@ VALUES: dict[Dimension, list[str]] = {
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make few days and few pages behave as many."""
-    for module in (rollups, cover):
+    for module in (rollups, toplists, cover):
         monkeypatch.setattr(module, "DAYS", 2)
     monkeypatch.setattr(rollups, "MANY_DAYS", 6)
     for module in (best_pages, breakdown, cards):
@@ -330,6 +331,34 @@ def test_no_path_is_missed_that_came_after_its_day_was_listed(summed_up: str) ->
     assert asked() == {"/": 2 * LAST, "/late/": 1}
 
 
+def test_a_list_leaves_rollups_current_and_looks_for_new_paths_beside_them_alone(database: str) -> None:
+    today = site_today().isoformat()
+    flush(database, range(1, LAST + 1), "/", 2)
+    build_rollups(today, 60.0)
+    spans = {rollups.span_of(day(back), rollups.DAYS) for back in range(1, LAST + 1)}
+    beside = [span for span in spans if not Rollup.objects.filter(start=span.start, end=span.end).exists()]
+    # At most the one that today belongs to.
+    assert len(beside) <= 1
+    before = cover_of(Period(day(LAST), day(1))).rollups
+    assert before
+    assert asked() == {"/": 2 * LAST}
+    with CaptureQueriesContext(connections[database]) as queries:
+        list_finished_days(today, 60.0)
+    looks = [query for query in queries if "INSERT INTO codex_tracking_rollupvalue" in query["sql"]]
+    assert len(looks) == len(beside)
+    assert cover_of(Period(day(LAST), day(1))).rollups == before
+    assert not DayTotals.objects.filter(listed=False).exists()
+    assert asked() == {"/": 2 * LAST}
+
+
+def test_days_that_were_never_locked_are_summed_up(database: str) -> None:
+    flush(database, range(1, LAST + 1), "/", 2)
+    DayTotals.objects.update(locks=0)
+    build_rollups(site_today().isoformat(), 60.0)
+    assert cover_of(Period(day(LAST), day(1))).rollups
+    assert asked() == {"/": 2 * LAST}
+
+
 def test_a_rollup_is_never_made_of_one_that_is_out_of_date(summed_up: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flush(summed_up, range(9, 10), "/late/", 1)
     list_finished_days(site_today().isoformat(), 60.0)
@@ -415,5 +444,5 @@ def test_days_of_one_span_are_listed_together(database: str) -> None:
     words = [
         query["sql"] for query in asked.captured_queries if "INSERT INTO codex_tracking_rollupvalue" in query["sql"]
     ]
-    assert len(words) == len({rollups.span_of(day(back), DAYS) for back in range(1, LAST + 1)})
+    assert len(words) == len({rollups.span_of(day(back), rollups.DAYS) for back in range(1, LAST + 1)})
     assert not DayTotals.objects.filter(listed=False).exists()

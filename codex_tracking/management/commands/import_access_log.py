@@ -157,8 +157,8 @@ class Command(BaseCommand):
         if not importer.dry_run:
             # A year at once would keep the site's flushes busy for minutes, and its figures slow until then.
             today = site_today().isoformat()
-            list_finished_days(today, math.inf)
             build_rollups(today, math.inf)
+            list_finished_days(today, math.inf)
         if problems:
             raise CommandError("\n".join(problems))
 
