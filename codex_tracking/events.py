@@ -39,7 +39,7 @@ async def atrack(name: str, request: HttpRequest | None = None, *, value: object
 
     Source: shows as dimensions ``event`` and ``event_value``; ``visits`` of an event are the visits it happened in.
     """
-    _count(name, request, value, partial(get_runner().start_beside, request))
+    _count(name, request, value, partial(get_runner().start_for, request))
 
 
 def track(name: str, request: HttpRequest | None = None, *, value: object = "") -> None:

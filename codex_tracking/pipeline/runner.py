@@ -77,7 +77,7 @@ class Runner:
             # After the thread has started: at the interpreter's end none can.
             self._run = run
 
-    def start_beside(self, request: HttpRequest | None) -> None:
+    def start_for(self, request: HttpRequest | None) -> None:
         """Start the tasks from a coroutine: in its event loop if a server's, else in a thread of their own.
 
         Args:

@@ -35,7 +35,7 @@ async def claim_view(request: HttpRequest) -> HttpResponse:
             if refusal is not None:
                 get_buffer().put(bare_hit("claim", refusal))
             if not get_runner().running:
-                get_runner().start_beside(request)
+                get_runner().start_for(request)
         # A visitor's browser must not see an error, whatever was sent.
         except Exception:
             ledger.add("record_failures")
