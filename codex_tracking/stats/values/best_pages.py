@@ -14,7 +14,7 @@ from codex_tracking.models import PageView, database
 from codex_tracking.rollups import RollupRow
 from codex_tracking.stats.values.cover import Cover, spans_of
 from codex_tracking.stats.values.matching import UNLISTED, Matching
-from codex_tracking.stats.values.ranking import ORDERS, SPARE, Figure, Order, most_changed
+from codex_tracking.stats.values.ranking import ORDERS, Figure, Order, most_changed
 from codex_tracking.stats.values.statements import Query, fetched, query_of, union
 from codex_tracking.stats.values.stored import BREAKDOWNS, entries_of
 from codex_tracking.tables.toplists import PAGES_PER_DAY, TOP_PAGES, Rows, tops_of
@@ -23,6 +23,8 @@ DEPTH = 2
 """Length of a list, as a multiple of the number of pages that are wanted; longer at a second look."""
 SHORT = 100
 """The least length of a list at the first look: of most sites it tells a card's pages."""
+SPARE = 50
+"""Candidates beyond those that are wanted, of pages: so few that short lists tell them, without a look at the rows."""
 MOST_HAND_MADE = 20_000
 """Rows made by hand beyond which the pages are not ranked here."""
 MOST_LOOKED_UP = 5_000
