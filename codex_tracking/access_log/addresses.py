@@ -136,8 +136,9 @@ def forwarded_of(field: str, address: str) -> str:
     if not all(hop == "unknown" or address_of(hop) for hop in hops):
         return ""
     inside = all(PRIVATE.match(address_of(hop) or hop) for hop in hops)
+    ported = any(map(WITH_PORT.fullmatch, hops))
     if PRIVATE.match(address):
         # An upstream has a port; so has the client of Azure's gateways, but it comes from outside.
-        return "" if inside and any(map(WITH_PORT.fullmatch, hops)) else field
+        return "" if inside and ported else field
     # The client of a proxy with a public address has one, too; this is the server's own or its upstream's.
-    return "" if inside or any(map(WITH_PORT.fullmatch, hops)) else field
+    return "" if inside or ported else field
