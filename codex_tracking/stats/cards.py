@@ -10,7 +10,6 @@ from codex_tracking.counters.fields import DIMENSIONS, Dimension, dimension_of
 from codex_tracking.stats.breakdown import breakdown_of
 from codex_tracking.stats.days import totals_of
 from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
-from codex_tracking.stats.filters import slices
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.cover import Cover, cover_of, whole
@@ -113,8 +112,6 @@ LARGEST = """
 """
 DAYS_OF_ROLLUPS = 40
 """Days from which rollups save more than it costs to look their values up."""
-DIMENSIONS_AT_ONCE = 6
-"""Dimensions of one statement about rollups: of all, PostgreSQL would compile the plan, which takes a second."""
 BY_VISITS: tuple[AnyDimension, ...] = ("entry", "exit", "source", "channel", "referrer")
 """Dimensions whose cards count visits, not views."""
 
@@ -125,10 +122,10 @@ def _largest(
     """Return the stored best of every dimension, and the sums of all its values."""
     found: dict[Dimension, list[Figure]] = {}
     totals = dict.fromkeys(names, (0, 0))
-    for some in slices(names, DIMENSIONS_AT_ONCE if cover.rollups else max(1, len(names))):
-        for dimension, value, n, m, all_n, all_m in fetched(union(_best_of(cover, count, name) for name in some)):
-            found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
-            totals[dimension] = (int(all_n), int(all_m))
+    rows = fetched(union(_best_of(cover, count, name) for name in names)) if names else []
+    for dimension, value, n, m, all_n, all_m in rows:
+        found.setdefault(dimension, []).append(Figure(value, int(n), int(m)))
+        totals[dimension] = (int(all_n), int(all_m))
     return {name: sorted(rows, key=ORDERS[order_of(name)].key) for name, rows in found.items()}, totals
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import connections, transaction
 
 from codex_tracking.counters.batch import NOW_SECONDS
 from codex_tracking.counters.days import accepted_days, site_now, site_today
@@ -107,8 +109,8 @@ async def read(
 
     Args:
         days: ISO dates.
-        look: blocking; takes the deltas of all ``days``, and the visitors of those that are today or yesterday, which
-            Redis may know better than the database.
+        look: blocking, and only reads; takes the deltas of all ``days``, and the visitors of those that are today or
+            yesterday, which Redis may know better than the database.
         online: whether to count the visitors of the last five minutes too; those days must be among ``days``.
         only: the counters that ``look`` takes from the deltas, besides the sum of views; all when empty. See
             ``store.reads.read_days``.
@@ -117,14 +119,13 @@ async def read(
     now: int | None = None
     # A sketch has 12 kB; of older days the database has the final one.
     recent = {(site_today() - timedelta(days=back)).isoformat() for back in (0, 1)}.intersection(days)
-    nothing: Deltas = {day: {} for day in days}
     for _ in range(READS):
         try:
             held = await held_in_redis(days, recent, since, only)
         except STORE_ERRORS as error:
             # The background tasks log an outage when it begins and when it ends; not each read.
             logger.debug("read without Redis: %s", type(error).__name__)
-            return Reading(await in_database(look, nothing, {}), live=False)
+            return Reading(await in_database(look_between_marks, days, {}, look), live=False)
         if online:
             # Identities end with the day, so around midnight the two days cannot be added up.
             now = max((day.online for day in held.values()), default=0)
@@ -133,7 +134,7 @@ async def read(
         except MovedError:
             continue
     # live all the same: Redis answered, and a flush has just written, so that the rows alone are hardly behind.
-    return Reading(await in_database(look, nothing, {}), live=True, online=now)
+    return Reading(await in_database(look_between_marks, days, {}, look), live=True, online=now)
 
 
 async def held_in_redis(
@@ -168,10 +169,28 @@ def look_between_marks(days: list[str], held: dict[str, Held], look: Callable[[D
     deltas: Deltas = {day: Delta(delta_of(held[day], day, before)) if day in held else {} for day in days}
     uniques = {day: each.uniques for day, each in held.items() if each.uniques is not None}
     # Between two looks at the marks, since not every project's transactions see one moment.
-    found = look(deltas, uniques)
+    with uncompiled():
+        found = look(deltas, uniques)
     if tokens and marks(tokens) != before:
         raise MovedError
     return found
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Let PostgreSQL run statements as they are: to compile those of a page takes it longer than they take."""
+    connection = connections[database()]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    nested = not connection.get_autocommit()
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('jit'), set_config('jit', 'off', true)")
+        before, _ = cursor.fetchone()
+        yield
+        if nested:
+            # What follows in the caller's transaction is compiled as before.
+            cursor.execute("SELECT set_config('jit', %s, true)", [before])
 
 
 def marks(tokens: set[str]) -> dict[tuple[str, str], Mark]:

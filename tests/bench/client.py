@@ -21,6 +21,7 @@ class Answer:
     first_ms: float
     """To the first byte of the body."""
     queries: int
+    """Without the statement that sets an option of PostgreSQL."""
 
 
 class Client:
@@ -38,7 +39,8 @@ class Client:
 
     def _listen(self, connection: Any, **_: Any) -> None:
         def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            self._queries.append(sql)
+            if "set_config" not in sql:
+                self._queries.append(sql)
             return execute(sql, params, many, context)
 
         connection.execute_wrappers[:] = [note]

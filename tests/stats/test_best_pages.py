@@ -245,7 +245,9 @@ async def test_the_first_page_takes_sixteen_queries(database: str, process: Proc
     async with statements() as seen:
         answer = await async_client.get("/cabinet/tracking/")
     assert answer.status_code == 200
-    assert 8 < len(seen) <= 16, seen
+    # On PostgreSQL one more statement sets an option.
+    queries = [sql for sql in seen if "set_config" not in sql]
+    assert 8 < len(queries) <= 16, seen
 
 
 # --- today's list ---

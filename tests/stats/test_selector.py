@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from codex_tracking.flush import flush_page_views
 from codex_tracking.models import DayTotals, PageView
 from codex_tracking.selector import TrackingSelector
+from codex_tracking.stats.reading import look_between_marks
 from codex_tracking.store.loops import close_store
 from codex_tracking.sync import TrackingSelector as Blocking
 from tests.kit.pipeline import Process, today, view, views
@@ -385,3 +386,20 @@ async def test_the_number_of_queries_does_not_grow_with_pages_or_days(process: P
     for n in range(100):
         await flushed(f"/{n}/", 1, days_ago(n % 20))
     assert await cost(30) == few <= 12
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_postgresql_compiles_no_statement_of_a_read(database: str) -> None:
+    def jit(*_: object) -> str:
+        with connections[database].cursor() as cursor:
+            cursor.execute("SHOW jit")
+            (found,) = cursor.fetchone()
+            return str(found)
+
+    assert jit() == "on"
+    assert look_between_marks([], {}, jit) == "off"
+    assert jit() == "on"
+    with transaction.atomic(using=database):
+        assert look_between_marks([], {}, jit) == "off"
+        # The caller's own statements are compiled as before.
+        assert jit() == "on"
