@@ -72,6 +72,8 @@ class Importer:
         self.clock = Clock()
         self.visits: dict[str, DayVisits] = {}
         """ISO date -> visits of the days that are not over."""
+        self.read: Counter[str] = Counter()
+        """ISO date -> lines of such a day that were read, counted now or before."""
         self.newest = 0.0
         self.known = KnownLines(database(write=True))
         self.beginnings = Beginnings([])
@@ -140,7 +142,7 @@ class Importer:
 
     def _read(self, sources: list[Source]) -> None:
         """Count all lines of these logs."""
-        self.visits, self.newest = {}, 0.0
+        self.visits, self.read, self.newest = {}, Counter(), 0.0
         self._number_pieces(sources)
         for lines in merged((source.begin, source.lines) for source in sources):
             while lines:
@@ -205,7 +207,8 @@ class Importer:
 
     def _add(self, day: str, lines: Entries) -> None:
         """Count new lines of one day."""
-        chunk = self.chunk
+        chunk, is_apart = self.chunk, self.known.number_of(day) > self.read[day]
+        self.read[day] += len(lines)
         chunk.size += len(lines)
         chunk.days[day] += len(lines)
         self.known.add(day, [line[4] for line in lines])
@@ -215,11 +218,14 @@ class Importer:
                 chunk.aggregator.exclude(day, reason, n)
         counted = [line for line in lines if not line[2].reason]
         if counted:
+            if is_apart:
+                self.totals.apart[day] += len(counted)
             # Lines with a reason alone need no visits, so that a day of nothing else asks for no salt.
             chunk.aggregator.count(day, counted, self._visits(day))
 
     def _replay(self, day: str, lines: Entries) -> None:
         """Read lines counted already, which only continue visits."""
+        self.read[day] += len(lines)
         counted = [line for line in lines if not line[2].reason]
         if counted:
             self.chunk.aggregator.replay(counted, self._visits(day))
@@ -259,6 +265,7 @@ class Importer:
         self.totals.add(chunk)
         # A late line may still continue a visit of the last hour; earlier days are over, and their memory is free.
         self.visits = {date: self.visits[date] for date in self.visits if date >= open_since}
+        self.read = Counter({date: self.read[date] for date in self.read if date >= open_since})
         if not self.dry_run:
             # A dry run has to remember what it would have written.
             self.known.forget(open_since)

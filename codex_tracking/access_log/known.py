@@ -113,6 +113,11 @@ class KnownLines:
         known = self._day(day)
         return bool(known.stored or known.added)
 
+    def number_of(self, day: str) -> int:
+        """Return how many lines of a day are known."""
+        known = self._day(day)
+        return sum(map(len, chain(known.stored, known.added)))
+
     def any_of(self, day: str, keys: Collection[int]) -> bool:
         """Return whether any line is known from the first to the last second of these keys."""
         first, last = min(keys) >> SECOND_BITS, max(keys) >> SECOND_BITS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from codex_tracking.access_log.line import Line
@@ -13,6 +14,7 @@ MALFORMED_SHOWN = 10
 FEW_LINES = 20
 """Below so many lines, one client is no sign of a proxy."""
 SEVERAL_AGENTS = 5
+NAMES_SHOWN = 10
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Totals:
     errors: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
     """Reason -> lines that are no page views."""
+    apart: Counter[str] = field(default_factory=Counter)
+    """ISO date -> lines that were counted without reading others first which an earlier import had counted."""
 
     def add(self, chunk: Chunk) -> None:
         """Add one chunk's counters."""
@@ -34,6 +38,17 @@ class Totals:
                 self.views[date] += views
             self.excluded.update(values_of("excluded", counts))
             self.errors += sum(values_of("error", counts).values())
+
+    def warnings(self) -> list[str]:
+        """Return sentences about figures that the logs could not tell truly."""
+        found = []
+        if self.apart:
+            found.append(
+                f"{self.apart.total()} lines came apart from others of the same day that were imported before: "
+                "visitors of a page, and visits, that have lines of both count twice. Give all logs of a day in one "
+                f"command; days: {first_of(sorted(self.apart))}."
+            )
+        return found
 
 
 @dataclass
@@ -112,3 +127,10 @@ class Report:
                 "end if the log is complete."
             )
         return found
+
+
+def first_of(names: Iterable[str]) -> str:
+    """Return the first names on one line."""
+    known = list(names)
+    more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
+    return ", ".join(known[:NAMES_SHOWN]) + more

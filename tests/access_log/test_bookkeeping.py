@@ -82,6 +82,10 @@ def figures() -> list[tuple[Any, ...]]:
     return sorted(DayTotals.objects.values_list("date", "views", "visits", "engaged", "seconds"))
 
 
+def page_visitors() -> int:
+    return sum(PageView.objects.values_list("visitors", flat=True))
+
+
 def clear() -> None:
     for model in (PageView, DayTotals, ImportedLines, ImportedLog):
         model.objects.all().delete()
@@ -495,3 +499,34 @@ def test_equal_lines_of_two_servers_count_each_though_their_logs_were_rotated(tm
     ]
     run(*names)
     assert views() == 402
+
+
+@pytest.mark.parametrize(
+    ("commands", "apart"),
+    [
+        ([["early", "late"]], 0),
+        ([["early"], ["late", "early"]], 0),
+        ([["early"], ["whole"]], 0),
+        ([["whole"], ["assets"]], 0),
+        ([["early"], ["late"]], 150),
+        ([["late"], ["early"]], 150),
+        ([["late"], ["early", "late"]], 150),
+        ([["late"], ["whole"]], 150),
+    ],
+)
+def test_lines_that_come_apart_from_others_of_their_day_are_told(
+    tmp_path: Path, commands: list[list[str]], apart: int
+) -> None:
+    lines = traffic(300, hours=20)
+    assets = [line(time_of(text), "/a.css") for text in lines]
+    logs = {"early": lines[:150], "late": lines[150:], "whole": lines, "assets": assets}
+    names = {name: save(tmp_path / name, log) for name, log in logs.items()}
+    run(names["whole"])
+    right, visitors = figures(), page_visitors()
+    clear()
+    told = ""
+    for command in commands:
+        assert "came apart" not in told
+        told = run(*(names[name] for name in command))
+    assert (f"{apart} lines came apart from others of the same day" in told) == bool(apart)
+    assert (figures() == right, page_visitors() == visitors) == (not apart, not apart)

@@ -23,7 +23,7 @@ from codex_tracking.access_log.file import LogFile
 from codex_tracking.access_log.formats import unreadable
 from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
-from codex_tracking.access_log.report import Report, Totals
+from codex_tracking.access_log.report import Report, Totals, first_of
 from codex_tracking.counters.days import site_today
 from codex_tracking.management.failures import escaping, explained, explaining
 from codex_tracking.settings import get_tracking_settings
@@ -35,7 +35,6 @@ BAR_WIDTH = 30
 REDRAW_SECONDS = 0.2
 GARBAGE_OBJECTS = 1_000_000
 """New objects after which Python looks for garbage."""
-NAMES_SHOWN = 10
 OWN_HOST = re.compile(r"\.?[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-f:.]+\]|\*", re.IGNORECASE)
 """A host as ``ALLOWED_HOSTS`` writes it, also with letters of other alphabets."""
 
@@ -283,14 +282,8 @@ def total_lines(totals: Totals, reports: list[Report], seconds: float, dry_run: 
         f"[codex-tracking] {views} page views{span} {counted}, and {totals.errors} errors",
         f"  no page views: {in_words(totals.excluded)}",
         f"  {lines} lines in {seconds:.1f} s, {lines / max(0.001, seconds):,.0f} lines a second",
+        *(f"  {warning}" for warning in totals.warnings()),
     ]
-
-
-def first_of(names: Iterable[str]) -> str:
-    """Return the first names on one line."""
-    known = list(names)
-    more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
-    return ", ".join(known[:NAMES_SHOWN]) + more
 
 
 def in_words(counts: Counter[str]) -> str:
