@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from codex_tracking.access_log.fields import (
     Meaning,
     plain,
 )
-from codex_tracking.access_log.line import STATUS, Line, line_of
+from codex_tracking.access_log.line import STATUS, Line, line_of, unescaped
 from codex_tracking.access_log.w3c import named_line
 
 Path = tuple[str, ...]
@@ -47,6 +48,8 @@ AKAMAI: dict[str, Meaning] = {
     "xForwardedFor": "forwarded",
     "accLang": "language",
 }
+ESCAPES = re.compile(r"((?:\\x[0-9A-Fa-f]{2})+)|\\.")
+"""Bytes written as \\xC3\\xA4, or an escape of JSON."""
 STATUS_NAMES = frozenset(map(plain, NAMES["status"].split()))
 
 
@@ -72,13 +75,25 @@ def parse_json(text: str, parse: Callable[[str], Line], depth: int = 0) -> Line:
         ValueError: it is no request; the message holds nothing of the line.
     """
     try:
-        raw = json.loads(text)
+        raw = _loaded(text)
     except (ValueError, RecursionError):
         # Without the cause, which quotes the line, and so a visitor.
         raise ValueError("not JSON") from None
     if not isinstance(raw, dict):
         raise ValueError("not JSON")
     return _line_of_object(raw, parse, depth)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Apache, and nginx without escape=json, write bytes in a way that JSON does not know.
+        return json.loads(ESCAPES.sub(_escaped_for_json, text))
+
+
+def _escaped_for_json(found: re.Match[str]) -> str:
+    return json.dumps(unescaped(found[1]))[1:-1] if found[1] else found[0]
 
 
 def _line_of_object(raw: dict[str, Any], parse: Callable[[str], Line], depth: int) -> Line:

@@ -292,6 +292,30 @@ def test_json_line_is_taken_apart(fields: dict[str, Any], changes: dict[str, Any
     assert parse(json.dumps(fields)) == EXPECTED._replace(**changes)
 
 
+@pytest.mark.parametrize("digits", ["02X", "02x"])
+@pytest.mark.parametrize(
+    ("agent", "read"),
+    [
+        (b'Moz "quoted" x', 'Moz "quoted" x'),
+        ("Käse 🧀".encode(), "Käse 🧀"),
+        (b"C:\\x22 \\n", "C:\\x22 \\n"),
+        (b"cut \xc3", "cut \ufffd"),
+        (b"tab\tend", "tab\tend"),
+    ],
+)
+def test_json_with_bytes_in_place_of_characters_is_read(agent: bytes, read: str, digits: str) -> None:
+    def escaped(text: bytes) -> str:
+        """Return a text as nginx writes it without ``escape=json``, and Apache where it is not ASCII."""
+        return "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:{digits}}" for byte in text)
+
+    fields = {"request_uri": b'/\xc3\xa4/?a="b"&c', "http_user_agent": agent}
+    texts = ", ".join(f'"{name}": "{escaped(value)}"' for name, value in fields.items())
+    line = parse(json.dumps(NGINX)[:-1] + f", {texts}}}")
+    assert (line.target, line.agent) == ('/ä/?a="b"&c', read)
+    # Docker keeps it in a string of its own.
+    assert parse(json.dumps({"log": json.dumps(NGINX)[:-1] + f", {texts}}}\n", "stream": "stdout"})) == line
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
