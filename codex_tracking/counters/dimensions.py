@@ -28,7 +28,7 @@ from codex_tracking.hits.routes import takes_anything
 from codex_tracking.hits.sites import OwnSites, bare
 from codex_tracking.hits.sources import Source, source_of
 from codex_tracking.hits.suspects import is_suspect
-from codex_tracking.hits.text import clean, hide_tokens, normalise
+from codex_tracking.hits.text import clean, hide_tokens, meant, normalise
 from codex_tracking.hits.visitors import client_address, identity_at, is_forwarded
 from codex_tracking.settings import TrackingSettings
 
@@ -136,7 +136,7 @@ def _known_traits(
 
     One look-up for all of them, because almost every view of a busy site comes from a client that is new to the push.
     """
-    hints = (brands, platform, mobile)
+    agent, hints = meant(agent), (brands, platform, mobile)
     return (
         bot_among(agent, allow, deny, brands, signer),
         is_suspect(agent, hints, unhinted),

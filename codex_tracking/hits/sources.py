@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from django.http.request import validate_host
 
 from codex_tracking.hits.sites import OwnSites, alias, app_site, bare, is_spam, known_site, own_site
-from codex_tracking.hits.text import INVALID, clean
+from codex_tracking.hits.text import INVALID, clean, meant
 
 REFERRER_LIMIT = 500
 VALUE_LIMIT = 200
@@ -161,10 +161,10 @@ def source_of(referrer: str, query: str, host: str, own_sites: OwnSites = (), ow
     tags: dict[str, str] = {}
     for name, value in _parameters(query):
         # The first one that says something counts.
-        said = tags.get(name) or clean(unquote_plus(value), VALUE_LIMIT)
+        said = tags.get(name) or clean(unquote_plus(meant(value)), VALUE_LIMIT)
         tags[name] = "" if NOTHING.fullmatch(said) else said
     # Without its query, which may tell about a person.
-    page = _page(referrer[:HEADER_LIMIT].partition("?")[0], host, own_hosts)
+    page = _page(meant(referrer[:HEADER_LIMIT].partition("?")[0]), host, own_hosts)
     name, channel = _site(page, own_sites) if page else ("", "direct")
     utm = tuple(tags.get(key, "") for key in UTM)
     tagged = utm[0] or next((value for key in ("ref", "source") if _is_elsewhere(value := tags.get(key, ""))), "")

@@ -71,6 +71,20 @@ def hide_tokens(path: str) -> str:
     return path if len(path) > LONG_LIMIT else SEGMENT.sub(_segment, path)
 
 
+def meant(text: str) -> str:
+    """Return a header, or a query string, in the letters that its client meant: servers pass UTF-8 on as Latin-1.
+
+    Text whose letters are none of Latin-1, or no such UTF-8, as of a log or a script's report, is returned as it is.
+    """
+    if text.isascii():
+        return text
+    try:
+        # https://peps.python.org/pep-3333/#unicode-issues; Django does the same to paths, and ASGI's headers.
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
 def clean(value: str, limit: int) -> str:
     """Return any other text from outside as it is stored: stripped, at most ``limit`` characters.
 

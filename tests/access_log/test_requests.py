@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from typing import Any
 
+import pytest
+from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tracking.access_log.formats import parser_of
+from codex_tracking.access_log.formats import parse, parser_of
 from codex_tracking.access_log.line import Line
 from codex_tracking.access_log.requests import LineRequest
 from codex_tracking.access_log.source import Reader
+from codex_tracking.counters.aggregator import Aggregator
 from codex_tracking.counters.days import Clock
+from codex_tracking.counters.fields import values_of
+from codex_tracking.hits.capture import answered
 from codex_tracking.hits.hit import RawHit
 from codex_tracking.settings import get_tracking_settings
 from tests.kit.pipeline import FIREFOX, GOOGLEBOT
@@ -152,3 +160,41 @@ def test_path_with_a_secret_is_not_remembered() -> None:
     assert found == ["/reset/MQ/s3cret-a/", "/reset/MQ/s3cret-b/"]
     assert "s3cret" not in str((request._asked, request.plain_asked))
     assert not any("s3cret" in asker.line.target for asker in request._askers.values())
+
+
+REFERRER = "https://example.org/käse/жук?a=b"
+QUERY = "utm_campaign=köln&utm_source=%C3%BCber"
+# A site's own application on macOS.
+NEWS = "Новости/3.2 CFNetwork/1410 Darwin/22.6.0"
+
+
+def wsgi_request() -> HttpRequest:
+    texts = {"HTTP_REFERER": REFERRER, "HTTP_USER_AGENT": NEWS, "QUERY_STRING": QUERY}
+    environ = {name: text.encode().decode("latin-1") for name, text in texts.items()}
+    known = {"REQUEST_METHOD": "GET", "PATH_INFO": "/page/1/", "SERVER_NAME": "site.example", "SERVER_PORT": "80"}
+    return WSGIRequest({**environ, **known, "wsgi.input": io.BytesIO()})
+
+
+def asgi_request() -> HttpRequest:
+    headers = [(b"referer", REFERRER.encode()), (b"user-agent", NEWS.encode()), (b"host", b"site.example")]
+    scope = {"type": "http", "method": "GET", "path": "/page/1/", "query_string": QUERY.encode(), "headers": headers}
+    return ASGIRequest(scope, io.BytesIO())
+
+
+@pytest.mark.parametrize("request_of", [wsgi_request, asgi_request])
+def test_letters_that_no_client_has_coded_are_read_as_in_a_log(request_of: Any, tracking_settings: Any) -> None:
+    tracking_settings(bot_allow=["Новости"])
+    settings = get_tracking_settings()
+    line = parse(
+        f'192.0.2.1 - - [01/Oct/2026:12:00:00 +0000] "GET /page/1/?{QUERY} HTTP/1.1" 200 5 "{REFERRER}" "{NEWS}"'
+    )
+    hits = [answered(request_of(), HttpResponse(), settings), hit_of_line(LineRequest(settings), line)]
+    for hit in hits:
+        assert hit is not None
+        aggregator = Aggregator(settings)
+        aggregator.add(hit)
+        [day] = aggregator.counted().values()
+        told = [
+            next(iter(values_of(name, day.counts)), "") for name in ("referrer", "utm_campaign", "source", "browser")
+        ]
+        assert told == ["example.org/käse/жук", "köln", "über", "Новости"]
