@@ -57,13 +57,16 @@ def parse_day(date_str: str | None) -> str:
     return site_today().isoformat() if date_str is None else date_of(date_str).isoformat()
 
 
-def date_of(text: str) -> Date:
-    """Return the date of an ISO text.
+def date_of(day: str | Date) -> Date:
+    """Return the date of an ISO text, or a date as it is.
 
     Raises:
         ValueError: it is not an ISO date.
     """
+    # The day of a moment depends on the time zone, and which one is meant nobody can tell.
+    if isinstance(day, Date) and not isinstance(day, datetime):
+        return day
     try:
-        return Date.fromisoformat(text)
+        return Date.fromisoformat(day)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {text!r}") from None
+        raise ValueError(f"a day is an ISO date such as 2026-01-31, not {day!r}") from None

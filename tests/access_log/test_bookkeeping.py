@@ -12,6 +12,7 @@ import tarfile
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from datetime import date as Date
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -368,6 +369,15 @@ def test_days_outside_of_since_and_until_wait(tmp_path: Path) -> None:
         run(log, since="yesterday")
 
 
+def test_programs_give_days_as_dates_and_logs_as_paths(tmp_path: Path) -> None:
+    log = save(tmp_path / "log", traffic(90, hours=72))
+    by_text, by_date = StringIO(), StringIO()
+    options = {"dry_run": True, "verbosity": 1}
+    call_command("import_access_log", str(log), since="2026-05-02", until="2026-05-02", stdout=by_text, **options)
+    call_command("import_access_log", log, since=Date(2026, 5, 2), until=Date(2026, 5, 2), stdout=by_date, **options)
+    assert by_date.getvalue().splitlines()[:4] == by_text.getvalue().splitlines()[:4]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -375,6 +385,8 @@ def test_days_outside_of_since_and_until_wait(tmp_path: Path) -> None:
         ({"since": ""}, "Expected an ISO date such as 2026-01-31, not ''"),
         ({"host": ["https://site.example/"]}, "--host must be a name alone, .* not 'https://site.example/'"),
         ({"host": ["site.example", "site.example:8000"]}, "--host must be a name alone, .* not 'site.example:8000'"),
+        ({"host": "site.example"}, "--host must be a list of names, not 'site.example'"),
+        ({"since": datetime(2026, 5, 2, tzinfo=UTC)}, "Expected an ISO date such as 2026-01-31, not datetime"),
         ({"host": [""]}, "--host must be a name alone, .* not ''"),
         ({"host": ["a.example,b.example"]}, "--host must be a name alone"),
     ],

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import date as Date
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from django.core.management.base import CommandError
 from django.db import close_old_connections
 from pytest_django import Settings
 
+from codex_tracking.counters.days import site_today
 from codex_tracking.models import PageView
 from codex_tracking.store.loops import blocking
 from codex_tracking.web.access import links
@@ -160,8 +163,12 @@ def test_flush_without_a_date_writes_every_pending_day() -> None:
 
 def test_flush_with_a_date_writes_that_day_alone() -> None:
     push([view("/a/"), view("/c/", at=time.time() - 2 * DAY)])
-    assert run("flush_page_views", "--date", today()) == "[codex-tracking] flushed 1 paths\n"
-    assert dict(PageView.objects.values_list("path", "views")) == {"/a/": 1}
+    day: str | Date
+    for day, flushed in ((today(), 1), (site_today() - timedelta(days=2), 1), (site_today(), 0)):
+        out = StringIO()
+        call_command("flush_page_views", date=day, stdout=out, no_color=True)
+        assert out.getvalue() == f"[codex-tracking] flushed {flushed} paths\n"
+        assert PageView.objects.filter(date=day).count() == 1
 
 
 def test_flushing_again_writes_nothing() -> None:

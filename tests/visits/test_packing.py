@@ -247,8 +247,10 @@ def test_days_are_exported_as_files_that_duckdb_reads(db: None, tmp_path: Path) 
     said = StringIO()
     call_command("tracking_export_visits", str(tmp_path), "--to", DAY.isoformat(), stdout=said)
     assert said.getvalue() == f"[codex-tracking] wrote 2 files to {tmp_path}\n"
+    call_command("tracking_export_visits", tmp_path, start=DAY, end=DAY, stdout=said)
+    assert said.getvalue().endswith(f"wrote 1 files to {tmp_path}\n")
     call_command("tracking_export_visits", str(tmp_path), "--verbosity", "0", stdout=said)
-    assert said.getvalue().count("\n") == 1
+    assert said.getvalue().count("\n") == 2
     names = [path.name for path in sorted(tmp_path.glob("visits-*"))]
     assert names == ["visits-2026-03-29.parquet", "visits-2026-03-30.parquet"]
     with duckdb.connect() as connection:

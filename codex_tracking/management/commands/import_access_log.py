@@ -24,7 +24,7 @@ from codex_tracking.access_log.formats import unreadable
 from codex_tracking.access_log.importer import Importer
 from codex_tracking.access_log.records import BusyError
 from codex_tracking.access_log.report import Report, Totals, first_of
-from codex_tracking.counters.days import site_today
+from codex_tracking.counters.days import date_of, site_today
 from codex_tracking.management.failures import escaping, explained, explaining
 from codex_tracking.settings import get_tracking_settings
 from codex_tracking.tables.retention import forget_salts
@@ -52,13 +52,13 @@ Left out, and taken by a later import that may: days that the site counted itsel
 a log has no content type, paths that end like files (.css, .png, .json, ...) are no pages."""
 
 
-def day(text: str | None) -> Date | None:
-    """Return an option's ISO date; None without the option."""
+def day(option: str | Date | None) -> Date | None:
+    """Return an option's date; None without the option."""
     try:
         # An empty date is an error: a script whose variable is not set must not import every day instead.
-        return None if text is None else Date.fromisoformat(text)
+        return None if option is None else date_of(option)
     except ValueError:
-        raise CommandError(f"Expected an ISO date such as 2026-01-31, not {text!r}.") from None
+        raise CommandError(f"Expected an ISO date such as 2026-01-31, not {option!r}.") from None
 
 
 @contextmanager
@@ -228,6 +228,9 @@ class Bar:
 
 
 def _check_hosts(hosts: Iterable[str]) -> None:
+    # Each of its letters would be a host.
+    if isinstance(hosts, str):
+        raise CommandError(f"--host must be a list of names, not {hosts!r}.")
     # With a scheme, port or path it would equal no line's host, and leave out all lines that have one.
     for host in hosts:
         if not OWN_HOST.fullmatch(host):
