@@ -132,6 +132,8 @@ async def test_robots_are_not_told_of_days_before_the_script(
     yesterday = site_today() - timedelta(days=1)
     await PageView.objects.acreate(path="/", date=yesterday, views=9, own=1)
     await DayTotals.objects.acreate(date=yesterday, views=9, visits=9)
+    assert (await answer(staff, "summary/?period=today"))["confirmed"]["views"] == 4
+    assert "confirmed" not in await answer(staff, "summary/?period=yesterday")
     assert "Views 9" in (kpis := await text_of(staff, "fragment/kpis/?period=yesterday"))
     assert "Suspected robots" not in kpis
     shown = await text_of(staff, "fragment/trust/?period=yesterday")

@@ -45,8 +45,9 @@ async def answer_summary(call: Call) -> dict[str, Any]:
     own, other, trust = found.value
     # Left out rather than null, as in the document: clients test for the key.
     answer = call.about(found) | {"summary": rates_added(own)}
-    # Suspected robots are a fact of the site's operation, which share links do not show.
-    if trust is not None and "confirmed_source" in call.viewer.dimensions:
+    # Suspected robots are a fact of the site's operation, which share links do not show. Of days before the script, and
+    # from access logs, nobody knows any; zeros would say that there were none.
+    if trust is not None and trust.views and "confirmed_source" in call.viewer.dimensions:
         answer["confirmed"] = reports.confirmed_answer(trust)
     if before is not None and other is not None:
         answer["comparison"] = _days(before) | {"summary": rates_added(other)}

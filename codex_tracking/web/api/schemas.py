@@ -121,8 +121,8 @@ SCHEMAS: dict[str, Schema] = {
             "opened": {**WHOLE, "description": "Views of prefetched pages, which are among the views."},
             "moved": {**WHOLE, "description": "Views within single-page applications, which are among the views."},
         },
-        description="Views that browsers confirmed. Only with `page_ids`, after the first confirmed view; not with "
-        "filters, and not for share links.",
+        description="Views that browsers confirmed. Only with `page_ids`, and of periods with views since the first "
+        "confirmed one, other than from access logs; not with filters, and not for share links.",
     ),
     "Vital": object_schema(
         {
