@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.hits.capture import bare_hit, hit_of
+from codex_tracking.hits.capture import bare_hit, hit_of, with_text_alone
 from codex_tracking.hits.rules import peek_user
 from codex_tracking.hits.text import clean
 from codex_tracking.pipeline.runner import get_runner
@@ -72,7 +72,7 @@ def _hit(name: str, value: str, request: HttpRequest | None, settings: TrackingS
     if request is None:
         return bare_hit("event", name, value)
     try:
-        return hit_of(request, peek_user(request), settings, "event", name, value)
+        return with_text_alone(hit_of, request, peek_user(request), settings, "event", name, value)
     except Exception:
         logger.exception("an event was counted without its visit")
         return bare_hit("event", name, value)

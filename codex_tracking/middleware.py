@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.days import site_today
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.hits.capture import answered
+from codex_tracking.hits.capture import UNREAD, answered, with_text_alone
 from codex_tracking.hits.pages.ids import mark_page
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
@@ -64,7 +64,10 @@ def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[],
     try:
         # Only after the answer: its status and type decide what the request counts as.
         settings = get_tracking_settings()
-        hit = answered(request, response, settings)
+        try:
+            hit = answered(request, response, settings)
+        except UNREAD:
+            hit = with_text_alone(answered, request, response, settings)
         if hit is None:
             return
         if get_buffer().put(hit) and not get_runner().running:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex_tracking.hits.hit import Client, Hit, Kind, Later, RawHit, Reason, Secrets
 from codex_tracking.hits.rules import (
@@ -35,8 +36,12 @@ OURS = "codex_tracking"
 HTML = "text/html"
 FRONT_PAGE = "/"
 """Stands for the empty route of ``path("", ...)``."""
+UNREAD = (TypeError, AttributeError)
+"""Errors of a header that is no text."""
 NO_HINTS = ("", "", "")
 NOBODY = Client("", "", NO_HINTS, "", "", "", "", "", True)
+
+T = TypeVar("T")
 
 
 def answered(request: HttpRequest, response: HttpResponseBase, settings: TrackingSettings) -> RawHit | None:
@@ -187,6 +192,23 @@ def _later(request: HttpRequest, who: tuple[str, bool | None], session: str, jud
         session,
         judged,
     )
+
+
+def with_text_alone(capture: Callable[..., T], request: HttpRequest, *args: Any) -> T:
+    """Return what a function captures of a request, by headers of text alone if it fails to read them.
+
+    A middleware of the project may have set one to None, or to an object. Whoever comes after still finds that.
+    """
+    try:
+        return capture(request, *args)
+    except UNREAD:
+        meta = request.META
+    # The names in small letters are the server's own objects.
+    request.META = {name: str(value) for name, value in meta.items() if value is not None and name.isupper()}
+    try:
+        return capture(request, *args)
+    finally:
+        request.META = meta
 
 
 def hints_of(meta: dict[str, str]) -> tuple[str, str, str]:

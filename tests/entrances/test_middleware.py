@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_address
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from codex_tracking import middleware
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
+from codex_tracking.events import track
 from codex_tracking.middleware import PageTrackingMiddleware
 from codex_tracking.models import PageView
 from codex_tracking.pipeline.runner import get_runner
@@ -270,6 +272,38 @@ def test_a_sync_page_is_answered_when_recording_fails(
     assert client.get("/", headers=BROWSER).status_code == 200
     assert ledger.snapshot() == {"record_failures": 1}
     assert "a view was not counted" in caplog.text
+
+
+HEADERS = (
+    *("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_COOKIE", "HTTP_REFERER", "HTTP_SEC_CH_UA", "HTTP_SEC_FETCH_DEST"),
+    *("HTTP_SIGNATURE_AGENT", "HTTP_X_FORWARDED_FOR", "HTTP_X_REQUESTED_WITH", "QUERY_STRING", "REMOTE_ADDR"),
+)
+
+
+@pytest.mark.usefixtures("slow_push")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*((name, None) for name in HEADERS), ("HTTP_X_FORWARDED_FOR", ip_address("192.0.2.1"))],
+)
+def test_a_view_counts_whatever_a_middleware_has_made_of_a_header(
+    name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in ("start", "start_thread"):
+        monkeypatch.setattr(get_runner(), start, lambda: False)
+
+    async def page(request: HttpRequest) -> HttpResponseBase:
+        request.META[name] = value
+        return HttpResponse()
+
+    request = request_for("/")
+    asyncio.run(PageTrackingMiddleware(page)(request))  # type: ignore[arg-type]
+    TrackingRecorder.record(request)
+    track("signup", request)
+    assert request.META[name] is value
+    counts = get_buffer().counts()
+    assert counts[counter("path", "/")] == 2
+    assert counts[counter("event", "signup")] == 1
+    assert "record_failures" not in ledger.snapshot()
 
 
 async def test_a_page_is_answered_when_the_tasks_cannot_start(

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
+from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
@@ -86,6 +87,30 @@ async def test_the_first_load_of_a_counted_page_adds_no_view(
     assert answer.status_code == 204
     assert answer.content == b""
     assert await rows() == {"/": 1}
+    assert await noted() == {"confirmed": 1}
+
+
+def without_forwarded(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Set a header to None, as a middleware that has nothing better."""
+
+    def answer(request: HttpRequest) -> Any:
+        request.META["HTTP_X_FORWARDED_FOR"] = None
+        return get_response(request)
+
+    return answer
+
+
+async def test_a_claim_counts_whatever_a_middleware_has_made_of_a_header(
+    store: str,
+    async_client: AsyncClient,
+    here: Process,
+    settings: Settings,
+    tracking_settings: Callable[..., None],
+) -> None:
+    tracking_settings(page_ids=True, trusted_proxies=1)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.web.test_claims.without_forwarded"]
+    await claim(async_client, await open_page(async_client))
+    await written(here)
     assert await noted() == {"confirmed": 1}
 
 

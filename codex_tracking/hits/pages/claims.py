@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.http.request import split_domain_port, validate_host
 
-from codex_tracking.hits.capture import LONGEST_REFERRER, hit_of
+from codex_tracking.hits.capture import LONGEST_REFERRER, hit_of, with_text_alone
 from codex_tracking.hits.hit import Hit, Later
 from codex_tracking.hits.pages.ids import PageId, read_id
 from codex_tracking.hits.pages.measures import Measures, measures_in
@@ -157,7 +157,7 @@ def hit_of_claim(request: HttpRequest, claim: Claim, settings: TrackingSettings)
     session = "" if user or is_staff is not None else session_of(request, settings)
     if not user and not session and not settings.track_anonymous:
         return None
-    hit = Hit.of(hit_of(request, who, settings, "claim", claim.kind))
+    hit = Hit.of(with_text_alone(hit_of, request, who, settings, "claim", claim.kind))
     # The script sends no measures of who opted out; others might.
     measures = Measures() if hit.client.anonymous else claim.measures
     origin = request.META.get("HTTP_ORIGIN", "")
