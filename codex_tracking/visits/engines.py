@@ -16,6 +16,7 @@ from codex_tracking.visits.clickhouse import asking as clickhouse_asking
 from codex_tracking.visits.clickhouse import following
 from codex_tracking.visits.clickhouse.following import EngineStatus
 from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.outages import Outage
 from codex_tracking.visits.stores import texts_of
 
 logger = logging.getLogger(__name__)
@@ -49,22 +50,7 @@ class Engine(Protocol):
         """Return the state of the engine's server; None when it has none."""
 
 
-_failing = False
-
-
-def _note(error: Exception | None) -> None:
-    """Log when the cache begins to refuse files, and when it takes them again."""
-    global _failing
-    if error is not None and not _failing:
-        # The type alone: a message of DuckDB may quote values.
-        logger.error(
-            "questions about the visit log are not answered: the folder for temporary files is full, missing or read "
-            "only (%s). The variable TMPDIR names another one",
-            type(error).__name__,
-        )
-    elif error is None and _failing:
-        logger.warning("questions about the visit log are answered again")
-    _failing = error is not None
+_outage = Outage(logger, "questions about the visit log are answered again")
 
 
 def _nothing(question: Question[T]) -> T:
@@ -88,10 +74,15 @@ class DuckDB:
         try:
             answer = asking.ask(days, filters, question, seconds)
         except (OSError, duckdb.IOException) as error:
-            _note(error)
+            # The type alone: a message of DuckDB may quote values.
+            _outage.failed(
+                "questions about the visit log are not answered: the folder for temporary files is full, missing or "
+                "read only (%s). The variable TMPDIR names another one",
+                type(error).__name__,
+            )
             unlogged, logged = map(asking.iso_dates, asking.by_log(days))
             return Answer(_nothing(question), unlogged=unlogged, no_room=logged)
-        _note(None)
+        _outage.worked()
         return answer
 
     def follow_due(self) -> int:

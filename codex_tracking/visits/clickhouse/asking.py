@@ -18,6 +18,7 @@ from codex_tracking.visits.clickhouse.loads import Load, digest_of, loads_of
 from codex_tracking.visits.clickhouse.schema import tables
 from codex_tracking.visits.clickhouse.server import EngineError, Server, connect
 from codex_tracking.visits.filters import Filter
+from codex_tracking.visits.outages import Outage
 from codex_tracking.visits.paths import FunnelQuestion, JourneyQuestion
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ ANSWERS: dict[type, Callable[[Any, Rows], Any]] = {
     FunnelQuestion: dialect.funnel,
     JourneyQuestion: dialect.journey,
 }
-_failing = False
+_outage = Outage(logger, "the server of visit_engine answers questions again")
 
 
 def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], seconds: float) -> Answer[T]:
@@ -60,13 +61,13 @@ def ask(days: Sequence[str], filters: Sequence[Filter], question: Question[T], s
         answered = [day for day in logged if (day in loads or day not in wanted) and day not in damaged]
         value: T = _value(question, filters, answered, loads, _asker(server, deadline))
     except EngineError as error:
-        _note(error)
         # A value of the same shape, so that a page shows its tables empty instead of failing.
         nothing: T = _value(question, filters, [], {}, lambda statement, parameters: ())
         if error.late:
             return Answer(nothing, unlogged=unlogged, left=iso_dates(logged))
+        _outage.failed("the server of visit_engine does not answer questions: %s", error)
         return Answer(nothing, unlogged=unlogged, unavailable=iso_dates(logged))
-    _note(None)
+    _outage.worked()
     lacking = {day for day, digest in wanted.items() if _is_stale(digest, loads.get(day))} - damaged
     current = iso_dates(day for day in answered if day not in lacking)
     return Answer(value, current, unlogged, iso_dates(sorted(damaged)), (), iso_dates(sorted(lacking)))
@@ -86,14 +87,3 @@ def _value(
 
 def _asker(server: Server, deadline: float) -> dialect.Ask:
     return lambda statement, parameters: server.rows(statement, parameters, max(0.1, deadline - time.monotonic()))
-
-
-def _note(error: EngineError | None) -> None:
-    """Log when questions begin to fail, and when they are answered again."""
-    global _failing
-    if error is not None and not error.late and not _failing:
-        logger.error("the server of visit_engine does not answer questions: %s", error)
-        _failing = True
-    elif error is None and _failing:
-        logger.warning("the server of visit_engine answers questions again")
-        _failing = False

@@ -11,6 +11,7 @@ from codex_tracking.visits.build import Day, days_of
 from codex_tracking.visits.clickhouse.loads import Load, digest_of, load, loads_of, logged_days, sweep, unload
 from codex_tracking.visits.clickhouse.schema import statements
 from codex_tracking.visits.clickhouse.server import LOAD_SECONDS, EngineError, Server, connect
+from codex_tracking.visits.outages import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class EngineStatus:
 
 
 _next_look = _next_sweep = 0.0
-_failing = False
+_outage = Outage(logger, "the visit log is loaded into visit_engine again")
 _made: set[tuple[str, ...]] = set()
 """Statements that have made tables, with the server's URL."""
 
@@ -52,22 +53,18 @@ def follow_due() -> int:
     Returns:
         Number of days that were loaded.
     """
-    global _next_look, _failing
+    global _next_look
     if time.monotonic() < _next_look:
         return 0
     try:
         loaded = follow(BUDGET_SECONDS)
     except Exception as error:
         _next_look = time.monotonic() + RETRY_SECONDS
-        if not _failing:
-            # The text of other errors may have values of a statement.
-            reason = error if isinstance(error, EngineError) else type(error).__name__
-            logger.error("the visit log could not be loaded into visit_engine (%s); it is tried again", reason)
-        _failing = True
+        # The text of other errors may have values of a statement.
+        reason = error if isinstance(error, EngineError) else type(error).__name__
+        _outage.failed("the visit log could not be loaded into visit_engine (%s); it is tried again", reason)
         return 0
-    if _failing:
-        logger.warning("the visit log is loaded into visit_engine again")
-    _failing = False
+    _outage.worked()
     return loaded
 
 
@@ -152,7 +149,7 @@ def status() -> EngineStatus:
 
 def forget() -> None:
     """Forget which tables exist, and when the next look is due. For tests."""
-    global _next_look, _next_sweep, _failing
+    global _next_look, _next_sweep
     _next_look = _next_sweep = 0.0
-    _failing = False
+    _outage.goes_on = False
     _made.clear()
