@@ -16,7 +16,7 @@ from codex_tracking.stats.turns import in_turns
 from codex_tracking.stats.values.best_pages import best_pages
 from codex_tracking.stats.values.cover import Cover
 from codex_tracking.stats.values.matching import Matching
-from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, orders_of, rising
+from codex_tracking.stats.values.ranking import ORDERS, SPARE_ROWS, AnyDimension, Figure, Order, orders_of, rising
 
 
 def check_rows(
@@ -120,8 +120,8 @@ def _candidates(wanted: Matching, most: int, order: Order) -> tuple[list[Figure]
         found = first_by_name(wanted, most) if order == "value" else best_pages(wanted, most, order)
         if found is not None:
             return found
-    rows = stored.first(ORDERS[order], most + SPARE)
-    return rows, rows[-1] if len(rows) == most + SPARE else None
+    rows = stored.first(ORDERS[order], most + SPARE_ROWS)
+    return rows, rows[-1] if len(rows) == most + SPARE_ROWS else None
 
 
 def first_by_name(wanted: Matching, most: int) -> tuple[list[Figure], Figure | None] | None:
@@ -129,9 +129,9 @@ def first_by_name(wanted: Matching, most: int) -> tuple[list[Figure], Figure | N
     # A day's rows are sorted as quickly as names are looked up.
     if not wanted.days_are_few or wanted.period.length == 1:
         return None
-    names = wanted.stored.names(most + SPARE)
+    names = wanted.stored.names(most + SPARE_ROWS)
     figures = sorted(wanted.stored.of(names), key=ORDERS["value"].key)
-    if len(names) < most + SPARE:
+    if len(names) < most + SPARE_ROWS:
         return figures, None
     return (figures, Figure(names[-1], 0, 0)) if len(figures) >= most else None
 

@@ -13,7 +13,7 @@ from codex_tracking.stats.deltas import Deltas, all_changes, changed_values
 from codex_tracking.stats.periods import Period
 from codex_tracking.stats.summary import Summary
 from codex_tracking.stats.values.cover import Cover, cover_of, whole
-from codex_tracking.stats.values.ranking import ORDERS, SPARE, AnyDimension, Figure, Order, rising
+from codex_tracking.stats.values.ranking import ORDERS, SPARE_ROWS, AnyDimension, Figure, Order, rising
 from codex_tracking.stats.values.statements import Query, fetched, union
 from codex_tracking.stats.values.stored import Stored, ordered_by
 
@@ -63,14 +63,14 @@ def cards_of(
     changed = all_changes(period.days, deltas, names)
     # Cards of a month are quicker from its days, of which each has few values.
     parts = cover if period.length >= DAYS_OF_ROLLUPS else whole(period)
-    stored, totals = _largest(parts, limit + SPARE, sorted(names))
+    stored, totals = _largest(parts, limit + SPARE_ROWS, sorted(names))
     figures: dict[Dimension, dict[str, Figure]] = {}
     unread: dict[Dimension, list[str]] = {}
     for name in names:
         rows, new = stored.get(name, []), changed[name]
         figures[name] = {row.value: _plus(row, new.get(row.value, (0, 0))) for row in rows}
         new = {value: pair for value, pair in new.items() if value not in figures[name]}
-        last = rows[-1] if len(rows) == limit + SPARE else None
+        last = rows[-1] if len(rows) == limit + SPARE_ROWS else None
         risen = rising(new, list(figures[name].values()), last, limit + 1, order_of(name))
         figures[name] |= {value: Figure(value, *new[value]) for value in risen}
         if last is not None and risen:

@@ -17,7 +17,7 @@ from codex_tracking.stats.filters import rows_on, shown, skipped_paths, slices
 from codex_tracking.stats.periods import last_period
 from codex_tracking.stats.reading import in_database, live_uniques, read, whole_number
 from codex_tracking.stats.turns import in_turns, sorted_in_turns
-from codex_tracking.stats.values.ranking import SPARE, Figure, rising
+from codex_tracking.stats.values.ranking import SPARE_ROWS, Figure, rising
 from codex_tracking.stats.values.statements import Query, fetched, union
 from codex_tracking.store.answers import Uniques
 from codex_tracking.store.sketch import count_with
@@ -156,10 +156,10 @@ def counts_of(day: str, delta: Counts) -> dict[str, int]:
 def top_of(day: str, delta: Counts, limit: int) -> dict[str, int]:
     """Return the most viewed paths: the database's best, and all that have changed since."""
     changed = {path: (views, 0) for path, views in in_turns(path_deltas(delta).items())}
-    best = _first_rows(day, limit + SPARE)
+    best = _first_rows(day, limit + SPARE_ROWS)
     counts = {path: override(views, own, changed.pop(path, (0, 0))[0]) for path, views, own in best}
     known = [Figure(path, views, 0) for path, views in counts.items()]
-    last = Figure(best[-1][0], best[-1][1], 0) if len(best) == limit + SPARE else None
+    last = Figure(best[-1][0], best[-1][1], 0) if len(best) == limit + SPARE_ROWS else None
     risen = rising(changed, known, last, limit, "views")
     counts |= {path: changed[path][0] for path in risen}
     for names in slices(risen if last else [], 500):

@@ -42,8 +42,9 @@ def _redis(redis_server: RedisServer, tracking_settings: Callable[..., None]) ->
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at few rows, so that few pages are as many as a busy site's."""
-    for module in (best_pages, breakdown, cards, days):
-        monkeypatch.setattr(module, "SPARE", 1)
+    monkeypatch.setattr(best_pages, "SPARE_PAGES", 1)
+    for module in (breakdown, cards, days):
+        monkeypatch.setattr(module, "SPARE_ROWS", 1)
     for module in (best_pages, days, toplists):
         monkeypatch.setattr(module, "PAGES_PER_DAY", 4)
 

@@ -194,7 +194,7 @@ def test_pages_of_a_table_are_in_one_order_whatever_the_locale(
     database: str, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (breakdown, cards):
-        monkeypatch.setattr(module, "SPARE", 0)
+        monkeypatch.setattr(module, "SPARE_ROWS", 0)
     today, names = site_today(), ["a", "B", "_c", "Z", "Ä", "é", "10", "9", "-d"]
     with transaction.atomic(database), connections[database].cursor() as cursor:
         cursor.execute('ALTER TABLE codex_tracking_breakdown ALTER COLUMN value TYPE varchar(700) COLLATE "en-x-icu"')

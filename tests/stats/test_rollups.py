@@ -54,8 +54,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (rollups, toplists, cover):
         monkeypatch.setattr(module, "DAYS", 2)
     monkeypatch.setattr(rollups, "MANY_DAYS", 6)
-    for module in (best_pages, breakdown, cards):
-        monkeypatch.setattr(module, "SPARE", 1)
+    monkeypatch.setattr(best_pages, "SPARE_PAGES", 1)
+    for module in (breakdown, cards):
+        monkeypatch.setattr(module, "SPARE_ROWS", 1)
     monkeypatch.setattr(cards, "DAYS_OF_ROLLUPS", 4)
     for module in (best_pages, toplists):
         monkeypatch.setattr(module, "PAGES_PER_DAY", 5)

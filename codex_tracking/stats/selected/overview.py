@@ -21,7 +21,7 @@ from codex_tracking.visits.filters import Filter
 
 FILTERED_CARDS: tuple[AnyDimension, ...] = tuple(name for name in ("path", *CARDS) if name in LOGGED)
 """Dimensions of the cards of ``overview`` that are of visits."""
-SPARE = 100
+SPARE_VALUES = 100
 """Values beyond a card's rows, among which are the largest by visits."""
 MOST_REACHED = 1_000
 """Values whose visits without the goal are asked for at once."""
@@ -38,7 +38,7 @@ def overview_in(selection: Selection, shape: Shape, dimensions: Sequence[AnyDime
         dimensions: of the cards.
     """
     period = shape.period
-    board = selection.board(period.days, _names(dimensions), shape.limit + 1 + SPARE, hours=True)
+    board = selection.board(period.days, _names(dimensions), shape.limit + 1 + SPARE_VALUES, hours=True)
     earlier, first = _earlier(selection, shape)
     shape = shape if earlier else shape._replace(before=None)
     days = Days({day: summary_from(board, day) for day in period.days})
@@ -114,7 +114,7 @@ def cards_in(
     selection: Selection, period: Period, limit: int, dimensions: Sequence[AnyDimension]
 ) -> dict[AnyDimension, Card]:
     """Return the largest values of some dimensions."""
-    board = selection.board(period.days, _names(dimensions), limit + 1 + SPARE)
+    board = selection.board(period.days, _names(dimensions), limit + 1 + SPARE_VALUES)
     return cards_from(selection, board, period, limit, dimensions)
 
 

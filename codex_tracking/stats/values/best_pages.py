@@ -23,8 +23,8 @@ DEPTH = 2
 """Length of a list, as a multiple of the number of pages that are wanted; longer at a second look."""
 SHORT = 100
 """The least length of a list at the first look: of most sites it tells a card's pages."""
-SPARE = 50
-"""Candidates beyond those that are wanted, of pages: so few that short lists tell them, without a look at the rows."""
+SPARE_PAGES = 50
+"""Candidates of lists beyond those that are wanted: so few that short lists tell them, without a look at the rows."""
 MOST_HAND_MADE = 20_000
 """Rows made by hand beyond which the pages are not ranked here."""
 MOST_LOOKED_UP = 5_000
@@ -91,7 +91,7 @@ def _best_of(
                 found.append(Figure(value, views, visitors))
         return found + wanted.stored.of(unknown, lists.ids)
 
-    first = best[: most + SPARE]
+    first = best[: most + SPARE_PAGES]
     figures = figures_of(dict.fromkeys([*first, *(changed if outside else [])]))
     figures.sort(key=ORDERS[order].key)
     if len(figures) < most:
@@ -102,7 +102,7 @@ def _best_of(
         return None
     # Far down a long table the bounds are loose, but what the first ones have leaves few others.
     reaching = bisect_right(best, -last, key=lambda value: -highest[value])
-    until = len(first) if reaching <= len(first) else reaching + SPARE
+    until = len(first) if reaching <= len(first) else reaching + SPARE_PAGES
     if until > max(len(first), MOST_LOOKED_UP):
         return None
     known = {figure.value for figure in figures}

@@ -57,8 +57,8 @@ SELECTED: tuple[AnyDimension, ...] = (*LOGGED, "hour")
 """Dimensions whose values filters may narrow."""
 
 # The more candidates, the larger the gap that a delta must close, and the fewer values are looked up one by one.
-SPARE = 100
-"""Number of candidates beyond those that are asked for."""
+SPARE_ROWS = 100
+"""Candidates of rows beyond those that are asked for."""
 CHANGED = 20
 """Number of most changed values that are added to the candidates, which saves small sites a query."""
 Order = Literal[
