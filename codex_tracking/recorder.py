@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_tracking.counters.buffer import get_buffer
 from codex_tracking.counters.ledger import ledger
-from codex_tracking.hits.capture import UNREAD, hit_of, with_text_alone
+from codex_tracking.hits.capture import hit_of, with_text_alone
 from codex_tracking.hits.rules import peek_user
 from codex_tracking.pipeline.runner import get_runner
 from codex_tracking.settings import get_tracking_settings
@@ -29,10 +29,7 @@ class TrackingRecorder:
             # No other rule is asked: the caller has decided that this is a view.
             if not settings.enabled:
                 return
-            try:
-                hit = hit_of(request, peek_user(request), settings)
-            except UNREAD:
-                hit = with_text_alone(hit_of, request, peek_user(request), settings)
+            hit = with_text_alone(hit_of, request, peek_user(request), settings)
             # The middleware may find that its own hit is not the first that waits, or may be missing.
             if get_buffer().put(hit) and not get_runner().running:
                 get_runner().start_thread()
