@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+FORM = 2
+"""Number of the form in which Redis holds counters. While a version with another form is rolled out, processes of both
+run and would flush each other's counters wrongly; with keys of its own, each kind flushes what it has pushed itself."""
+COUNTERS = ("live", "sealed", "batches", "sbatches", "log", "slog")
+OTHERS = ("u", "v", "now", "present", "salt", "claims")
+"""All forms share them: a visitor stays one visitor. What a version does not understand there costs itself alone."""
+
 
 class DayKeys(NamedTuple):
     """The keys of one site and day; the braces put them into one slot of a cluster."""
@@ -38,8 +45,9 @@ def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
-    names = ("live", "sealed", "u", "v", "now", "present", "salt", "batches", "sbatches", "log", "slog", "claims")
-    return DayKeys(*(f"{tag}:{name}" for name in names))
+    live, sealed, batches, sealed_batches, log, sealed_log = (f"{tag}:{FORM}:{name}" for name in COUNTERS)
+    uniques, visits, now, present, salt, claims = (f"{tag}:{name}" for name in OTHERS)
+    return DayKeys(live, sealed, uniques, visits, now, present, salt, batches, sealed_batches, log, sealed_log, claims)
 
 
 def site_key(prefix: str) -> str:
@@ -49,7 +57,7 @@ def site_key(prefix: str) -> str:
 
 def lease_key(prefix: str) -> str:
     """Return the key of the flush lease, which only saves duplicate work."""
-    return f"{{{prefix}}}:lease"
+    return f"{{{prefix}}}:{FORM}:lease"
 
 
 def watch_key(prefix: str) -> str:

@@ -11,7 +11,7 @@ import redis
 
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.selector import TrackingSelector
-from codex_tracking.store.keys import DayKeys, day_keys
+from codex_tracking.store.keys import DayKeys, day_keys, lease_key
 from codex_tracking.store.loops import get_store
 from codex_tracking.store.sketch import SKETCH_BYTES
 from tests.kit.damage import add_batch
@@ -202,6 +202,6 @@ async def test_a_lease_that_never_ends_keeps_no_flush_away(raw: redis.Redis) -> 
     store = get_store()
     assert await store.lease("a", 5)
     assert not await store.lease("b", 5)
-    raw.persist("{tracking}:lease")
+    raw.persist(lease_key("tracking"))
     assert await store.lease("b", 5)
     assert not await store.lease("c", 5)
