@@ -8,12 +8,15 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from django.db import close_old_connections, reset_queries
+from django.db import Error, close_old_connections, connections, reset_queries
 
+IDLE_SECONDS = 1.0
+"""Time after which a thread without work closes its connections."""
 T = TypeVar("T")
 
 Run = Callable[..., Awaitable[Any]]
@@ -45,7 +48,14 @@ class DatabaseThread:
 
     def _work(self) -> None:
         while True:
-            future, job = self._jobs.get()
+            try:
+                future, job = self._jobs.get(timeout=IDLE_SECONDS)
+            except Empty:
+                # Until the next flush, which other processes may make for minutes, the server or a firewall may end a
+                # connection, and a server that was the primary may become a replica. Nor shall each process keep one.
+                with suppress(Error):
+                    connections.close_all()
+                future, job = self._jobs.get()
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(job())

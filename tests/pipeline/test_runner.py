@@ -17,7 +17,8 @@ from types import ModuleType
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django import Settings
 
 from codex_tracking.counters.buffer import get_buffer
@@ -361,6 +362,25 @@ async def test_the_tasks_keep_no_statements_while_debug_is_on(settings: Settings
     thread = DatabaseThread()
     assert await thread.run(PageView.objects.exists) is False
     assert await thread.run(lambda: len(connection.queries_log)) == 0
+
+
+async def test_a_thread_without_work_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    thread = DatabaseThread()
+
+    def ask() -> BaseDatabaseWrapper:
+        PageView.objects.exists()
+        return connections["default"]
+
+    asked = await thread.run(ask)
+    assert await thread.run(ask) is asked
+    assert asked.connection is not None, "kept from one transaction of a flush to the next"
+
+    async def closed() -> bool:
+        return asked.connection is None
+
+    await until(closed)
+    assert await thread.run(ask) is asked
 
 
 async def test_a_store_that_cannot_be_used_is_said_once_and_not_at_every_request(
