@@ -220,9 +220,14 @@ def verify(files: Collection[File]) -> None:
 def write(path: Path, data: bytes) -> None:
     """Write a file into the cache, whole or not at all."""
     number, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(number, "wb") as out:
-        out.write(data)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(number, "wb") as out:
+            out.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        # What a full disk took of it would fill the disk for a day, and more of it with each question.
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def room(folder: Path) -> int:

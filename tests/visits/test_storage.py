@@ -173,6 +173,19 @@ def test_a_full_disk_is_no_room(db: None, monkeypatch: pytest.MonkeyPatch) -> No
     assert (answer.days, answer.damaged, answer.no_room) == ((), (), (DAY.isoformat(),))
 
 
+def test_a_file_without_room_in_the_cache_leaves_no_part_of_it(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Refused after a part was written, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            files.write(tmp_path / "file", bytes(50_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_cache_grows_with_the_room_on_its_disk(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = files.cache_folder()
     free = 90_000_000_000
