@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.db import Error
 
@@ -12,6 +14,7 @@ from codex_tracking.counters.days import accepted_days, site_today
 from codex_tracking.counters.fields import counter
 from codex_tracking.counters.hit_log import hits_in
 from codex_tracking.counters.ledger import Loss, ledger
+from codex_tracking.pipeline.outages import tidying_failed
 from codex_tracking.pipeline.partitions import Partitions
 from codex_tracking.pipeline.threads import Run
 from codex_tracking.store.answers import Seal, number
@@ -45,6 +48,10 @@ LOSSES: dict[str, tuple[Loss, str]] = {
 }
 """Losses that a flush finds itself -> their name in the ledger of the process, and in the log."""
 daily = DailyPruning()
+RETRY_SECONDS = 600.0
+"""Time after which what failed after a flush is tried again: a statement may run into a time limit each time."""
+_failed: dict[str, float] = {}
+"""What failed last time -> when, by ``monotonic``."""
 
 
 class Flusher:
@@ -75,15 +82,32 @@ class Flusher:
                 failure = failure or error
         if failure:
             raise failure
-        if daily.due(today):
-            await self.run(daily.run, today, self.store.settings)
-        # First, because a current rollup saves the list a look at all rows of its days.
-        await self.run(build_rollups, today)
-        await self.run(list_finished_days, today)
-        if self.store.settings.visit_log_days:
-            await self.run(pack_due)
-            await self.run(engine().follow_due)
+        await self._tidy(today)
         return written
+
+    async def _tidy(self, today: str) -> None:
+        """Prune, sum up, list and pack; what fails keeps neither the counters nor the rest from being written."""
+        if daily.due(today):
+            await self._try("old detail is not deleted", daily.run, today, self.store.settings)
+        # First, because a current rollup saves the list a look at all rows of its days.
+        await self._try("finished days are not added up", build_rollups, today)
+        await self._try("pages of finished days are not listed", list_finished_days, today)
+        if self.store.settings.visit_log_days:
+            await self._try("the visit log is not packed", pack_due)
+            await self._try("the server of visit_engine is not up to date", engine().follow_due)
+
+    async def _try(self, failure: str, function: Callable[..., object], *args: Any) -> None:
+        failed_at = _failed.get(failure)
+        if failed_at is not None and time.monotonic() < failed_at + RETRY_SECONDS:
+            return
+        try:
+            await self.run(function, *args)
+            if _failed.pop(failure, None) is not None:
+                logger.warning("no longer: %s", failure)
+        except Exception as error:
+            if failed_at is None:
+                tidying_failed(failure, error)
+            _failed[failure] = time.monotonic()
 
     async def flush(self, day: str, retire: bool = False) -> int:
         """Write one day's unflushed counters, and return the number of path counters written.

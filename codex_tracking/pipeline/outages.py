@@ -51,6 +51,13 @@ def database_failed(error: Exception, embedded: bool) -> None:
     logger.error("%s keeps the views: %s: %s", keeper, type(error).__name__, error, exc_info=is_unexpected(error))
 
 
+def tidying_failed(failure: str, error: Exception) -> None:
+    """Log what a flush could not do after it had written all views."""
+    logger.error(
+        "all views are written, but %s: %s: %s", failure, type(error).__name__, error, exc_info=is_unexpected(error)
+    )
+
+
 def is_unexpected(error: Exception) -> bool:
     """Return whether an error needs its traceback in the log; outages do not."""
     from codex_tracking.store.client import STORE_ERRORS

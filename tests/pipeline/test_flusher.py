@@ -53,6 +53,36 @@ async def test_what_redis_holds_becomes_rows(store: str, database: str, process:
     assert (await totals()).views == 4
 
 
+async def test_what_fails_after_a_flush_is_no_failed_flush_and_keeps_nothing_else_from_being_done(
+    process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+    listed: list[str] = []
+
+    def refused(day: str) -> None:
+        tried.append(day)
+        raise OperationalError("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(flusher, "_failed", {})
+    monkeypatch.setattr(flusher, "build_rollups", refused)
+    monkeypatch.setattr(flusher, "list_finished_days", listed.append)
+    for _ in range(2):
+        await process.push(view("/a/"))
+        assert await process.flusher.flush_pending() == 1
+    assert await rows() == {"/a/": 2}
+    assert (len(tried), len(listed)) == (1, 2), "what takes long to fail is not tried again with each flush"
+    [failure] = [record.getMessage() for record in caplog.records]
+    assert failure.startswith("all views are written, but finished days are not added up: OperationalError")
+
+    monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.0)
+    await process.flusher.flush_pending()
+    monkeypatch.setattr(flusher, "build_rollups", tried.append)
+    for _ in range(2):
+        await process.flusher.flush_pending()
+    assert len(tried) == 4
+    assert [record.getMessage() for record in caplog.records[1:]] == ["no longer: finished days are not added up"]
+
+
 async def test_a_second_flush_is_a_no_op(database: str, process: Process) -> None:
     await process.push(*views("/a/", 3))
     await flush_page_views()
