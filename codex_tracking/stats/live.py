@@ -147,6 +147,7 @@ class Live:
                 while self.viewers:
                     begin = time.monotonic()
                     await self._look()
+                    await sync_to_async(give_back)()
                     await asyncio.sleep(max(EVERY_SECONDS, PAUSES * (time.monotonic() - begin)))
             finally:
                 # Before the next await, so that a viewer who connects now starts a new task.
@@ -163,6 +164,13 @@ class Live:
                 self._failing = True
             # No request ends here, so nothing else would replace broken connections.
             await sync_to_async(connections.close_all)()
+
+
+def give_back() -> None:
+    """Give a pool's connections back, which requests may wait for; others stay open from one read to the next."""
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close()
 
 
 # One for each event loop, to which tasks, locks and events belong.

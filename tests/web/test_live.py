@@ -125,6 +125,22 @@ async def test_a_visit_shows_within_two_seconds(app_server: Sites, redis_server:
         assert sum(found["minutes"]) == sum(found["minutes"][-2:]) == 1
 
 
+async def test_a_viewer_keeps_no_connection_of_a_pool(
+    app_server: Sites, redis_server: RedisServer, postgres: PostgresServer
+) -> None:
+    pytest.importorskip("psycopg_pool")
+    site = app_server(database="postgres", redis=redis_server, start=False)
+    options = {"pool": {"min_size": 1, "max_size": 1, "timeout": 5}}
+    site.env["TEST_DATABASE"] = json.dumps(site.database | {"OPTIONS": options})
+    site.start()
+    [cookie] = cookies(site, staff=True)
+    async with watching(site, cookie) as socket:
+        await news(socket)
+        for _ in range(3):
+            answer = await asyncio.to_thread(site.get, "/cabinet/tracking/", cookie=cookie)
+            assert answer.status == 200
+
+
 async def test_a_site_below_a_prefix_has_its_socket_there(app_server: Sites, redis_server: RedisServer) -> None:
     site = app_server(redis=redis_server, settings={"FORCE_SCRIPT_NAME": "/app"})
     [cookie] = cookies(site, staff=True)
