@@ -37,9 +37,9 @@ def site_now() -> datetime:
     return datetime.now(timezone.get_default_timezone())
 
 
-def site_today() -> Date:
-    """Return the site's day."""
-    return site_now().date()
+def site_today(ago: timedelta = timedelta()) -> Date:
+    """Return the site's day now, or so long ago."""
+    return (site_now() - ago).date()
 
 
 def accepted_days(today: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db import Error
@@ -47,6 +48,9 @@ LOSSES: dict[str, tuple[Loss, str]] = {
     "log_lost": ("log", "hits of the visit log"),
 }
 """Losses that a flush finds itself -> their name in the ledger of the process, and in the log."""
+LATE = timedelta(minutes=15)
+"""Time after midnight in which the day before still gets views: pushes wait, and clocks of servers differ. Forgotten
+sooner, its visits begin anew, and a process that goes on with it finds its counters gone."""
 daily = DailyPruning()
 RETRY_SECONDS = 600.0
 """Time after which what failed after a flush is tried again: a statement may run into a time limit each time."""
@@ -67,13 +71,13 @@ class Flusher:
         self.run = run
 
     async def flush_pending(self) -> int:
-        """Flush today and the days around it, and forget past days that are empty; return paths written."""
-        today = site_today().isoformat()
+        """Flush today and the days around it, and forget days that are over and empty; return paths written."""
+        today, over = site_today().isoformat(), site_today(LATE).isoformat()
         written = 0
         failure: Exception | None = None
         for day in accepted_days(today):
             try:
-                written += await self.flush(day, retire=day < today)
+                written += await self.flush(day, retire=day < over)
             except AWAY:
                 # Nobody answers for the other days either.
                 raise

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,13 +19,15 @@ from codex_tracking.counters.fields import counter
 from codex_tracking.counters.ledger import ledger
 from codex_tracking.flush import flush_page_views, flush_pending
 from codex_tracking.hits.hit import Hit
-from codex_tracking.models import Breakdown, PageView
+from codex_tracking.models import Breakdown, DayTotals, PageView
 from codex_tracking.pipeline import flusher, partitions
 from codex_tracking.selector import TrackingSelector
 from codex_tracking.store import batches, loops, protocol
 from codex_tracking.store.client import STORE_ERRORS
+from codex_tracking.store.keys import day_keys
 from codex_tracking.store.loops import get_store
 from codex_tracking.tables import day_rows, seals
+from tests.kit.clock import stop_clock
 from tests.kit.pipeline import GOOGLEBOT, Process, breakdown, rows, today, totals, view, views
 from tests.servers import PostgresServer, RedisServer
 
@@ -81,6 +83,27 @@ async def test_what_fails_after_a_flush_is_no_failed_flush_and_keeps_nothing_els
         await process.flusher.flush_pending()
     assert len(tried) == 4
     assert [record.getMessage() for record in caplog.records[1:]] == ["no longer: finished days are not added up"]
+
+
+async def test_a_process_whose_clock_is_behind_goes_on_with_the_day_after_midnight(
+    store: str, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day, zone = site_today(), timezone.get_default_timezone()
+    midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), zone)
+    before = ledger.snapshot().get("rebases", 0)
+    for minutes in (1, 5):
+        await process.push(view("/a/", at=midnight.timestamp() - 60))
+        stop_clock(monkeypatch, midnight + timedelta(minutes=minutes))
+        for _ in range(2):
+            await process.flusher.flush_pending()
+    found = await DayTotals.objects.aget(date=day)
+    assert (found.views, found.visits) == (2, 1)
+    assert ledger.snapshot().get("rebases", 0) == before
+
+    stop_clock(monkeypatch, midnight + timedelta(hours=1))
+    await process.flusher.flush_pending()
+    keys = day_keys("tracking", day.isoformat())
+    assert not await get_store().client.exists(keys.live, keys.visits, keys.uniques)
 
 
 async def test_a_second_flush_is_a_no_op(database: str, process: Process) -> None:
