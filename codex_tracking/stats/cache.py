@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from django.db import connections
 
+from codex_tracking.isolation import isolated
 from codex_tracking.stats.breakdown import popular_pages
 from codex_tracking.stats.pages import page_views
 from codex_tracking.store.loops import blocking
@@ -75,6 +76,10 @@ class Figures:
 
     def get(self, question: Question) -> Any:
         """Return the answer as far as it is known, None while it is not; never raises, never waits in an event loop."""
+        if isolated():
+            # A thread would outlive its test, and hold the database that the run deletes; a figure would be shown to
+            # the tests after it.
+            return None if _in_event_loop() else _answers([question]).get(question)
         with self._lock:
             known = self._known.get(question)
             if known is None:
@@ -124,19 +129,21 @@ class Figures:
         """Answer all waiting questions in one go."""
         with self._lock:
             due = self._waiting()
-        try:
-            answers = answer(due)
-        except Exception as error:  # the database is away; the page shows what it showed before
-            logger.warning(
-                "page views for templates cannot be read, pages show the last ones: %s", type(error).__name__
-            )
-            answers = {}
+        answers = _answers(due)
         with self._lock:
             for question in due:
                 known = self._known.get(question)
                 if known is not None:
                     # A failed read is repeated after FRESH_SECONDS, not by every page.
                     known.answer, known.at, known.asked = answers.get(question, known.answer), self._clock(), False
+
+
+def _answers(questions: list[Question]) -> dict[Question, Any]:
+    try:
+        return answer(questions)
+    except Exception as error:  # the database is away; the page shows what it showed before
+        logger.warning("page views for templates cannot be read, pages show the last ones: %s", type(error).__name__)
+        return {}
 
 
 # Pages show these figures for a minute, and need no prompt ones.

@@ -33,6 +33,7 @@ STATIC_URL = "/static/"
 """
 URLS = """
 from django.http import HttpResponse
+from django.template import engines
 from django.urls import path
 
 async def page(request, n):
@@ -41,7 +42,22 @@ async def page(request, n):
 def sync_page(request, n):
     return HttpResponse("<p>hello")
 
-urlpatterns = [path("page/<int:n>", page), path("sync/<int:n>", sync_page)]
+def text():
+    tags = "{% load tracking %}{% page_views '/' %},{% popular_pages as pages %}{{ pages.0.views }}"
+    return engines["django"].from_string(tags).render()
+
+async def figures(request):
+    return HttpResponse(text())
+
+def sync_figures(request):
+    return HttpResponse(text())
+
+urlpatterns = [
+    path("page/<int:n>", page),
+    path("sync/<int:n>", sync_page),
+    path("figures", figures),
+    path("sync-figures", sync_figures),
+]
 """
 ASGI = """
 from codex_tracking.lifespan import TrackingLifespan
@@ -59,6 +75,7 @@ import asyncio, gc, threading, time, urllib.request
 from asgiref.testing import ApplicationCommunicator
 from django.core.management import call_command
 from django.test import LiveServerTestCase, SimpleTestCase, TestCase, TransactionTestCase
+from django.utils import timezone
 from codex_tracking.models import PageView
 from codex_tracking.sync import TrackingSelector
 from codex_tracking.testing import BROWSER
@@ -112,6 +129,22 @@ class Committed(Traces, TransactionTestCase):
         self.look()
         await communicator.send_input({"type": "lifespan.shutdown"})
         assert (await communicator.receive_output())["type"] == "lifespan.shutdown.complete"
+
+class Figures(Traces, TestCase):
+    def test_of_other_tests_are_not_shown(self):
+        for views in (3, 4):
+            PageView.objects.all().delete()
+            PageView.objects.create(path="/", date=timezone.localdate(), views=views)
+            assert self.client.get("/sync-figures").content.decode() == f"{views},{views}"
+
+    async def test_on_the_event_loop_begin_no_thread(self):
+        for _ in range(2):
+            assert (await self.async_client.get("/figures")).content == b","
+            self.look()
+
+class FiguresWithoutDatabase(SimpleTestCase):
+    def test(self):
+        assert self.client.get("/sync-figures").content == b","
 
 class Live(Traces, LiveServerTestCase):
     def test(self):
