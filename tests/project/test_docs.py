@@ -251,6 +251,17 @@ def test_each_file_of_the_worked_example_exists() -> None:
         assert (ROOT / name if name.startswith("tests/") else PACKAGE / name).exists(), name
 
 
+def test_each_edit_of_the_worked_example_fits_its_file() -> None:
+    text = (GITHUB / "CONTRIBUTING.md").read_text().partition("## Example")[2]
+    *steps, _ = text.split("```diff\n")
+    for step, edit in zip(steps, text.split("```diff\n")[1:], strict=True):
+        name = re.findall(r"`((?:tests/)?[a-z_]+/[\w/]+\.py)`", step)[-1]
+        lines = (ROOT / name if name.startswith("tests/") else PACKAGE / name).read_text().splitlines()
+        before = [line for line in edit.partition("```")[0].splitlines() if line[0] in " -"]
+        assert before
+        assert [line for line in before if line[1:] not in lines] == []
+
+
 @pytest.mark.parametrize(("name", "read"), [("grafana-dashboard.json", json.loads), ("settings.py", compile)])
 def test_the_recipes_files_are_well_formed(name: str, read: Callable[..., object]) -> None:
     text = (ROOT / "examples" / "deploy" / name).read_text()
