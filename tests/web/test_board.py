@@ -79,6 +79,14 @@ def test_headline_numbers_that_grow_hold_the_part_of_today() -> None:
     assert not any(kpi.today for kpi in over)
 
 
+def test_averages_of_no_visits_are_unknown() -> None:
+    # Views of visitors who opted out belong to no visit.
+    kpis = {kpi.metric: kpi for kpi in kpis_of(query(), Summary(views=3), Summary(views=5, visits=2), "/t/")}
+    assert [kpis[name].text for name in ("views", "visits", "visitors")] == ["3", "0", "0"]
+    for name in ("views_per_visit", "bounce_rate", "duration"):
+        assert (kpis[name].text, kpis[name].value, kpis[name].change) == ("–", "", "")
+
+
 def test_what_is_not_kept_by_the_hour_cannot_be_graphed_by_it() -> None:
     shown = query(period="today")
     urls = {kpi.metric: kpi.url for kpi in kpis_of(shown, Summary(), None, "/t/")}

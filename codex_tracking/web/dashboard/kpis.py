@@ -72,8 +72,8 @@ def kpis_of(
 def _kpi(
     metric: Any, query: Query, summary: Summary, previous: Summary | None, root: str, today: Summary | None
 ) -> Kpi:
-    # The hours hold views and visits alone.
-    known = not query.rolling or metric in (*BY_HOUR, "views_per_visit")
+    # The hours hold views and visits alone, and without visits there is no average.
+    known = (not query.rolling or metric in (*BY_HOUR, "views_per_visit")) and (metric in LIVE or summary.visits > 0)
     value = float(getattr(summary, metric)) if known else None
     before = float(getattr(previous, metric)) if known and previous is not None else None
     change, arrow = change_of(value, before)
