@@ -635,6 +635,17 @@ async def test_it_fits_every_width(open_dashboard: Open) -> None:
                 await page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("path", ["details/path/", "details/vital_lcp/", "details/confirmed_source/"])
+async def test_names_of_a_table_have_room_on_a_phone(open_dashboard: Open, path: str) -> None:
+    async with open_dashboard(path) as page:
+        for width, room in ((390, 120), (320, 60)):
+            await page.set_viewport_size({"width": width, "height": 800})
+            for cell in await page.locator(".ct-rows tr > :first-child").all():
+                box = await cell.bounding_box()
+                assert box is not None
+                assert box["width"] >= room
+
+
 BEGINNING_SHOWS = """([direction, path]) => {
     document.documentElement.dir = direction;
     const cell = document.querySelector("[data-ct-part=pages] tbody th");
