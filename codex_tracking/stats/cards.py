@@ -112,8 +112,11 @@ LARGEST = """
 """
 DAYS_OF_ROLLUPS = 40
 """Days from which rollups save more than it costs to look their values up."""
-BY_VISITS: tuple[AnyDimension, ...] = ("entry", "exit", "source", "channel", "referrer")
-"""Dimensions whose cards count visits, not views."""
+BY_VISITS: tuple[AnyDimension, ...] = (
+    *("entry", "exit", "source", "channel", "referrer"),
+    *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+)
+"""Dimensions whose cards count visits. Their views are those that came from there, and not all of these visits."""
 
 
 def _largest(

@@ -577,3 +577,25 @@ async def test_filters_that_every_visit_passes_change_no_figure(process: Process
         same.entries,
         same.series,
     )
+
+
+@pytest.mark.parametrize("dimension", [*TABS["sources"], *TABS["devices"][:3], "language", "entry"])
+async def test_a_filter_that_all_visits_meet_changes_no_figure(
+    staff: AsyncClient, process: Process, dimension: AnyDimension
+) -> None:
+    tags = "utm_source=news&utm_medium=email&utm_campaign=spring&utm_term=shoes&utm_content=top"
+    for number, first in enumerate(({"query": tags}, {"referrer": "https://www.google.com/"}, {})):
+        client = {"address": f"192.0.2.{number}", "language": "de"}
+        # Who comes from there twice within a visit has two views that came from there, and three in the visit.
+        await process.push(view("/", **first, **client), view("/pricing/", **client), view("/", **first, **client))
+    await process.flusher.flush_pending()
+
+    def figures(page: str) -> list[list[str]]:
+        rows = re.findall(r"<tr>(.*?)</tr>", page.partition('class="ct-rows')[2], re.DOTALL)
+        # Equal numbers of visits are in the order of their views.
+        return sorted(re.findall(r"<(?:bdi|t[hd][^>]*)>([^<]*\w[^<]*)<", row) for row in rows)
+
+    table = f"{URL}details/{dimension}/?period=today"
+    found = figures(await text_of(staff, table))
+    assert len(found) > 1
+    assert figures(await text_of(staff, f"{table}&f=member:is:no")) == found

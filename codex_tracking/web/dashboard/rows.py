@@ -28,11 +28,10 @@ UNITS: dict[AnyDimension, tuple[str, str]] = {
     "path": ("views", "visitors"),
     "route": ("views", ""),
     "view": ("views", ""),
+    # Without views: the counters have those that came from there alone, the visit log all of these visits.
+    **dict.fromkeys(BY_VISITS, ("visits", "")),
     "entry": ("entries", ""),
     "exit": ("exits", ""),
-    "channel": ("visits", ""),
-    "source": ("visits", "views"),
-    "referrer": ("visits", "views"),
     "event": ("times", "visits"),
     "event_value": ("times", ""),
     "error": ("requests", ""),
@@ -155,7 +154,7 @@ def secondary_text(dimension: AnyDimension, figure: Figure) -> str:
     """Return the secondary figure of a value as text."""
     if dimension in VITALS:
         return numbers.timing(VITALS[dimension], figure.secondary)
-    return numbers.whole(figure.views if dimension in BY_VISITS else figure.secondary)
+    return numbers.whole(figure.secondary)
 
 
 def rate_text(dimension: AnyDimension, figure: Figure, reached: Mapping[str, int] | None) -> str:
