@@ -646,6 +646,19 @@ async def test_names_of_a_table_have_room_on_a_phone(open_dashboard: Open, path:
                 assert box["width"] >= room
 
 
+async def test_a_key_figure_of_billions_is_not_cut_off(browser: Browser, app_server: Sites) -> None:
+    site = app_server(seed=views_of(days=1))
+    billions = "from codex_tracking.models import DayTotals; DayTotals.objects.update(visits=2_345_678_901)"
+    site.manage("shell", "-c", billions)
+    figures = "[...document.querySelectorAll('.ct-kpi-value')]"
+    cut = f"{figures}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+    async with opened(browser, site, "?period=today") as page:
+        await expect(page.locator("[data-ct-kpi=visits]")).to_have_text("2,345,678,901")
+        for width in (1280, 390, 320):
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert await page.evaluate(cut) == [], width
+
+
 BEGINNING_SHOWS = """([direction, path]) => {
     document.documentElement.dir = direction;
     const cell = document.querySelector("[data-ct-part=pages] tbody th");
