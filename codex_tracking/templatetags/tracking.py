@@ -79,12 +79,7 @@ def tracking_beacon(context: template.Context) -> str:
         return ""
     heeded = [name for name in ("gpc", "dnt") if getattr(settings, f"respect_{name}")]
     attributes = {"data-to": address, "data-heed": " ".join(heeded)}
-    nonce = context.get("csp_nonce")
-    if nonce is None:
-        # That of django-csp is false after the answer, and an error as text.
-        nonce = getattr(context.get("request"), "csp_nonce", "") or ""
-    # Django's is false until it is read as text, and without it the policy refuses the script.
-    if nonce := str(nonce):
+    if nonce := _nonce(context):
         attributes["nonce"] = nonce
     # Named here, since a manifest gives each file's name a hash of its own.
     if settings.web_vitals and (timings := file_address(TIMINGS)):
@@ -93,6 +88,18 @@ def tracking_beacon(context: template.Context) -> str:
         attributes["data-all"] = ""
     written = format_html_join("", ' {}="{}"', attributes.items())
     return format_html('<script src="{}"{} defer></script>', script, written)
+
+
+def _nonce(context: template.Context) -> str:
+    """Return the nonce of Django's policy, or of django-csp; empty without one."""
+    nonce = context.get("csp_nonce")
+    if nonce is None:
+        nonce = getattr(context.get("request"), "csp_nonce", "")
+    try:
+        # Both are false until they are read as text, and without it the policy refuses the script.
+        return str(nonce)
+    except Exception:  # that of django-csp after the answer; the page must not fail for it
+        return ""
 
 
 @cache

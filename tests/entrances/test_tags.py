@@ -231,6 +231,36 @@ def test_the_script_has_the_nonce_of_the_page(tracking_settings: Callable[..., N
     assert ' nonce="of-django-csp"' in beacon(request=request)
 
 
+class FalseUntilRead:
+    """The nonce of django-csp 4: before the answer it is made when it is read, after the answer reading is an error."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self._make = make
+
+    def __bool__(self) -> bool:
+        """Return False, as nothing has read it."""
+        return False
+
+    def __str__(self) -> str:
+        """Make it."""
+        return self._make()
+
+
+def _too_late() -> str:
+    raise Exception("The 'csp_nonce' attribute is not available after the CSP header has been written.")
+
+
+def test_the_script_reads_the_nonce_of_django_csp_though_nothing_before_it_did(
+    tracking_settings: Callable[..., None],
+) -> None:
+    tracking_settings(page_ids=True)
+    request = request_for()
+    request.csp_nonce = FalseUntilRead(lambda: "of-django-csp")  # type: ignore[attr-defined]
+    assert ' nonce="of-django-csp"' in beacon(request=request)
+    request.csp_nonce = FalseUntilRead(_too_late)  # type: ignore[attr-defined]
+    assert "nonce" not in beacon(request=request)
+
+
 def test_the_script_reads_djangos_nonce_though_nothing_before_it_did(tracking_settings: Callable[..., None]) -> None:
     csp = pytest.importorskip("django.utils.csp", reason="Django 5.2 has no content security policy")
     tracking_settings(page_ids=True)
