@@ -646,6 +646,17 @@ async def test_names_of_a_table_have_room_on_a_phone(open_dashboard: Open, path:
                 assert box["width"] >= room
 
 
+async def test_names_on_cards_have_room_in_two_columns_and_on_paper(open_dashboard: Open) -> None:
+    narrowest = "Math.min(...[...document.querySelectorAll('.ct-dimension tbody th')].map(each => each.clientWidth))"
+    async with open_dashboard() as page:
+        for width in (1280, 1024, 961, 768, 390):
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert await page.evaluate(narrowest) >= 120, width
+        await page.set_viewport_size({"width": 800, "height": 1100})
+        await page.emulate_media(media="print")
+        assert await page.evaluate(narrowest) >= 100
+
+
 async def test_a_key_figure_of_billions_is_not_cut_off(browser: Browser, app_server: Sites) -> None:
     site = app_server(seed=views_of(days=1))
     billions = "from codex_tracking.models import DayTotals; DayTotals.objects.update(visits=2_345_678_901)"
