@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 FILE_BYTES = 12_000_000
 """Parts of which one file is made, about 400,000 views: 3 MB as a file, and 200 MB while they are put together."""
+MOST_BYTES = 7_500_000
+"""Of a file: MariaDB takes statements of 16 MB unless told otherwise, and PyMySQL doubles a value. Paths that are long
+and all different make a file nearly as large as its parts."""
+MOST_FILES = 64
+"""Into so many a day is split at most to make them small."""
 REST = 10
 """A day's parts are put together again after so many times the seconds that it took, so that a busy site's open
 dashboard does not do it after every flush."""
@@ -90,12 +95,21 @@ def build(day: Day) -> tuple[list[Built], int]:
     Returns:
         The files, and the number of parts that are damaged; they have the hits before the damage.
     """
+    number = 1 + day.size // FILE_BYTES
+    while True:
+        built, damaged = _build(day, number)
+        if number >= MOST_FILES or all(len(file.data) <= MOST_BYTES for file in built):
+            return built, damaged
+        number *= 2
+
+
+def _build(day: Day, number: int) -> tuple[list[Built], int]:
+    """Make so many files of a day's parts."""
     # Here, since numpy takes a tenth of a second: processes that write no file are without it.
     from codex_tracking.visits.packing.hits import DayHits
     from codex_tracking.visits.packing.rows import file_of
 
     built: list[Built] = []
-    number = 1 + day.size // FILE_BYTES
     # Above all numbers of the files that stay: no file has more visitors than rows.
     visitors = sum(file.rows for file in day.files)
     damaged: set[int] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import date as Date
 from datetime import timedelta
@@ -14,6 +15,7 @@ from django.core.management import CommandError, call_command
 
 from codex_tracking.checks.engine import check_visit_log
 from codex_tracking.counters.days import date_of, site_today
+from codex_tracking.counters.hit_log import VIEW
 from codex_tracking.models import ImportSalt, LogPart, VisitFile
 from codex_tracking.visits import build, engine, export, files, pack, questions, sources
 from codex_tracking.visits.build import days_of
@@ -56,6 +58,22 @@ def test_a_day_is_packed_on_every_database_and_read_back(database: str) -> None:
     assert pack_all(DAY + timedelta(days=2)) == 0
     assert LogPart.objects.using(database).count() == 0
     assert figures() == after
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_day_whose_files_would_be_too_large_for_a_statement_gets_more_of_them(database: str) -> None:
+    rng = random.Random(1)
+    hits = [
+        hit._replace(path=f"/{rng.randbytes(240).hex()}", visitor=rng.randbytes(16))
+        for hit in hits_of(DAY, 400)
+        for _ in range(90)
+    ]
+    for start in range(0, len(hits), 8_000):
+        add_part(DAY, hits[start : start + 8_000], using=database)
+    assert pack_all(DAY + timedelta(days=1)) == 1
+    packed = VisitFile.objects.using(database)
+    assert sum(file.views for file in packed.all()) == sum(hit.kind == VIEW for hit in hits)
+    assert packed.count() > 1
 
 
 def test_a_packed_file_leaves_out_what_its_lists_say(db: None, tmp_path: Path) -> None:
