@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -303,6 +304,23 @@ def test_any_order_gives_the_figures_of_a_sorted_log(
     assert figures() == right
     run(*names)
     assert figures() == right
+
+
+def test_a_full_disk_of_temporary_files_ends_an_import_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(order, "RUN_LINES", 40)
+    monkeypatch.setattr(order, "TemporaryFile", full)
+    lines = traffic(300)
+    log = save(tmp_path / "log", random.Random(2).sample(lines, len(lines)))
+    with pytest.raises(CommandError, match=r"No space left on device\. What was counted is kept; .* TMPDIR names"):
+        run(log)
+    monkeypatch.undo()
+    run(log)
+    assert views() == 300
 
 
 def test_logs_that_begin_with_zeros_are_told_apart(tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ class Command(BaseCommand):
             raise CommandError("Another process is importing one of these logs. Wait until it has ended.") from error
         except Error as error:
             raise CommandError(f"{explained(error)} {again}") from error
+        except OSError as error:
+            raise CommandError(f"{error.strerror or error}. {again} TMPDIR names another folder to sort in.") from error
         except KeyboardInterrupt as error:
             # 128 and the number of SIGINT, as shells report it.
             raise CommandError(f"Stopped. {again}", returncode=130) from error
