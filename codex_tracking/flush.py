@@ -29,5 +29,13 @@ async def flush_page_views(date_str: str | None = None) -> int:
 
 
 async def flush_pending() -> int:
-    """Write the unflushed counters of all accepted days, as ``flush_page_views`` does for one."""
-    return await Flusher(get_store(), in_database).flush_pending()
+    """Write the unflushed counters of all accepted days, as ``flush_page_views`` does for one; then tidy up.
+
+    Raises:
+        Exception: as ``flush_page_views``; also of what follows when all is written, such as sums of finished days.
+    """
+    flusher = Flusher(get_store(), in_database)
+    written = await flusher.flush_pending()
+    if flusher.untidy:
+        raise flusher.untidy
+    return written

@@ -54,8 +54,6 @@ sooner, its visits begin anew, and a process that goes on with it finds its coun
 daily = DailyPruning()
 RETRY_SECONDS = 600.0
 """Time after which what failed after a flush is tried again: a statement may run into a time limit each time."""
-_failed: dict[str, float] = {}
-"""What failed last time -> when, by ``monotonic``."""
 
 
 class Flusher:
@@ -69,6 +67,10 @@ class Flusher:
     def __init__(self, store: Store, run: Run) -> None:
         self.store = store
         self.run = run
+        self.untidy: Exception | None = None
+        """The first failure of what follows a flush; all views are written then."""
+        self._failed: dict[str, float] = {}
+        """What failed last time -> when, by ``monotonic``."""
 
     async def flush_pending(self) -> int:
         """Flush today and the days around it, and forget days that are over and empty; return paths written."""
@@ -90,7 +92,8 @@ class Flusher:
         return written
 
     async def _tidy(self, today: str) -> None:
-        """Prune, sum up, list and pack; what fails keeps neither the counters nor the rest from being written."""
+        """Prune, sum up, list and pack; what fails keeps nothing else from being done."""
+        self.untidy = None
         if daily.due(today):
             await self._try("old detail is not deleted", daily.run, today, self.store.settings)
         # First, because a current rollup saves the list a look at all rows of its days.
@@ -101,17 +104,18 @@ class Flusher:
             await self._try("the server of visit_engine is not up to date", engine().follow_due)
 
     async def _try(self, failure: str, function: Callable[..., object], *args: Any) -> None:
-        failed_at = _failed.get(failure)
+        failed_at = self._failed.get(failure)
         if failed_at is not None and time.monotonic() < failed_at + RETRY_SECONDS:
             return
         try:
             await self.run(function, *args)
-            if _failed.pop(failure, None) is not None:
+            if self._failed.pop(failure, None) is not None:
                 logger.warning("no longer: %s", failure)
         except Exception as error:
+            self.untidy = self.untidy or error
             if failed_at is None:
                 tidying_failed(failure, error)
-            _failed[failure] = time.monotonic()
+            self._failed[failure] = time.monotonic()
 
     async def flush(self, day: str, retire: bool = False) -> int:
         """Write one day's unflushed counters, and return the number of path counters written.

@@ -65,24 +65,36 @@ async def test_what_fails_after_a_flush_is_no_failed_flush_and_keeps_nothing_els
         tried.append(day)
         raise OperationalError("canceling statement due to statement timeout")
 
-    monkeypatch.setattr(flusher, "_failed", {})
     monkeypatch.setattr(flusher, "build_rollups", refused)
     monkeypatch.setattr(flusher, "list_finished_days", listed.append)
+    background = process.flusher
     for _ in range(2):
         await process.push(view("/a/"))
-        assert await process.flusher.flush_pending() == 1
+        assert await background.flush_pending() == 1
     assert await rows() == {"/a/": 2}
     assert (len(tried), len(listed)) == (1, 2), "what takes long to fail is not tried again with each flush"
     [failure] = [record.getMessage() for record in caplog.records]
     assert failure.startswith("all views are written, but finished days are not added up: OperationalError")
 
     monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.0)
-    await process.flusher.flush_pending()
+    await background.flush_pending()
     monkeypatch.setattr(flusher, "build_rollups", tried.append)
     for _ in range(2):
-        await process.flusher.flush_pending()
+        await background.flush_pending()
     assert len(tried) == 4
     assert [record.getMessage() for record in caplog.records[1:]] == ["no longer: finished days are not added up"]
+
+
+async def test_a_flush_on_demand_tells_what_failed_after_it(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(day: str) -> None:
+        raise OperationalError("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(flusher, "build_rollups", refused)
+    await process.push(view("/a/"))
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="timeout"):
+            await flush_pending()
+    assert await rows() == {"/a/": 1}
 
 
 async def test_a_process_whose_clock_is_behind_goes_on_with_the_day_after_midnight(

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(f"Redis is not available, nothing was lost: {type(error).__name__}") from error
         except Error as error:
             # The embedded store of this process is empty; the views are in the server's.
-            keeper = "Nothing was lost." if get_tracking_settings().embedded else "Redis keeps the views."
+            keeper = "Nothing was lost." if get_tracking_settings().embedded else "Redis keeps what is not written."
             raise CommandError(f"{explained(error)} {keeper}") from error
         if options["verbosity"]:
             self.stdout.write(self.style.SUCCESS(f"[codex-tracking] flushed {count} paths"))
