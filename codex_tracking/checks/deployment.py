@@ -124,7 +124,10 @@ def _unusable(url: str) -> list[CheckMessage]:
     try:
         connect(url)
     except StoreUrlError as error:
-        hint = "See examples/docs/settings.md for the forms of a URL."
+        hint = (
+            "It begins with redis://, rediss:// or unix://, with redis+cluster:// or redis+sentinel:// (rediss+... for "
+            "TLS), or is memory://; after a question mark come options of redis-py."
+        )
         return [Error(str(error), hint=hint, id="codex_tracking.E007")]
     return []
 
