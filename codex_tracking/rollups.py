@@ -48,6 +48,7 @@ class RollupRow(models.Model):
     dimension = models.CharField(max_length=20)
 
     class Meta:
+        # PostgreSQL has it the other way round, see migration 0014.
         indexes = [models.Index(fields=["value_id", "rollup_id"], name="codex_tracking_rolluprow_value")]
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import Q
 
 from codex_tracking.models import Breakdown, DayTotals, Generation, PageView, Segment
+from codex_tracking.rollups import RollupRow
 from codex_tracking.stats.filters import begins
 from codex_tracking.store.loops import blocking
 from codex_tracking.sync import TrackingSelector, flush_page_views
@@ -215,6 +216,38 @@ def test_the_ancestors_index_comes_back(ancestor: str) -> None:
     assert len(path_indexes(ancestor)) == (ancestor == "postgres")
     migrate(ancestor, "0001_initial")
     assert len(path_indexes(ancestor)) == 1 + (ancestor == "postgres")
+
+
+def columns_of_values(alias: str) -> list[str]:
+    """Return the columns of the index that finds a value in rollups."""
+    with connections[alias].cursor() as cursor:
+        found = connections[alias].introspection.get_constraints(cursor, "codex_tracking_rolluprow")
+    columns: list[str] = found["codex_tracking_rolluprow_value"]["columns"]
+    return columns
+
+
+def test_postgres_has_the_entries_of_a_rollup_side_by_side(database: str) -> None:
+    as_declared = ["value_id", "rollup_id"]
+    assert columns_of_values(database) == (as_declared[::-1] if database == "postgres" else as_declared)
+    for _ in range(2):
+        migrate(database, "0013_names_of_all_letters")
+        assert columns_of_values(database) == as_declared
+        migrate(database)
+    assert columns_of_values(database) == (as_declared[::-1] if database == "postgres" else as_declared)
+
+
+def test_a_value_of_rollups_is_found_in_the_index(database: str) -> None:
+    RollupRow.objects.using(database).bulk_create(
+        RollupRow(rollup_id=rollup, dimension="path", place=n, value_id=n, views=1, secondary=1)
+        for rollup in range(1, 21)
+        for n in range(1, 1001)
+    )
+    wanted = RollupRow.objects.using(database).filter(rollup_id__in=[3, 5, 7], dimension="path", value_id__in=[77, 78])
+    with connections[database].cursor() as cursor:
+        cursor.execute("ANALYZE" + " TABLE codex_tracking_rolluprow" * (database == "mariadb"))
+        plan = wanted.order_by().explain()
+    # MariaDB also names the indexes that it could have taken.
+    assert plan.count("codex_tracking_rolluprow_value") == 1 + (database == "mariadb"), plan
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
