@@ -180,6 +180,8 @@ async def read(repeat: int) -> None:
     await in_database(build_rollups, today.isoformat(), math.inf)
     await in_database(list_finished_days, today.isoformat(), math.inf)
     ready = time.perf_counter() - begin
+    # As autovacuum does within a minute. Until then PostgreSQL reads all sums of a rollup for those of a few pages.
+    await in_database(analyze)
     # A day's last writer is a flush or an import, both of which keep the list of its most viewed pages.
     await arrive(today.isoformat(), "flushed")
     await flush_page_views(today.isoformat())
@@ -193,6 +195,14 @@ async def read(repeat: int) -> None:
         totals=await timed(lambda: TrackingSelector.multi_day_totals(30), repeat),
         pages=await _asked(client, addresses(today), repeat),
     )
+
+
+def analyze() -> None:
+    """Let PostgreSQL count values anew."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
 
 
 def addresses(today: Date) -> dict[str, str]:
