@@ -112,10 +112,8 @@ LARGEST = """
 """
 DAYS_OF_ROLLUPS = 40
 """Days from which rollups save more than it costs to look their values up."""
-BY_VISITS: tuple[AnyDimension, ...] = (
-    *("entry", "exit", "source", "channel", "referrer"),
-    *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
-)
+CAMPAIGNS: tuple[AnyDimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
+BY_VISITS: tuple[AnyDimension, ...] = ("entry", "exit", "source", "channel", "referrer", *CAMPAIGNS)
 """Dimensions whose cards count visits. Their views are those that came from there, and not all of these visits."""
 
 

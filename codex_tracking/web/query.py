@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from django.utils.translation import gettext_noop
 
 from codex_tracking.counters.days import date_of
+from codex_tracking.stats.cards import CAMPAIGNS
 from codex_tracking.stats.periods import EARLIEST, NAMED, STEPS, Period, Step, dated, default_step, last, steps_for
 from codex_tracking.stats.summary import BY_HOUR, METRICS, Metric
 from codex_tracking.stats.values.ranking import AnyDimension
@@ -28,8 +29,6 @@ ROLLING = "24h"
 """The name of the period that begins 24 hours ago: yesterday and today, cut to hours."""
 MENU = ("today", "yesterday", ROLLING, "7d", "28d", "30d", "90d", "month", "last_month", "year", "12m", "all")
 """Names of periods in the menu's order; ``custom``, which has ``start`` and ``end``, is not in it."""
-
-CAMPAIGNS: tuple[AnyDimension, ...] = ("utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content")
 
 TABS: dict[str, tuple[AnyDimension, ...]] = {
     "pages": ("path", "route", "entry", "exit", "host"),

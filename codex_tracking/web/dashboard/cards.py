@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codex_tracking.counters.fields import Dimension
 from codex_tracking.settings import get_tracking_settings
-from codex_tracking.stats.cards import Card
+from codex_tracking.stats.cards import CAMPAIGNS, Card
 from codex_tracking.stats.pages import Page
 from codex_tracking.stats.values.ranking import VITALS, AnyDimension
 from codex_tracking.web.dashboard import labels
@@ -21,7 +21,7 @@ from codex_tracking.web.dashboard.rows import (
     units,
 )
 from codex_tracking.web.dashboard.script.facts import NOTHING_REPORTED, Fact, Reported, not_by_visit, reading_remark
-from codex_tracking.web.query import CAMPAIGNS, TABS, Query
+from codex_tracking.web.query import TABS, Query
 
 ROWS = 10
 """Rows of a card."""
