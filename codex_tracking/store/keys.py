@@ -7,9 +7,6 @@ from typing import NamedTuple
 FORM = 2
 """Number of the form in which Redis holds counters. While a version with another form is rolled out, processes of both
 run and would flush each other's counters wrongly; with keys of its own, each kind flushes what it has pushed itself."""
-COUNTERS = ("live", "sealed", "batches", "sbatches", "log", "slog")
-OTHERS = ("u", "v", "now", "present", "salt", "claims")
-"""All forms share them: a visitor stays one visitor. What a version does not understand there costs itself alone."""
 
 
 class DayKeys(NamedTuple):
@@ -45,9 +42,23 @@ def day_keys(prefix: str, day: str) -> DayKeys:
     """Return the keys of ``day``, an ISO date."""
     # A cluster refuses scripts, and RENAME, on keys of several slots.
     tag = f"{{{prefix}:{day}}}"
-    live, sealed, batches, sealed_batches, log, sealed_log = (f"{tag}:{FORM}:{name}" for name in COUNTERS)
-    uniques, visits, now, present, salt, claims = (f"{tag}:{name}" for name in OTHERS)
-    return DayKeys(live, sealed, uniques, visits, now, present, salt, batches, sealed_batches, log, sealed_log, claims)
+    counters = f"{tag}:{FORM}"
+    # All forms share the others: a visitor stays one visitor, and what a version does not understand there costs it
+    # alone.
+    return DayKeys(
+        live=f"{counters}:live",
+        sealed=f"{counters}:sealed",
+        uniques=f"{tag}:u",
+        visits=f"{tag}:v",
+        now=f"{tag}:now",
+        present=f"{tag}:present",
+        salt=f"{tag}:salt",
+        batches=f"{counters}:batches",
+        sealed_batches=f"{counters}:sbatches",
+        log=f"{counters}:log",
+        sealed_log=f"{counters}:slog",
+        claims=f"{tag}:claims",
+    )
 
 
 def site_key(prefix: str) -> str:
