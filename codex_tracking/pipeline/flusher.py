@@ -100,8 +100,9 @@ class Flusher:
         await self._try("finished days are not added up", build_rollups, today)
         await self._try("pages of finished days are not listed", list_finished_days, today)
         if self.store.settings.visit_log_days:
-            await self._try("the visit log is not packed", pack_due)
-            await self._try("the server of visit_engine is not up to date", engine().follow_due)
+            # Both raise no errors, and wait by themselves before they try again.
+            await self.run(pack_due)
+            await self.run(engine().follow_due)
 
     async def _try(self, failure: str, function: Callable[..., object], *args: Any) -> None:
         failed_at = self._failed.get(failure)
