@@ -64,6 +64,7 @@ def record(request: HttpRequest, response: HttpResponseBase, start: Callable[[],
     try:
         # Only after the answer: its status and type decide what the request counts as.
         settings = get_tracking_settings()
+        # Not by the function alone, which tries this first: each view would pay for its call.
         try:
             hit = answered(request, response, settings)
         except UNREAD:
